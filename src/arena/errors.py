@@ -1,0 +1,99 @@
+"""Errors that a person can act on, and the exit code of each (docs: README, "Exit codes").
+
+Nothing heavy is imported here: every entry point needs this module before it knows whether it needs torch.
+"""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+log = logging.getLogger("arena")
+
+
+class ArenaError(Exception):
+    """One line for the person at the keyboard: what, where, how to fix. `code` is the process's exit code."""
+
+    code = 1
+
+
+class UsageError(ArenaError):
+    """A wrong command line or configuration."""
+
+    code = 2
+
+
+class DataError(ArenaError):
+    """Input data that cannot be used as they are."""
+
+    code = 65
+
+
+class InputOutputError(ArenaError):
+    """A file, a folder or a server that cannot be read or written."""
+
+    code = 74
+
+
+class DivergedError(ArenaError):
+    """The loss or the weights are no longer finite."""
+
+    code = 76
+
+
+class OutOfMemoryError(ArenaError):
+    """The device has too little memory for this model and batch."""
+
+    code = 77
+
+
+class Interrupted(ArenaError):  # noqa: N818 - a request from outside, not a mistake
+    """Ctrl-C (130) or SIGTERM (143), obeyed at the end of an optimiser step with a checkpoint on disk."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.code = 128 + signal_number
+
+
+def classify(error: BaseException) -> ArenaError:
+    """The `ArenaError` that stands for any exception; unknown ones become exit code 1."""
+    if isinstance(error, ArenaError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted by Ctrl-C", 2)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return OutOfMemoryError(
+            "out of memory: lower data.batch_size or data.max_length, and raise trainer.accumulate_grad_batches "
+            f"to keep the same effective batch ({_first_line(error)})"
+        )
+    if isinstance(error, OSError):
+        reason = os.strerror(error.errno) if error.errno else _first_line(error)
+        hint = "; free some space" if error.errno == errno.ENOSPC else ""
+        return InputOutputError(f"{error.filename or 'input/output'}: {reason}{hint}")
+    return ArenaError(f"{type(error).__name__}: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or "no message").splitlines()[0]
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Call `main` and end the process with the contract's exit code.
+
+    One line on stderr says what went wrong; the traceback goes to the log (`ARENA_TRACEBACK=1` shows it too).
+    """
+    try:
+        main()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        known = classify(error)
+        log.debug("traceback", exc_info=error)
+        if os.environ.get("ARENA_TRACEBACK") == "1":
+            import traceback
+
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        print(f"arena: {known}", file=sys.stderr, flush=True)
+        sys.exit(known.code)

@@ -1,0 +1,67 @@
+"""The contracts between the rooms of the house.
+
+Shape legend, used everywhere: N rows of a batch, L tokens of the longest row in it, K classes, H hidden width.
+Units: losses and log losses in nats, lengths in tokens, sizes in rows.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+from torch import Tensor
+
+UNLABELLED = -100
+"""Class index of a row without a target (torch's own `ignore_index`)."""
+
+
+@dataclass
+class TextBatch:
+    """Rows of text, right-padded to one length.
+
+    A plain (not frozen) dataclass: Lightning moves anything that has `.to`, but its half precision plugins refuse
+    frozen ones.
+
+    Attributes:
+        input_ids: token ids, `[N, L]` int64.
+        attention_mask: 1 where there is a token, 0 where there is padding, `[N, L]` int64.
+        target: class indices `[N]` int64 (`UNLABELLED` where unknown), or class probabilities `[N, K]` float32.
+        weight: weight of each row in the loss, `[N]` float32; 0 for rows without a target.
+        row: position of each row in the table that the batch was cut from, `[N]` int64. It joins predictions to text.
+        supervised: number of rows with a target, counted on the host so that logging needs no device sync.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    target: Tensor
+    weight: Tensor
+    row: Tensor
+    supervised: int
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """A copy with every tensor moved by `Tensor.to(*args, **kwargs)`."""
+        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+
+    def pin_memory(self) -> Self:
+        """A copy in page-locked memory, called by torch's DataLoader."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, function: Any) -> Self:
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **{name: function(tensor) for name, tensor in tensors.items()})
+
+    def __len__(self) -> int:
+        return self.input_ids.shape[0]
+
+
+@dataclass
+class LossOutput:
+    """What a loss returns.
+
+    Attributes:
+        loss: scalar in nats, the mean over `n` supervised items, so that epoch means weighted by `n` are exact.
+        n: number of supervised items (rows, labels or tokens).
+        parts: named scalars worth logging beside the loss, detached.
+    """
+
+    loss: Tensor
+    n: int
+    parts: dict[str, Tensor]
