@@ -1,0 +1,53 @@
+# arena with nothing but make and Python 3.11 to 3.13: `make train` in a fresh clone installs what it needs, once.
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+# Present when the environment holds what pyproject.toml and constraints.txt say.
+INSTALLED := $(VENV)/installed
+INSTALL_LOG := $(VENV)/install.log
+PYTEST := $(RUN) -m pytest -q
+
+MAKEFLAGS += --no-print-directory
+.SILENT:
+.DELETE_ON_ERROR:
+.PHONY: help train install test test-slow lint wheel clean
+
+help: ## this list
+	sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+train: $(INSTALLED) ## train a model: make train ARGS="model=minilm trainer.max_steps=50"
+	$(RUN) -m arena.train $(ARGS)
+
+install: $(INSTALLED) ## only install, into .venv
+
+test: $(INSTALLED) ## the fast tests
+	$(PYTEST) $(ARGS)
+
+test-slow: $(INSTALLED) ## the slow tests, and those that need a GPU where there is one
+	$(PYTEST) -m "slow or gpu" $(ARGS)
+
+lint: $(INSTALLED) ## style, formatting and types
+	$(RUN) -m ruff check --quiet .
+	$(RUN) -m ruff format --check --quiet . || { echo "to format: $(RUN) -m ruff format ." >&2; exit 1; }
+	$(RUN) -m pyright --level error >$(VENV)/pyright.log 2>&1 || { cat $(VENV)/pyright.log; exit 1; }
+
+wheel: $(INSTALLED) ## build dist/arena-*.whl, configs included
+	$(RUN) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	ls dist/arena-*.whl
+
+clean: ## remove what make made: .venv, dist and caches; runs stay
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# PIP_CONSTRAINT, unlike -c, also holds for the environments in which pip builds packages.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "arena needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12 ..." >&2; exit 1; }
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	echo "installing arena into $(VENV) (some minutes, once; $(INSTALL_LOG) tells)" >&2
+	PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	  $(RUN) -m pip install --no-input --editable '.[dev,minilm]' >$(INSTALL_LOG) 2>&1 || \
+	  { tail -n 20 $(INSTALL_LOG) >&2; echo "the installation failed; all of it: $(INSTALL_LOG)" >&2; exit 1; }
+	touch $@
