@@ -1,0 +1,103 @@
+"""What every loss over classes has in common: which rows count, the reduction, the link function."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from arena.errors import UsageError
+from arena.types import UNLABELLED, LossOutput, TextBatch
+
+
+def has_target(target: Tensor) -> Tensor:
+    """Which rows can be learned from, `[N]` bool.
+
+    Args:
+        target: class indices `[N]`, `UNLABELLED` where unknown, or probabilities `[N, K]`, NaN or all zero there.
+    """
+    if not target.is_floating_point():
+        return target != UNLABELLED
+    total = target.sum(dim=-1)
+    return torch.isfinite(total) & (total > 0)
+
+
+def target_probabilities(target: Tensor, like: Tensor) -> Tensor:
+    """The target as probabilities `[N, K]` in the type of the logits `like`; indices become one-hot rows."""
+    if target.is_floating_point():
+        return target.to(like.dtype)
+    return nn.functional.one_hot(target, like.shape[-1]).to(like.dtype)
+
+
+def mean_over_rows(rows: Tensor, weight: Tensor, active: Tensor, n: int) -> Tensor:
+    r"""$\frac{1}{n}\sum_i w_i \ell_i$ over the active rows, in nats.
+
+    Divided by the number of rows and not by the sum of the weights: the sum changes from batch to batch with the
+    classes that happen to be in it, so a rare class would get its weight back as a smaller step exactly where it
+    occurs, accumulated micro-batches would disagree with one large batch, and the mean of an epoch would not be the
+    mean of its batches. Dividing by `n`, weight 2 is the same as the row occurring twice in the sum.
+
+    Args:
+        rows: loss of each row `[N]`.
+        weight: weight of each row `[N]`.
+        active: rows that count `[N]` bool; the others give exactly 0.
+        n: number of supervised rows; 0 gives a zero that is still attached to the graph.
+    """
+    return torch.where(active, weight.to(rows.dtype) * rows, 0.0).sum() / max(n, 1)
+
+
+class Loss(nn.Module):
+    """A loss over K classes and its link function. Subclasses say what one row costs.
+
+    Everything is computed in float32, whatever the logits come in (float64 stays float64, for gradient checks): in
+    bfloat16 the difference of two logits near 100 has steps of a half.
+
+    Args:
+        labels: names of the K classes, in the order of the logits.
+    """
+
+    def __init__(self, labels: list[str]) -> None:
+        super().__init__()
+        self.labels = list(labels)
+
+    def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
+        """Loss of each row in nats before row weights, `[N]`.
+
+        Args:
+            logits: `[N, K]`, float32 or float64.
+            batch: its target is usable in every row: `forward` has replaced missing ones.
+        """
+        raise NotImplementedError
+
+    def forward(self, logits: Tensor, batch: TextBatch) -> LossOutput:
+        """The mean loss over the supervised rows of a batch.
+
+        Rows without a target (`UNLABELLED`, a NaN or zero row of probabilities, or weight 0) give exactly 0 and no
+        gradient, even where their logits are not finite.
+
+        Args:
+            logits: `[N, K]`, any floating type.
+            batch: target `[N]` or `[N, K]`, weight `[N]`, and the number of supervised rows.
+
+        Raises:
+            UsageError: the model has another number of classes than `labels`.
+        """
+        if logits.shape[-1] != len(self.labels):
+            raise UsageError(
+                f"the model gives {logits.shape[-1]} logits per row but the loss has {len(self.labels)} classes "
+                f"({', '.join(self.labels)}): set the model's number of classes from data.labels"
+            )
+        target = batch.target
+        active = has_target(target) & (batch.weight != 0)
+        known = active.unsqueeze(-1) if target.is_floating_point() else active
+        # Replaced before the loss and not only masked after it: 0 * NaN in the backward pass is NaN.
+        logits = torch.where(active.unsqueeze(-1), _at_least_float32(logits), 0.0)
+        rows = self.rows(logits, replace(batch, target=torch.where(known, target, torch.zeros_like(target))))
+        return LossOutput(mean_over_rows(rows, batch.weight, active, batch.supervised), batch.supervised, {})
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Probabilities `[N, K]` float32 of the classes: the softmax of the logits."""
+        return torch.softmax(logits.float(), dim=-1)
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()

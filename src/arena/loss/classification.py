@@ -1,0 +1,168 @@
+"""Losses for one choice out of K classes: cross entropy, focal loss, generalised cross entropy."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from arena.errors import UsageError
+from arena.loss.base import Loss, target_probabilities
+from arena.schema import NonNegative, Positive, Share
+from arena.types import TextBatch
+
+
+def cross_entropy(
+    logits: Tensor, target: Tensor, label_smoothing: float = 0.0, class_weight: Tensor | None = None
+) -> Tensor:
+    r"""$-\sum_c w_c q_c \log p_c$ for each row, with $q = (1 - \epsilon)\,t + \epsilon / K$. Nats, `[N]`.
+
+    Args:
+        logits: `[N, K]`.
+        target: class indices `[N]` or probabilities `[N, K]`.
+        label_smoothing: $\epsilon$, the share of the target that is spread evenly over all classes.
+        class_weight: $w$, `[K]`.
+    """
+    if target.is_floating_point():
+        target = target.to(logits.dtype)
+    weight = None if class_weight is None else class_weight.to(logits.dtype)
+    return functional.cross_entropy(logits, target, weight, reduction="none", label_smoothing=label_smoothing)
+
+
+def focal(
+    logits: Tensor, target: Tensor, gamma: float, alpha: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    r"""$(1 - p_t)^\gamma \cdot \mathrm{CE}_{\alpha,\epsilon}$ for each row, with $p_t = \sum_c t_c p_c$. Nats, `[N]`.
+
+    $\alpha$ stays outside $p_t$ (inside, as in often copied code, the weight of a class changes how hard its rows
+    look), and label smoothing acts on the cross entropy only: the factor looks at the label itself.
+
+    Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", eq. 5, with softmax in place of the sigmoid.
+
+    Args:
+        logits: `[N, K]`.
+        target: class indices `[N]` or probabilities `[N, K]`.
+        gamma: 0 gives cross entropy; the larger, the less the rows count that are already right.
+        alpha: factor of each class, `[K]`.
+        label_smoothing: share of the target that is spread evenly over all classes.
+    """
+    others = 1 - target_probabilities(target, logits)
+    # 1 - p_t as the sum of the other classes: the subtraction would round to 0 from p_t = 1 - 6e-8 on. The clamp keeps
+    # the slope of x ** gamma finite at 0 for gamma < 1.
+    miss = (others * torch.softmax(logits, dim=-1)).sum(dim=-1).clamp_min(torch.finfo(logits.dtype).tiny)
+    return miss.pow(gamma) * cross_entropy(logits, target, label_smoothing, alpha)
+
+
+def generalized_cross_entropy(logits: Tensor, target: Tensor, q: float) -> Tensor:
+    r"""$\sum_c t_c (1 - p_c^q) / q$ for each row, `[N]`. Bounded by $1/q$, so a wrong label can pull only so hard.
+
+    $q \to 0$ is cross entropy in nats (and taken as such at 0), $q = 1$ is $1 - p_t$.
+
+    Source: Zhang and Sabuncu 2018, "Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy
+    Labels", eq. 6.
+
+    Args:
+        logits: `[N, K]`.
+        target: class indices `[N]` or probabilities `[N, K]`.
+        q: between 0 and 1.
+    """
+    if q == 0:
+        return cross_entropy(logits, target)
+    cost = -torch.expm1(q * torch.log_softmax(logits, dim=-1)) / q
+    return (target_probabilities(target, logits) * cost).sum(dim=-1)
+
+
+def class_factors(labels: list[str], factors: dict[str, Positive] | list[Positive] | None, name: str) -> Tensor | None:
+    """Factors in the order of `labels`, `[K]` float32; a class that a mapping leaves out has factor 1.
+
+    Raises:
+        UsageError: an unknown class, or another number of factors than classes. `name` is the key to blame.
+    """
+    if factors is None:
+        return None
+    valid = ", ".join(labels)
+    if isinstance(factors, Mapping):
+        unknown = sorted(set(factors) - set(labels))
+        if unknown:
+            raise UsageError(f"{name}: no class {', '.join(map(repr, unknown))}; the classes are {valid}")
+        return torch.tensor([float(factors.get(label, 1.0)) for label in labels])
+    if len(factors) != len(labels):
+        raise UsageError(f"{name}: {len(factors)} factors for {len(labels)} classes; give one for each of {valid}")
+    return torch.tensor([float(factor) for factor in factors])
+
+
+class CrossEntropy(Loss):
+    """Cross entropy in nats, see `cross_entropy`; its minimum is the true probability (without smoothing and weights).
+
+    Args:
+        labels: names of the K classes, in the order of the logits.
+        label_smoothing: share of the target that is spread evenly over all classes.
+        class_weight: factor of each class by name (a class left out has 1), or a list in the order of `labels`.
+    """
+
+    class_weight: Tensor | None
+
+    def __init__(
+        self,
+        labels: list[str],
+        label_smoothing: Share = 0.0,
+        class_weight: dict[str, Positive] | list[Positive] | None = None,
+    ) -> None:
+        super().__init__(labels)
+        self.label_smoothing = label_smoothing
+        factors = class_factors(self.labels, class_weight, "loss.class_weight")
+        # Comes from the configuration, so it does not belong in checkpoints.
+        self.register_buffer("class_weight", factors, persistent=False)
+
+    def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
+        """Cross entropy of each row, `[N]` nats."""
+        return cross_entropy(logits, batch.target, self.label_smoothing, self.class_weight)
+
+
+class Focal(Loss):
+    """Focal loss for K classes, see `focal`. Keeps the arg-max but not the probabilities: its minimum is too modest.
+
+    For a true probability of 0.94 in three classes, gamma 3.5 asks for 0.625. Compare log losses only after a
+    temperature has been fitted.
+
+    Args:
+        labels: names of the K classes, in the order of the logits.
+        gamma: 0 gives cross entropy; the larger, the less the rows count that are already right.
+        alpha: factor of each class by name (a class left out has 1), or a list in the order of `labels`.
+        label_smoothing: share of the target that is spread evenly over all classes.
+    """
+
+    alpha: Tensor | None
+
+    def __init__(
+        self,
+        labels: list[str],
+        gamma: NonNegative = 2.0,
+        alpha: dict[str, Positive] | list[Positive] | None = None,
+        label_smoothing: Share = 0.0,
+    ) -> None:
+        super().__init__(labels)
+        self.gamma = gamma
+        self.label_smoothing = label_smoothing
+        self.register_buffer("alpha", class_factors(self.labels, alpha, "loss.alpha"), persistent=False)
+
+    def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
+        """Focal loss of each row, `[N]` nats."""
+        return focal(logits, batch.target, self.gamma, self.alpha, self.label_smoothing)
+
+
+class GeneralizedCrossEntropy(Loss):
+    """Generalised cross entropy for noisy labels, see `generalized_cross_entropy`. Not to be combined with focal.
+
+    Args:
+        labels: names of the K classes, in the order of the logits.
+        q: 0 is cross entropy, 1 the share of wrong probability; between them, robustness against speed of learning.
+    """
+
+    def __init__(self, labels: list[str], q: Share = 0.7) -> None:
+        super().__init__(labels)
+        self.q = q
+
+    def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
+        """Generalised cross entropy of each row, `[N]`; nats only in the limit of q = 0."""
+        return generalized_cross_entropy(logits, batch.target, self.q)
