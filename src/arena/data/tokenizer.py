@@ -1,0 +1,201 @@
+"""Text to token ids, without special tokens: joining prompt and answers is the work of the encoder.
+
+Text is never markup: "[SEP]" or "<|im_end|>" inside a row stays text, so no row can forge the borders of a sequence.
+(Added tokens that a tokenizer itself declares as not special, such as runs of blanks, are vocabulary and stay so.)
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from arena.errors import InputOutputError
+
+log = logging.getLogger("arena")
+
+PAD_NAMES = ["[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "<|finetune_right_pad_id|>", "<|end_of_text|>", "</s>"]
+SEPARATOR_NAMES = ["[SEP]"]
+ENCODING = 1
+"""Raised when the same vocabulary gives other ids than before, so that caches of token ids expire."""
+
+
+class Tokenizer(Protocol):
+    """What the data package asks of a tokenizer.
+
+    Attributes:
+        size: number of ids that the model's embedding must hold.
+        pad: the id of padding.
+        prefix: special ids in front of a whole sequence, e.g. `[CLS]`.
+        suffix: special ids behind a whole sequence, e.g. `[SEP]`.
+        separator: ids between two segments: `[SEP]` where there is one, otherwise the ids of a blank line.
+        fingerprint: changes when the vocabulary or the behaviour does.
+    """
+
+    size: int
+    pad: int
+    prefix: list[int]
+    suffix: list[int]
+    separator: list[int]
+    fingerprint: str
+
+    def encode(self, texts: list[str]) -> list[np.ndarray]:
+        """The int32 ids of each text, without special tokens."""
+        ...
+
+
+def without_surrogates(text: str) -> str:
+    """The text with surrogate pairs joined and lone surrogates (legal in JSON, not in UTF-8) replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class ByteTokenizer:
+    """UTF-8 bytes as ids 0..255, then padding, begin, separator and end. Needs no files and knows every script."""
+
+    def __init__(self) -> None:
+        self.size = 260
+        self.pad = 256
+        self.prefix = [257]
+        self.separator = [258]
+        self.suffix = [259]
+        self.fingerprint = f"bytes-{ENCODING}"
+
+    def encode(self, texts: list[str]) -> list[np.ndarray]:
+        """The UTF-8 bytes of each text as int32; lone surrogates keep their three bytes and do not raise."""
+        return [np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8).astype(np.int32) for text in texts]
+
+
+@dataclass
+class Backend:
+    """A loaded tokenizer: its special ids and the function from texts to ids."""
+
+    size: int
+    pad: int
+    prefix: list[int]
+    suffix: list[int]
+    separator: list[int]
+    fingerprint: str
+    encode: Callable[[list[str]], list[list[int]]]
+
+
+def load(folder: Path) -> Backend:
+    """The tokenizer in a model folder: its `tokenizer.json`, or whatever transformers can make of its other files.
+
+    Raises:
+        InputOutputError: the folder holds no tokenizer that can be read.
+    """
+    try:
+        tokenizer = _from_file(folder / "tokenizer.json") or _from_transformers(folder)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputOutputError(
+            f"{folder}: no tokenizer can be read there; put the model's tokenizer.json into the folder ({reason})"
+        ) from error
+    return _describe(tokenizer, _named_tokens(folder))
+
+
+def _from_file(path: Path) -> Any:
+    from tokenizers import Tokenizer as HubFile
+
+    return HubFile.from_file(str(path)) if path.is_file() else None
+
+
+def _from_transformers(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ValueError(f"{type(tokenizer).__name__} has no fast form")
+    return backend
+
+
+def _named_tokens(folder: Path) -> dict[str, str]:
+    """`pad_token`, `sep_token` and their like, as the folder's JSON files name them."""
+    names: dict[str, str] = {}
+    for file in ["special_tokens_map.json", "tokenizer_config.json"]:
+        if (folder / file).is_file():
+            for key, value in json.loads((folder / file).read_text(encoding="utf-8")).items():
+                content = value.get("content") if isinstance(value, dict) else value
+                if key.endswith("_token") and isinstance(content, str):
+                    names[key] = content
+    return names
+
+
+def _describe(tokenizer: Any, named: dict[str, str]) -> Backend:
+    # Files are often saved with the truncation and padding of their training still switched on (MiniLM: 128 tokens).
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    # The library's meaning: encode special tokens that occur in the text as the text they are.
+    tokenizer.encode_special_tokens = True
+
+    def first(names: list[str | None]) -> int | None:
+        ids = [tokenizer.token_to_id(name) for name in names if name]
+        return next((i for i in ids if i is not None), None)
+
+    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    whole = tokenizer.encode("a").ids
+    start = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
+    pad = first([named.get("pad_token"), *PAD_NAMES, named.get("eos_token")])
+    separator = first([named.get("sep_token"), *SEPARATOR_NAMES])
+    special = {
+        "pad": 0 if pad is None else pad,  # never read: the attention mask hides it
+        "prefix": whole[:start],
+        "suffix": whole[start + len(bare) :],
+        "separator": [separator] if separator is not None else tokenizer.encode("\n\n", add_special_tokens=False).ids,
+    }
+    behaviour = f"{ENCODING}{json.dumps(special)}{tokenizer.to_str()}"
+    return Backend(
+        # Ids may have gaps, so the number of tokens is not enough.
+        size=max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
+        fingerprint=hashlib.sha256(behaviour.encode()).hexdigest()[:16],
+        encode=lambda texts: [e.ids for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)],
+        **special,
+    )
+
+
+class HubTokenizer:
+    """The tokenizer of a hub model, read from a local folder; nothing is ever run from that folder.
+
+    Args:
+        name: the model's name on the hub, e.g. `Qwen/Qwen2.5-0.5B-Instruct`.
+        path: a folder with its files, used instead of the hub's cache.
+        package: an installed Python package that carries the folder.
+        byte_fallback: become the byte tokenizer where no tokenizer can be found (for models with random weights).
+
+    Raises:
+        InputOutputError: no tokenizer can be found and `byte_fallback` is off.
+    """
+
+    def __init__(
+        self, name: str, path: str | None = None, package: str | None = None, byte_fallback: bool = False
+    ) -> None:
+        from arena.hub import locate
+
+        backend: Backend | ByteTokenizer
+        try:
+            backend = load(locate(name, path, package))
+        except InputOutputError as error:
+            if not byte_fallback:
+                raise
+            log.warning("%s: bytes instead of its tokenizer, which is not here (%s)", name, error)
+            backend = ByteTokenizer()
+        self.size = backend.size
+        self.pad = backend.pad
+        self.prefix = backend.prefix
+        self.suffix = backend.suffix
+        self.separator = backend.separator
+        self.fingerprint = backend.fingerprint
+        self._encode = backend.encode
+
+    def encode(self, texts: list[str]) -> list[np.ndarray]:
+        """The int32 ids of each text, all texts in one call of the library, without special tokens."""
+        try:
+            ids = self._encode(texts)
+        except TypeError:  # how the library refuses lone surrogates
+            ids = self._encode([without_surrogates(text) for text in texts])
+        return [np.asarray(row, dtype=np.int32) for row in ids]
