@@ -1,0 +1,143 @@
+"""Best and last checkpoint, and an orderly stop on a signal."""
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckpoint
+
+from arena.errors import DivergedError, Interrupted
+from arena.schema import Positive
+
+log = logging.getLogger("arena")
+
+
+class Checkpoint(LightningCheckpoint):
+    """`best.ckpt` holds the weights of the best validation, `last.ckpt` all that an exact resume needs.
+
+    `last.ckpt` is written after every validation, every `every_minutes`, at the last step and when SIGTERM or Ctrl-C
+    asks to stop. A stop or a save that falls on a step with a validation waits for that validation, so a resumed run
+    sees the same validations as an undisturbed one. Weights that are not finite are never written over finite ones.
+
+    Args:
+        folder: where the two files go.
+        monitor: name of the watched value, such as `val/log_loss`.
+        mode: whether lower or higher is better.
+        every_minutes: at most this much work is lost when the machine dies.
+        save_last: false saves the time and disk of `last.ckpt`; such a run cannot be resumed.
+    """
+
+    def __init__(
+        self, folder: str, monitor: str, mode: Literal["min", "max"], every_minutes: Positive = 10, save_last: bool = True
+    ) -> None:
+        self.folder = Path(folder)
+        self.monitor = monitor
+        self.mode = mode
+        self.every_seconds = 60 * every_minutes
+        self.save_last = save_last
+        self.best_value: float | None = None
+        self.best_step: int | None = None
+        self.validated_step = -1
+        self._saved_step = -1
+        self._saved_at = time.monotonic()
+        self._signal: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_value": self.best_value, "best_step": self.best_step, "validated_step": self.validated_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_value = state_dict["best_value"]
+        self.best_step = state_dict["best_step"]
+        self.validated_step = state_dict["validated_step"]
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Catch SIGTERM and Ctrl-C for the time of the training; the handler only sets a flag."""
+        if stage == "fit":
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._handlers[number] = signal.signal(number, self._on_signal)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int) -> None:
+        """Save where a save is due and no validation follows at this very step; obey a signal."""
+        epoch_loop = trainer.fit_loop.epoch_loop
+        fetcher = trainer.fit_loop._data_fetcher
+        if epoch_loop._should_accumulate() or (fetcher is not None and epoch_loop._should_check_val_fx(fetcher)):
+            return
+        due = time.monotonic() - self._saved_at > self.every_seconds
+        if due or self._stop_requested(trainer) or epoch_loop._is_training_done:
+            self._save_last(trainer)
+        self._obey(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare with the best value, save both files, obey a signal."""
+        if trainer.sanity_checking:
+            return
+        self.validated_step = trainer.global_step
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None:
+            names = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
+            raise KeyError(f"monitor.name={self.monitor}: the validation logs no such value; there are: {names}")
+        if self.would_improve(float(value)):
+            self._refuse_non_finite(pl_module)
+            self.best_value, self.best_step = float(value), trainer.global_step
+            trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
+        if trainer.state.fn == "fit":
+            self._save_last(trainer)
+            self._obey(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """An end between two validations (early stopping by another callback) still leaves a last checkpoint."""
+        if self._saved_step != trainer.global_step:
+            self._save_last(trainer)
+
+    def would_improve(self, value: float) -> bool:
+        """Whether `value` is better than all before; NaN never is."""
+        if math.isnan(value):
+            return False
+        return self.best_value is None or (value < self.best_value if self.mode == "min" else value > self.best_value)
+
+    def _save_last(self, trainer: Trainer) -> None:
+        if self.save_last:
+            self._refuse_non_finite(trainer.lightning_module)
+            trainer.save_checkpoint(self.folder / "last.ckpt")
+        self._saved_step = trainer.global_step
+        self._saved_at = time.monotonic()
+
+    @staticmethod
+    def _refuse_non_finite(module: LightningModule) -> None:
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
+                raise DivergedError(f"the weights '{name}' are no longer finite; lower optim.lr or trainer.gradient_clip_val")
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt  # the second Ctrl-C does not wait for the step to end
+        self._signal = number
+
+    def _stop_requested(self, trainer: Trainer) -> bool:
+        # One rank may get the signal first: all must agree, or the others wait for it in the next collective.
+        if trainer.world_size == 1:
+            return self._signal is not None
+        return bool(trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False))
+
+    def _obey(self, trainer: Trainer) -> None:
+        if not self._stop_requested(trainer):
+            return
+        number = self._signal or signal.SIGTERM
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        way_on = f"resume with: python -m arena.train resume={self.folder.parent}" if self.save_last else "not resumable"
+        raise Interrupted(f"stopped by {name} after step {trainer.global_step}; {way_on}", number)
+

@@ -1,0 +1,93 @@
+"""`metrics.csv`: the record of every logged value, which any dashboard only mirrors."""
+
+import csv
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+COLUMNS = ("step", "epoch", "split", "name", "value")
+
+
+class Journal(Logger):
+    """Appends `step,epoch,split,name,value` rows and flushes after each call, so that a kill loses nothing logged.
+
+    `step` counts finished optimiser steps: Lightning's own count is one behind during training, so `step_now` is asked
+    instead once the trainer exists. An undefined rate is written as `nan`. A name such as `val/log_loss` becomes the
+    split `val` and the name `log_loss`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.step_now: Callable[[], int] | None = None
+
+    @property
+    def name(self) -> str:
+        return "journal"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.path.parent)
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """The configuration has a file of its own."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append one row for each value; the entry `epoch` becomes a column."""
+        step = self.step_now() if self.step_now is not None else step
+        epoch = metrics.get("epoch", "")
+        epoch = int(epoch) if epoch != "" else ""
+        rows = []
+        for name, value in metrics.items():
+            if name == "epoch":
+                continue
+            split, slash, rest = name.partition("/")
+            rows.append((step, epoch, split if slash else "", rest if slash else name, repr(float(value))))
+        new = not self.path.exists() or self.path.stat().st_size == 0
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if new:
+                writer.writerow(COLUMNS)
+            writer.writerows(rows)
+            file.flush()
+
+
+def read(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a journal with numbers as numbers; a last line cut by a kill is left out."""
+    text = Path(path).read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    rows = list(csv.DictReader(whole.splitlines()))
+    for row in rows:
+        row["step"], row["value"] = int(row["step"]), float(row["value"])
+        row["epoch"] = int(row["epoch"]) if row["epoch"] else None
+    return rows
+
+
+def rewind(path: str | Path, step: int) -> None:
+    """Drop what was logged after `step`, so that a resumed run's journal equals that of an undisturbed one."""
+    path = Path(path)
+    if not path.is_file():
+        return
+    kept = [row for row in read(path) if row["step"] <= step]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in kept:
+            value = row["value"]
+            epoch = "" if row["epoch"] is None else row["epoch"]
+            writer.writerow((row["step"], epoch, row["split"], row["name"], "nan" if math.isnan(value) else repr(value)))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,109 @@
+"""`predictions/<split>.parquet`: what the model said of every row, the one source of every table and plot."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+PROBABILITY = "probability_"
+TRUE_PROBABILITY = "true_probability_"
+
+
+class PredictionWriter(Callback):
+    """Writes the validation predictions of the best weights, and the test predictions.
+
+    Columns: id, one `probability_<label>` for each class, target (label name), loss (nats, the training loss of the
+    row), the row's covariates as the data module gives them (`covariates(split)`), and `true_probability_<label>`
+    where the truth is known.
+
+    Args:
+        folder: where the files go.
+        labels: names of the classes.
+    """
+
+    def __init__(self, folder: str, labels: list[str]) -> None:
+        self.folder = Path(folder)
+        self.labels = labels
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the predictions: whether they are the best is known once the checkpoint callback has judged them."""
+        if not trainer.sanity_checking and self._is_best(trainer, pl_module.monitor):
+            self._write(trainer, pl_module, "val")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the test predictions."""
+        self._write(trainer, pl_module, "test")
+
+    @staticmethod
+    def _is_best(trainer: Trainer, monitor: Any) -> bool:
+        callback: Any = trainer.checkpoint_callback
+        if callback is None:
+            return True
+        value = trainer.callback_metrics.get(monitor)
+        return value is not None and callback.would_improve(float(value))
+
+    def _write(self, trainer: Trainer, module: Any, split: str) -> None:
+        if not trainer.is_global_zero:
+            return
+        predictions = module.predictions[split]
+        columns = trainer.datamodule.covariates(split)  # pyright: ignore
+        true_probabilities = trainer.datamodule.true_probabilities(split)  # pyright: ignore
+        table = prediction_table(
+            columns,
+            self.labels,
+            predictions.row.numpy(),
+            predictions.probabilities.numpy(),
+            predictions.target.numpy(),
+            predictions.loss.numpy(),
+            true_probabilities,
+        )
+        write_table(self.folder / f"{split}.parquet", table)
+
+
+def prediction_table(
+    covariates: pa.Table,
+    labels: list[str],
+    row: np.ndarray,
+    probabilities: np.ndarray,
+    target: np.ndarray,
+    loss: np.ndarray,
+    true_probabilities: np.ndarray | None = None,
+) -> pa.Table:
+    """Join predictions to their rows by the column `row` of the covariates.
+
+    Args:
+        covariates: id and everything else that describes a row; its column `row` holds positions in the data table.
+        labels: names of the K classes.
+        row: positions, `[N]`, increasing.
+        probabilities: `[N, K]`.
+        target: class indices `[N]` (negative: unknown) or probabilities `[N, K]`, whose largest entry names the target.
+        loss: nats, `[N]`.
+        true_probabilities: `[M, K]` in the order of `covariates`, or None.
+    """
+    order = {int(position): i for i, position in enumerate(covariates.column("row").to_pylist())}
+    take = np.array([order[int(position)] for position in row], dtype=np.int64)
+    covariates = covariates.take(pa.array(take))
+    index = target if target.ndim == 1 else target.argmax(1)
+    columns: dict[str, Any] = {"id": covariates.column("id")}
+    columns |= {PROBABILITY + label: probabilities[:, k] for k, label in enumerate(labels)}
+    columns["target"] = pa.array([labels[i] if i >= 0 else None for i in index], pa.string())
+    columns["loss"] = loss
+    columns |= {name: covariates.column(name) for name in covariates.column_names if name not in ("id", "row")}
+    if true_probabilities is not None:
+        columns |= {TRUE_PROBABILITY + label: true_probabilities[take, k] for k, label in enumerate(labels)}
+    return pa.table(columns)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a parquet file in one step: a reader sees the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(table, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+"""Progress for a person: a bar on a terminal, plain lines elsewhere."""
+
+import logging
+import math
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from arena.schema import Positive
+
+log = logging.getLogger("arena")
+
+
+def terminal() -> bool:
+    """Whether a person watches the output on a terminal."""
+    return sys.stdout.isatty()
+
+
+class PlainProgress(Callback):
+    """One line at the first step, every `seconds` seconds, and after each validation; silent on a terminal.
+
+    Args:
+        monitor: the watched value, shown after each validation with the best so far.
+        seconds: least time between two lines of training.
+    """
+
+    def __init__(self, monitor: str, seconds: Positive = 10) -> None:
+        self.monitor = monitor
+        self.seconds = seconds
+        self._last = -math.inf
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int) -> None:
+        """The first step at once, then a line now and then."""
+        now = time.monotonic()
+        if terminal() or not trainer.is_global_zero or now - self._last < self.seconds:
+            return
+        self._last = now
+        print(f"step {trainer.global_step}{_total(trainer)}  train/loss {float(outputs['loss']):.4f}", flush=True)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The watched value, and whether it is the best."""
+        if trainer.sanity_checking or not trainer.is_global_zero or terminal():
+            return
+        value = float(trainer.callback_metrics.get(self.monitor, math.nan))
+        best = trainer.checkpoint_callback is not None and trainer.checkpoint_callback.would_improve(value)  # pyright: ignore
+        accuracy = trainer.callback_metrics.get("val/accuracy")
+        shown = f"  val/accuracy {float(accuracy):.4f}" if accuracy is not None else ""
+        mark = "  best so far" if best else ""
+        print(f"step {trainer.global_step}{_total(trainer)}  {self.monitor} {value:.4f}{shown}{mark}", flush=True)
+
+
+def _total(trainer: Trainer) -> str:
+    steps = trainer.estimated_stepping_batches if trainer.state.fn == "fit" else math.inf
+    return f"/{int(steps)}" if steps != math.inf else ""

@@ -1,0 +1,235 @@
+"""The command line and conf/: composed by Hydra, checked before anything heavy is imported, wrong input in one line."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from arena import schema
+from arena.errors import ArenaError, UsageError, run_main
+from arena.schema import Count, WholeNumber
+
+
+@dataclass
+class Monitor:
+    """The one value that decides."""
+
+    name: str
+    mode: Literal["min", "max"]
+
+
+@dataclass
+class Root:
+    """Types of the values at the root of `conf/train.yaml`."""
+
+    study: str
+    seed: WholeNumber
+    resume: str | None
+    monitor: dict
+    validate_every: Count | None
+    test: bool
+    resamples: WholeNumber
+    tags: list[str]
+    num_classes: Count
+    run_dir: str
+
+
+def folder() -> Path:
+    """The folder `conf`: inside the installed package, or at the top of a checkout."""
+    here = Path(__file__).resolve().parent
+    for place in (here / "conf", here.parents[1] / "conf"):
+        if (place / "train.yaml").is_file():
+            return place
+    raise UsageError(f"the folder conf is neither in {here} nor in {here.parents[1]}; install arena again")
+
+
+# --- values that the configuration computes -------------------------------------------------------------------------
+
+
+def register_resolvers() -> None:
+    """Make `${count:...}`, `${not:...}`, `${fastest_precision:...}` and `${wandb_offline:}` known."""
+    resolvers: dict[str, Callable[..., Any]] = {
+        "count": len,
+        "not": lambda value: not value,
+        "fastest_precision": fastest_precision,
+        "wandb_offline": wandb_offline,
+    }
+    for name, function in resolvers.items():
+        OmegaConf.register_new_resolver(name, function, replace=True)
+
+
+def fastest_precision(accelerator: str) -> str:
+    """`bf16-mixed` on GPUs and on processors with bfloat16 matrix units (AMX, AVX512-BF16), else `32-true`."""
+    if accelerator != "cpu":
+        return "bf16-mixed"
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return "32-true"
+    return "bf16-mixed" if re.search(r"\b(amx_bf16|avx512_bf16)\b", flags) else "32-true"
+
+
+def wandb_offline() -> bool:
+    """Whether W&B has to work offline: told so, or no key to be found."""
+    mode = os.environ.get("WANDB_MODE")
+    if mode is not None:
+        return mode != "online"
+    if os.environ.get("WANDB_API_KEY"):
+        return False
+    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    host = re.sub(r"^https?://", "", os.environ.get("WANDB_BASE_URL", "api.wandb.ai")).strip("/")
+    return not (netrc.is_file() and host in netrc.read_text(encoding="utf-8", errors="replace"))
+
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values, checked against `Root` and the signature of every `_target_`.
+
+    Raises:
+        UsageError: a missing or unknown key, a wrong type or value, a broken interpolation.
+        InputOutputError: a path that does not exist.
+    """
+    try:
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key or "?"
+        raise UsageError(f"{key}: a value is needed; give {key}=...") from None
+    except InterpolationKeyError as error:
+        raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
+    except OmegaConfBaseException as error:
+        raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
+    schema.check_values(plain, Root)
+    schema.check_values(plain.get("monitor", {}), Monitor)
+    schema.check(plain)
+    return plain
+
+
+def precheck(overrides: list[str], multirun: bool, config_name: str = "train") -> None:
+    """Compose and check every configuration that the command line asks for, before a folder is made for any."""
+    from hydra import compose, initialize_config_dir
+
+    for single in _single_runs(overrides) if multirun else [overrides]:
+        try:
+            with initialize_config_dir(str(folder()), version_base="1.3"):
+                config = compose(config_name, single, return_hydra_config=True)
+                OmegaConf.set_struct(config, False)
+                config.run_dir = "outputs"
+                del config["hydra"]
+                OmegaConf.set_struct(config, True)
+        except Exception as error:
+            raise explained(error, single, config_name) from error
+        resolved(config)
+
+
+def _single_runs(overrides: list[str]) -> Iterator[list[str]]:
+    """Each value of each sweep once, the other sweeps at their first value; intervals at their lower end."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise UsageError(f"cannot read '{error.override}': {_first_line(error)}") from None
+    options: list[list[str]] = []
+    for override, text in zip(parsed, overrides, strict=True):
+        if not override.is_sweep_override() or override.is_delete():
+            options.append([text])
+        elif override.is_interval_sweep():
+            interval: Any = override.value()
+            options.append([f"{override.get_key_element()}={interval.start}"])
+        elif (override.get_key_element() or "").startswith("hydra."):
+            options.append([])
+        else:
+            try:
+                options.append([f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()])
+            except Exception:  # a glob: its values are names of files that exist
+                options.append([])
+    first = [values[0] for values in options if values]
+    yield first
+    for position, values in enumerate(options):
+        for value in values[1:]:
+            yield [value if i == position else v[0] for i, v in enumerate(options) if v]
+
+
+def explained(error: Exception, overrides: list[str], config_name: str = "train") -> ArenaError:
+    """One line for what Hydra or OmegaConf found wrong with the command line."""
+    from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+
+    if isinstance(error, ArenaError):
+        return error
+    text = str(error)
+    if isinstance(error, MissingConfigException):
+        choice = re.search(r"Could not find '([^']+)'", text)
+        options = [line.strip() for line in text.partition("Available options in")[2].splitlines()[1:] if line.strip()]
+        options = [option for option in options if not option.startswith(("_", "Config search", "provider"))]
+        if choice:
+            group, _, name = choice[1].rpartition("/")
+            return UsageError(f"{group}={name}: no such choice{schema.closest(name, options)}")
+    if isinstance(error, OverrideParseException):
+        return UsageError(f"cannot read '{error.override}': {_first_line(error)}; quote values with special characters")
+    if isinstance(error, ConfigCompositionException) and (key := re.search(r"Could not override '([^']+)'", text)):
+        return UsageError(f"{key[1]}: no such {_kind(key[1], text)}{_nearest_key(key[1], overrides, config_name)}")
+    if isinstance(error, OmegaConfBaseException | HydraException):
+        return UsageError(_first_line(error))
+    raise error
+
+
+def _kind(key: str, text: str) -> str:
+    return "group or key" if "." not in key and "No match in the defaults list" in text else "key"
+
+
+def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
+    """Compose again without the overrides of unknown keys and look for a similar key beside it."""
+    from hydra import compose, initialize_config_dir
+
+    groups = [path.name for path in folder().iterdir() if path.is_dir()]
+    kept = [o for o in overrides if re.split(r"[=@]", o.lstrip("+~"), maxsplit=1)[0].split("/")[0] in groups]
+    try:
+        with initialize_config_dir(str(folder()), version_base="1.3"):
+            config = compose(config_name, kept)
+    except Exception:  # the composition has a second fault; the first one is worth telling alone
+        return ""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    if not isinstance(node, DictConfig):
+        return f"; '{parent}' has no keys below it" if node is not None else _nearest_key(parent, overrides, config_name)
+    choices = [str(choice) for choice in node if not str(choice).startswith("_")]
+    return schema.closest(name, choices if parent else [*choices, *groups])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+# --- the entry point ------------------------------------------------------------------------------------------------
+
+
+def run(function: Callable[[DictConfig], Any], config_name: str = "train") -> None:
+    """Run `function` under Hydra with the command line of this process, and end with the contract's exit code."""
+
+    def main() -> None:
+        import hydra
+        from hydra._internal.utils import get_args_parser
+
+        register_resolvers()
+        # Hydra ends the process itself with code 1 and its own words unless told to hand errors on.
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        arguments = get_args_parser().parse_args(sys.argv[1:])
+        shows_only = any((arguments.help, arguments.hydra_help, arguments.version, arguments.cfg, arguments.info))
+        custom = arguments.config_name or arguments.config_dir or arguments.config_path or arguments.shell_completion
+        if not shows_only and not custom:
+            precheck(arguments.overrides, arguments.multirun, config_name)
+        try:
+            hydra.main(config_path=str(folder()), config_name=config_name, version_base="1.3")(function)()
+        except Exception as error:
+            raise explained(error, arguments.overrides, config_name) from error
+
+    run_main(main)

@@ -1,0 +1,88 @@
+"""Where the weights and the tokenizer of a public model lie on this machine.
+
+Order: the folder given by hand, a Python package that carries the model, the local hub cache, the hub itself. The hub
+is asked last and only if a connection opens within seconds, because its client otherwise retries for minutes.
+"""
+
+import importlib.util
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlparse
+
+from arena.errors import InputOutputError
+
+REACH_SECONDS = 3.0
+PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt"]
+"""Files worth having: configuration, tokenizer, safetensors. Never pickled weights, never Python."""
+
+
+def locate(name: str, path: str | None = None, package: str | None = None, needed: list[str] | None = None) -> Path:
+    """The folder that holds a model.
+
+    Args:
+        name: hub id such as `Qwen/Qwen2.5-0.5B-Instruct`.
+        path: a local folder that is used instead (`model.path=`).
+        package: an installed Python package that carries the model in its folder `model`.
+        needed: file patterns to fetch from the hub; all safe files by default.
+
+    Raises:
+        InputOutputError: nothing was found and the hub cannot be reached.
+    """
+    if path is not None:
+        folder = Path(path).expanduser()
+        if not folder.is_dir():
+            raise InputOutputError(f"model.path={path}: no such folder")
+        return folder
+    if package is not None and (folder := packaged(package)) is not None:
+        return folder
+    if (folder := cached(name)) is not None:
+        return folder
+    return _download(name, package, needed or PATTERNS)
+
+
+def packaged(package: str) -> Path | None:
+    """The folder `model` inside an installed package, found without importing it."""
+    spec = importlib.util.find_spec(package)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(place) / "model").is_dir():
+            return Path(place) / "model"
+    return None
+
+
+def cached(name: str) -> Path | None:
+    """The newest complete snapshot of `name` in the local hub cache, if any."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")) / f"models--{name.replace('/', '--')}"
+    revision = cache / "refs" / "main"
+    folder = cache / "snapshots" / revision.read_text().strip() if revision.is_file() else None
+    return folder if folder is not None and (folder / "config.json").exists() else None
+
+
+def reachable() -> bool:
+    """Whether the hub (or `HF_ENDPOINT`) accepts a connection within `REACH_SECONDS`."""
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
+        return False
+    address = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=REACH_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _download(name: str, package: str | None, patterns: list[str]) -> Path:
+    advice = f"give model.path=<folder with config.json and safetensors of {name}>"
+    if package is not None:
+        advice += f", or install the package {package.replace('_', '-')}"
+    advice += ", or model.pretrained=false for random weights"
+    if not reachable():
+        raise InputOutputError(f"model {name}: not on this machine and the hub cannot be reached; {advice}")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except Exception as error:  # the client raises many unrelated types; each means the same to the reader
+        reason = str(error).strip().splitlines()[0]
+        raise InputOutputError(f"model {name}: the hub refused ({reason}); {advice}") from error

@@ -1,0 +1,65 @@
+"""Learning rate schedules: a factor of the base learning rate for each optimiser step."""
+
+from typing import Any, Literal
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from arena.errors import UsageError
+
+Schedule = Literal["constant", "linear", "cosine", "plateau"]
+
+
+def make_schedule(
+    name: str, optimizer: Optimizer, warmup: int, steps: int | None, mode: str, factor: float, patience: int
+) -> LRScheduler:
+    """The schedule `name` after a linear warm-up from 0 over `warmup` steps.
+
+    `constant` stays, `linear` and `cosine` fall to 0 at `steps`, `plateau` multiplies by `factor` whenever the
+    monitored value has not improved for `patience` validations. All but the last are those of transformers.
+
+    Raises:
+        UsageError: `linear` or `cosine` without a number of steps.
+    """
+    if name == "plateau":
+        return WarmupPlateau(optimizer, warmup, mode, factor, patience)
+    if steps is None and name != "constant":
+        raise UsageError(f"optim.schedule={name} needs an end: give trainer.max_steps, trainer.max_epochs or optim.total_steps")
+    from transformers.optimization import get_scheduler
+
+    name = "constant_with_warmup" if name == "constant" else name
+    return get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
+
+
+class WarmupPlateau(LRScheduler):
+    """lr(t) = base · min(1, t / warmup) · scale, with `scale` cut by `factor` when the monitored value stalls.
+
+    torch's `ReduceLROnPlateau` cannot be combined with a warm-up: each overwrites what the other set. `observe` is
+    called with the monitored value after each validation.
+    """
+
+    def __init__(self, optimizer: Optimizer, warmup: int, mode: str, factor: float, patience: int) -> None:
+        self.warmup = warmup
+        self.mode = mode
+        self.factor = factor
+        self.patience = patience
+        self.scale = 1.0
+        self.best: float | None = None
+        self.stalled = 0
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[Any]:
+        """Learning rate of each parameter group at the present step."""
+        warm = min(1.0, self.last_epoch / self.warmup) if self.warmup else 1.0
+        return [base * warm * self.scale for base in self.base_lrs]
+
+    def observe(self, value: float) -> None:
+        """Take note of a validation; NaN counts as no improvement."""
+        better = self.best is None or (value < self.best if self.mode == "min" else value > self.best)
+        if better:
+            self.best, self.stalled = value, 0
+            return
+        self.stalled += 1
+        if self.stalled > self.patience:
+            self.scale *= self.factor
+            self.stalled = 0

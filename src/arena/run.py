@@ -1,0 +1,138 @@
+"""The run folder: where everything that a run leaves behind lies, readable without arena.
+
+    config.yaml      the resolved configuration          metrics.csv      every logged value, appended as the run goes
+    splits.parquet   id, split, group of every row       predictions/     one parquet file per split
+    checkpoints/     best.ckpt (weights), last.ckpt      result.json      status, best value, test metrics, provenance
+"""
+
+import fcntl
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from arena.errors import InputOutputError, UsageError
+
+STATUSES = ("completed", "stopped_early", "diverged", "preempted", "failed")
+PACKAGES = ("arena", "lightning", "torch", "transformers", "torchmetrics", "peft", "hydra-core", "omegaconf", "numpy")
+
+
+class RunFolder:
+    """Paths of one run and the small files in it. Creating the object touches nothing on disk."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser().resolve()
+        self.config = self.path / "config.yaml"
+        self.metrics = self.path / "metrics.csv"
+        self.splits = self.path / "splits.parquet"
+        self.result = self.path / "result.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best.ckpt"
+        self.last = self.checkpoints / "last.ckpt"
+
+    def predictions(self, split: str) -> Path:
+        """Parquet file with the predictions of one split (`val`, `test`)."""
+        return self.path / "predictions" / f"{split}.parquet"
+
+    def require(self) -> "RunFolder":
+        """This folder, if it holds a run.
+
+        Raises:
+            InputOutputError: there is no folder, or no `config.yaml` in it.
+        """
+        if not self.path.is_dir():
+            raise InputOutputError(f"run={self.path}: no such folder")
+        if not self.config.is_file():
+            raise InputOutputError(f"run={self.path}: not a run folder (it has no config.yaml)")
+        return self
+
+    def read_result(self) -> dict[str, Any]:
+        """`result.json`, or an empty dictionary where there is none."""
+        if not self.result.is_file():
+            return {}
+        try:
+            return json.loads(self.result.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputOutputError(f"{self.result}: damaged ({error}); delete it to go on without it") from error
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Replace `result.json` in one step; NaN and infinity are written as null, which every reader understands."""
+        write_atomically(self.result, json.dumps(plain(result), indent=2, ensure_ascii=False) + "\n")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against a second process.
+
+        The lock is the kernel's: it is gone with the process that held it, however that ended.
+
+        Raises:
+            UsageError: another process trains in this folder.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UsageError(f"{self.path}: another process trains in this folder; wait or choose another") from None
+            yield
+
+
+def plain(value: Any) -> Any:
+    """The same value in JSON's types: numpy and torch scalars become Python's, NaN and infinity become None."""
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader, or a kill at any moment, sees the old or the new content and nothing else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Commit and cleanliness of the checkout that holds `folder`; nulls outside a checkout."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    changed = git("status", "--porcelain", "--untracked-files=no") if commit else None
+    return {"commit": commit, "dirty": bool(changed) if changed is not None else None}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, the machine's kind and the packages that decide the numbers, without importing them."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,167 @@
+"""THE LightningModule: model, loss, metrics and optimiser, injected. It knows no data set and no configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.strategies import FSDPStrategy
+from torch import Tensor, nn
+
+from arena.types import LossOutput
+
+
+class Batch(Protocol):
+    """What the task asks of a batch; each data set brings a dataclass of its own (`arena.types`)."""
+
+    target: Tensor
+    row: Tensor
+    supervised: int
+
+    def __len__(self) -> int: ...
+
+
+class Loss(Protocol):
+    """A likelihood: `loss(logits, batch)` trains, `predict` holds the link function, `rows` is the loss of each row."""
+
+    def __call__(self, logits: Tensor, batch: Any) -> LossOutput: ...
+    def rows(self, logits: Tensor, batch: Any) -> Tensor: ...
+    def predict(self, logits: Tensor) -> Tensor: ...
+
+
+class Metrics(Protocol):
+    """Numbers over a whole split, by name; undefined ones are NaN."""
+
+    def reset(self) -> None: ...
+    def update(self, probabilities: Tensor, target: Tensor) -> None: ...
+    def compute(self) -> Mapping[str, float]: ...
+
+
+class Optimizer(Protocol):
+    """Makes the optimiser and its schedule for a model and a number of optimiser steps."""
+
+    def build(self, model: nn.Module, loss: nn.Module, steps: int | None, fused: bool) -> dict[str, Any]: ...
+
+
+@dataclass
+class Predictions:
+    """What the model said of one split, in row order and without the repeats that several processes make.
+
+    Attributes:
+        row: positions in the data table, `[N]` int64.
+        probabilities: `[N, K]` float32.
+        target: class indices `[N]` or probabilities `[N, K]`.
+        loss: loss of each row in nats, `[N]` float32.
+    """
+
+    row: Tensor
+    probabilities: Tensor
+    target: Tensor
+    loss: Tensor
+
+
+class Task(pl.LightningModule):
+    """One forward, one scalar, one optimiser: pairwise judging, several heads and fine-tuning differ in the parts.
+
+    Validation and test keep the predictions of every row, gather them over the processes, drop repeated rows and
+    compute the metrics once from all of them: exact for any batch size and any number of devices.
+
+    Args:
+        model: `model(batch) -> logits`.
+        loss: see `Loss`; a module, so that parameters of a likelihood train and are saved.
+        metrics: see `Metrics`.
+        optimizer: see `Optimizer`; not needed to evaluate.
+        monitor: name of the watched value, for schedules that react to it.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: nn.Module, metrics: Any, optimizer: Any = None, monitor: str | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+        self.metrics = metrics
+        self.optimizer = optimizer
+        self.monitor = monitor
+        self.predictions: dict[str, Predictions] = {}
+        self._kept: list[tuple[Tensor, ...]] = []
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        """The loss of one batch, in nats."""
+        output: LossOutput = self.loss(self.model(batch), batch)
+        self.log("train/loss", output.loss, batch_size=output.n, prog_bar=True)
+        for name, value in output.parts.items():
+            self.log(f"train/{name}", value, batch_size=output.n)
+        return output.loss
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        """Keep what the model says of a validation batch."""
+        self._keep(batch)
+
+    def test_step(self, batch: Any, batch_index: int) -> None:
+        """Keep what the model says of a test batch."""
+        self._keep(batch)
+
+    def predict_step(self, batch: Any, batch_index: int) -> tuple[Tensor, Tensor]:
+        """Row positions `[N]` and probabilities `[N, K]`."""
+        return batch.row, self.loss.predict(self.model(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the validation split and tell the schedule."""
+        self._finish("val")
+        schedule = self.lr_schedulers() if self.trainer.state.fn == "fit" else None
+        if hasattr(schedule, "observe") and not self.trainer.sanity_checking:
+            schedule.observe(float(self.trainer.callback_metrics[self.monitor]))  # pyright: ignore
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of the test split."""
+        self._finish("test")
+
+    def _keep(self, batch: Any) -> None:
+        logits = self.model(batch)
+        # Stays on the device: the copy to the host waits for the end of the split.
+        self._kept.append((batch.row, self.loss.predict(logits).float(), batch.target, self.loss.rows(logits, batch)))
+
+    def _finish(self, split: str) -> None:
+        columns = [torch.cat(column).cpu() for column in zip(*self._kept, strict=True)]
+        self._kept = []
+        if self.trainer.world_size > 1:
+            gathered: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(gathered, columns)
+            columns = [torch.cat(column) for column in zip(*gathered, strict=True)]
+        _, first = np.unique(columns[0].numpy(), return_index=True)
+        self.predictions[split] = Predictions(*(column[torch.from_numpy(first)] for column in columns))
+        if self.trainer.sanity_checking:
+            return
+        self._log_split(split, self.predictions[split])
+
+    def _log_split(self, split: str, predictions: Predictions) -> None:
+        self.metrics.reset()
+        self.metrics.update(predictions.probabilities, predictions.target)
+        values = {f"{split}/loss": float(predictions.loss.double().mean())} | {
+            f"{split}/{name}": value for name, value in self.metrics.compute().items()
+        }
+        self.log_dict(values, rank_zero_only=False, sync_dist=False)
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and its schedule, made for the number of steps that the trainer is going to do."""
+        steps = self.trainer.estimated_stepping_batches
+        # Fused kernels do the unscaling of 16-bit gradients inside the step, where they can no longer be clipped.
+        fused = self.trainer.precision != "16-mixed" and not isinstance(self.trainer.strategy, FSDPStrategy)
+        return self.optimizer.build(self.model, self.loss, int(steps) if steps != float("inf") else None, fused)
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip by the global norm and log the norm before clipping.
+
+        Lightning's own clipping refuses fused optimisers under bf16 (pytorch-lightning #21435) and hides the norm.
+        """
+        if isinstance(self.trainer.strategy, FSDPStrategy):
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        limit = gradient_clip_val if gradient_clip_val is not None else float("inf")
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), limit)
+        self.log("train/gradient_norm", norm)
