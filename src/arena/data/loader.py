@@ -1,0 +1,243 @@
+"""Loaders: rows of token ids to padded batches of similar length, resumable in the middle of an epoch.
+
+What comes next is a function of (seed, epoch, position) and of nothing else: not of the global random state, which is
+left untouched, and not of the number of workers.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from arena.data.text import TokenStore
+from arena.types import UNLABELLED, TextBatch
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Rows to a batch, padded on the right.
+
+    Attributes:
+        store: token ids of all R rows of the table.
+        target: class index of each row, `[R]` int64, `UNLABELLED` where unknown; or class probabilities `[R, K]`.
+        weight: weight of each row, `[R]` float32.
+        pad: the id of padding.
+        multiple: lengths are rounded up to a multiple of this, for kernels that like round numbers.
+    """
+
+    store: TokenStore
+    target: np.ndarray
+    weight: np.ndarray
+    pad: int
+    multiple: int = 1
+
+    def __call__(self, rows: np.ndarray) -> TextBatch:
+        """The batch of the rows at these positions, in this order."""
+        lengths = self.store.offsets[rows + 1] - self.store.offsets[rows]
+        longest = -(-int(lengths.max()) // self.multiple) * self.multiple
+        attention_mask = np.arange(longest) < lengths[:, None]
+        input_ids = np.full(attention_mask.shape, self.pad, dtype=np.int64)
+        input_ids[attention_mask] = np.concatenate([self.store[row] for row in rows])
+        target = self.target[rows]
+        known = target != UNLABELLED if target.ndim == 1 else np.ones(len(rows), dtype=bool)
+        return TextBatch(
+            input_ids=torch.from_numpy(input_ids),
+            attention_mask=torch.from_numpy(attention_mask.astype(np.int64)),
+            target=torch.from_numpy(target),
+            weight=torch.from_numpy(np.where(known, self.weight[rows], 0).astype(np.float32)),
+            row=torch.from_numpy(rows.astype(np.int64)),
+            supervised=int(known.sum()),
+        )
+
+
+def epoch_batches(lengths: np.ndarray, batch_size: int, window: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """All batches of one epoch, as positions in `lengths`.
+
+    The rows are shuffled and cut into windows of `window * batch_size` rows; each window is sorted by length and cut
+    into batches; the batches are shuffled. Every row comes once, and the number of batches is the same in every epoch.
+    """
+    draw = np.random.default_rng([seed, epoch])
+    order = draw.permutation(len(lengths))
+    batches = []
+    for start in range(0, len(order), window * batch_size):
+        rows = order[start : start + window * batch_size]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return [batches[i] for i in draw.permutation(len(batches))]
+
+
+def descending_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Batches of similar length, the longest first, so that too little memory shows in the first second."""
+    order = np.argsort(-lengths, kind="stable")
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+def deal(batches: Sequence[np.ndarray], rank: int, world_size: int) -> list[np.ndarray]:
+    """Every `world_size`-th batch from `rank` on, the first ones repeated where some rank would have one less.
+
+    Ranks of unequal length would wait for each other for ever.
+    """
+    missing = -len(batches) % world_size if batches else 0
+    filled = [*batches, *(batches[i % len(batches)] for i in range(missing))]
+    return filled[rank::world_size]
+
+
+class BucketLoader:
+    """Endless epochs of training batches; `state_dict` says where it stands.
+
+    An iterator goes from the current position to the end of the current epoch, and a new one goes on from where the
+    last one stopped. So does a loader that was given the state of another one.
+
+    Args:
+        rows: positions in the table, `[R]`, of the rows to serve.
+        collate: makes the batches.
+        batch_size: rows in a batch, and in the smaller one that an epoch's remainder makes.
+        window: batches that are sorted by length together; 1 is plain shuffling.
+        seed: of the order.
+        num_workers: processes that collate; 0 for none.
+        pin_memory: copy batches to page-locked memory.
+        rank: which of the `world_size` processes this is; all count the same steps.
+        world_size: number of processes.
+        endless: an iterator runs on into the next epoch. For a trainer that stops epochs early by its own count
+            (`limit_train_batches`).
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        collate: Collate,
+        batch_size: int,
+        window: int = 100,
+        seed: int = 0,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        endless: bool = False,
+    ) -> None:
+        self.rows = np.asarray(rows)
+        self.collate = collate
+        self.batch_size = batch_size
+        self.window = window
+        self.seed = seed
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self.rank = rank
+        self.world_size = world_size
+        self.endless = endless
+        self.epoch = 0
+        self.position = 0
+
+    def __len__(self) -> int:
+        """Batches of an epoch for this process."""
+        return -(-len(self.rows) // (self.batch_size * self.world_size))
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """This process's batches of an epoch, as positions in the table."""
+        lengths = self.collate.store.lengths[self.rows]
+        batches = epoch_batches(lengths, self.batch_size, self.window, self.seed, epoch)
+        return [self.rows[batch] for batch in deal(batches, self.rank, self.world_size)]
+
+    def __iter__(self) -> Iterator[TextBatch]:
+        while len(self) > 0:
+            # A trainer that counts batches never asks for the one behind the last, so the epoch may still have to turn.
+            if self.position >= len(self):
+                self._turn()
+            for batch in self._remaining():
+                # Before the batch is used: a checkpoint written while it is in use must not serve it again.
+                self.position += 1
+                yield batch
+            self._turn()
+            if not self.endless:
+                return
+
+    def _turn(self) -> None:
+        self.epoch += 1
+        self.position = 0
+
+    def _remaining(self) -> DataLoader:
+        batches = self.batches(self.epoch)[self.position :]
+        return inner_loader(batches, self.collate, self.num_workers, self.pin_memory, self.seed)
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many of its batches have been handed out."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there with the next iterator."""
+        self.epoch = int(state_dict["epoch"])
+        self.position = int(state_dict["position"])
+
+
+class EvaluationLoader:
+    """The same batches every time, the longest rows first. It has no state.
+
+    With several processes, batches that only fill up the last round come without targets, so that no row counts twice.
+
+    Args: as `BucketLoader`.
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        collate: Collate,
+        batch_size: int,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        rows = np.asarray(rows)
+        batches = [rows[batch] for batch in descending_batches(collate.store.lengths[rows], batch_size)]
+        self.own = len(batches[rank::world_size])
+        self.batches = deal(batches, rank, world_size)
+        self.collate = collate
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+
+    def __len__(self) -> int:
+        """Batches for this process."""
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[TextBatch]:
+        loader = inner_loader(self.batches, self.collate, self.num_workers, self.pin_memory, seed=0)
+        for index, batch in enumerate(loader):
+            yield batch if index < self.own else without_targets(batch)
+
+
+def without_targets(batch: TextBatch) -> TextBatch:
+    """The same batch as a batch of unknown outcome."""
+    target = torch.full((len(batch),), UNLABELLED, dtype=torch.int64, device=batch.row.device)
+    return replace(batch, target=target, weight=torch.zeros_like(batch.weight), supervised=0)
+
+
+class _Batches(Dataset):
+    """Batch number -> collated batch."""
+
+    def __init__(self, batches: list[np.ndarray], collate: Collate) -> None:
+        self.batches = batches
+        self.collate = collate
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> TextBatch:
+        return self.collate(self.batches[index])
+
+
+def inner_loader(
+    batches: list[np.ndarray], collate: Collate, num_workers: int, pin_memory: bool, seed: int
+) -> DataLoader:
+    """torch's loader over ready-made batches, in their order, for its worker processes and pinned memory.
+
+    It draws a seed for its workers in any case; with a generator of its own not from the global one.
+    """
+    return DataLoader(
+        _Batches(batches, collate),
+        batch_size=None,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        generator=torch.Generator().manual_seed(seed),
+    )
