@@ -16,6 +16,9 @@ from arena.errors import ArenaError, UsageError, run_main
 from arena.schema import Count, WholeNumber
 
 
+Guard = Callable[[dict[str, Any], str], None]
+
+
 @dataclass
 class Monitor:
     """The one value that decides."""
@@ -107,13 +110,16 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
     schema.check_values(plain, Root)
-    schema.check_values(plain.get("monitor", {}), Monitor)
+    schema.check_values(plain["monitor"], Monitor, "monitor.")
     schema.check(plain)
     return plain
 
 
-def precheck(overrides: list[str], multirun: bool, config_name: str = "train") -> None:
-    """Compose and check every configuration that the command line asks for, before a folder is made for any."""
+def precheck(overrides: list[str], multirun: bool, guard: Guard | None, config_name: str = "train") -> None:
+    """Compose and check every configuration that the command line asks for, before a folder is made for any.
+
+    `guard(settings, folder)` may object to the folder of a single run.
+    """
     from hydra import compose, initialize_config_dir
 
     for single in _single_runs(overrides) if multirun else [overrides]:
@@ -121,12 +127,34 @@ def precheck(overrides: list[str], multirun: bool, config_name: str = "train") -
             with initialize_config_dir(str(folder()), version_base="1.3"):
                 config = compose(config_name, single, return_hydra_config=True)
                 OmegaConf.set_struct(config, False)
-                config.run_dir = "outputs"
+                config.run_dir = os.path.abspath(config.hydra.run.dir)
                 del config["hydra"]
                 OmegaConf.set_struct(config, True)
         except Exception as error:
             raise explained(error, single, config_name) from error
-        resolved(config)
+        settings = resolved(config)
+        if guard is not None and not multirun:
+            guard(settings, settings["run_dir"])
+
+
+def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Key, old and new value wherever `settings` differ from a stored `config.yaml`; the run folder's place is no
+    difference, so a run that was moved can go on."""
+    old: Any = OmegaConf.to_container(OmegaConf.load(stored))
+    before, now = dict(_flat(old)), dict(_flat(settings))
+    places = (str(old.get("run_dir")), str(settings["run_dir"]))
+    for key in sorted(before | now):
+        values = [str(each.get(key)).replace(place, "") for each, place in zip((before, now), places, strict=True)]
+        if values[0] != values[1] and key != "resume":
+            yield key, before.get(key), now.get(key)
+
+
+def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _single_runs(overrides: list[str]) -> Iterator[list[str]]:
@@ -212,8 +240,20 @@ def _first_line(error: Exception) -> str:
 # --- the entry point ------------------------------------------------------------------------------------------------
 
 
-def run(function: Callable[[DictConfig], Any], config_name: str = "train") -> None:
-    """Run `function` under Hydra with the command line of this process, and end with the contract's exit code."""
+def run(
+    function: Callable[[DictConfig], Any],
+    prepare: Callable[[list[str]], list[str]] = list,
+    guard: Guard | None = None,
+    config_name: str = "train",
+) -> None:
+    """Run `function` under Hydra with the command line of this process, and end with the contract's exit code.
+
+    Args:
+        function: gets the composed configuration.
+        prepare: may rewrite the command line.
+        guard: may refuse a single run's settings or folder before the folder is made.
+        config_name: the primary configuration in `conf`.
+    """
 
     def main() -> None:
         import hydra
@@ -222,11 +262,12 @@ def run(function: Callable[[DictConfig], Any], config_name: str = "train") -> No
         register_resolvers()
         # Hydra ends the process itself with code 1 and its own words unless told to hand errors on.
         os.environ["HYDRA_FULL_ERROR"] = "1"
+        sys.argv[1:] = prepare(sys.argv[1:])
         arguments = get_args_parser().parse_args(sys.argv[1:])
-        shows_only = any((arguments.help, arguments.hydra_help, arguments.version, arguments.cfg, arguments.info))
+        shows_only = any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info))
         custom = arguments.config_name or arguments.config_dir or arguments.config_path or arguments.shell_completion
         if not shows_only and not custom:
-            precheck(arguments.overrides, arguments.multirun, config_name)
+            precheck(arguments.overrides, arguments.multirun, guard, config_name)
         try:
             hydra.main(config_path=str(folder()), config_name=config_name, version_base="1.3")(function)()
         except Exception as error:

@@ -13,18 +13,19 @@ from urllib.parse import urlparse
 from arena.errors import InputOutputError
 
 REACH_SECONDS = 3.0
-PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt"]
+PATTERNS = ["*.json", "*.model", "*.txt"]
+WEIGHTS = "*.safetensors"
 """Files worth having: configuration, tokenizer, safetensors. Never pickled weights, never Python."""
 
 
-def locate(name: str, path: str | None = None, package: str | None = None, needed: list[str] | None = None) -> Path:
+def locate(name: str, path: str | None = None, package: str | None = None, weights: bool = True) -> Path:
     """The folder that holds a model.
 
     Args:
         name: hub id such as `Qwen/Qwen2.5-0.5B-Instruct`.
         path: a local folder that is used instead (`model.path=`).
         package: an installed Python package that carries the model in its folder `model`.
-        needed: file patterns to fetch from the hub; all safe files by default.
+        weights: false where configuration and tokenizer are enough.
 
     Raises:
         InputOutputError: nothing was found and the hub cannot be reached.
@@ -36,9 +37,9 @@ def locate(name: str, path: str | None = None, package: str | None = None, neede
         return folder
     if package is not None and (folder := packaged(package)) is not None:
         return folder
-    if (folder := cached(name)) is not None:
+    if (folder := cached(name, weights)) is not None:
         return folder
-    return _download(name, package, needed or PATTERNS)
+    return _download(name, package, weights)
 
 
 def packaged(package: str) -> Path | None:
@@ -50,13 +51,15 @@ def packaged(package: str) -> Path | None:
     return None
 
 
-def cached(name: str) -> Path | None:
-    """The newest complete snapshot of `name` in the local hub cache, if any."""
+def cached(name: str, weights: bool = True) -> Path | None:
+    """The snapshot of `name` in the local hub cache, if it is there with all that is needed."""
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")) / f"models--{name.replace('/', '--')}"
     revision = cache / "refs" / "main"
     folder = cache / "snapshots" / revision.read_text().strip() if revision.is_file() else None
-    return folder if folder is not None and (folder / "config.json").exists() else None
+    if folder is None or not (folder / "config.json").exists():
+        return None
+    return folder if not weights or any(folder.glob(WEIGHTS)) else None
 
 
 def reachable() -> bool:
@@ -72,7 +75,7 @@ def reachable() -> bool:
     return True
 
 
-def _download(name: str, package: str | None, patterns: list[str]) -> Path:
+def _download(name: str, package: str | None, weights: bool) -> Path:
     advice = f"give model.path=<folder with config.json and safetensors of {name}>"
     if package is not None:
         advice += f", or install the package {package.replace('_', '-')}"
@@ -82,7 +85,7 @@ def _download(name: str, package: str | None, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=[*PATTERNS, *([WEIGHTS] if weights else [])]))
     except Exception as error:  # the client raises many unrelated types; each means the same to the reader
         reason = str(error).strip().splitlines()[0]
         raise InputOutputError(f"model {name}: the hub refused ({reason}); {advice}") from error

@@ -3,6 +3,7 @@
     config.yaml      the resolved configuration          metrics.csv      every logged value, appended as the run goes
     splits.parquet   id, split, group of every row       predictions/     one parquet file per split
     checkpoints/     best.ckpt (weights), last.ckpt      result.json      status, best value, test metrics, provenance
+    tokenizer/       copy of the tokenizer's files       run.log          messages and tracebacks
 """
 
 import fcntl
@@ -32,6 +33,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.csv"
         self.splits = self.path / "splits.parquet"
         self.result = self.path / "result.json"
+        self.tokenizer = self.path / "tokenizer"
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
@@ -66,14 +68,17 @@ class RunFolder:
         write_atomically(self.result, json.dumps(plain(result), indent=2, ensure_ascii=False) + "\n")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder against a second process.
+    def locked(self, enabled: bool = True) -> Iterator[None]:
+        """Hold the folder against a second process; the other processes of a distributed run do not ask.
 
         The lock is the kernel's: it is gone with the process that held it, however that ended.
 
         Raises:
             UsageError: another process trains in this folder.
         """
+        if not enabled:
+            yield
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "w") as file:
             try:
@@ -81,6 +86,11 @@ class RunFolder:
             except OSError:
                 raise UsageError(f"{self.path}: another process trains in this folder; wait or choose another") from None
             yield
+
+
+def rank() -> int:
+    """Number of this process in a distributed run, 0 for the first and for a single one."""
+    return next((int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID") if name in os.environ), 0)
 
 
 def plain(value: Any) -> Any:

@@ -9,7 +9,9 @@ can drift away from the code. The aliases below say more than `float`: use them 
 import ast
 import difflib
 import importlib.util
+import inspect
 import os
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,7 +30,12 @@ InputPath = Annotated[str, "a file or folder that exists", lambda value: True]
 ALIASES = {name: get_args(globals()[name]) for name in ("Positive", "NonNegative", "Share", "Count", "WholeNumber")}
 
 ALLOWED = (
-    "arena.",
+    "arena.data.",
+    "arena.model.",
+    "arena.loss.",
+    "arena.metric.",
+    "arena.optim.",
+    "arena.callback.",
     "torchmetrics.",
     "torch.optim.",
     "lightning.pytorch.callbacks.",
@@ -74,13 +81,13 @@ def check(node: Any, key: str = "") -> None:
             check(child, f"{key}[{position}]")
 
 
-def check_values(values: dict[str, Any], schema: type) -> None:
+def check_values(values: dict[str, Any], schema: type, key: str = "") -> None:
     """Hold plain values against a dataclass that is at hand (the root of the configuration)."""
-    signature = signature_of(f"{schema.__module__}.{schema.__qualname__}")
-    assert signature is not None, schema
-    for name, parameter in signature.parameters.items():
+    tree = ast.parse(textwrap.dedent(inspect.getsource(schema))).body[0]
+    assert isinstance(tree, ast.ClassDef), schema
+    for name, parameter in _from_fields(tree).parameters.items():
         if name in values:
-            _check_value(name, values[name], parameter.annotation)
+            _check_value(f"{key}{name}", values[name], parameter.annotation)
 
 
 def closest(name: str, choices: Iterable[str]) -> str:
@@ -188,7 +195,7 @@ def _shown(value: Any) -> str:
 
 
 def _allowed() -> str:
-    return ", ".join(prefix.rstrip(".") for prefix in ALLOWED)
+    return ", ".join(dict.fromkeys(prefix.partition(".")[0] for prefix in ALLOWED)) + " (data, parts and callbacks)"
 
 
 # --- reading signatures from source files -----------------------------------------------------------------------------

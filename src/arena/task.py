@@ -155,7 +155,7 @@ class Task(pl.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Clip by the global norm and log the norm before clipping.
+        """Clip by the global norm; log the norm before clipping and the learning rate of the step.
 
         Lightning's own clipping refuses fused optimisers under bf16 (pytorch-lightning #21435) and hides the norm.
         """
@@ -165,3 +165,4 @@ class Task(pl.LightningModule):
         limit = gradient_clip_val if gradient_clip_val is not None else float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.parameters(), limit)
         self.log("train/gradient_norm", norm)
+        self.log("train/learning_rate", max(group["lr"] for group in optimizer.param_groups))

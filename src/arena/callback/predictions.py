@@ -49,19 +49,19 @@ class PredictionWriter(Callback):
     def _write(self, trainer: Trainer, module: Any, split: str) -> None:
         if not trainer.is_global_zero:
             return
-        predictions = module.predictions[split]
-        columns = trainer.datamodule.covariates(split)  # pyright: ignore
-        true_probabilities = trainer.datamodule.true_probabilities(split)  # pyright: ignore
-        table = prediction_table(
-            columns,
-            self.labels,
-            predictions.row.numpy(),
-            predictions.probabilities.numpy(),
-            predictions.target.numpy(),
-            predictions.loss.numpy(),
-            true_probabilities,
-        )
-        write_table(self.folder / f"{split}.parquet", table)
+        data: Any = trainer.datamodule  # pyright: ignore
+        path = self.folder / f"{split}.parquet"
+        covariates, truth = data.covariates(split), data.true_probabilities(split)
+        write_predictions(path, module.predictions[split], covariates, self.labels, truth)
+
+
+def write_predictions(
+    path: Path, predictions: Any, covariates: pa.Table, labels: list[str], true_probabilities: np.ndarray | None
+) -> Path:
+    """Write one predictions file from what the task kept (`arena.task.Predictions`); returns `path`."""
+    columns = [getattr(predictions, name).numpy() for name in ("row", "probabilities", "target", "loss")]
+    write_table(path, prediction_table(covariates, labels, *columns, true_probabilities))
+    return path
 
 
 def prediction_table(

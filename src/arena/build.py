@@ -1,0 +1,213 @@
+"""From configuration to objects: the only caller of `hydra.utils.instantiate`, and the only room that sees all others."""
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arena.errors import DataError, InputOutputError, UsageError
+from arena.run import RunFolder
+
+if TYPE_CHECKING:
+    from arena.data.module import PairData
+    from arena.task import Task
+
+log = logging.getLogger("arena")
+
+Settings = dict[str, Any]
+"""A resolved and checked configuration (`arena.config.resolved`)."""
+
+
+def quiet() -> None:
+    """Silence the advertisements and notes of the libraries below; their warnings go to the run's log."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "httpx", "wandb"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
+
+
+def instantiate(node: Any, **extra: Any) -> Any:
+    """The object that a configuration node describes; `extra` are arguments that only the program knows."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate as hydra_instantiate
+
+    try:
+        return hydra_instantiate(node, _convert_="all", **extra)
+    except InstantiationException as error:
+        # Hydra wraps whatever the constructor raised; the reason is worth more than the wrapping.
+        raise error.__cause__ or error from None
+
+
+def data(settings: Settings) -> "PairData":
+    """The data module; it reads nothing before `setup`."""
+    return instantiate(settings["data"])
+
+
+def task(settings: Settings) -> "Task":
+    """Model, loss, metrics and optimiser in one LightningModule."""
+    from arena.task import Task
+
+    return Task(
+        model=instantiate(settings["model"]),
+        loss=instantiate(settings["loss"]),
+        metrics=instantiate(settings["metric"]),
+        optimizer=instantiate(settings["optim"]),
+        monitor=settings["monitor"]["name"],
+    )
+
+
+def check_fit(task: "Task", data: "PairData", settings: Settings) -> None:
+    """What only the built parts can tell: token ids fit the embedding, the monitored value is one that should move.
+
+    Raises:
+        UsageError: the tokenizer has more ids than the model, or the monitor's mode contradicts its metric.
+    """
+    known = getattr(task.model, "vocabulary_size", None)
+    if known is not None and data.tokenizer.size > known:
+        raise UsageError(
+            f"tokenizer: it has {data.tokenizer.size} ids, the model's embedding only {known}; "
+            "model.path and the tokenizer must be of one model"
+        )
+    monitor = settings["monitor"]
+    name = monitor["name"].partition("/")[2]
+    higher = task.metrics.higher_is_better(name) if name != "loss" else False
+    if higher is not None and higher != (monitor["mode"] == "max"):
+        raise UsageError(f"monitor.mode={monitor['mode']}: {monitor['name']} is better when {'higher' if higher else 'lower'}")
+
+
+def trainer(settings: Settings, run: RunFolder) -> Any:
+    """The Lightning trainer with callbacks, loggers and checkpoints that survive a kill."""
+    from arena.callback.journal import Journal
+    from arena.callback.storage import AtomicCheckpointIO
+
+    journal = Journal(run.metrics)
+    chosen = [instantiate(node) for node in (settings["logger"] or {}).values() if node]
+    built = instantiate(
+        settings["trainer"] | _validation_interval(settings),
+        callbacks=callbacks(settings),
+        logger=[journal, *chosen],
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=str(run.path),
+        enable_model_summary=False,
+        enable_progress_bar=_on_terminal(),
+        # The data module deals its own batches to the processes.
+        use_distributed_sampler=False,
+    )
+    journal.step_now = lambda: built.global_step
+    return built
+
+
+def callbacks(settings: Settings) -> list[Any]:
+    """The callbacks of the configuration, with a bar on a terminal."""
+    built = [instantiate(node) for node in settings["callback"].values() if node]
+    if _on_terminal():
+        from lightning.pytorch.callbacks import RichProgressBar
+
+        built.append(RichProgressBar(leave=False))
+    return built
+
+
+def evaluator(settings: Settings, run: RunFolder) -> Any:
+    """A trainer that only evaluates: same device and precision as the run's, nothing logged, nothing saved."""
+    from lightning.pytorch import Trainer
+
+    from arena.callback.storage import AtomicCheckpointIO
+
+    chosen = settings["trainer"]
+    return Trainer(
+        accelerator=chosen["accelerator"],
+        devices=1,
+        precision=chosen["precision"],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=_on_terminal(),
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=str(run.path),
+    )
+
+
+def progress(trainer: Any, began: float, fit_began: float, fit_before: float) -> dict[str, Any]:
+    """The parts of the result that a training leaves, also one that was broken off: best value and times."""
+    import time
+
+    from arena.callback.throughput import Throughput
+
+    saver = trainer.checkpoint_callback
+    throughput = next((c for c in trainer.callbacks if isinstance(c, Throughput)), None)
+    first = throughput.first_step if throughput is not None else None
+    times = {"setup": first - began if first else None, "fit": fit_before + time.time() - fit_began}
+    times |= throughput.summary() if throughput is not None else {}
+    return {"monitor": {"value": saver.best_value, "step": saver.best_step}, "steps": trainer.global_step, "time": times}
+
+
+def status(trainer: Any) -> str:
+    """How a training that was not broken off ended."""
+    from lightning.pytorch.callbacks import EarlyStopping
+
+    stopped = any(isinstance(c, EarlyStopping) and c.stopped_epoch > 0 for c in trainer.callbacks)
+    return "stopped_early" if stopped else "completed"
+
+
+def check_checkpoint(task: "Task", path: Path) -> int:
+    """The optimiser step at which a checkpoint was written.
+
+    Raises:
+        InputOutputError: it cannot be read.
+        DataError: it belongs to another model.
+    """
+    checkpoint = _read(path)
+    _compare(task.state_dict(), checkpoint.get("state_dict", {}), path)
+    return int(checkpoint["global_step"])
+
+
+def load_weights(task: "Task", path: Path) -> None:
+    """Put the weights of a checkpoint into a task.
+
+    Raises:
+        InputOutputError: it cannot be read.
+        DataError: it belongs to another model.
+    """
+    state = _read(path).get("state_dict", {})
+    _compare(task.state_dict(), state, path)
+    task.load_state_dict(state)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import pickle
+
+    import torch
+
+    if not path.is_file():
+        raise InputOutputError(f"{path}: no such checkpoint")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise InputOutputError(f"{path}: not a checkpoint that can be read ({str(error).splitlines()[0]})") from error
+
+
+def _compare(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
+    missing = [name for name in wanted if name not in found]
+    extra = [name for name in found if name not in wanted]
+    shapes = [name for name in wanted if name in found and wanted[name].shape != found[name].shape]
+    for names, what in ((missing, "lacks"), (extra, "has besides"), (shapes, "has in another shape")):
+        if names:
+            raise DataError(f"{path}: a checkpoint of another model; it {what} {len(names)} weights ({names[0]})")
+
+
+def _on_terminal() -> bool:
+    from arena.callback.progress import terminal
+
+    return terminal()
+
+
+def _validation_interval(settings: Settings) -> Settings:
+    """Lightning's two settings for the one question after how many optimiser steps to validate."""
+    every = settings["validate_every"]
+    if every is None:
+        return {}
+    batches = every * settings["trainer"].get("accumulate_grad_batches", 1)
+    return {"val_check_interval": batches, "check_val_every_n_epoch": None}

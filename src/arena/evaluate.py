@@ -1,0 +1,95 @@
+"""`python -m arena.evaluate run=FOLDER [data.path=FILE]`: rebuild a trained model, prove that it is the one, judge it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from arena import build, restore
+from arena.errors import run_main
+
+USAGE = """python -m arena.evaluate run=FOLDER [data.path=FILE] [key=value] ...
+
+Rebuilds the model of a run, checks that it reproduces the recorded validation loss to 1e-6 nats, and judges it:
+on the run's own validation rows, or on every row of another file.
+
+  run=FOLDER          a run folder of arena.train
+  data.path=FILE      judge on this labelled file instead (any data.* key can be given)
+  checkpoint=FILE     weights other than the run's best
+  output=FOLDER       where predictions.parquet and evaluation.json go (default: FOLDER/evaluation/<name of the file>)
+  resamples=200       bootstrap resamples behind each interval
+  verify=true         false skips the check of the validation loss (needed where the training data are gone)
+"""
+DEFAULTS: dict[str, Any] = {"checkpoint": None, "output": None, "resamples": 200, "verify": True}
+
+
+def evaluate(given: restore.Options) -> dict[str, Any]:
+    """Verify, predict, judge, write, print; returns what was written to `evaluation.json`."""
+    run, others = given.run, given.others
+    settings = restore.settings_of(run)
+    # Nothing is held back from a file that is only judged: all of its rows are one split.
+    elsewhere = restore.settings_of(run, {"val_share": 0, "test_share": 0} | given.data) if given.data else None
+    build.quiet()
+    checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else None
+    task = restore.rebuild(run, settings, checkpoint)
+    trainer = build.evaluator(settings, run)
+    data = build.data(settings)
+    if others["verify"]:
+        loss = restore.verify(run, settings, task, trainer, data)
+        print(f"the model reproduces the recorded validation loss: {loss:.7f}", flush=True)
+    name = Path(elsewhere["data"]["path"]).stem if elsewhere and elsewhere["data"]["path"] else "val"
+    folder = Path(others["output"] or run.path / "evaluation" / name)
+    predictions = folder / "predictions.parquet"
+    if elsewhere is None:
+        written = own_rows(task, trainer, data, predictions)
+    else:
+        written = other_rows(task, trainer, build.data(elsewhere), predictions)
+    return report(run, task, others["resamples"], settings["seed"], written, folder, name)
+
+
+def own_rows(task: Any, trainer: Any, data: Any, path: Path) -> Path:
+    """Predictions for the run's validation split."""
+    from arena.callback.predictions import write_predictions
+
+    data.setup()
+    if "val" not in task.predictions:
+        trainer.validate(task, dataloaders=data.val_dataloader(), verbose=False)
+    return write_predictions(path, task.predictions["val"], data.covariates("val"), data.labels, data.true_probabilities("val"))
+
+
+def other_rows(task: Any, trainer: Any, data: Any, path: Path) -> Path:
+    """Predictions for every row of another file."""
+    from arena.callback.predictions import write_predictions
+
+    data.setup()
+    trainer.test(task, dataloaders=data.evaluation_loader("train"), verbose=False)
+    covariates, truth = data.covariates("train"), data.true_probabilities("train")
+    return write_predictions(path, task.predictions["test"], covariates, data.labels, truth)
+
+
+def report(run: Any, task: Any, resamples: int, seed: int, predictions: Path, folder: Path, name: str) -> dict[str, Any]:
+    """Judge the predictions against the prior of the run's training rows; write `evaluation.json`, print the table."""
+    import json
+
+    import numpy as np
+
+    from arena import show
+    from arena.judge import judge
+    from arena.run import plain, write_atomically
+
+    facts = run.read_result()["data"]
+    shares, rows = facts["class_shares"]["train"], facts["splits"]["train"]
+    counts = np.array([round(shares[label] * rows) for label in task.metrics.labels])
+    judged = judge(predictions, task.metrics, counts, resamples, seed)
+    write_atomically(folder / "evaluation.json", json.dumps(plain(judged), indent=2) + "\n")
+    show.table(name, judged)
+    print(f"written to {folder}", flush=True)
+    return judged
+
+
+def main() -> None:
+    """The command line."""
+    run_main(lambda: evaluate(restore.options(sys.argv[1:], DEFAULTS, USAGE)) and None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""From stored predictions to numbers with intervals and baselines. Everything is computed from the parquet file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from arena.callback.predictions import PROBABILITY, TRUE_PROBABILITY
+from arena.metric.baseline import prior_probabilities
+from arena.metric.collection import Metrics
+from arena.metric.interval import bootstrap, paired_difference
+
+HEADLINE = ("log_loss", "accuracy")
+"""The numbers that baselines are given for."""
+
+
+def judge(path: Path, metrics: Metrics, class_counts: np.ndarray, resamples: int, seed: int) -> dict[str, Any]:
+    """Metrics of one predictions file, each with a 95% interval over whole prompts, beside its baselines.
+
+    Args:
+        path: `predictions/<split>.parquet`.
+        metrics: the metrics of the configuration; used and reset.
+        class_counts: rows of each class in the training split, for the prior, `[K]`.
+        resamples: bootstrap resamples; 0 gives no intervals.
+        seed: of the bootstrap.
+
+    Returns:
+        `rows`, `groups`, `loss` (mean training loss, nats), `metrics` (name -> value, low, high, and numerator and
+        denominator for rates), `baselines` (prior, and bayes where the truth is known), `gain_over_prior` (nats a row
+        that the model saves, with its interval).
+    """
+    table = pq.read_table(path)
+    labels = metrics.labels
+    probabilities = _columns(table, PROBABILITY, labels)
+    assert probabilities is not None, path
+    target = np.array([labels.index(name) for name in table.column("target").to_pylist()], dtype=np.int64)
+    groups = np.array(table.column("group").to_pylist())
+    result: dict[str, Any] = {
+        "rows": len(target),
+        "groups": len(np.unique(groups)),
+        "loss": float(np.mean(table.column("loss").to_numpy().astype(np.float64))),
+        "metrics": values_with_intervals(metrics, probabilities, target, groups, resamples, seed),
+        "baselines": {},
+    }
+    baselines = {"prior": prior_probabilities(torch.from_numpy(class_counts), len(target)).numpy()}
+    if (truth := _columns(table, TRUE_PROBABILITY, labels)) is not None:
+        baselines["bayes"] = truth
+    for name, baseline in baselines.items():
+        values, _ = _compute(metrics, baseline, target)
+        result["baselines"][name] = {key: values[key] for key in HEADLINE if key in values}
+    difference = paired_difference(
+        row_log_loss(baselines["prior"], target), row_log_loss(probabilities, target), groups, 10 * resamples, seed
+    )
+    result["gain_over_prior"] = dict(zip(("value", "low", "high"), difference, strict=True))
+    return result
+
+
+def values_with_intervals(
+    metrics: Metrics, probabilities: np.ndarray, target: np.ndarray, groups: np.ndarray, resamples: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Each metric as value, low, high; rates also as numerator and denominator, so that 0/0 can be told from 0."""
+    values, counts = _compute(metrics, probabilities, target)
+    intervals: dict[str, tuple[float, float]] = {}
+    if resamples:
+        tensors = torch.from_numpy(probabilities), torch.from_numpy(target)
+        intervals = bootstrap(metrics, *tensors, groups, resamples, seed)
+    found = {}
+    for name, value in values.items():
+        entry = {"value": value}
+        if name in intervals:
+            entry |= dict(zip(("low", "high"), intervals[name], strict=True))
+        if name in counts:
+            entry |= dict(zip(("numerator", "denominator"), counts[name], strict=True))
+        found[name] = entry
+    return found
+
+
+def row_log_loss(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """-log p of the target of each row, nats, `[N]`."""
+    return -np.log(np.clip(probabilities[np.arange(len(target)), target].astype(np.float64), 1e-15, 1.0))
+
+
+def _compute(metrics: Metrics, probabilities: np.ndarray, target: np.ndarray) -> tuple[Any, Any]:
+    metrics.reset()
+    metrics.update(torch.from_numpy(np.ascontiguousarray(probabilities)), torch.from_numpy(target))
+    found = metrics.compute(), metrics.counts()
+    metrics.reset()
+    return found
+
+
+def _columns(table: Any, prefix: str, labels: list[str]) -> np.ndarray | None:
+    if prefix + labels[0] not in table.column_names:
+        return None
+    return np.stack([table.column(prefix + label).to_numpy() for label in labels], axis=1).astype(np.float32)

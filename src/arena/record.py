@@ -1,0 +1,85 @@
+"""`result.json` over the life of a run: true at every moment, however the run ends."""
+
+import logging
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from omegaconf import OmegaConf
+
+from arena.errors import DivergedError, Interrupted, classify
+from arena.run import RunFolder, git_state, versions, write_atomically
+
+log = logging.getLogger("arena")
+
+
+class Record:
+    """Context manager around a training run.
+
+    On entry it writes `config.yaml` and a `result.json` that says "failed": true already if the process is killed
+    without another word. On exit the status becomes what happened. Only the first process of a distributed run writes.
+
+    Args:
+        run: the run folder.
+        settings: the resolved configuration.
+        writes: whether this process writes at all.
+    """
+
+    def __init__(self, run: RunFolder, settings: dict[str, Any], writes: bool = True) -> None:
+        self.run = run
+        self.settings = settings
+        self.writes = writes
+        self.result = run.read_result() if settings["resume"] else {}
+        self.started = time.time()
+
+    def __enter__(self) -> Self:
+        if self.writes:
+            write_atomically(self.run.config, OmegaConf.to_yaml(OmegaConf.create(self.settings)))
+        monitor = self.settings["monitor"]
+        previous = self.result.get("monitor", {})
+        self.result |= {
+            "status": "failed",
+            "reason": "still running, or killed before it could report",
+            "monitor": {"value": None, "step": None} | previous | {"name": monitor["name"], "mode": monitor["mode"]},
+            "seed": self.settings["seed"],
+            "git": git_state(Path(__file__).parent),
+            "versions": versions(),
+            "time": {"setup": None, "fit": 0.0, "test": None} | self.result.get("time", {}),
+        }
+        self.result.setdefault("test", None)
+        self.result.setdefault("baselines", {})
+        self.write()
+        return self
+
+    def add(self, **parts: Any) -> None:
+        """Add top-level parts to the result and write it; dictionaries are merged one level deep."""
+        for name, value in parts.items():
+            old = self.result.get(name)
+            self.result[name] = old | value if isinstance(old, dict) and isinstance(value, dict) else value
+        self.write()
+
+    def finish(self, status: str) -> None:
+        """The run has done all that it should."""
+        self.result |= {"status": status, "reason": None}
+        self.write()
+
+    def write(self) -> None:
+        """Replace `result.json`."""
+        if self.writes:
+            self.run.write_result(self.result)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        known = classify(error)
+        status = "failed"
+        if isinstance(known, DivergedError):
+            status = "diverged"
+        elif isinstance(known, Interrupted):
+            status = "preempted"
+        log.debug("the run ended with an error", exc_info=error)
+        self.result |= {"status": status, "reason": str(known)}
+        self.write()

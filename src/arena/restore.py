@@ -1,0 +1,122 @@
+"""A trained model back from its run folder, for everything that comes after training."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arena import build
+from arena.config import register_resolvers, resolved
+from arena.errors import DataError, UsageError
+from arena.run import RunFolder
+from arena.schema import closest
+
+if TYPE_CHECKING:
+    from arena.task import Task
+
+TOLERANCE = 1e-6
+"""Nats by which a rebuilt model may miss the recorded validation loss."""
+
+
+@dataclass
+class Options:
+    """Command line of the entry points that work on a finished run; `data` holds every `data.*` override."""
+
+    run: RunFolder
+    data: dict[str, Any]
+    others: dict[str, Any]
+
+
+def options(arguments: list[str], allowed: dict[str, Any], usage: str) -> Options:
+    """Read `key=value` arguments; `allowed` gives the keys besides `run` and `data.*` with their defaults.
+
+    Raises:
+        SystemExit: after `--help`.
+        UsageError: a key that does not exist, or no `run=`.
+        InputOutputError: `run=` is not a run folder.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if {"--help", "-h"} & set(arguments):
+        print(usage)
+        raise SystemExit(0)
+    for argument in arguments:
+        if "=" not in argument:
+            raise UsageError(f"cannot read '{argument}'; write key=value (see --help)")
+    try:
+        given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(arguments))
+    except OmegaConfBaseException as error:
+        raise UsageError(f"cannot read the command line: {str(error).splitlines()[0]}") from None
+    run = given.pop("run", None)
+    data = given.pop("data", {})
+    for key in given:
+        if key not in allowed:
+            raise UsageError(f"{key}: no such key{closest(key, [*allowed, 'run', 'data.path'])}")
+    if run is None:
+        raise UsageError("run: a value is needed; give run=FOLDER")
+    if not isinstance(data, dict):
+        raise UsageError(f"data={data}: give the file as data.path=FILE")
+    return Options(RunFolder(str(run)).require(), data, allowed | given)
+
+
+def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Settings:
+    """The run's configuration, with keys of `data` replaced, so that it rebuilds from the folder alone.
+
+    Weights come from the checkpoint and the tokenizer from the copy in the folder: no hub, no package is needed.
+
+    Raises:
+        UsageError: a key that the run's data do not have, or a value of a wrong type.
+    """
+    from omegaconf import OmegaConf
+
+    register_resolvers()
+    settings: Any = OmegaConf.to_container(OmegaConf.load(run.config))
+    for key, value in (data or {}).items():
+        if key not in settings["data"]:
+            raise UsageError(f"data.{key}: no such key{closest(key, settings['data'])}")
+        settings["data"][key] = value
+    if "path" in (data or {}) and settings["data"]["reader"]["_target_"].startswith("arena.data.toy."):
+        settings["data"]["reader"] = {"_target_": "arena.data.pairs.PairReader"}
+    settings["resume"] = None
+    if "pretrained" in settings["model"]:
+        settings["model"]["pretrained"] = False
+    if run.tokenizer.is_dir():
+        for node in (settings["tokenizer"], settings["data"]["tokenizer"]):
+            node["path"] = str(run.tokenizer)
+    return resolved(OmegaConf.create(settings))
+
+
+def rebuild(run: RunFolder, settings: build.Settings, checkpoint: Path | None = None) -> "Task":
+    """The task with the best weights of the run, or those of `checkpoint`.
+
+    Raises:
+        InputOutputError: no readable checkpoint.
+        DataError: the checkpoint belongs to another model.
+    """
+    task = build.task(settings)
+    build.load_weights(task, checkpoint or run.best)
+    return task.eval()
+
+
+def verify(run: RunFolder, settings: build.Settings, task: "Task", trainer: Any, data: Any) -> float:
+    """Validate again and insist on the recorded validation loss; returns it.
+
+    Raises:
+        DataError: nothing was recorded, the data changed, or the loss is not reproduced.
+    """
+    result = run.read_result()
+    recorded = (result.get("validation") or {}).get("loss", {}).get("value")
+    if recorded is None:
+        raise DataError(f"{run.result}: no validation loss is recorded (status {result.get('status')}); the run never got there")
+    data.setup()
+    fingerprint = data.summary()["fingerprint"]
+    if fingerprint != result["data"]["fingerprint"]:
+        raise DataError(f"{settings['data']['path']}: the data changed since the run; it cannot be reproduced")
+    trainer.validate(task, dataloaders=data.val_dataloader(), verbose=False)
+    found = float(task.predictions["val"].loss.double().mean())
+    if not abs(found - recorded) <= TOLERANCE:
+        raise DataError(
+            f"{run.path}: these weights give a validation loss of {found:.7f}, the run recorded {recorded:.7f}; "
+            "they are not the weights, the data or the kind of machine of that run (verify=false goes on regardless)"
+        )
+    return found

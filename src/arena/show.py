@@ -1,0 +1,86 @@
+"""What a run prints: its configuration at the start and one table at the end; plain lines where nobody watches."""
+
+import math
+from typing import Any
+
+from arena.callback.progress import terminal
+
+RATES_SHOWN = ("macro_f1", "auroc", "mcc", "calibration_error", "precision", "recall", "specificity", "negative_predictive_value")
+
+
+def configuration(settings: dict[str, Any], folder: Any) -> None:
+    """The resolved configuration as a tree on a terminal, the choices that matter in one line elsewhere."""
+    if not terminal():
+        parts = {name: settings[name]["_target_"].rpartition(".")[2] for name in ("model", "data", "loss", "optim")}
+        named = settings["model"].get("name", parts["model"])
+        source = settings["data"]["path"] or settings["data"]["reader"]["_target_"].rpartition(".")[2]
+        trainer = settings["trainer"]
+        print(
+            f"model {named}  data {source}  loss {parts['loss']}  lr {settings['optim']['lr']:g}  "
+            f"precision {trainer['precision']}  seed {settings['seed']}\nrun folder {folder}",
+            flush=True,
+        )
+        return
+    from rich import print as rich_print
+    from rich.tree import Tree
+
+    tree = Tree(f"[bold]{folder}")
+    _grow(tree, settings)
+    rich_print(tree)
+
+
+def _grow(tree: Any, node: dict[str, Any]) -> None:
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            _grow(tree.add(f"[cyan]{name}"), value)
+        else:
+            tree.add(f"[cyan]{name}[/] {value}")
+
+
+def rows_of(judged: dict[str, Any]) -> list[list[str]]:
+    """The lines of the final table: metric, model, 95% interval, one column for each baseline."""
+    baselines = judged["baselines"]
+    lines = [["metric", "model", "95% interval", *baselines]]
+    metrics = judged["metrics"]
+    shown = [name for name in ("log_loss", "accuracy", *RATES_SHOWN) if name in metrics]
+    shown += [name for name in metrics if name.split("/")[0] in RATES_SHOWN and "/" in name]
+    for name in shown:
+        entry = metrics[name]
+        value = number(entry["value"])
+        if math.isnan(entry["value"]) and "denominator" in entry:
+            value = f"undefined ({entry['numerator']:g}/{entry['denominator']:g})"
+        known = not math.isnan(entry.get("low", math.nan))
+        interval = f"{number(entry['low'])} to {number(entry['high'])}" if known else ""
+        lines.append([name, value, interval, *(number(values.get(name)) for values in baselines.values())])
+    return lines
+
+
+def number(value: float | None) -> str:
+    """Four decimals, nothing for None, a word for NaN."""
+    if value is None:
+        return ""
+    return "undefined" if math.isnan(value) else f"{value:.4f}"
+
+
+def table(title: str, judged: dict[str, Any]) -> None:
+    """Print the final table."""
+    lines = rows_of(judged)
+    title = f"{title}: {judged['rows']} rows, {judged['groups']} prompts"
+    if terminal():
+        from rich import print as rich_print
+        from rich.table import Table
+
+        made = Table(title=title)
+        for i, name in enumerate(lines[0]):
+            made.add_column(name, justify="left" if i == 0 else "right")
+        for line in lines[1:]:
+            made.add_row(*line)
+        rich_print(made)
+    else:
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        print(title)
+        for line in lines:
+            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    gain = judged["gain_over_prior"]
+    spread = f" ({gain['low']:.4f} to {gain['high']:.4f})" if gain["low"] != gain["high"] else ""
+    print(f"gain over the prior: {gain['value']:.4f} nats a row{spread}", flush=True)

@@ -1,0 +1,161 @@
+"""`python -m arena.train`: train, judge and test one model.
+
+Nothing heavy is imported at the top: a wrong command line is answered before torch would even be there.
+"""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from arena import build, config
+from arena.errors import UsageError
+from arena.record import Record
+from arena.run import RunFolder, rank
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def train(composed: "DictConfig") -> float | None:
+    """Run one configuration from seed to result; returns the best monitored value (what a sweep optimises)."""
+    settings = config.resolved(composed)
+    run = RunFolder(settings["run_dir"])
+    first = rank() == 0
+    with run.locked(enabled=first), Record(run, settings, writes=first) as record:
+        seed(settings)
+        data = build.data(settings)
+        data.setup("fit")
+        record_data(record, data)
+        task = build.task(settings)
+        build.check_fit(task, data, settings)
+        trainer = build.trainer(settings, run)
+        fit(trainer, task, data, settings, record)
+        conclude(trainer, task, data, settings, record)
+        return record.result["monitor"]["value"]
+
+
+def seed(settings: build.Settings) -> None:
+    """Import what is heavy, quieten it, and seed every generator."""
+    from arena import show
+
+    build.quiet()
+    if rank() == 0:
+        show.configuration(settings, settings["run_dir"])
+    from lightning.pytorch import seed_everything
+
+    seed_everything(settings["seed"], workers=True, verbose=False)
+
+
+def record_data(record: Record, data: Any) -> None:
+    """Write the splits and what is known of the data; on resume, insist that the data are still the same.
+
+    Raises:
+        DataError: the rows changed since the run began.
+    """
+    summary = data.summary()
+    before = record.result.get("data", {}).get("fingerprint")
+    if record.settings["resume"] and before not in (None, summary["fingerprint"]):
+        from arena.errors import DataError
+
+        raise DataError(f"{data.path}: the data changed since this run began; start a new run")
+    if record.writes:
+        data.write_splits(record.run.splits)
+    record.add(data=summary)
+
+
+def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record) -> None:
+    """Train, from the last checkpoint where the run is resumed, and end on a validation."""
+    from arena.callback import journal
+
+    checkpoint = None
+    if settings["resume"]:
+        checkpoint = record.run.last
+        step = build.check_checkpoint(task, checkpoint)
+        if record.writes:
+            journal.rewind(record.run.metrics, step)
+    started = time.time()
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        saver = trainer.checkpoint_callback
+        if saver.validated_step != trainer.global_step:
+            trainer.validate(task, datamodule=data, verbose=False)
+    finally:
+        record.add(**build.progress(trainer, record.started, started, record.result["time"]["fit"]))
+
+
+def conclude(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record) -> None:
+    """Judge the best weights on validation and test, write the result, print the table."""
+    started = time.time()
+    if record.run.best.is_file():
+        build.load_weights(task, record.run.best)
+    if settings["test"]:
+        trainer.test(task, datamodule=data, verbose=False)
+    if not record.writes:
+        return
+    from arena import show
+    from arena.judge import judge
+
+    for split in ("val", "test") if settings["test"] else ("val",):
+        path = record.run.predictions(split)
+        judged = judge(path, task.metrics, data.class_counts("train"), settings["resamples"], settings["seed"])
+        key = "validation" if split == "val" else "test"
+        record.add(**{key: judged["metrics"] | {"loss": {"value": judged["loss"]}}, "baselines": {split: judged["baselines"]}})
+        record.add(gain_over_prior={split: judged["gain_over_prior"]})
+    show.table(key, judged)  # pyright: ignore
+    record.add(time={"test": time.time() - started})
+    record.finish(build.status(trainer))
+    print(f"result in {record.run.path}", flush=True)
+
+
+def resumed(arguments: list[str]) -> list[str]:
+    """The command line of the run named by `resume=FOLDER`, followed by what is given anew.
+
+    Raises:
+        UsageError: another model, data set or the like is chosen than the run has.
+        InputOutputError: the folder holds no run, or no checkpoint to go on from.
+    """
+    folders = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
+    if not folders or folders[-1] in ("", "null"):
+        return arguments
+    from omegaconf import OmegaConf
+
+    from arena.errors import InputOutputError
+
+    run = RunFolder(folders[-1]).require()
+    if not run.last.is_file():
+        raise InputOutputError(f"resume={folders[-1]}: there is no {run.last.name} to go on from; start the run again")
+    stored = run.path / ".hydra" / "overrides.yaml"
+    before: Any = OmegaConf.to_container(OmegaConf.load(stored)) if stored.is_file() else []
+    given = [argument for argument in arguments if not argument.startswith("resume=")]
+    keys = {argument.partition("=")[0].lstrip("+~") for argument in given} | {"resume"}
+    kept = [argument for argument in before if argument.partition("=")[0].lstrip("+~") not in keys]
+    return [*kept, *given, f"resume={run.path}", f"hydra.run.dir={run.path}"]
+
+
+def guard(settings: build.Settings, folder: str, arguments: list[str]) -> None:
+    """Refuse, before anything is written, to train over another run or to resume with other settings.
+
+    `arguments` is the command line as it was typed: what it says is allowed to differ.
+
+    Raises:
+        UsageError: `folder` holds a run already, or the settings differ from those it was begun with.
+    """
+    run = RunFolder(folder)
+    if not settings["resume"]:
+        if run.last.exists() or run.best.exists():
+            raise UsageError(f"hydra.run.dir={folder}: it holds a run already; choose another folder, or resume={folder}")
+        return
+    given = {argument.partition("=")[0].lstrip("+~") for argument in arguments}
+    for key, old, new in config.differences(run.config, settings):
+        if key not in given and key.split(".")[0] not in given:
+            raise UsageError(f"{key}: the run was begun with {old}, now it is {new}; give {key}=... to say which you want")
+
+
+def main() -> None:
+    """The command line."""
+    typed = sys.argv[1:]
+    config.run(train, prepare=resumed, guard=lambda settings, folder: guard(settings, folder, typed))
+
+
+if __name__ == "__main__":
+    main()

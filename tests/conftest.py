@@ -1,0 +1,37 @@
+"""Shared by all tests: where real data lie, and how to run arena as a person does."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("ARENA_SHARED", ROOT.parent / "shared"))
+
+Command = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture
+def arena(tmp_path: Path) -> Command:
+    """`arena("train", "trainer.max_steps=2")` runs a module of arena in an empty folder, without a network."""
+
+    def run(module: str, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess:
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"}
+        environment.pop("WANDB_API_KEY", None)
+        return subprocess.run(
+            [sys.executable, "-m", f"arena.{module}", *arguments],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real data; skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("no real data here; set ARENA_SHARED")
+    return SHARED

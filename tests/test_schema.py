@@ -1,0 +1,91 @@
+"""The configuration check: what it accepts, and what it says when it does not."""
+
+import subprocess
+import sys
+
+import pytest
+
+from arena import schema
+from arena.errors import InputOutputError, UsageError
+
+FOCAL = "arena.loss.classification.Focal"
+
+
+def node(**values):
+    return {"loss": {"_target_": FOCAL, "labels": ["a", "b"], **values}}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gama": 2.0}, "loss.gama: Focal has no such argument; did you mean 'gamma'?"),
+        ({"gamma": "abc"}, "loss.gamma=abc: a number, 0 or more is needed"),
+        ({"gamma": -1}, "loss.gamma=-1: a number, 0 or more is needed"),
+        ({"gamma": True}, "loss.gamma=True: a number, 0 or more is needed"),
+        ({"label_smoothing": 1.5}, "loss.label_smoothing=1.5: a number from 0 to 1 is needed"),
+        ({"labels": "a"}, "loss.labels=a: a list is needed"),
+        ({"labels": [1]}, "loss.labels=[1]: a list where each is text is needed"),
+    ],
+)
+def test_one_line_names_the_key_and_the_way_out(values, message):
+    with pytest.raises(UsageError) as caught:
+        schema.check(node(**values))
+    assert str(caught.value) == message
+
+
+def test_a_fitting_node_passes():
+    schema.check(node(gamma=2, alpha={"a": 1.0}))
+    schema.check(node(gamma=0.0, alpha=None))
+
+
+def test_missing_argument_is_named():
+    with pytest.raises(UsageError, match="loss.labels: Focal needs a value"):
+        schema.check({"loss": {"_target_": FOCAL}})
+    schema.check({"loss": {"_target_": FOCAL, "_partial_": True}})
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["os.system", "torch.load", "torch.hub.load", "builtins.eval", "pickle.loads", "arena", "transformers.AutoModel", "", 3]
+    + ["arena.run.subprocess.run", "arena.run.json.loads", "torch.optim.os.system", "lightning.pytorch.callbacks.os.system"],
+)
+def test_only_classes_of_known_packages_may_be_built(target):
+    with pytest.raises(UsageError, match="_target_"):
+        schema.check({"x": {"_target_": target}})
+
+
+def test_a_misspelt_class_is_named_with_its_neighbour():
+    with pytest.raises(UsageError, match="did you mean 'Focal'"):
+        schema.check({"x": {"_target_": "arena.loss.classification.Focul"}})
+
+
+def test_signatures_of_other_packages_are_read_through_reexports_and_bases():
+    early = schema.signature_of("lightning.pytorch.callbacks.EarlyStopping")
+    assert early is not None
+    assert {"monitor", "patience", "mode"} <= set(early.parameters)
+    assert early.parameters["monitor"].required
+    accuracy = schema.signature_of("torchmetrics.classification.MulticlassAccuracy")
+    assert accuracy is not None
+    assert accuracy.open
+    assert "num_classes" in accuracy.parameters
+    with pytest.raises(UsageError, match=r"x\.patience=soon: a whole number is needed"):
+        schema.check(
+            {"x": {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "val/loss", "patience": "soon"}}
+        )
+
+
+def test_a_missing_path_is_an_input_error(tmp_path):
+    target = "arena.data.module.PairData"
+    given = {"_target_": target, "reader": {}, "tokenizer": {}, "labels": ["a"], "path": str(tmp_path / "no.csv")}
+    with pytest.raises(InputOutputError, match=r"data\.path=.*no\.csv: no such file"):
+        schema.check({"data": given})
+
+
+def test_checking_imports_nothing_heavy():
+    code = (
+        "import sys; from arena import schema;"
+        f"schema.check({{'loss': {{'_target_': '{FOCAL}', 'labels': ['a'], 'gamma': 2.0}}}});"
+        "schema.signature_of('lightning.pytorch.trainer.trainer.Trainer');"
+        "heavy = {'torch', 'lightning', 'transformers', 'numpy', 'pyarrow'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
