@@ -1,0 +1,118 @@
+"""Intervals: how far a number could have been off with other rows of the same kind."""
+
+import math
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from arena.metric.collection import Metrics
+
+MAX_UNDEFINED = 0.10
+"""Share of undefined resamples up to which the others still give an interval."""
+
+
+class Difference(NamedTuple):
+    """A mean difference with its interval, in the unit of the losses."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    r"""Wilson's score interval of a rate that is `successes / n`; NaN for n = 0.
+
+    $\frac{1}{1 + z^2/n}\left(\hat p + \frac{z^2}{2n} \pm z\sqrt{\frac{\hat p(1-\hat p)}{n} + \frac{z^2}{4n^2}}\right)$
+    stays inside [0, 1] and has a width also at 0/n. It takes rows as independent: use `bootstrap` for groups.
+
+    Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+    """
+    if n == 0:
+        return math.nan, math.nan
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    rate = successes / n
+    centre = rate + z**2 / (2 * n)
+    half = z * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+
+
+def bootstrap(
+    metrics: Metrics,
+    probabilities: Tensor,
+    target: Tensor,
+    groups: ArrayLike,
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+) -> dict[str, tuple[float, float]]:
+    """Percentile interval of every metric from resampled groups (Efron 1979; cluster bootstrap).
+
+    Whole groups are drawn with replacement, because the rows of one prompt resemble each other: drawing single rows
+    gives intervals that are too narrow. A value that is undefined in more than a tenth of the resamples has no
+    interval (NaN), nor has any with fewer than two groups. Ends are read off the defined resamples.
+
+    Args:
+        metrics: what to compute; a fresh copy is used, its own rows stay.
+        probabilities: `[N, K]`.
+        target: class indices `[N]` or probabilities `[N, K]`.
+        groups: what was drawn together (prompt), one value for each row, `[N]`.
+        resamples: number of resamples; 200 give the ends of a 95 % interval to about a tenth of its width.
+        seed: of the draws; the same seed draws the same groups here and in `paired_difference`.
+        level: coverage.
+    """
+    member, draws = _draws(groups, resamples, seed)
+    sample = metrics.fresh().cpu()
+    probabilities, target = probabilities.cpu(), target.cpu()
+    values = np.full((resamples, len(sample.names)), math.nan)
+    for resample, draw in enumerate(draws):
+        rows = torch.from_numpy(np.repeat(np.arange(len(member)), draw[member]))
+        sample.reset()
+        sample.update(probabilities[rows], target[rows])
+        values[resample] = list(sample.compute().values())
+    return dict(zip(sample.names, (_percentiles(column, level, draws) for column in values.T), strict=True))
+
+
+def paired_difference(
+    loss_a: ArrayLike, loss_b: ArrayLike, groups: ArrayLike, resamples: int, seed: int, level: float = 0.95
+) -> Difference:
+    """Mean of `loss_a - loss_b` over the same rows with its interval, from resampled groups as in `bootstrap`.
+
+    With model minus baseline, a negative interval says that the model is better. Far narrower than the intervals of
+    the two means suggest: what makes a row hard for both cancels.
+
+    Args:
+        loss_a: loss of each row, `[N]`.
+        loss_b: loss of the same rows, `[N]`.
+        groups: what was drawn together (prompt), one value for each row, `[N]`.
+        resamples: number of resamples; they are cheap here, take thousands.
+        seed: of the draws.
+        level: coverage.
+    """
+    difference = np.asarray(loss_a, dtype=np.float64) - np.asarray(loss_b, dtype=np.float64)
+    member, draws = _draws(groups, resamples, seed)
+    total = np.bincount(member, weights=difference)
+    size = np.bincount(member)
+    mean = float(difference.mean()) if len(difference) else math.nan
+    return Difference(mean, *_percentiles(draws @ total / np.maximum(draws @ size, 1), level, draws))
+
+
+def _draws(groups: ArrayLike, resamples: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number of its group for each row `[N]`, and how often each group is drawn `[resamples, G]`."""
+    _, member = np.unique(np.asarray(groups), return_inverse=True)
+    number = int(member.max()) + 1 if len(member) else 0
+    generator = np.random.default_rng(seed)
+    draws = generator.multinomial(number, np.full(number, 1 / max(number, 1)), size=resamples)
+    return member, draws
+
+
+def _percentiles(values: NDArray[np.float64], level: float, draws: NDArray[np.int64]) -> tuple[float, float]:
+    defined = values[np.isfinite(values)]
+    if draws.shape[1] < 2 or not len(values) or 1 - len(defined) / len(values) > MAX_UNDEFINED:
+        return math.nan, math.nan
+    low, high = np.quantile(defined, [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high)

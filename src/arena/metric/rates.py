@@ -1,0 +1,144 @@
+"""Rates as numerator over denominator, read from what torchmetrics counted, and which values do not exist.
+
+torchmetrics gives 0 for an empty denominator (a negative predictive value without negative predictions looks like a
+bad one), leaves absent classes out of macro averages without a word, and gives 0 for the area under a curve that has
+one class only. Here all of these are NaN.
+"""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.classification import (
+    BinaryAccuracy,
+    BinaryAUROC,
+    BinaryAveragePrecision,
+    BinaryFBetaScore,
+    BinaryMatthewsCorrCoef,
+    BinaryNegativePredictiveValue,
+    BinaryPrecision,
+    BinaryRecall,
+    BinarySpecificity,
+    BinaryStatScores,
+    MulticlassAccuracy,
+    MulticlassAUROC,
+    MulticlassAveragePrecision,
+    MulticlassFBetaScore,
+    MulticlassMatthewsCorrCoef,
+    MulticlassNegativePredictiveValue,
+    MulticlassPrecision,
+    MulticlassRecall,
+    MulticlassSpecificity,
+    MulticlassStatScores,
+)
+
+RATES = (
+    BinaryAccuracy,
+    MulticlassAccuracy,
+    BinaryPrecision,
+    MulticlassPrecision,
+    BinaryRecall,
+    MulticlassRecall,
+    BinarySpecificity,
+    MulticlassSpecificity,
+    BinaryNegativePredictiveValue,
+    MulticlassNegativePredictiveValue,
+    BinaryFBetaScore,
+    MulticlassFBetaScore,
+)
+"""The torchmetrics classes whose value is a fraction of counts; F1 is a subclass of FBeta."""
+
+
+def is_per_class(metric: Metric) -> bool:
+    """Whether the metric has one value for each class (`average: none`) and not one for all."""
+    return getattr(metric, "average", "all") in (None, "none")
+
+
+def is_rate(metric: Metric) -> bool:
+    """Whether `fraction` can say the metric's numerator and denominator."""
+    plain = getattr(metric, "multidim_average", "") == "global" and getattr(metric, "ignore_index", None) is None
+    return isinstance(metric, RATES) and plain and getattr(metric, "top_k", 1) == 1
+
+
+def fraction(metric: Metric) -> tuple[Tensor, Tensor]:
+    """Numerator and denominator of a rate, float64 on the host: `[K]` for each class, or scalars (binary and micro).
+
+    | metric | numerator | denominator |
+    |---|---|---|
+    | accuracy, two classes | tp + tn | tp + fp + tn + fn |
+    | accuracy, K classes; recall | tp | tp + fn |
+    | precision | tp | tp + fp |
+    | specificity | tn | tn + fp |
+    | negative predictive value | tn | tn + fn |
+    | F-beta | (1 + beta^2) tp | (1 + beta^2) tp + beta^2 fn + fp |
+
+    Call it inside `metric.sync_context()`, so that the counts are those of all processes.
+    """
+    assert isinstance(metric, BinaryStatScores | MulticlassStatScores)
+    tp, fp, tn, fn = (
+        torch.as_tensor(getattr(metric, state)).detach().cpu().double() for state in ("tp", "fp", "tn", "fn")
+    )
+    if getattr(metric, "average", None) == "micro":
+        tp, fp, tn, fn = tp.sum(), fp.sum(), tn.sum(), fn.sum()
+    match metric:
+        case BinaryAccuracy():
+            return tp + tn, tp + fp + tn + fn
+        case BinaryPrecision() | MulticlassPrecision():
+            return tp, tp + fp
+        case BinarySpecificity() | MulticlassSpecificity():
+            return tn, tn + fp
+        case BinaryNegativePredictiveValue() | MulticlassNegativePredictiveValue():
+            return tn, tn + fn
+        case BinaryFBetaScore() | MulticlassFBetaScore():
+            square = metric.beta**2
+            return (1 + square) * tp, (1 + square) * tp + square * fn + fp
+    return tp, tp + fn
+
+
+def averaged(numerator: Tensor, denominator: Tensor, average: str | None, support: Tensor) -> Tensor:
+    """The rate or rates of a metric: 0/0 is NaN, and so is every average that contains it.
+
+    Args:
+        numerator: `[K]` or a scalar.
+        denominator: like the numerator.
+        average: torchmetrics' name: `macro` (every class counts the same), `weighted` (by support; classes without
+            any are left out), or anything else (as they are).
+        support: rows of each class, `[K]`.
+    """
+    rate = numerator / denominator
+    if average == "macro":
+        return rate.mean()
+    if average == "weighted":
+        share = support.double() / support.sum()
+        return torch.where(share > 0, share * rate, 0.0).sum()
+    return rate
+
+
+def undefined(metric: Metric, confusion: Tensor, positive: int | None) -> Tensor:
+    """Where a metric that is not a rate does not exist: a bool for all, or `[K]` for each class.
+
+    - Area under the ROC curve of a class: it has no rows, or all of them. Average precision: it has no rows.
+    - Matthews' correlation: one class only among the targets, or among the predictions: 0/0 by its formula.
+      (torchmetrics gives 0 for three classes, and for two a number that depends on its epsilon.)
+
+    Args:
+        metric: any metric; an unknown one is never undefined.
+        confusion: rows by target and prediction, `[K, K]`.
+        positive: class index that binary metrics call positive.
+    """
+    support = confusion.sum(dim=1)
+    if isinstance(metric, BinaryMatthewsCorrCoef | MulticlassMatthewsCorrCoef):
+        if isinstance(metric, BinaryMatthewsCorrCoef):
+            confusion = metric.confmat.cpu()
+        margins = torch.stack([confusion.sum(dim=0), confusion.sum(dim=1)])
+        return ((margins > 0).sum(dim=1) < 2).any()
+    if isinstance(metric, BinaryAUROC | MulticlassAUROC):
+        absent = (support == 0) | (support == support.sum())
+    elif isinstance(metric, BinaryAveragePrecision | MulticlassAveragePrecision):
+        absent = support == 0
+    else:
+        return torch.tensor(False)
+    if positive is not None and isinstance(metric, BinaryAUROC | BinaryAveragePrecision):
+        return absent[positive]
+    if getattr(metric, "average", None) == "weighted":
+        absent = absent & (support > 0)
+    return absent if is_per_class(metric) else absent.any()
