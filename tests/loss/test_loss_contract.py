@@ -225,6 +225,24 @@ def test_the_mean_over_an_epoch_is_exact_for_unequal_batches(name: str, changes:
     torch.testing.assert_close(mean, loss(logits, batch_of(target)).loss)
 
 
+@EVERY_LOSS
+def test_rows_are_the_parts_of_the_mean(name: str, changes: dict[str, Any]) -> None:
+    """Each row as a batch of its own, before weights; NaN, not a perfect 0, where nothing is known."""
+    logits, target = random_case(6)
+    loss = build(name, changes)
+    each = torch.stack([loss(logits[i : i + 1], batch_of(target[i : i + 1])).loss for i in range(6)])
+    torch.testing.assert_close(loss.rows(logits, batch_of(target, torch.arange(6.0))), each)
+    assert torch.equal(
+        loss.rows(logits.bfloat16(), batch_of(target)), loss.rows(logits.bfloat16().float(), batch_of(target))
+    )
+    target[2] = UNLABELLED
+    soft = torch.nn.functional.one_hot(target.clamp_min(0), 3).float()
+    soft[2] = float("nan")
+    each[2] = float("nan")
+    for unknown in (target, soft):
+        torch.testing.assert_close(loss.rows(logits, batch_of(unknown)), each, equal_nan=True)
+
+
 @EVERY_FILE
 def test_it_moves_and_copies_like_a_module(name: str) -> None:
     """Nothing but learned parameters in checkpoints: a factor from the configuration is not state."""

@@ -404,6 +404,17 @@ def test_splits_are_independent() -> None:
     assert compute(train, *random_rows(20, 3, 2)) == second
 
 
+def test_one_process_of_several_does_not_wait_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch.distributed is up, torchmetrics gathers in `compute`; rows are gathered before they come here."""
+    alone = compute(build("pairwise", 3), *random_rows(20, 3))
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: True)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    metrics = build("pairwise", 3)
+    with pytest.raises(ValueError, match="Default process group has not been initialized"):
+        LogLoss().sync()
+    assert compute(metrics, *random_rows(20, 3)) == compute(metrics.fresh(), *random_rows(20, 3)) == alone
+
+
 def test_nothing_of_it_is_in_a_checkpoint() -> None:
     metrics = build("pairwise", 3)
     compute(metrics, *random_rows(5, 3))

@@ -1,7 +1,5 @@
 """What every loss over classes has in common: which rows count, the reduction, the link function."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
@@ -59,14 +57,35 @@ class Loss(nn.Module):
         super().__init__()
         self.labels = list(labels)
 
-    def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
-        """Loss of each row in nats before row weights, `[N]`.
+    def cost(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Loss of each row in nats before row weights, `[N]`: what a subclass defines.
 
         Args:
             logits: `[N, K]`, float32 or float64.
-            batch: its target is usable in every row: `forward` has replaced missing ones.
+            target: class indices `[N]` or probabilities `[N, K]`, usable in every row.
         """
         raise NotImplementedError
+
+    def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
+        """Loss of each row in nats before row weights, `[N]` float32; NaN where there is no target.
+
+        Args:
+            logits: `[N, K]`, any floating type.
+            batch: target `[N]` or `[N, K]`.
+
+        Raises:
+            UsageError: the model has another number of classes than `labels`.
+        """
+        if logits.shape[-1] != len(self.labels):
+            raise UsageError(
+                f"the model gives {logits.shape[-1]} logits per row but the loss has {len(self.labels)} classes "
+                f"({', '.join(self.labels)}): set the model's number of classes from data.labels"
+            )
+        known = has_target(batch.target)
+        column = known.unsqueeze(-1) if batch.target.is_floating_point() else known
+        target = torch.where(column, batch.target, torch.zeros_like(batch.target))
+        # Not masked by 0 * x: with x not finite that is NaN, in the backward pass too.
+        return torch.where(known, self.cost(_at_least_float32(logits), target), torch.nan)
 
     def forward(self, logits: Tensor, batch: TextBatch) -> LossOutput:
         """The mean loss over the supervised rows of a batch.
@@ -81,17 +100,8 @@ class Loss(nn.Module):
         Raises:
             UsageError: the model has another number of classes than `labels`.
         """
-        if logits.shape[-1] != len(self.labels):
-            raise UsageError(
-                f"the model gives {logits.shape[-1]} logits per row but the loss has {len(self.labels)} classes "
-                f"({', '.join(self.labels)}): set the model's number of classes from data.labels"
-            )
-        target = batch.target
-        active = has_target(target) & (batch.weight != 0)
-        known = active.unsqueeze(-1) if target.is_floating_point() else active
-        # Replaced before the loss and not only masked after it: 0 * NaN in the backward pass is NaN.
-        logits = torch.where(active.unsqueeze(-1), _at_least_float32(logits), 0.0)
-        rows = self.rows(logits, replace(batch, target=torch.where(known, target, torch.zeros_like(target))))
+        active = has_target(batch.target) & (batch.weight != 0)
+        rows = self.rows(torch.where(active.unsqueeze(-1), logits, 0.0), batch)
         return LossOutput(mean_over_rows(rows, batch.weight, active, batch.supervised), batch.supervised, {})
 
     def predict(self, logits: Tensor) -> Tensor:

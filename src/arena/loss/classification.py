@@ -9,7 +9,6 @@ from torch.nn import functional
 from arena.errors import UsageError
 from arena.loss.base import Loss, target_probabilities
 from arena.schema import NonNegative, Positive, Share
-from arena.types import TextBatch
 
 
 def cross_entropy(
@@ -114,9 +113,9 @@ class CrossEntropy(Loss):
         # Comes from the configuration, so it does not belong in checkpoints.
         self.register_buffer("class_weight", factors, persistent=False)
 
-    def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
+    def cost(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross entropy of each row, `[N]` nats."""
-        return cross_entropy(logits, batch.target, self.label_smoothing, self.class_weight)
+        return cross_entropy(logits, target, self.label_smoothing, self.class_weight)
 
 
 class Focal(Loss):
@@ -146,9 +145,9 @@ class Focal(Loss):
         self.label_smoothing = label_smoothing
         self.register_buffer("alpha", class_factors(self.labels, alpha, "loss.alpha"), persistent=False)
 
-    def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
+    def cost(self, logits: Tensor, target: Tensor) -> Tensor:
         """Focal loss of each row, `[N]` nats."""
-        return focal(logits, batch.target, self.gamma, self.alpha, self.label_smoothing)
+        return focal(logits, target, self.gamma, self.alpha, self.label_smoothing)
 
 
 class GeneralizedCrossEntropy(Loss):
@@ -163,6 +162,6 @@ class GeneralizedCrossEntropy(Loss):
         super().__init__(labels)
         self.q = q
 
-    def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
+    def cost(self, logits: Tensor, target: Tensor) -> Tensor:
         """Generalised cross entropy of each row, `[N]`; nats only in the limit of q = 0."""
-        return generalized_cross_entropy(logits, batch.target, self.q)
+        return generalized_cross_entropy(logits, target, self.q)

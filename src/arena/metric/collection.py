@@ -46,6 +46,10 @@ class Metrics(nn.Module):
     waits for the device inside the loop, and the cut into batches cannot matter. The metrics are never merged into
     torchmetrics' compute groups, which mix up metrics whose counts agree on the first batch.
 
+    One object measures the rows that it was given, also where several processes train: whoever has several gathers the
+    rows and drops the repeated ones first (`arena.task`). torchmetrics' own gathering is off; it would count gathered
+    rows once per process, and wait for ever where only one process computes intervals.
+
     Args:
         labels: names of the K classes, in the order of the probabilities.
         metrics: torchmetrics by name; those for K classes get probabilities `[N, K]`, binary ones that of `positive`.
@@ -64,6 +68,8 @@ class Metrics(nn.Module):
         self._pending: list[tuple[Tensor, Tensor]] = []
         for name, metric in metrics.items():
             _check(name, metric, self.labels, self.positive)
+        for metric in (self._confusion, *metrics.values()):
+            metric.distributed_available_fn = _alone
 
     @property
     def names(self) -> list[str]:
@@ -132,8 +138,7 @@ class Metrics(nn.Module):
 
     def _table(self) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
         self._feed_pending_rows()
-        with self._confusion.sync_context():
-            confusion = self._confusion.confmat.cpu()
+        confusion = self._confusion.confmat.cpu()
         values: dict[str, float] = {}
         counts: dict[str, tuple[float, float]] = {}
         for name, metric in self._items():
@@ -154,13 +159,11 @@ class Metrics(nn.Module):
         """Value, and numerator and denominator of a rate: one number, or one for each class `[K]`."""
         average = getattr(metric, "average", None)
         if is_rate(metric):
-            with metric.sync_context():
-                numerator, denominator = fraction(metric)
+            numerator, denominator = fraction(metric)
             rate = averaged(numerator, denominator, average, confusion.sum(dim=1))
             return rate, None if average in ("macro", "weighted") else (numerator, denominator)
         shape = (len(self.labels),) if is_per_class(metric) else ()
-        with metric.sync_context():
-            missing = (undefined(metric, confusion, self.positive) | (confusion.sum() == 0)).expand(shape)
+        missing = (undefined(metric, confusion, self.positive) | (confusion.sum() == 0)).expand(shape)
         if missing.all():
             return torch.full(shape, math.nan), None
         with warnings.catch_warnings():
@@ -192,6 +195,10 @@ class Metrics(nn.Module):
                 metric.update(probabilities[:, self.positive], (index == self.positive).long())
             else:
                 metric.update(probabilities, target if isinstance(metric, RowMean) else index)
+
+
+def _alone() -> bool:
+    return False
 
 
 def _index(label: str, labels: list[str]) -> int:

@@ -65,7 +65,7 @@ class RowMean(Metric):
 
     def compute(self) -> Tensor:
         """The mean over all rows, float64; NaN without rows."""
-        # A list of batches in one process, one tensor after torchmetrics has gathered those of several.
+        # A list of batches, or one tensor where torchmetrics has gathered those of several processes.
         scores = self.scores if isinstance(self.scores, Tensor) else torch.cat([*self.scores, torch.empty(0)])
         return scores.cpu().double().mean()
 

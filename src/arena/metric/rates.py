@@ -70,8 +70,6 @@ def fraction(metric: Metric) -> tuple[Tensor, Tensor]:
     | specificity | tn | tn + fp |
     | negative predictive value | tn | tn + fn |
     | F-beta | (1 + beta^2) tp | (1 + beta^2) tp + beta^2 fn + fp |
-
-    Call it inside `metric.sync_context()`, so that the counts are those of all processes.
     """
     assert isinstance(metric, BinaryStatScores | MulticlassStatScores)
     tp, fp, tn, fn = (
