@@ -415,6 +415,18 @@ def test_one_process_of_several_does_not_wait_for_the_others(monkeypatch: pytest
     assert compute(metrics, *random_rows(20, 3)) == compute(metrics.fresh(), *random_rows(20, 3)) == alone
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("name", "classes"), CASES)
+def test_a_gpu_gives_the_same_numbers(name: str, classes: int) -> None:
+    """Metrics on the device with rows from the host, and rows on the device."""
+    probabilities, target = random_rows(50, classes)
+    alone = compute(build(name, classes), probabilities, target)
+    for rows in ((probabilities, target), (probabilities.cuda(), target.cuda())):
+        for metrics in (build(name, classes), build(name, classes).cuda()):
+            assert compute(metrics, *rows) == pytest.approx(alone, abs=1e-6)
+
+
 def test_nothing_of_it_is_in_a_checkpoint() -> None:
     metrics = build("pairwise", 3)
     compute(metrics, *random_rows(5, 3))

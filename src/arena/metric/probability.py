@@ -66,8 +66,8 @@ class RowMean(Metric):
     def compute(self) -> Tensor:
         """The mean over all rows, float64; NaN without rows."""
         # A list of batches, or one tensor where torchmetrics has gathered those of several processes.
-        scores = self.scores if isinstance(self.scores, Tensor) else torch.cat([*self.scores, torch.empty(0)])
-        return scores.cpu().double().mean()
+        batches = [self.scores] if isinstance(self.scores, Tensor) else self.scores
+        return torch.cat([torch.empty(0), *(scores.cpu() for scores in batches)]).double().mean()
 
 
 class LogLoss(RowMean):
