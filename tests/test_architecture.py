@@ -20,9 +20,10 @@ LAYERS = {
     "judge": 3,
     "record": 3,
     "show": 3,
-    "train": 4,
-    "evaluate": 4,
-    "predict": 4,
+    "restore": 4,
+    "train": 5,
+    "evaluate": 5,
+    "predict": 5,
 }
 HYDRA_USERS = {"build.py", "config.py", "train.py"}
 """config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""

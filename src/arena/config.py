@@ -204,14 +204,11 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
     if isinstance(error, OverrideParseException):
         return UsageError(f"cannot read '{error.override}': {_first_line(error)}; quote values with special characters")
     if isinstance(error, ConfigCompositionException) and (key := re.search(r"Could not override '([^']+)'", text)):
-        return UsageError(f"{key[1]}: no such {_kind(key[1], text)}{_nearest_key(key[1], overrides, config_name)}")
+        kind = "key" if "." in key[1] else "group or key"
+        return UsageError(f"{key[1]}: no such {kind}{_nearest_key(key[1], overrides, config_name)}")
     if isinstance(error, OmegaConfBaseException | HydraException):
         return UsageError(_first_line(error))
     raise error
-
-
-def _kind(key: str, text: str) -> str:
-    return "group or key" if "." not in key and "No match in the defaults list" in text else "key"
 
 
 def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
@@ -268,9 +265,22 @@ def run(
         custom = arguments.config_name or arguments.config_dir or arguments.config_path or arguments.shell_completion
         if not shows_only and not custom:
             precheck(arguments.overrides, arguments.multirun, guard, config_name)
+        broken: list[BaseException] = []
+
+        def job(config: DictConfig) -> Any:
+            try:
+                return function(config)
+            except BaseException as error:
+                if arguments.multirun:
+                    raise
+                # Hydra would put a line of its own before ours; it gets the error back below.
+                broken.append(error)
+
         try:
-            hydra.main(config_path=str(folder()), config_name=config_name, version_base="1.3")(function)()
+            hydra.main(config_path=str(folder()), config_name=config_name, version_base="1.3")(job)()
         except Exception as error:
             raise explained(error, arguments.overrides, config_name) from error
+        if broken:
+            raise broken[0]
 
     run_main(main)
