@@ -152,11 +152,11 @@ def test_the_global_random_state_is_left_alone():
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002 - it is the global state that is watched
     random.seed(0)
-    before = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].tolist(), random.getstate()  # noqa: NPY002
     for loader in loaders:
         list(loader)
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == before[1]  # noqa: NPY002
     assert random.getstate() == before[2]
 
 
