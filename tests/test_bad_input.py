@@ -1,8 +1,14 @@
 """Wrong input: the contract's exit code, one line that names the culprit and the way out, nothing left behind."""
 
+import importlib
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from arena import train
 
 CASES = [
     (["modle=tiny"], 2, "modle: no such group or key; did you mean 'model'?"),
@@ -24,12 +30,26 @@ CASES = [
 ]
 
 
+@pytest.fixture
+def typed(tmp_path, monkeypatch, capsys):
+    """What `python -m arena.train ARGUMENTS` answers, in this process: exit code and lines on stderr."""
+
+    def call(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setattr(sys, "argv", ["arena.train", *arguments])
+        with pytest.raises(SystemExit) as end:
+            train.main()
+        return end.value.code, capsys.readouterr().err.strip().splitlines()
+
+    return call
+
+
 @pytest.mark.parametrize(("arguments", "code", "message"), CASES, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
-def test_configuration_errors(arena, tmp_path, arguments, code, message):
-    done = arena("train", *arguments, timeout=60)
-    lines = done.stderr.strip().splitlines()
-    assert done.returncode == code, done.stderr
-    assert len(lines) == 1, done.stderr
+def test_configuration_errors(typed, tmp_path, arguments, code, message):
+    found, lines = typed(*arguments)
+    assert found == code, lines
+    assert len(lines) == 1, lines
     assert lines[0].startswith("arena: ")
     assert message in lines[0]
     assert list(tmp_path.iterdir()) == []
@@ -37,9 +57,6 @@ def test_configuration_errors(arena, tmp_path, arguments, code, message):
 
 def test_configuration_errors_need_no_heavy_import(tmp_path):
     """Faster than torch's import, because torch is not imported: checked by what is loaded, not by a clock."""
-    import subprocess
-    import sys
-
     code = (
         "import sys; sys.argv = ['train', 'optim.lr=abc']\n"
         "from arena import train\n"
@@ -51,18 +68,49 @@ def test_configuration_errors_need_no_heavy_import(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PYTHONPATH": str(root / "src")})
 
 
-def test_a_csv_without_the_needed_columns(arena, tmp_path):
+def test_a_csv_without_the_needed_columns(typed, tmp_path):
     (tmp_path / "x.csv").write_text("id,prompt,answer\n1,a,b\n")
-    done = arena("train", "data=pairs", "data.path=x.csv", "hydra.run.dir=out")
-    assert done.returncode == 65, done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "x.csv" in done.stderr
-    assert "response_a" in done.stderr
+    code, lines = typed("data=pairs", "data.path=x.csv", "hydra.run.dir=out")
+    assert code == 65
+    assert len(lines) == 1
+    assert "x.csv: missing column response_a, response_b; found id, prompt, answer" in lines[0]
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["status"] == "failed"
+    assert result["reason"] in lines[0]
 
 
-def test_an_unreachable_hub(arena, tmp_path):
-    done = arena("train", "model=mbert", "hydra.run.dir=out")
-    assert done.returncode == 74, done.stderr
-    assert "model.path=<folder" in done.stderr
-    assert "model.pretrained=false" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_an_unreachable_hub(typed, tmp_path):
+    code, lines = typed("model=mbert", "hydra.run.dir=out")
+    assert code == 74
+    assert len(lines) == 1
+    assert "model.path=<folder" in lines[0]
+    assert "model.pretrained=false" in lines[0]
+
+
+def test_a_finished_run_is_never_overwritten(typed, tmp_path):
+    (tmp_path / "out" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "out" / "checkpoints" / "last.ckpt").write_bytes(b"precious")
+    code, lines = typed("hydra.run.dir=out")
+    assert code == 2
+    assert "holds a run already" in lines[0]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["checkpoints"]
+
+
+@pytest.mark.parametrize("module", ["evaluate", "predict"])
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "run: a value is needed; give run=FOLDER"),
+        (["run=nothing"], 74, "no such folder"),
+        (["run=."], 74, "not a run folder"),
+        (["runn=x"], 2, "runn: no such key; did you mean 'run'?"),
+        (["x"], 2, "cannot read 'x'; write key=value"),
+    ],
+)
+def test_entry_points_on_runs(module, arguments, code, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    with pytest.raises(SystemExit) as end:
+        importlib.import_module(f"arena.{module}").main()
+    assert end.value.code == code
+    assert message in capsys.readouterr().err

@@ -41,9 +41,33 @@ def instantiate(node: Any, **extra: Any) -> Any:
         raise error.__cause__ or error from None
 
 
+def preflight(settings: Settings) -> None:
+    """Find the input file and the weights, and look at the file's columns, before anything heavy is imported.
+
+    Raises:
+        InputOutputError: the file, or the model and the hub, cannot be found.
+        DataError: the file's columns are not those that are needed.
+    """
+    from arena import hub
+
+    model = settings["model"]
+    if model.get("pretrained"):
+        hub.locate(model["name"], model["path"], model["package"])
+    if settings["data"]["reader"]["_target_"].startswith("arena.data.pairs."):
+        instantiate(settings["data"]["reader"]).open(settings["data"]["path"])
+
+
 def data(settings: Settings) -> "PairData":
     """The data module; it reads nothing before `setup`."""
     return instantiate(settings["data"])
+
+
+def keep(task: "Task", data: "PairData", settings: Settings, run: RunFolder) -> None:
+    """Leave in the run folder what rebuilds the model without its source: true architecture and tokenizer."""
+    data.tokenizer.save(run.tokenizer)
+    architecture = getattr(task.model, "architecture", None)
+    if architecture is not None:
+        settings["model"]["architecture"] = architecture
 
 
 def task(settings: Settings) -> "Task":

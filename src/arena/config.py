@@ -145,7 +145,8 @@ def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, A
     places = (str(old.get("run_dir")), str(settings["run_dir"]))
     for key in sorted(before | now):
         values = [str(each.get(key)).replace(place, "") for each, place in zip((before, now), places, strict=True)]
-        if values[0] != values[1] and key != "resume":
+        # The architecture is written as it was found in the weights; the configuration holds it for random ones.
+        if values[0] != values[1] and key != "resume" and not key.startswith("model.architecture."):
             yield key, before.get(key), now.get(key)
 
 

@@ -40,7 +40,7 @@ def judge(path: Path, metrics: Metrics, class_counts: np.ndarray, resamples: int
     result: dict[str, Any] = {
         "rows": len(target),
         "groups": len(np.unique(groups)),
-        "loss": float(np.mean(table.column("loss").to_numpy().astype(np.float64))),
+        "loss": float(np.nanmean(table.column("loss").to_numpy().astype(np.float64))),
         "metrics": values_with_intervals(metrics, probabilities, target, groups, resamples, seed),
         "baselines": {},
     }

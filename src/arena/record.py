@@ -34,8 +34,7 @@ class Record:
         self.started = time.time()
 
     def __enter__(self) -> Self:
-        if self.writes:
-            write_atomically(self.run.config, OmegaConf.to_yaml(OmegaConf.create(self.settings)))
+        self.write_config()
         monitor = self.settings["monitor"]
         previous = self.result.get("monitor", {})
         self.result |= {
@@ -51,6 +50,11 @@ class Record:
         self.result.setdefault("baselines", {})
         self.write()
         return self
+
+    def write_config(self) -> None:
+        """Replace `config.yaml`; again once the model exists, which knows its true architecture."""
+        if self.writes:
+            write_atomically(self.run.config, OmegaConf.to_yaml(OmegaConf.create(self.settings)))
 
     def add(self, **parts: Any) -> None:
         """Add top-level parts to the result and write it; dictionaries are merged one level deep."""

@@ -78,12 +78,19 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
     if "path" in (data or {}) and settings["data"]["reader"]["_target_"].startswith("arena.data.toy."):
         settings["data"]["reader"] = {"_target_": "arena.data.pairs.PairReader"}
     settings["resume"] = None
+    # The data of the training may be gone from this machine; whoever needs them finds out when reading them.
+    path = settings["data"]["path"]
+    if path is not None and "path" not in (data or {}):
+        settings["data"]["path"] = None
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False
     if run.tokenizer.is_dir():
         for node in (settings["tokenizer"], settings["data"]["tokenizer"]):
             node["path"] = str(run.tokenizer)
-    return resolved(OmegaConf.create(settings))
+    checked = resolved(OmegaConf.create(settings))
+    if "path" not in (data or {}):
+        checked["data"]["path"] = path
+    return checked
 
 
 def rebuild(run: RunFolder, settings: build.Settings, checkpoint: Path | None = None) -> "Task":
@@ -113,7 +120,7 @@ def verify(run: RunFolder, settings: build.Settings, task: "Task", trainer: Any,
     if fingerprint != result["data"]["fingerprint"]:
         raise DataError(f"{settings['data']['path']}: the data changed since the run; it cannot be reproduced")
     trainer.validate(task, dataloaders=data.val_dataloader(), verbose=False)
-    found = float(task.predictions["val"].loss.double().mean())
+    found = float(task.predictions["val"].loss.double().nanmean())
     if not abs(found - recorded) <= TOLERANCE:
         raise DataError(
             f"{run.path}: these weights give a validation loss of {found:.7f}, the run recorded {recorded:.7f}; "

@@ -53,7 +53,7 @@ class Predictions:
         row: positions in the data table, `[N]` int64.
         probabilities: `[N, K]` float32.
         target: class indices `[N]` or probabilities `[N, K]`.
-        loss: loss of each row in nats, `[N]` float32.
+        loss: loss of each row in nats, `[N]` float32; NaN for rows without a target.
     """
 
     row: Tensor
@@ -140,7 +140,7 @@ class Task(pl.LightningModule):
     def _log_split(self, split: str, predictions: Predictions) -> None:
         self.metrics.reset()
         self.metrics.update(predictions.probabilities, predictions.target)
-        values = {f"{split}/loss": float(predictions.loss.double().mean())} | {
+        values = {f"{split}/loss": float(predictions.loss.double().nanmean())} | {
             f"{split}/{name}": value for name, value in self.metrics.compute().items()
         }
         self.log_dict(values, rank_zero_only=False, sync_dist=False)

@@ -22,12 +22,16 @@ def train(composed: "DictConfig") -> float | None:
     run = RunFolder(settings["run_dir"])
     first = rank() == 0
     with run.locked(enabled=first), Record(run, settings, writes=first) as record:
+        build.preflight(settings)
         seed(settings)
         data = build.data(settings)
         data.setup("fit")
         record_data(record, data)
         task = build.task(settings)
         build.check_fit(task, data, settings)
+        if first:
+            build.keep(task, data, settings, run)
+            record.write_config()
         trainer = build.trainer(settings, run)
         fit(trainer, task, data, settings, record)
         conclude(trainer, task, data, settings, record)

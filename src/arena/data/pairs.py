@@ -104,15 +104,27 @@ class PairReader:
             InputOutputError: the file or the hub cannot be read.
             DataError: the columns are unknown, a row is malformed, an id occurs twice, or there is no row.
         """
+        place, columns, rows, form = self.open(path)
+        table = build_table(place, rows, form, "true_probability" in columns)
+        log.info("%s: read as %s, %d rows", place.name, form.name, table.num_rows)
+        return table
+
+
+    def open(self, path: str | None = None) -> tuple[Path, list[str], Iterator[Row], Format]:
+        """The file, its columns, its raw rows and its format; reads no further than the first row.
+
+        Called alone, it tells a wrong file from a right one before anything heavy is imported.
+
+        Raises:
+            UsageError, InputOutputError, DataError: as the reader itself, but for what only the rows can tell.
+        """
         if path is None and self.repo is None:
             raise UsageError("data.path=<file> is needed: a csv, jsonl or parquet file of comparisons")
         place = Path(path).expanduser() if path is not None else download(self.repo or "", self.file or "")
         columns, rows = open_rows(place)
         form = recognise(place, columns) if self.layout == "auto" else FORMATS[self.layout]
         require_columns(place, columns, form)
-        table = build_table(place, rows, form, "true_probability" in columns)
-        log.info("%s: read as %s, %d rows", place.name, form.name, table.num_rows)
-        return table
+        return place, columns, rows, form
 
 
 def recognise(path: Path, columns: list[str]) -> Format:

@@ -24,6 +24,10 @@ ENCODING = 1
 """Raised when the same vocabulary gives other ids than before, so that caches of token ids expire."""
 
 
+FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "*.model", "vocab.*")
+"""What a tokenizer consists of, by file name."""
+
+
 class Tokenizer(Protocol):
     """What the data package asks of a tokenizer.
 
@@ -42,6 +46,10 @@ class Tokenizer(Protocol):
     suffix: list[int]
     separator: list[int]
     fingerprint: str
+
+    def save(self, folder: Path) -> None:
+        """Keep in a folder what is needed to make this tokenizer again; nothing where it needs no file."""
+        ...
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         """The int32 ids of each text, without special tokens."""
@@ -63,6 +71,9 @@ class ByteTokenizer:
         self.separator = [258]
         self.suffix = [259]
         self.fingerprint = f"bytes-{ENCODING}"
+
+    def save(self, folder: Path) -> None:
+        """Bytes need no files."""
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         """The UTF-8 bytes of each text as int32; lone surrogates keep their three bytes and do not raise."""
@@ -176,9 +187,11 @@ class HubTokenizer:
     ) -> None:
         from arena.hub import locate
 
+        self.folder: Path | None = None
         backend: Backend | ByteTokenizer
         try:
-            backend = load(locate(name, path, package))
+            self.folder = locate(name, path, package, weights=False)
+            backend = load(self.folder)
         except InputOutputError as error:
             if not byte_fallback:
                 raise
@@ -191,6 +204,16 @@ class HubTokenizer:
         self.separator = backend.separator
         self.fingerprint = backend.fingerprint
         self._encode = backend.encode
+
+    def save(self, folder: Path) -> None:
+        """Copy the tokenizer's files, so that a run can be rebuilt from its folder alone."""
+        import shutil
+
+        if self.folder is None or self.folder.resolve() == folder.resolve():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in sorted(path for pattern in FILES for path in self.folder.glob(pattern)):
+            shutil.copyfile(file, folder / file.name)
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         """The int32 ids of each text, all texts in one call of the library, without special tokens."""

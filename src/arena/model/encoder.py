@@ -82,6 +82,15 @@ class SequenceClassifier(nn.Module):
         """Number of token ids that the backbone knows."""
         return self.backbone.config.vocab_size
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What `architecture` must be to build this backbone again, in plain values."""
+        settings = self.backbone.config.to_diff_dict()
+        left_out = {"transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "id2label", "label2id"}
+        return {"model_type": self.backbone.config.model_type} | {
+            key: value for key, value in settings.items() if key not in left_out and not key.startswith("_")
+        }
+
     def forward(self, batch: TextBatch) -> Tensor:
         """Logits `[N, K]` in float32."""
         # No mask at all where nothing is padded: attention then takes its fastest kernel. The shape of the batch and
@@ -124,6 +133,7 @@ def _load(folder: Path, name: str, changes: dict[str, float]) -> tuple[nn.Module
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # its load report says "unexpected" of the pooler that is left out below
     if not (folder / "config.json").is_file():
         raise InputOutputError(f"model {name}: {folder} has no config.json; is it a model folder?")
     if not any(folder.glob("*.safetensors")):
