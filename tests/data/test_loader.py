@@ -146,6 +146,17 @@ def test_epochs_cut_short_by_the_trainer_go_on_where_they_stopped():
     assert taken == [*served(plain), *served(plain)][:16]
 
 
+def test_the_same_few_batches_again_and_again():
+    """For a trainer that overfits on purpose: 4 batches, here seen 2.5 times, cut at 7 and resumed."""
+    loader = make_loader(endless=True, repeat=4)
+    seen = first_batches(iter(loader), 7)
+    resumed = make_loader(endless=True, repeat=4)
+    resumed.load_state_dict(loader.state_dict())
+    seen += first_batches(iter(resumed), 3)
+    assert seen == (served(make_loader())[:4] * 3)[:10]
+    assert len(loader) == 13  # the trainer takes its own share of this
+
+
 def test_the_global_random_state_is_left_alone():
     loaders = [make_loader(num_workers=n) for n in (0, 2)]
     loaders += [EvaluationLoader(np.arange(103), make_collate(), 8, num_workers=n) for n in (0, 2)]

@@ -102,6 +102,8 @@ class BucketLoader:
         world_size: number of processes.
         endless: an iterator runs on into the next epoch. For a trainer that stops epochs early by its own count
             (`limit_train_batches`).
+        repeat: serve this many batches of the first epoch again and again; 0 for all batches of every epoch. For a
+            trainer that overfits on purpose (`overfit_batches`).
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class BucketLoader:
         rank: int = 0,
         world_size: int = 1,
         endless: bool = False,
+        repeat: int = 0,
     ) -> None:
         self.rows = np.asarray(rows)
         self.collate = collate
@@ -127,6 +130,7 @@ class BucketLoader:
         self.rank = rank
         self.world_size = world_size
         self.endless = endless
+        self.repeat = repeat
         self.epoch = 0
         self.position = 0
 
@@ -137,13 +141,14 @@ class BucketLoader:
     def batches(self, epoch: int) -> list[np.ndarray]:
         """This process's batches of an epoch, as positions in the table."""
         lengths = self.collate.store.lengths[self.rows]
-        batches = epoch_batches(lengths, self.batch_size, self.window, self.seed, epoch)
-        return [self.rows[batch] for batch in deal(batches, self.rank, self.world_size)]
+        batches = epoch_batches(lengths, self.batch_size, self.window, self.seed, 0 if self.repeat else epoch)
+        return [self.rows[batch] for batch in deal(batches, self.rank, self.world_size)[: self.repeat or None]]
 
     def __iter__(self) -> Iterator[TextBatch]:
-        while len(self) > 0:
+        served = min(len(self), self.repeat or len(self))
+        while served > 0:
             # A trainer that counts batches never asks for the one behind the last, so the epoch may still have to turn.
-            if self.position >= len(self):
+            if self.position >= served:
                 self._turn()
             for batch in self._remaining():
                 # Before the batch is used: a checkpoint written while it is in use must not serve it again.

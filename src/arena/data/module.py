@@ -142,7 +142,6 @@ class PairData(LightningDataModule):
     def train_dataloader(self) -> BucketLoader:
         """The training loader, one and the same object during a fit."""
         if self._loader is None:
-            limit = getattr(self.trainer, "limit_train_batches", None)
             self._loader = BucketLoader(
                 self._rows["train"],
                 self._collate(),
@@ -152,18 +151,20 @@ class PairData(LightningDataModule):
                 self.num_workers,
                 torch.cuda.is_available(),
                 *self._process(),
-                endless=limit not in (None, 1.0),
+                endless=getattr(self.trainer, "limit_train_batches", 1.0) != 1.0,
             )
+            overfit = getattr(self.trainer, "overfit_batches", 0)
+            self._loader.repeat = overfit if isinstance(overfit, int) else int(overfit * len(self._loader))
             self._loader.load_state_dict(self._position)
         return self._loader
 
     def val_dataloader(self) -> EvaluationLoader | list[Any]:
         """Validation rows in a fixed order; an empty list where `val_share` is 0."""
-        return self._evaluation_loader("val")
+        return self.evaluation_loader("val")
 
     def test_dataloader(self) -> EvaluationLoader | list[Any]:
         """Test rows in a fixed order; an empty list where `test_share` is 0."""
-        return self._evaluation_loader("test")
+        return self.evaluation_loader("test")
 
     def predict_loader(self, table: pa.Table) -> tuple[EvaluationLoader, TokenStore]:
         """A loader over a table of its own, labelled or not, and its token ids. Needs no `setup`.
@@ -176,7 +177,8 @@ class PairData(LightningDataModule):
         rows = np.arange(table.num_rows)
         return EvaluationLoader(rows, collate, self.eval_batch_size, self.num_workers), store
 
-    def _evaluation_loader(self, split: Split) -> EvaluationLoader | list[Any]:
+    def evaluation_loader(self, split: Split) -> EvaluationLoader | list[Any]:
+        """The rows of a split in a fixed order; an empty list where it has none."""
         if not len(self.rows(split)):
             return []
         return EvaluationLoader(
