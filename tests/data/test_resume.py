@@ -145,11 +145,11 @@ def test_short_epochs_go_on_through_the_data(tmp_path):
     assert model.seen == [batch.row.tolist() for _ in range(3) for batch in plain][:32]
 
 
-@pytest.mark.filterwarnings("ignore:You requested to overfit")
 @pytest.mark.parametrize("overfit_batches", [4, 0.4])
 def test_overfitting_on_purpose(tmp_path, overfit_batches):
     """4 batches, or 40% of 11, which is 4 too; Lightning's own switch only stops the shuffling of torch's loaders."""
-    model, _, _ = fit(tmp_path, 12, max_epochs=3, overfit_batches=overfit_batches)
+    data = make_data(eval_batch_size=4)
+    model, _, _ = fit(tmp_path, 12, data=data, max_epochs=3, overfit_batches=overfit_batches)
     assert model.seen == model.seen[:4] * 3
     assert len({tuple(rows) for rows in model.seen}) == 4
 
