@@ -6,8 +6,10 @@ Nothing heavy is imported here: every entry point needs this module before it kn
 import errno
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 log = logging.getLogger("arena")
 
@@ -78,11 +80,18 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or "no message").splitlines()[0]
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Outside training, where there is nothing to save, a signal ends the work at once, but in good order."""
+    raise Interrupted(f"stopped by {signal.Signals(number).name}", number)
+
+
 def run_main(main: Callable[[], None]) -> None:
     """Call `main` and end the process with the contract's exit code.
 
     One line on stderr says what went wrong; the traceback goes to the log (`ARENA_TRACEBACK=1` shows it too).
     """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     try:
         main()
     except SystemExit:

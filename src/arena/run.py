@@ -71,7 +71,8 @@ class RunFolder:
     def locked(self, enabled: bool = True) -> Iterator[None]:
         """Hold the folder against a second process; the other processes of a distributed run do not ask.
 
-        The lock is the kernel's: it is gone with the process that held it, however that ended.
+        The lock is the kernel's and belongs to this process alone (`lockf`; a `flock` would live on in data workers):
+        it is gone with the process, however that ended.
 
         Raises:
             UsageError: another process trains in this folder.
@@ -82,7 +83,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise UsageError(f"{self.path}: another process trains in this folder; wait or choose another") from None
             yield

@@ -48,7 +48,7 @@ class Checkpoint(LightningCheckpoint):
         self._saved_step = -1
         self._saved_at = time.monotonic()
         self._signal: int | None = None
-        self._handlers: dict[int, Any] = {}
+        self._stopping = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_value": self.best_value, "best_step": self.best_step, "validated_step": self.validated_step}
@@ -58,17 +58,14 @@ class Checkpoint(LightningCheckpoint):
         self.best_step = state_dict["best_step"]
         self.validated_step = state_dict["validated_step"]
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Catch SIGTERM and Ctrl-C for the time of the training; the handler only sets a flag."""
-        if stage == "fit":
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._handlers[number] = signal.signal(number, self._on_signal)
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Catch SIGTERM and Ctrl-C from here on; the handler only sets a flag.
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
+        Lightning's own handlers are in place by now and are replaced: on SIGTERM they end the loop in the middle of
+        the step's bookkeeping. Lightning puts back what was there before when the fit ends.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int) -> None:
         """Save where a save is due and no validation follows at this very step; obey a signal."""
@@ -77,9 +74,15 @@ class Checkpoint(LightningCheckpoint):
         if epoch_loop._should_accumulate() or (fetcher is not None and epoch_loop._should_check_val_fx(fetcher)):
             return
         due = time.monotonic() - self._saved_at > self.every_seconds
-        if due or self._stop_requested(trainer) or epoch_loop._is_training_done:
+        stop = self._stop_requested(trainer)
+        if due or stop or epoch_loop._is_training_done:
             self._save_last(trainer)
-        self._obey(trainer)
+        self._stopping = stop
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Stop here and not where the step was saved: in between, Lightning logs what the step measured."""
+        if self._stopping:
+            self._obey(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare with the best value, save both files, obey a signal."""
@@ -96,12 +99,15 @@ class Checkpoint(LightningCheckpoint):
             trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
         if trainer.state.fn == "fit":
             self._save_last(trainer)
-            self._obey(trainer)
+            if self._stop_requested(trainer):
+                self._obey(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """An end between two validations (early stopping by another callback) still leaves a last checkpoint."""
         if self._saved_step != trainer.global_step:
             self._save_last(trainer)
+        if self._stopping:
+            self._obey(trainer)
 
     def would_improve(self, value: float) -> bool:
         """Whether `value` is better than all before; NaN never is."""
@@ -128,14 +134,15 @@ class Checkpoint(LightningCheckpoint):
         self._signal = number
 
     def _stop_requested(self, trainer: Trainer) -> bool:
-        # One rank may get the signal first: all must agree, or the others wait for it in the next collective.
         if trainer.world_size == 1:
             return self._signal is not None
+        # One process may get the signal first: all must agree, or the others wait for it in the next collective. To
+        # ask is a collective too, so it is not done at every step.
+        if not trainer.validating and trainer.global_step % trainer.log_every_n_steps:
+            return False
         return bool(trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False))
 
     def _obey(self, trainer: Trainer) -> None:
-        if not self._stop_requested(trainer):
-            return
         number = self._signal or signal.SIGTERM
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         way_on = f"resume with: python -m arena.train resume={self.folder.parent}" if self.save_last else "not resumable"

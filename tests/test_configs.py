@@ -1,0 +1,153 @@
+"""Every YAML file of conf/ is composed, checked, built and run for two steps by a test in this file."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, compose
+
+from arena import config
+from arena.callback import journal
+
+CONF = ROOT / "conf"
+SMALL = [
+    "model.pretrained=false", "model.architecture.num_hidden_layers=2", "model.architecture.hidden_size=32",
+    "model.architecture.num_attention_heads=2", "model.architecture.intermediate_size=48", "model.architecture.vocab_size=300",
+]  # fmt: skip
+"""The real architectures, shrunk."""
+QWEN = [*SMALL, "model.architecture.num_key_value_heads=1"]
+RUNS: dict[str, list[str]] = {
+    "loss/cross_entropy data/toy metric/pairwise optim/adamw trainer/cpu logger/csv callback/default model/tiny": [],
+    "loss/focal": ["loss=focal", "loss.gamma=2", "loss.alpha={tie: 2.0}"],
+    "loss/generalized_cross_entropy": ["loss=generalized_cross_entropy"],
+    "metric/binary data/wsdm": ["data=wsdm", "metric=binary", "data.path={wsdm}"],
+    "data/pairs": ["data=pairs", "data.path={pairs}"],
+    "data/kaggle": ["data=kaggle", "data.path={kaggle}"],
+    "data/arena55k": ["data=arena55k", "data.path={kaggle}"],
+    "model/minilm": ["model=minilm", *SMALL],
+    "model/mbert": ["model=mbert", *SMALL],
+    "model/deberta_v3": ["model=deberta_v3", *SMALL],
+    "model/modernbert": ["model=modernbert", *SMALL],
+    "model/qwen05b": ["model=qwen05b", *QWEN],
+    "model/qwen15b": ["model=qwen15b", *QWEN],
+    "model/qwen7b": ["model=qwen7b", *QWEN],
+    "model/gemma2_9b": ["model=gemma2_9b", *QWEN, "model.architecture.head_dim=16"],
+    "trainer/gpu": ["trainer=gpu", "trainer.accelerator=cpu"],
+    "trainer/ddp": ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.strategy=auto"],
+    "trainer/fsdp": ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.strategy=auto"],
+    "trainer/debug debug/fast": ["debug=fast"],
+    "debug/overfit": ["debug=overfit"],
+    "debug/profiler": ["debug=profiler"],
+    "callback/early_stopping": ["callback=early_stopping", "optim.schedule=plateau"],
+    "logger/wandb": ["logger=wandb"],
+    "experiment/pandalm_minilm": ["experiment=pandalm_minilm", *SMALL, "data.path={pairs}"],
+    "experiment/wsdm_qwen05b": ["experiment=wsdm_qwen05b", *QWEN, "data.path={wsdm}", "trainer.accelerator=cpu"],
+}
+"""The files that each command line is there for, without their ending, and its overrides."""
+COMPOSED_ELSEWHERE = {"train", "data/_pairs", "hydra/job_logging/arena", "hydra/hydra_logging/arena"}
+"""Files that every run includes."""
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory) -> dict[str, str]:
+    """One small file of each format."""
+    import csv
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = tmp_path_factory.mktemp("rows")
+    winners = ["model_a", "model_b", "tie"]
+    rows = [
+        {
+            "id": str(i), "prompt": f"question {i // 2}?", "response_a": f"answer {i}" * (i % 4 + 1),
+            "response_b": f"reply {i}" * (i % 3 + 1), "model_a": "x", "model_b": "y", "winner": winners[i % 3],
+        }
+        for i in range(96)
+    ]  # fmt: skip
+    with open(folder / "kaggle.csv", "w", newline="") as file:
+        columns = ["id", "model_a", "model_b", "prompt", "response_a", "response_b", *(f"winner_{w}" for w in winners)]
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for row in rows:
+            texts = [json.dumps([row[name]]) for name in ("prompt", "response_a", "response_b")]
+            writer.writerow([row["id"], "x", "y", *texts, *(int(row["winner"] == w) for w in winners)])
+    with open(folder / "pairs.jsonl", "w") as file:
+        for row in rows:
+            lists = {name: [row[name]] for name in ("prompt", "response_a", "response_b")}
+            file.write(json.dumps(row | lists | {"language": "English", "source": "test"}) + "\n")
+    decided = [row | {"language": "English"} for row in rows if row["winner"] != "tie"]
+    pq.write_table(pa.Table.from_pylist(decided), folder / "wsdm.parquet")
+    return {
+        "kaggle": str(folder / "kaggle.csv"), "pairs": str(folder / "pairs.jsonl"), "wsdm": str(folder / "wsdm.parquet"),
+    }  # fmt: skip
+
+
+def test_every_file_has_a_run():
+    names = {str(path.relative_to(CONF).with_suffix("")) for path in CONF.rglob("*.yaml")}
+    covered = {name for key in RUNS for name in key.split()}
+    assert names - covered - COMPOSED_ELSEWHERE == set()
+    assert covered - names == set()
+
+
+@pytest.mark.parametrize("key", RUNS)
+def test_a_run_of_two_steps_leaves_a_complete_folder(key, files, train_run):
+    overrides = [o.format(**files) if "{" in o and "}" in o and ": " not in o else o for o in RUNS[key]]
+    run = train_run("run", *overrides, "trainer.max_steps=2", "data.max_length=48")
+    result = run.read_result()
+    assert result["status"] == "completed"
+    assert result["monitor"]["value"] is not None
+    assert result["steps"] == 2
+    assert result["test"]["log_loss"]["value"] > 0
+    assert result["baselines"]["test"]["prior"]["log_loss"] > 0
+    assert {"fingerprint", "rows_kept", "splits", "class_shares"} <= set(result["data"])
+    assert {"setup", "fit", "test"} <= set(result["time"])
+    for path in (run.config, run.metrics, run.splits, run.predictions("val"), run.predictions("test"), run.best, run.last):
+        assert path.is_file(), path
+    logged = {(row["split"], row["name"]) for row in journal.read(run.metrics)}
+    assert {("val", "log_loss"), ("val", "accuracy"), ("test", "log_loss")} <= logged
+    for path in (run.best, run.last):
+        torch.load(path, weights_only=True)
+
+
+def test_the_first_loss_is_that_of_no_knowledge(train_run):
+    """A head that starts at zero gives every class the same probability: ln 3 nats."""
+    run = train_run("run", "trainer.max_steps=1", "trainer.log_every_n_steps=1")
+    first = next(row["value"] for row in journal.read(run.metrics) if row["name"] == "loss" and row["split"] == "train")
+    assert first == pytest.approx(1.0986123, abs=1e-6)
+
+
+def test_validation_every_n_steps_and_accumulation(train_run):
+    run = train_run("run", "trainer.max_steps=6", "validate_every=2", "trainer.accumulate_grad_batches=2")
+    steps = [row["step"] for row in journal.read(run.metrics) if (row["split"], row["name"]) == ("val", "log_loss")]
+    assert steps == [2, 4, 6]
+
+
+def test_the_monitors_mode_must_fit_its_metric(train_run):
+    from arena.errors import UsageError
+
+    with pytest.raises(UsageError, match="better when lower"):
+        train_run("run", "monitor.mode=max", "trainer.max_steps=1")
+
+
+def test_schema_accepts_every_choice_of_every_group():
+    """Also without building anything: the check must know all signatures."""
+    for key, overrides in RUNS.items():
+        chosen = [o.replace("{wsdm}", __file__).replace("{kaggle}", __file__).replace("{pairs}", __file__) for o in overrides]
+        composed = compose(*chosen, "run_dir=out")
+        assert config.resolved(composed)["num_classes"] in (2, 3), key
+
+
+def test_values_are_written_once():
+    """No YAML below train.yaml repeats the monitor, the labels or the seed as a value."""
+    for path in CONF.rglob("*.yaml"):
+        text = path.read_text()
+        if path.name != "train.yaml":
+            assert "val/log_loss" not in text, path
+        if path.parent.name != "data":
+            assert "[model_a" not in text, path
+
+
+def test_conf_lies_at_the_top():
+    assert config.folder() == Path(CONF)
