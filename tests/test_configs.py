@@ -12,10 +12,11 @@ from arena.callback import journal
 CONF = ROOT / "conf"
 SMALL = [
     "model.pretrained=false", "model.architecture.num_hidden_layers=2", "model.architecture.hidden_size=32",
-    "model.architecture.num_attention_heads=2", "model.architecture.intermediate_size=48", "model.architecture.vocab_size=300",
+    "model.architecture.num_attention_heads=2", "model.architecture.intermediate_size=48",
 ]  # fmt: skip
 """The real architectures, shrunk."""
-QWEN = [*SMALL, "model.architecture.num_key_value_heads=1"]
+VOCABULARY = "model.architecture.vocab_size=300"
+QWEN = [*SMALL, VOCABULARY, "model.architecture.num_key_value_heads=1"]
 RUNS: dict[str, list[str]] = {
     "loss/cross_entropy data/toy metric/pairwise optim/adamw trainer/cpu logger/csv callback/default model/tiny": [],
     "loss/focal": ["loss=focal", "loss.gamma=2", "loss.alpha={tie: 2.0}"],
@@ -25,8 +26,8 @@ RUNS: dict[str, list[str]] = {
     "data/kaggle": ["data=kaggle", "data.path={kaggle}"],
     "data/arena55k": ["data=arena55k", "data.path={kaggle}"],
     "model/minilm": ["model=minilm", *SMALL],
-    "model/mbert": ["model=mbert", *SMALL],
-    "model/deberta_v3": ["model=deberta_v3", *SMALL],
+    "model/mbert": ["model=mbert", *SMALL, VOCABULARY],
+    "model/deberta_v3": ["model=deberta_v3", *SMALL, VOCABULARY],
     "model/modernbert": ["model=modernbert", *SMALL],
     "model/qwen05b": ["model=qwen05b", *QWEN],
     "model/qwen15b": ["model=qwen15b", *QWEN],

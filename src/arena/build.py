@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("arena")
 
+UNHELPFUL = (
+    ".*does not have many workers.*",  # batches are cut from memory: workers would only cost
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning 2.6 calling torch 2.13
+    ".*smaller than the logging interval.*",  # every validation is logged; short epochs are no mistake
+    ".*You are using `weights_only=True`.*",
+)
+"""Warnings of the libraries below that nobody can act on."""
+
 Settings = dict[str, Any]
 """A resolved and checked configuration (`arena.config.resolved`)."""
 
@@ -25,8 +33,8 @@ def quiet() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "httpx", "wandb"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*")
+    for message in UNHELPFUL:
+        warnings.filterwarnings("ignore", message=message)
 
 
 def instantiate(node: Any, **extra: Any) -> Any:

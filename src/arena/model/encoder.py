@@ -67,7 +67,9 @@ class SequenceClassifier(nn.Module):
         else:
             self.backbone, source = _build(architecture, changes), "random weights"
         if gradient_checkpointing:
-            self.backbone.gradient_checkpointing_enable({"use_reentrant": False})
+            # Renamed in transformers 5.23. Its default is the form that needs no gradient of the input.
+            new_name = getattr(self.backbone, "activation_checkpointing_enable", None)
+            (new_name or self.backbone.gradient_checkpointing_enable)()
         width = self.backbone.config.hidden_size
         self.dropout = nn.Dropout(head_dropout)
         self.head = nn.Linear(width, len(labels))
