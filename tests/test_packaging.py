@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,25 @@ def test_pins_are_single_versions_that_resolve_everywhere():
         assert [specifier.operator for specifier in pin.specifier] == ["=="], pin
         assert pin.url is None, pin
         assert pinned_version(pin).local is None, pin
+
+
+def test_everything_that_gets_installed_is_pinned():
+    """The requirements of the requirements, as far as they are installed here, to the last one."""
+    waiting = [(name, extra) for name, r in (DIRECT | EXTRA).items() for extra in ("", *r.extras)]
+    seen = set()
+    while waiting:
+        name, extra = waiting.pop()
+        try:
+            lines = requires(name) or []
+        except PackageNotFoundError:  # an extra that is not installed here
+            continue
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        for required in map(Requirement, lines):
+            if required.marker is None or required.marker.evaluate({"extra": extra}):
+                waiting += [(canonicalize_name(required.name), more) for more in ("", *required.extras)]
+    assert {name for name, _ in seen} <= PINS.keys()
 
 
 @pytest.mark.parametrize("version", ["2.6.2", "2.6.3"])
