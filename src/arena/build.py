@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.console import terminal
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.run import RunFolder
 
@@ -124,7 +125,7 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),
         enable_model_summary=False,
-        enable_progress_bar=_on_terminal(),
+        enable_progress_bar=terminal(),
         # The data module deals its own batches to the processes.
         use_distributed_sampler=False,
     )
@@ -135,7 +136,7 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
 def callbacks(settings: Settings) -> list[Any]:
     """The callbacks of the configuration, with a bar on a terminal."""
     built = [instantiate(node) for node in settings["callback"].values() if node]
-    if _on_terminal():
+    if terminal():
         from lightning.pytorch.callbacks import RichProgressBar
 
         built.append(RichProgressBar(leave=False))
@@ -156,7 +157,7 @@ def evaluator(settings: Settings, run: RunFolder) -> Any:
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=_on_terminal(),
+        enable_progress_bar=terminal(),
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),
     )
@@ -228,12 +229,6 @@ def _compare(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
     for names, what in ((missing, "lacks"), (extra, "has besides"), (shapes, "has in another shape")):
         if names:
             raise DataError(f"{path}: a checkpoint of another model; it {what} {len(names)} weights ({names[0]})")
-
-
-def _on_terminal() -> bool:
-    from arena.callback.progress import terminal
-
-    return terminal()
 
 
 def _validation_interval(settings: Settings) -> Settings:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from arena.callback.progress import terminal
+from arena.console import terminal
 
 RATES_SHOWN = ("macro_f1", "auroc", "mcc", "calibration_error", "precision", "recall", "specificity", "negative_predictive_value")
 

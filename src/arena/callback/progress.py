@@ -2,20 +2,15 @@
 
 import logging
 import math
-import sys
 import time
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from arena.console import terminal
 from arena.schema import Positive
 
 log = logging.getLogger("arena")
-
-
-def terminal() -> bool:
-    """Whether a person watches the output on a terminal."""
-    return sys.stdout.isatty()
 
 
 class PlainProgress(Callback):

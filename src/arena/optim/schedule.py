@@ -1,9 +1,11 @@
 """Learning rate schedules: a factor of the base learning rate for each optimiser step."""
 
+import math
+from functools import partial
 from typing import Any, Literal
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from arena.errors import UsageError
 
@@ -15,8 +17,9 @@ def make_schedule(
 ) -> LRScheduler:
     """The schedule `name` after a linear warm-up from 0 over `warmup` steps.
 
-    `constant` stays, `linear` and `cosine` fall to 0 at `steps`, `plateau` multiplies by `factor` whenever the
-    monitored value has not improved for `patience` validations. All but the last are those of transformers.
+    `constant` stays, `linear` and `cosine` fall to 0 at `steps` (`decay`), `plateau` multiplies by `factor` whenever
+    the monitored value has not improved for `patience` validations. The first three are what transformers'
+    `get_scheduler` gives, but to import that costs peft and bitsandbytes, a third of the whole start-up.
 
     Raises:
         UsageError: `linear` or `cosine` without a number of steps.
@@ -25,10 +28,18 @@ def make_schedule(
         return WarmupPlateau(optimizer, warmup, mode, factor, patience)
     if steps is None and name != "constant":
         raise UsageError(f"optim.schedule={name} needs an end: give trainer.max_steps, trainer.max_epochs or optim.total_steps")
-    from transformers.optimization import get_scheduler
+    return LambdaLR(optimizer, partial(decay, name=name, warmup=warmup, steps=steps or 0))
 
-    name = "constant_with_warmup" if name == "constant" else name
-    return get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
+
+def decay(step: int, name: str, warmup: int, steps: int) -> float:
+    """Factor of the base learning rate at `step` (0 is the first): t/warmup, then 1, 1 - u or (1 + cos(pi u)) / 2,
+    where u is the share of the steps after the warm-up that lie behind."""
+    if step < warmup:
+        return step / warmup
+    if name == "constant":
+        return 1.0
+    done = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return 1.0 - done if name == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 class WarmupPlateau(LRScheduler):

@@ -1,0 +1,104 @@
+"""Parameter groups and schedules, against torch and transformers."""
+
+import pytest
+import torch
+from torch import nn
+
+from arena.errors import UsageError
+from arena.optim.adamw import AdamW, parameter_groups
+from arena.optim.schedule import WarmupPlateau, make_schedule
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(3, 4)
+        self.norm = nn.LayerNorm(4)
+        self.frozen = nn.Linear(4, 4).requires_grad_(False)
+        self.head = nn.Linear(4, 2)
+
+
+def rates(name: str, warmup: int, steps: int) -> list[float]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = make_schedule(name, optimizer, warmup, steps, "min", 0.5, 1)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 7])
+@pytest.mark.parametrize(("name", "theirs"), [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup")])
+def test_schedules_are_those_of_transformers(name, theirs, warmup):
+    from transformers.optimization import get_scheduler
+
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    reference = get_scheduler(theirs, optimizer, num_warmup_steps=warmup, num_training_steps=30)
+    expected = []
+    for _ in range(30):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        reference.step()
+    assert rates(name, warmup, 30) == pytest.approx(expected, abs=1e-12)
+
+
+def test_plateau_warms_up_and_falls_when_the_value_stalls():
+    """lr 2, warm-up 4: 0, .5, 1, 1.5, 2; after the second validation without improvement (patience 1) half of it."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = WarmupPlateau(optimizer, warmup=4, mode="min", factor=0.5, patience=1)
+    found = []
+    for value in [1.0, 0.9, 0.95, None, 0.91, 0.92, 0.93]:
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if value is not None:
+            schedule.observe(value)
+        schedule.step()
+    assert found == pytest.approx([0, 0.5, 1.0, 1.5, 2.0, 1.0, 1.0])
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5)
+
+
+def test_plateau_survives_a_restart():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = WarmupPlateau(optimizer, 0, "max", 0.1, 0)
+    for value in (0.5, 0.4):
+        schedule.observe(value)
+    other = WarmupPlateau(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0), 0, "max", 0.1, 0)
+    other.load_state_dict(schedule.state_dict())
+    assert (other.scale, other.best, other.stalled) == (pytest.approx(0.1), 0.5, 0)
+
+
+def test_biases_norms_and_frozen_parameters():
+    """Decayed: the two matrices that train. Not decayed: their biases and the norm. Head: ten times the rate."""
+    model = Model()
+    groups = {(g["lr"], g["weight_decay"]): g["params"] for g in parameter_groups(model, nn.Identity(), 1e-3, 0.1, 10)}
+    assert {key: len(group) for key, group in groups.items()} == {
+        (1e-3, 0.1): 1, (1e-3, 0.0): 3, (1e-2, 0.1): 1, (1e-2, 0.0): 1,
+    }  # fmt: skip
+    assert groups[(1e-2, 0.1)][0] is model.head.weight
+
+
+def test_parameters_of_the_loss_train_without_decay():
+    loss = nn.Linear(1, 1, bias=False)
+    built = AdamW(lr=1e-3, weight_decay=0.1).build(Model(), loss, 10, fused=False)
+    group = next(g for g in built["optimizer"].param_groups if any(p is loss.weight for p in g["params"]))
+    assert group["weight_decay"] == 0
+
+
+def test_a_step_is_torchs_adamw():
+    torch.manual_seed(0)
+    model, other = Model(), Model()
+    other.load_state_dict(model.state_dict())
+    mine = AdamW(lr=1e-2, weight_decay=0.1, schedule="constant", warmup=0).build(model, nn.Identity(), 10, fused=True)
+    theirs = torch.optim.AdamW(other.parameters(), lr=1e-2, weight_decay=0.1, foreach=False)
+    x = torch.randn(5, 3)
+    for m, optimizer in ((model, mine["optimizer"]), (other, theirs)):
+        m.head(m.norm(m.body(x))).square().sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(model.head.weight, other.head.weight)
+
+
+def test_a_schedule_without_an_end_is_refused():
+    with pytest.raises(UsageError, match="needs an end"):
+        AdamW(lr=1.0, schedule="cosine").build(Model(), nn.Identity(), None, fused=False)
