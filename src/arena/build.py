@@ -29,9 +29,12 @@ Settings = dict[str, Any]
 
 
 def quiet() -> None:
-    """Silence the advertisements and notes of the libraries below; their warnings go to the run's log."""
+    """Import Lightning, which sets its loggers to talk, and silence the notes and advertisements of the libraries below;
+    their warnings go to the run's log."""
+    import lightning.pytorch  # noqa: F401
+
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "httpx", "wandb"):
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "httpx", "wandb"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     for message in UNHELPFUL:

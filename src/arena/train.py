@@ -42,9 +42,9 @@ def seed(settings: build.Settings) -> None:
     """Import what is heavy, quieten it, and seed every generator."""
     from arena import show
 
-    build.quiet()
     if rank() == 0:
         show.configuration(settings, settings["run_dir"])
+    build.quiet()
     from lightning.pytorch import seed_everything
 
     seed_everything(settings["seed"], workers=True, verbose=False)
