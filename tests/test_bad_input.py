@@ -45,7 +45,9 @@ def typed(tmp_path, monkeypatch, capsys):
     return call
 
 
-@pytest.mark.parametrize(("arguments", "code", "message"), CASES, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"), CASES, ids=lambda x: " ".join(x) if isinstance(x, list) else ""
+)
 def test_configuration_errors(typed, tmp_path, arguments, code, message):
     found, lines = typed(*arguments)
     assert found == code, lines
@@ -62,7 +64,8 @@ def test_configuration_errors_need_no_heavy_import(tmp_path):
         "from arena import train\n"
         "try: train.main()\n"
         "except SystemExit as end: assert end.code == 2\n"
-        "heavy = {'torch', 'lightning', 'transformers', 'pyarrow', 'numpy', 'wandb'} & set(sys.modules); assert not heavy, heavy"
+        "heavy = {'torch', 'lightning', 'transformers', 'pyarrow', 'numpy', 'wandb'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
     )
     root = Path(__file__).resolve().parents[1]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PYTHONPATH": str(root / "src")})

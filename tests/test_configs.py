@@ -45,6 +45,7 @@ RUNS: dict[str, list[str]] = {
     "experiment/wsdm_qwen05b": ["experiment=wsdm_qwen05b", *QWEN, "data.path={wsdm}", "trainer.accelerator=cpu"],
 }
 """The files that each command line is there for, without their ending, and its overrides."""
+FILES = {"kaggle": "kaggle.csv", "pairs": "pairs.jsonl", "wsdm": "wsdm.parquet"}
 COMPOSED_ELSEWHERE = {"train", "data/_pairs", "hydra/job_logging/arena", "hydra/hydra_logging/arena"}
 """Files that every run includes."""
 
@@ -80,9 +81,7 @@ def files(tmp_path_factory) -> dict[str, str]:
             file.write(json.dumps(row | lists | {"language": "English", "source": "test"}) + "\n")
     decided = [row | {"language": "English"} for row in rows if row["winner"] != "tie"]
     pq.write_table(pa.Table.from_pylist(decided), folder / "wsdm.parquet")
-    return {
-        "kaggle": str(folder / "kaggle.csv"), "pairs": str(folder / "pairs.jsonl"), "wsdm": str(folder / "wsdm.parquet"),
-    }  # fmt: skip
+    return {name: str(folder / file) for name, file in FILES.items()}
 
 
 def test_every_file_has_a_run():
@@ -104,7 +103,15 @@ def test_a_run_of_two_steps_leaves_a_complete_folder(key, files, train_run):
     assert result["baselines"]["test"]["prior"]["log_loss"] > 0
     assert {"fingerprint", "rows_kept", "splits", "class_shares"} <= set(result["data"])
     assert {"setup", "fit", "test"} <= set(result["time"])
-    for path in (run.config, run.metrics, run.splits, run.predictions("val"), run.predictions("test"), run.best, run.last):
+    for path in (
+        run.config,
+        run.metrics,
+        run.splits,
+        run.predictions("val"),
+        run.predictions("test"),
+        run.best,
+        run.last,
+    ):
         assert path.is_file(), path
     logged = {(row["split"], row["name"]) for row in journal.read(run.metrics)}
     assert {("val", "log_loss"), ("val", "accuracy"), ("test", "log_loss")} <= logged
@@ -135,7 +142,9 @@ def test_the_monitors_mode_must_fit_its_metric(train_run):
 def test_schema_accepts_every_choice_of_every_group():
     """Also without building anything: the check must know all signatures."""
     for key, overrides in RUNS.items():
-        chosen = [o.replace("{wsdm}", __file__).replace("{kaggle}", __file__).replace("{pairs}", __file__) for o in overrides]
+        chosen = [
+            o.replace("{wsdm}", __file__).replace("{kaggle}", __file__).replace("{pairs}", __file__) for o in overrides
+        ]
         composed = compose(*chosen, "run_dir=out")
         assert config.resolved(composed)["num_classes"] in (2, 3), key
 

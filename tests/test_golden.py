@@ -32,7 +32,9 @@ def test_curve(name, train_run):
     run = train_run(name, *CURVES[name], "trainer.max_steps=20", "trainer.max_epochs=50", "trainer.log_every_n_steps=1")
     rows = [row for row in journal.read(run.metrics) if row["split"] == "train"]
     curve = {n: [row["value"] for row in rows if row["name"] == n] for n in ("loss", "gradient_norm", "learning_rate")}
-    curve["validation"] = [row["value"] for row in journal.read(run.metrics) if (row["split"], row["name"]) == ("val", "log_loss")]
+    curve["validation"] = [
+        row["value"] for row in journal.read(run.metrics) if (row["split"], row["name"]) == ("val", "log_loss")
+    ]
     path = FOLDER / f"{name}.json"
     if os.environ.get("ARENA_GOLDEN") == "write":
         path.parent.mkdir(exist_ok=True)

@@ -48,7 +48,9 @@ def batch_of(rows: list[torch.Tensor], length: int) -> TextBatch:
 
 
 def rows_of_bytes() -> list[torch.Tensor]:
-    encoded = encode_table(ToyReader(rows=6)(None), ByteTokenizer(), "{prompt}{separator}{response_a}{separator}{response_b}", 96, "")
+    encoded = encode_table(
+        ToyReader(rows=6)(None), ByteTokenizer(), "{prompt}{separator}{response_a}{separator}{response_b}", 96, ""
+    )
     return [torch.from_numpy(np.asarray(encoded[i])).long() for i in range(len(encoded))]
 
 

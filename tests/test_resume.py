@@ -16,7 +16,8 @@ from arena.callback.random_state import RandomState
 from arena.errors import Interrupted
 
 SETTINGS = [
-    "data.limit=160", "trainer.max_steps=30", "trainer.max_epochs=100", "trainer.log_every_n_steps=1", "validate_every=5",
+    "data.limit=160", "trainer.max_steps=30", "trainer.max_epochs=100", "trainer.log_every_n_steps=1",
+    "validate_every=5",
 ]  # fmt: skip
 
 
@@ -63,7 +64,10 @@ def test_three_stops_change_no_bit(train_run, monkeypatch, extra):
     first, second = (torch.load(run.last, weights_only=True) for run in (whole, parts))
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "PairData"):
         assert equal(first[key], second[key]), key
-    saved = [{name: state for name, state in c["callbacks"].items() if "Random" in name or "Check" in name} for c in (first, second)]
+    saved = [
+        {name: state for name, state in c["callbacks"].items() if "Random" in name or "Check" in name}
+        for c in (first, second)
+    ]
     assert equal(*saved)
     assert list(map(repr, journal.read(whole.metrics))) == list(map(repr, journal.read(parts.metrics)))  # nan != nan
     assert whole.read_result()["test"] == parts.read_result()["test"]
@@ -110,7 +114,8 @@ def test_changed_data_are_refused(train_run, monkeypatch, tmp_path):
 def test_kill_9_at_any_moment_loses_no_bit(arena, tmp_path):
     """The same command again and again under SIGKILL, with a checkpoint after every step."""
     common = [
-        *SETTINGS, "data.batch_size=8", "resamples=0", "trainer.precision=32-true", "callback.checkpoint.every_minutes=1e-6",
+        *SETTINGS, "data.batch_size=8", "resamples=0", "trainer.precision=32-true",
+        "callback.checkpoint.every_minutes=1e-6",
     ]  # fmt: skip
     assert arena("train", *common, "hydra.run.dir=whole").returncode == 0
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "2"}
@@ -131,7 +136,9 @@ def test_kill_9_at_any_moment_loses_no_bit(arena, tmp_path):
     assert killed >= 2, "the fault really has to happen"
     done = arena("train", "resume=parts")
     assert done.returncode == 0, done.stderr
-    first, second = (torch.load(tmp_path / n / "checkpoints" / "last.ckpt", weights_only=True) for n in ("whole", "parts"))
+    first, second = (
+        torch.load(tmp_path / n / "checkpoints" / "last.ckpt", weights_only=True) for n in ("whole", "parts")
+    )
     assert equal(first["state_dict"], second["state_dict"])
     assert equal(first["optimizer_states"], second["optimizer_states"])
 

@@ -46,8 +46,23 @@ def test_missing_argument_is_named():
 
 @pytest.mark.parametrize(
     "target",
-    ["os.system", "torch.load", "torch.hub.load", "builtins.eval", "pickle.loads", "arena", "transformers.AutoModel", "", 3]
-    + ["arena.run.subprocess.run", "arena.run.json.loads", "torch.optim.os.system", "lightning.pytorch.callbacks.os.system"],
+    [
+        "os.system",
+        "torch.load",
+        "torch.hub.load",
+        "builtins.eval",
+        "pickle.loads",
+        "arena",
+        "transformers.AutoModel",
+        "",
+        3,
+    ]
+    + [
+        "arena.run.subprocess.run",
+        "arena.run.json.loads",
+        "torch.optim.os.system",
+        "lightning.pytorch.callbacks.os.system",
+    ],
 )
 def test_only_classes_of_known_packages_may_be_built(target):
     with pytest.raises(UsageError, match="_target_"):

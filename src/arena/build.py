@@ -1,4 +1,4 @@
-"""From configuration to objects: the only caller of `hydra.utils.instantiate`, and the only room that sees all others."""
+"""From configuration to objects: the only caller of `hydra.utils.instantiate`; the room that sees all others."""
 
 import logging
 import os
@@ -29,8 +29,8 @@ Settings = dict[str, Any]
 
 
 def quiet() -> None:
-    """Import Lightning, which sets its loggers to talk, and silence the notes and advertisements of the libraries below;
-    their warnings go to the run's log."""
+    """Import Lightning, which sets its loggers to talk, and silence the notes and advertisements of the libraries
+    below; their warnings go to the run's log."""
     import lightning.pytorch  # noqa: F401
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -111,7 +111,9 @@ def check_fit(task: "Task", data: "PairData", settings: Settings) -> None:
     name = monitor["name"].partition("/")[2]
     higher = task.metrics.higher_is_better(name) if name != "loss" else False
     if higher is not None and higher != (monitor["mode"] == "max"):
-        raise UsageError(f"monitor.mode={monitor['mode']}: {monitor['name']} is better when {'higher' if higher else 'lower'}")
+        raise UsageError(
+            f"monitor.mode={monitor['mode']}: {monitor['name']} is better when {'higher' if higher else 'lower'}"
+        )
 
 
 def trainer(settings: Settings, run: RunFolder) -> Any:
@@ -177,7 +179,11 @@ def progress(trainer: Any, began: float, fit_began: float, fit_before: float) ->
     first = throughput.first_step if throughput is not None else None
     times = {"setup": first - began if first else None, "fit": fit_before + time.time() - fit_began}
     times |= throughput.summary() if throughput is not None else {}
-    return {"monitor": {"value": saver.best_value, "step": saver.best_step}, "steps": trainer.global_step, "time": times}
+    return {
+        "monitor": {"value": saver.best_value, "step": saver.best_step},
+        "steps": trainer.global_step,
+        "time": times,
+    }
 
 
 def status(trainer: Any) -> str:

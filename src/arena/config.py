@@ -15,7 +15,6 @@ from arena import schema
 from arena.errors import ArenaError, UsageError, run_main
 from arena.schema import Count, WholeNumber
 
-
 Guard = Callable[[dict[str, Any], str], None]
 
 
@@ -38,6 +37,7 @@ class Root:
     validate_every: Count | None
     test: bool
     resamples: WholeNumber
+    toy_rows: Count
     tags: list[str]
     num_classes: Count
     run_dir: str
@@ -226,7 +226,9 @@ def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):
-        return f"; '{parent}' has no keys below it" if node is not None else _nearest_key(parent, overrides, config_name)
+        return (
+            f"; '{parent}' has no keys below it" if node is not None else _nearest_key(parent, overrides, config_name)
+        )
     choices = [str(choice) for choice in node if not str(choice).startswith("_")]
     return schema.closest(name, choices if parent else [*choices, *groups])
 

@@ -1,10 +1,11 @@
-"""`python -m arena.evaluate run=FOLDER [data.path=FILE]`: rebuild a trained model, prove that it is the one, judge it."""
+"""`python -m arena.evaluate run=FOLDER [data.path=FILE]`: rebuild a trained model, prove that it is the one, judge."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
 from arena import build, restore
+from arena.console import say
 from arena.errors import run_main
 
 USAGE = """python -m arena.evaluate run=FOLDER [data.path=FILE] [key=value] ...
@@ -35,7 +36,7 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     data = build.data(settings)
     if others["verify"]:
         loss = restore.verify(run, settings, task, trainer, data)
-        print(f"the model reproduces the recorded validation loss: {loss:.7f}", flush=True)
+        say(f"the model reproduces the recorded validation loss: {loss:.7f}")
     name = Path(elsewhere["data"]["path"]).stem if elsewhere and elsewhere["data"]["path"] else "val"
     folder = Path(others["output"] or run.path / "evaluation" / name)
     predictions = folder / "predictions.parquet"
@@ -53,7 +54,9 @@ def own_rows(task: Any, trainer: Any, data: Any, path: Path) -> Path:
     data.setup()
     if "val" not in task.predictions:
         trainer.validate(task, dataloaders=data.val_dataloader(), verbose=False)
-    return write_predictions(path, task.predictions["val"], data.covariates("val"), data.labels, data.true_probabilities("val"))
+    return write_predictions(
+        path, task.predictions["val"], data.covariates("val"), data.labels, data.true_probabilities("val")
+    )
 
 
 def other_rows(task: Any, trainer: Any, data: Any, path: Path) -> Path:
@@ -66,7 +69,9 @@ def other_rows(task: Any, trainer: Any, data: Any, path: Path) -> Path:
     return write_predictions(path, task.predictions["test"], covariates, data.labels, truth)
 
 
-def report(run: Any, task: Any, resamples: int, seed: int, predictions: Path, folder: Path, name: str) -> dict[str, Any]:
+def report(
+    run: Any, task: Any, resamples: int, seed: int, predictions: Path, folder: Path, name: str
+) -> dict[str, Any]:
     """Judge the predictions against the prior of the run's training rows; write `evaluation.json`, print the table."""
     import json
 
@@ -82,13 +87,13 @@ def report(run: Any, task: Any, resamples: int, seed: int, predictions: Path, fo
     judged = judge(predictions, task.metrics, counts, resamples, seed)
     write_atomically(folder / "evaluation.json", json.dumps(plain(judged), indent=2) + "\n")
     show.table(name, judged)
-    print(f"written to {folder}", flush=True)
+    say(f"written to {folder}")
     return judged
 
 
 def main() -> None:
     """The command line."""
-    run_main(lambda: evaluate(restore.options(sys.argv[1:], DEFAULTS, USAGE)) and None)
+    run_main(lambda: evaluate(restore.options(sys.argv[1:], DEFAULTS, USAGE)))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arena import build, restore
+from arena.console import say
 from arena.errors import UsageError, run_main
 
 USAGE = """python -m arena.predict run=FOLDER data.path=FILE output=FILE [key=value] ...
@@ -45,7 +46,7 @@ def predict(given: restore.Options) -> Path:
     task = restore.rebuild(given.run, settings, checkpoint)
     probabilities = run_model(task, build.evaluator(settings, given.run), data, table)
     write(output, table.column("id").to_pylist(), probabilities, data.labels)
-    print(f"{table.num_rows} rows written to {output}", flush=True)
+    say(f"{table.num_rows} rows written to {output}")
     return output
 
 
@@ -59,7 +60,7 @@ def run_model(task: Any, trainer: Any, data: Any, table: Any) -> Any:
     probabilities = np.full((table.num_rows, len(data.labels)), np.nan, dtype=np.float64)
     for row, part in parts:
         probabilities[row.numpy()] = part.double().numpy()
-    print(f"{table.num_rows / (time.time() - started):.1f} rows a second", flush=True)
+    say(f"{table.num_rows / (time.time() - started):.1f} rows a second")
     # float32 probabilities sum to one up to 1e-7 only; competitions check more closely.
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
@@ -88,7 +89,7 @@ def write(output: Path, ids: list[str], probabilities: Any, labels: list[str]) -
 
 def main() -> None:
     """The command line."""
-    run_main(lambda: predict(restore.options(sys.argv[1:], DEFAULTS, USAGE)) and None)
+    run_main(lambda: predict(restore.options(sys.argv[1:], DEFAULTS, USAGE)))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
     if run.tokenizer.is_dir():
         for node in (settings["tokenizer"], settings["data"]["tokenizer"]):
             node["path"] = str(run.tokenizer)
-    checked = resolved(OmegaConf.create(settings))
+    composed: Any = OmegaConf.create(settings)
+    checked = resolved(composed)
     if "path" not in (data or {}):
         checked["data"]["path"] = path
     return checked
@@ -114,7 +115,9 @@ def verify(run: RunFolder, settings: build.Settings, task: "Task", trainer: Any,
     result = run.read_result()
     recorded = (result.get("validation") or {}).get("loss", {}).get("value")
     if recorded is None:
-        raise DataError(f"{run.result}: no validation loss is recorded (status {result.get('status')}); the run never got there")
+        raise DataError(
+            f"{run.result}: no validation loss is recorded (status {result.get('status')}); the run never got there"
+        )
     data.setup()
     fingerprint = data.summary()["fingerprint"]
     if fingerprint != result["data"]["fingerprint"]:

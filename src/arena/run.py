@@ -1,9 +1,9 @@
 """The run folder: where everything that a run leaves behind lies, readable without arena.
 
-    config.yaml      the resolved configuration          metrics.csv      every logged value, appended as the run goes
-    splits.parquet   id, split, group of every row       predictions/     one parquet file per split
-    checkpoints/     best.ckpt (weights), last.ckpt      result.json      status, best value, test metrics, provenance
-    tokenizer/       copy of the tokenizer's files       run.log          messages and tracebacks
+config.yaml      the resolved configuration          metrics.csv      every logged value, appended as the run goes
+splits.parquet   id, split, group of every row       predictions/     one parquet file per split
+checkpoints/     best.ckpt (weights), last.ckpt      result.json      status, best value, test metrics, provenance
+tokenizer/       copy of the tokenizer's files       run.log          messages and tracebacks
 """
 
 import fcntl
@@ -85,7 +85,9 @@ class RunFolder:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise UsageError(f"{self.path}: another process trains in this folder; wait or choose another") from None
+                raise UsageError(
+                    f"{self.path}: another process trains in this folder; wait or choose another"
+                ) from None
             yield
 
 

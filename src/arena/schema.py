@@ -104,7 +104,9 @@ def _check_target(node: dict[str, Any], key: str) -> None:
     if not isinstance(target, str) or not target.startswith(ALLOWED):
         raise UsageError(f"{key}._target_: '{target}' is not allowed; a configuration may build from {_allowed()} only")
     if _definition(target) is None:
-        raise UsageError(f"{key}._target_: there is no '{target}'{closest(target.rsplit('.', 1)[1], _siblings(target))}")
+        raise UsageError(
+            f"{key}._target_: there is no '{target}'{closest(target.rsplit('.', 1)[1], _siblings(target))}"
+        )
     signature = signature_of(target)
     if signature is None:
         return
@@ -143,7 +145,11 @@ def _mismatch(value: Any, annotation: ast.expr | None) -> str | None:
         case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=options)):
             return _mismatch_union(value, options)
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
-            options = [e.value for e in (inner.elts if isinstance(inner, ast.Tuple) else [inner]) if _is_constant(e)]
+            options = [
+                e.value
+                for e in (inner.elts if isinstance(inner, ast.Tuple) else [inner])
+                if isinstance(e, ast.Constant)
+            ]
             return None if value in options else "one of " + ", ".join(str(option) for option in options)
         case ast.Subscript(value=ast.Name(id=("list" | "List" | "Sequence")), slice=inner):
             if not isinstance(value, list):
@@ -152,14 +158,12 @@ def _mismatch(value: Any, annotation: ast.expr | None) -> str | None:
         case ast.Subscript(value=ast.Name(id=("dict" | "Dict")), slice=ast.Tuple(elts=[_, inner])):
             if not isinstance(value, dict):
                 return "a mapping"
-            return next((f"a mapping where each value is {w}" for v in value.values() if (w := _mismatch(v, inner))), None)
+            return next(
+                (f"a mapping where each value is {w}" for v in value.values() if (w := _mismatch(v, inner))), None
+            )
         case ast.Name(id=name):
             return _mismatch_name(value, name)
     return None
-
-
-def _is_constant(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant)
 
 
 def _mismatch_union(value: Any, options: list[ast.expr]) -> str | None:

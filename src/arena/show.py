@@ -3,9 +3,18 @@
 import math
 from typing import Any
 
-from arena.console import terminal
+from arena.console import say, terminal
 
-RATES_SHOWN = ("macro_f1", "auroc", "mcc", "calibration_error", "precision", "recall", "specificity", "negative_predictive_value")
+RATES_SHOWN = (
+    "macro_f1",
+    "auroc",
+    "mcc",
+    "calibration_error",
+    "precision",
+    "recall",
+    "specificity",
+    "negative_predictive_value",
+)
 
 
 def configuration(settings: dict[str, Any], folder: Any) -> None:
@@ -15,10 +24,9 @@ def configuration(settings: dict[str, Any], folder: Any) -> None:
         named = settings["model"].get("name", parts["model"])
         source = settings["data"]["path"] or settings["data"]["reader"]["_target_"].rpartition(".")[2]
         trainer = settings["trainer"]
-        print(
+        say(
             f"model {named}  data {source}  loss {parts['loss']}  lr {settings['optim']['lr']:g}  "
-            f"precision {trainer['precision']}  seed {settings['seed']}\nrun folder {folder}",
-            flush=True,
+            f"precision {trainer['precision']}  seed {settings['seed']}\nrun folder {folder}"
         )
         return
     from rich import print as rich_print
@@ -78,9 +86,9 @@ def table(title: str, judged: dict[str, Any]) -> None:
         rich_print(made)
     else:
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        print(title)
+        say(title)
         for line in lines:
-            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+            say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     gain = judged["gain_over_prior"]
     spread = f" ({gain['low']:.4f} to {gain['high']:.4f})" if gain["low"] != gain["high"] else ""
-    print(f"gain over the prior: {gain['value']:.4f} nats a row{spread}", flush=True)
+    say(f"gain over the prior: {gain['value']:.4f} nats a row{spread}")

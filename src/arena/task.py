@@ -80,8 +80,8 @@ class Task(pl.LightningModule):
         self, model: nn.Module, loss: nn.Module, metrics: Any, optimizer: Any = None, monitor: str | None = None
     ) -> None:
         super().__init__()
-        self.model = model
-        self.loss = loss
+        self.model: Any = model
+        self.loss: Any = loss
         self.metrics = metrics
         self.optimizer = optimizer
         self.monitor = monitor

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from arena import build, config
+from arena.console import say
 from arena.errors import UsageError
 from arena.record import Record
 from arena.run import RunFolder, rank
@@ -103,12 +104,14 @@ def conclude(trainer: Any, task: Any, data: Any, settings: build.Settings, recor
         path = record.run.predictions(split)
         judged = judge(path, task.metrics, data.class_counts("train"), settings["resamples"], settings["seed"])
         key = "validation" if split == "val" else "test"
-        record.add(**{key: judged["metrics"] | {"loss": {"value": judged["loss"]}}, "baselines": {split: judged["baselines"]}})
+        record.add(
+            **{key: judged["metrics"] | {"loss": {"value": judged["loss"]}}, "baselines": {split: judged["baselines"]}}
+        )
         record.add(gain_over_prior={split: judged["gain_over_prior"]})
     show.table(key, judged)  # pyright: ignore
     record.add(time={"test": time.time() - started})
     record.finish(build.status(trainer))
-    print(f"result in {record.run.path}", flush=True)
+    say(f"result in {record.run.path}")
 
 
 def resumed(arguments: list[str]) -> list[str]:
@@ -147,12 +150,16 @@ def guard(settings: build.Settings, folder: str, arguments: list[str]) -> None:
     run = RunFolder(folder)
     if not settings["resume"]:
         if run.last.exists() or run.best.exists():
-            raise UsageError(f"hydra.run.dir={folder}: it holds a run already; choose another folder, or resume={folder}")
+            raise UsageError(
+                f"hydra.run.dir={folder}: it holds a run already; choose another folder, or resume={folder}"
+            )
         return
     given = {argument.partition("=")[0].lstrip("+~") for argument in arguments}
     for key, old, new in config.differences(run.config, settings):
         if key not in given and key.split(".")[0] not in given:
-            raise UsageError(f"{key}: the run was begun with {old}, now it is {new}; give {key}=... to say which you want")
+            raise UsageError(
+                f"{key}: the run was begun with {old}, now it is {new}; give {key}=... to say which you want"
+            )
 
 
 def main() -> None:

@@ -100,7 +100,12 @@ def test_a_collapse_is_said_at_the_first_validation(train_run, caplog):
 def test_predictions_are_joined_by_row():
     covariates = pa.table({"row": [4, 2, 9], "id": ["four", "two", "nine"], "group": ["x", "y", "z"]})
     table = prediction_table(
-        covariates, ["a", "b"], np.array([2, 4]), np.array([[0.1, 0.9], [0.7, 0.3]]), np.array([1, -100]), np.array([0.1, 0.2])
+        covariates,
+        ["a", "b"],
+        np.array([2, 4]),
+        np.array([[0.1, 0.9], [0.7, 0.3]]),
+        np.array([1, -100]),
+        np.array([0.1, 0.2]),
     )
     assert table.to_pylist() == [
         {"id": "two", "probability_a": 0.1, "probability_b": 0.9, "target": "b", "loss": 0.1, "group": "y"},
@@ -119,7 +124,9 @@ def test_wandb_offline_needs_no_key_and_marks_failures(train_run, monkeypatch, t
     def spy(self, trainer, module, exception):
         run = self._run(trainer)
         finish = run.finish
-        monkeypatch.setattr(run, "finish", lambda exit_code=None: (codes.append(exit_code), finish(exit_code=exit_code)))
+        monkeypatch.setattr(
+            run, "finish", lambda exit_code=None: (codes.append(exit_code), finish(exit_code=exit_code))
+        )
         original(self, trainer, module, exception)
 
     def diverge(self, trainer, *rest):

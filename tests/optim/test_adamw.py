@@ -30,7 +30,9 @@ def rates(name: str, warmup: int, steps: int) -> list[float]:
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 7])
-@pytest.mark.parametrize(("name", "theirs"), [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup")])
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup")]
+)
 def test_schedules_are_those_of_transformers(name, theirs, warmup):
     from transformers.optimization import get_scheduler
 

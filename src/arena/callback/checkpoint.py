@@ -4,7 +4,6 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -35,7 +34,12 @@ class Checkpoint(LightningCheckpoint):
     """
 
     def __init__(
-        self, folder: str, monitor: str, mode: Literal["min", "max"], every_minutes: Positive = 10, save_last: bool = True
+        self,
+        folder: str,
+        monitor: str,
+        mode: Literal["min", "max"],
+        every_minutes: Positive = 10,
+        save_last: bool = True,
     ) -> None:
         self.folder = Path(folder)
         self.monitor = monitor
@@ -67,7 +71,9 @@ class Checkpoint(LightningCheckpoint):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
+    ) -> None:
         """Save where a save is due and no validation follows at this very step; obey a signal."""
         epoch_loop = trainer.fit_loop.epoch_loop
         fetcher = trainer.fit_loop._data_fetcher
@@ -126,7 +132,9 @@ class Checkpoint(LightningCheckpoint):
     def _refuse_non_finite(module: LightningModule) -> None:
         for name, parameter in module.named_parameters():
             if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
-                raise DivergedError(f"the weights '{name}' are no longer finite; lower optim.lr or trainer.gradient_clip_val")
+                raise DivergedError(
+                    f"the weights '{name}' are no longer finite; lower optim.lr or trainer.gradient_clip_val"
+                )
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None and number == signal.SIGINT:
@@ -138,13 +146,15 @@ class Checkpoint(LightningCheckpoint):
             return self._signal is not None
         # One process may get the signal first: all must agree, or the others wait for it in the next collective. To
         # ask is a collective too, so it is not done at every step.
-        if not trainer.validating and trainer.global_step % trainer.log_every_n_steps:
+        every: int = trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
+        if not trainer.validating and trainer.global_step % every:
             return False
         return bool(trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False))
 
     def _obey(self, trainer: Trainer) -> None:
         number = self._signal or signal.SIGTERM
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        way_on = f"resume with: python -m arena.train resume={self.folder.parent}" if self.save_last else "not resumable"
+        way_on = (
+            f"resume with: python -m arena.train resume={self.folder.parent}" if self.save_last else "not resumable"
+        )
         raise Interrupted(f"stopped by {name} after step {trainer.global_step}; {way_on}", number)
-

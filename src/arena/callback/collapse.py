@@ -37,7 +37,7 @@ class CollapseWarning(Callback):
             return
         spread = float(predictions.probabilities.std(0).max())
         log.warning(
-            "collapsed at step %d: %d of %d validation rows are predicted as %s (probabilities vary by %.3f between rows); "
-            "more data, a larger model, swapped answers, label smoothing or another learning rate may help",
+            "collapsed at step %d: %d of %d validation rows are predicted as %s (probabilities vary by %.3f between "
+            "rows); more data, a larger model, swapped answers, label smoothing or another learning rate may help",
             trainer.global_step, int(counts[most]), rows, self.labels[most], spread,
         )  # fmt: skip

@@ -18,11 +18,14 @@ class FiniteLoss(Callback):
     def __init__(self) -> None:
         self._bad: torch.Tensor | None = None
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
+    ) -> None:
         """Note a bad loss; look at the note where that is cheap."""
         bad = ~torch.isfinite(outputs["loss"].detach())
         self._bad = bad if self._bad is None else self._bad | bad
-        if bad.device.type == "cpu" or trainer.global_step % trainer.log_every_n_steps == 0:
+        every: int = trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
+        if bad.device.type == "cpu" or trainer.global_step % every == 0:
             self._raise_if_bad(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -87,7 +87,9 @@ def rewind(path: str | Path, step: int) -> None:
         for row in kept:
             value = row["value"]
             epoch = "" if row["epoch"] is None else row["epoch"]
-            writer.writerow((row["step"], epoch, row["split"], row["name"], "nan" if math.isnan(value) else repr(value)))
+            writer.writerow(
+                (row["step"], epoch, row["split"], row["name"], "nan" if math.isnan(value) else repr(value))
+            )
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

@@ -59,8 +59,10 @@ def write_predictions(
     path: Path, predictions: Any, covariates: pa.Table, labels: list[str], true_probabilities: np.ndarray | None
 ) -> Path:
     """Write one predictions file from what the task kept (`arena.task.Predictions`); returns `path`."""
-    columns = [getattr(predictions, name).numpy() for name in ("row", "probabilities", "target", "loss")]
-    write_table(path, prediction_table(covariates, labels, *columns, true_probabilities))
+    row, probabilities, target, loss = (
+        getattr(predictions, n).numpy() for n in ("row", "probabilities", "target", "loss")
+    )
+    write_table(path, prediction_table(covariates, labels, row, probabilities, target, loss, true_probabilities))
     return path
 
 

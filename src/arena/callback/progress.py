@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.console import terminal
+from arena.console import say, terminal
 from arena.schema import Positive
 
 log = logging.getLogger("arena")
@@ -26,13 +26,15 @@ class PlainProgress(Callback):
         self.seconds = seconds
         self._last = -math.inf
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
+    ) -> None:
         """The first step at once, then a line now and then."""
         now = time.monotonic()
         if terminal() or not trainer.is_global_zero or now - self._last < self.seconds:
             return
         self._last = now
-        print(f"step {trainer.global_step}{_total(trainer)}  train/loss {float(outputs['loss']):.4f}", flush=True)
+        say(f"step {trainer.global_step}{_total(trainer)}  train/loss {float(outputs['loss']):.4f}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The watched value, and whether it is the best."""
@@ -43,7 +45,7 @@ class PlainProgress(Callback):
         accuracy = trainer.callback_metrics.get("val/accuracy")
         shown = f"  val/accuracy {float(accuracy):.4f}" if accuracy is not None else ""
         mark = "  best so far" if best else ""
-        print(f"step {trainer.global_step}{_total(trainer)}  {self.monitor} {value:.4f}{shown}{mark}", flush=True)
+        say(f"step {trainer.global_step}{_total(trainer)}  {self.monitor} {value:.4f}{shown}{mark}")
 
 
 def _total(trainer: Trainer) -> str:

@@ -26,7 +26,9 @@ class Throughput(Callback):
         """Real tokens of the counted steps."""
         return int(self._tokens) if self._tokens is not None else 0
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
+    ) -> None:
         """Count a batch."""
         now = time.perf_counter()
         if self.first_step is None:

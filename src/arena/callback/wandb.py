@@ -1,4 +1,4 @@
-"""What Weights & Biases needs beyond Lightning's logger: the configuration, best values as summary, an honest ending."""
+"""What Weights & Biases needs beyond Lightning's logger: configuration, best values as summary, an honest ending."""
 
 import logging
 from pathlib import Path
@@ -38,7 +38,9 @@ class WandbRun(Callback):
         for name in ("val/accuracy", "val/macro_f1", "val/auroc", "val/mcc"):
             run.define_metric(name, summary="max")
         if run.settings.mode == "offline":
-            log.info("no W&B key: logging offline to %s; send it later with: wandb sync %s", run.dir, Path(run.dir).parent)
+            log.info(
+                "no W&B key: logging offline to %s; send it later with: wandb sync %s", run.dir, Path(run.dir).parent
+            )
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """A run that broke is marked as failed, not as finished."""

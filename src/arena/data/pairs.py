@@ -109,7 +109,6 @@ class PairReader:
         log.info("%s: read as %s, %d rows", place.name, form.name, table.num_rows)
         return table
 
-
     def open(self, path: str | None = None) -> tuple[Path, list[str], Iterator[Row], Format]:
         """The file, its columns, its raw rows and its format; reads no further than the first row.
 

@@ -63,9 +63,10 @@ class SequenceClassifier(nn.Module):
         self.pooling = pooling
         changes = _dropouts(architecture["model_type"], hidden_dropout, attention_dropout)
         if pretrained:
-            self.backbone, source = _load(hub.locate(name, path, package), name, changes)
+            backbone, source = _load(hub.locate(name, path, package), name, changes)
         else:
-            self.backbone, source = _build(architecture, changes), "random weights"
+            backbone, source = _build(architecture, changes), "random weights"
+        self.backbone: Any = backbone
         if gradient_checkpointing:
             # Renamed in transformers 5.23. Its default is the form that needs no gradient of the input.
             new_name = getattr(self.backbone, "activation_checkpointing_enable", None)
@@ -77,7 +78,9 @@ class SequenceClassifier(nn.Module):
         nn.init.zeros_(self.head.bias)
         count = sum(p.numel() for p in self.backbone.parameters())
         new = sum(p.numel() for p in self.head.parameters())
-        log.info("model %s: %.1fM parameters of the backbone from %s; new: the head (%d)", name, count / 1e6, source, new)
+        log.info(
+            "model %s: %.1fM parameters of the backbone from %s; new: the head (%d)", name, count / 1e6, source, new
+        )
 
     @property
     def vocabulary_size(self) -> int:
@@ -88,7 +91,15 @@ class SequenceClassifier(nn.Module):
     def architecture(self) -> dict[str, Any]:
         """What `architecture` must be to build this backbone again, in plain values."""
         settings = self.backbone.config.to_diff_dict()
-        left_out = {"transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype", "id2label", "label2id"}
+        left_out = {
+            "transformers_version",
+            "_name_or_path",
+            "architectures",
+            "dtype",
+            "torch_dtype",
+            "id2label",
+            "label2id",
+        }
         return {"model_type": self.backbone.config.model_type} | {
             key: value for key, value in settings.items() if key not in left_out and not key.startswith("_")
         }
@@ -129,7 +140,7 @@ def _build(architecture: dict[str, Any], changes: dict[str, float]) -> nn.Module
     return AutoModel.from_config(config, dtype=torch.float32, **_without_pooler(config))
 
 
-def _load(folder: Path, name: str, changes: dict[str, float]) -> tuple[nn.Module, str]:
+def _load(folder: Path, name: str, changes: dict[str, float]) -> tuple[Any, str]:
     """Pretrained weights from a folder: safetensors only, no code from the folder, nothing silently missing."""
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging as transformers_logging
@@ -154,7 +165,9 @@ def _load(folder: Path, name: str, changes: dict[str, float]) -> tuple[nn.Module
     )
     missing = sorted(report["missing_keys"])
     if missing:
-        raise InputOutputError(f"model {name}: {folder} lacks {len(missing)} weights of {config.model_type} ({missing[0]})")
+        raise InputOutputError(
+            f"model {name}: {folder} lacks {len(missing)} weights of {config.model_type} ({missing[0]})"
+        )
     return model, str(folder)
 
 
@@ -165,5 +178,11 @@ def _without_pooler(config: Any) -> dict[str, bool]:
     try:
         model_class = AutoModel._model_mapping[type(config)]
     except KeyError:
-        raise UsageError(f"model.architecture.model_type={config.model_type}: transformers has no backbone for it") from None
-    return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(model_class.__init__).parameters else {}
+        raise UsageError(
+            f"model.architecture.model_type={config.model_type}: transformers has no backbone for it"
+        ) from None
+    return (
+        {"add_pooling_layer": False}
+        if "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
+        else {}
+    )

@@ -25,8 +25,5 @@ def pool(states: Tensor, attention_mask: Tensor, how: str) -> Tensor:
         weight = attention_mask.unsqueeze(-1).float()
         return ((states.float() * weight).sum(1) / weight.sum(1).clamp(min=1)).to(states.dtype)
     length = attention_mask.shape[1]
-    if how == "first":
-        position = attention_mask.argmax(1)
-    else:
-        position = length - 1 - attention_mask.flip(1).argmax(1)
+    position = attention_mask.argmax(1) if how == "first" else length - 1 - attention_mask.flip(1).argmax(1)
     return states[torch.arange(states.shape[0], device=states.device), position]

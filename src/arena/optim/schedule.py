@@ -27,7 +27,9 @@ def make_schedule(
     if name == "plateau":
         return WarmupPlateau(optimizer, warmup, mode, factor, patience)
     if steps is None and name != "constant":
-        raise UsageError(f"optim.schedule={name} needs an end: give trainer.max_steps, trainer.max_epochs or optim.total_steps")
+        raise UsageError(
+            f"optim.schedule={name} needs an end: give trainer.max_steps, trainer.max_epochs or optim.total_steps"
+        )
     return LambdaLR(optimizer, partial(decay, name=name, warmup=warmup, steps=steps or 0))
 
 
