@@ -24,7 +24,14 @@ ENCODING = 1
 """Raised when the same vocabulary gives other ids than before, so that caches of token ids expire."""
 
 
-FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "*.model", "vocab.*")
+FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+    "vocab.*",
+)
 """What a tokenizer consists of, by file name."""
 
 
@@ -176,10 +183,11 @@ class HubTokenizer:
         name: the model's name on the hub, e.g. `Qwen/Qwen2.5-0.5B-Instruct`.
         path: a folder with its files, used instead of the hub's cache.
         package: an installed Python package that carries the folder.
-        byte_fallback: become the byte tokenizer where no tokenizer can be found (for models with random weights).
+        byte_fallback: become the byte tokenizer where no tokenizer can be found (for models with random weights); a
+            folder given as `path` must still hold one.
 
     Raises:
-        InputOutputError: no tokenizer can be found and `byte_fallback` is off.
+        InputOutputError: no tokenizer can be found, and bytes may not stand in for it.
     """
 
     def __init__(
@@ -193,7 +201,7 @@ class HubTokenizer:
             self.folder = locate(name, path, package, weights=False)
             backend = load(self.folder)
         except InputOutputError as error:
-            if not byte_fallback:
+            if not byte_fallback or path is not None:  # a folder given by hand is never silently ignored
                 raise
             log.warning("%s: bytes instead of its tokenizer, which is not here (%s)", name, error)
             backend = ByteTokenizer()

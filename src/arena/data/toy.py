@@ -171,7 +171,7 @@ class ToyReader:
 
     def __init__(
         self,
-        rows: Count = 6000,
+        rows: Count = 12000,
         seed: WholeNumber = 0,
         quality: NonNegative = 2.0,
         length_bias: NonNegative = 1.5,
@@ -195,7 +195,8 @@ class ToyReader:
             [utility(answer, language, self.quality, self.length_bias) for answer in pair]
             for (language, _, _), (pair, _) in zip(prompts, answers, strict=True)
         ]
-        probabilities = davidson(*np.array(utilities).T, self.tie)
+        utility_a, utility_b = np.array(utilities).T
+        probabilities = davidson(utility_a, utility_b, self.tie)
         drawn = np.random.default_rng([self.seed, 2]).random((self.rows, 1))
         winners = np.minimum((drawn > probabilities.cumsum(axis=1)).sum(axis=1), 2)
         return pyarrow.table(

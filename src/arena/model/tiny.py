@@ -29,6 +29,8 @@ class TinyClassifier(nn.Module):
         heads: attention heads.
         stride: ids per position of the transformer.
         dropout: share of hidden values set to 0 in training (none inside attention).
+        input_dropout: share of ids that the convolution does not see in training, as if they were padding: a model
+            that starts from nothing otherwise learns the training rows by heart (Iyyer et al. 2015, word dropout).
     """
 
     def __init__(
@@ -37,17 +39,18 @@ class TinyClassifier(nn.Module):
         vocabulary_size: Count = 260,
         separator: WholeNumber | None = 258,
         segments: Count = 3,
-        width: Count = 64,
+        width: Count = 32,
         layers: Count = 1,
         heads: Count = 4,
         stride: Count = 8,
         dropout: Share = 0.1,
+        input_dropout: Share = 0.3,
     ) -> None:
         super().__init__()
         self.labels = list(labels)
         self.separator = separator
         self.segments = segments
-        self.stem = Stem(vocabulary_size, width, stride)
+        self.stem = Stem(vocabulary_size, width, stride, input_dropout)
         self.segment = nn.Embedding(segments, width)
         self.layers = nn.ModuleList([Layer(width, heads, dropout) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
@@ -90,17 +93,19 @@ def blocks(values: Tensor, stride: int) -> Tensor:
 class Stem(nn.Module):
     """Embeds ids and describes each block of `stride` of them: `[N, L]` ids -> `[N, P, H]`, P = ceil(L / stride)."""
 
-    def __init__(self, vocabulary_size: int, width: int, stride: int, kernel: int = 7) -> None:
+    def __init__(self, vocabulary_size: int, width: int, stride: int, dropout: float, kernel: int = 7) -> None:
         super().__init__()
         self.stride = stride
+        self.dropout = dropout
         self.embedding = nn.Embedding(vocabulary_size, width // 2)
         self.convolution = nn.Conv2d(width // 2, width, (1, kernel), padding=(0, kernel // 2))
         nn.init.normal_(self.embedding.weight, std=0.5)
 
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """The block behind a row's end is read with zeros in it, whatever the other rows need there."""
-        values = self.embedding(input_ids) * mask[..., None]
-        values = blocks(values, self.stride).flatten(1, 2)
+        """`mask` is 1 where there is an id; everything else is read as zeros, whatever the other rows need there."""
+        if self.training and self.dropout:
+            mask = mask * (torch.rand(mask.shape, device=mask.device) >= self.dropout)
+        values = blocks(self.embedding(input_ids) * mask[..., None], self.stride).flatten(1, 2)
         # As an image one pixel high whose channels lie last: twice as fast as Conv1d, which must copy to transpose.
         values = self.convolution(values[:, None].permute(0, 3, 1, 2)).permute(0, 2, 3, 1)[:, 0]
         return functional.gelu(blocks(values, self.stride).amax(2))
