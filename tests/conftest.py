@@ -7,13 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig
+from support import ROOT, SHARED, compose
 
-from arena import config
 from arena.run import RunFolder
-
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("ARENA_SHARED", ROOT.parent / "shared"))
 
 Command = Callable[..., subprocess.CompletedProcess]
 
@@ -58,14 +54,3 @@ def train_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         return RunFolder(place)
 
     return run
-
-
-def compose(*overrides: str) -> DictConfig:
-    """The configuration of a command line; fp32 unless it says otherwise, so that any machine computes the same."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-
-    config.register_resolvers()
-    precision = [] if any("precision" in o for o in overrides) else ["trainer.precision=32-true"]
-    with initialize_config_dir(str(config.folder()), version_base="1.3"):
-        return hydra_compose("train", [*precision, *overrides])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, compose
+from support import ROOT, compose
 
 from arena import config
 from arena.callback import journal

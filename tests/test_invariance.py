@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import compose
+from support import compose
 
 from arena import build, config
 from arena.data.text import encode_table

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from conftest import ROOT
+from support import ROOT
 
 from arena.callback import journal
 from arena.callback.finite import FiniteLoss

@@ -74,6 +74,14 @@ def data(settings: Settings) -> "PairData":
     return instantiate(settings["data"])
 
 
+def start(task: "Task", data: "PairData") -> None:
+    """Let a model that wants to know it start from the class shares of the training rows."""
+    if hasattr(task.model, "start_at"):
+        import torch
+
+        task.model.start_at(torch.from_numpy(data.class_counts("train")))
+
+
 def keep(task: "Task", data: "PairData", settings: Settings, run: RunFolder) -> None:
     """Leave in the run folder what rebuilds the model without its source: true architecture and tokenizer."""
     data.tokenizer.save(run.tokenizer)

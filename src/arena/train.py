@@ -30,6 +30,7 @@ def train(composed: "DictConfig") -> float | None:
         record_data(record, data)
         task = build.task(settings)
         build.check_fit(task, data, settings)
+        build.start(task, data)
         if first:
             build.keep(task, data, settings, run)
             record.write_config()
