@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ def typed(tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         monkeypatch.setattr(sys, "argv", ["arena.train", *arguments])
+        monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process goes on after the command
         with pytest.raises(SystemExit) as end:
             train.main()
         return end.value.code, capsys.readouterr().err.strip().splitlines()

@@ -80,7 +80,7 @@ def test_row_order_changes_nothing(model):
 def test_one_batch_of_eight_is_two_of_four(monkeypatch):
     """Gradients accumulate: the mean of the two halves' gradients is the gradient of the whole, within 1e-6."""
     torch.manual_seed(0)
-    settings = config.resolved(compose("run_dir=out", "+model.dropout=0"))
+    settings = config.resolved(compose("run_dir=out", "model.dropout=0", "model.input_dropout=0"))
     model, loss = build.instantiate(settings["model"]), build.instantiate(settings["loss"])
     torch.nn.init.normal_(model.head.weight)
     rows = (rows_of_bytes() * 2)[:8]

@@ -88,6 +88,7 @@ def test_without_the_random_state_the_bits_differ(train_run, monkeypatch):
 
 
 def test_a_stop_is_recorded(train_run, monkeypatch, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         stop_at(patch, 3, signal.SIGINT)
         with pytest.raises(Interrupted) as stopped:
@@ -99,7 +100,7 @@ def test_a_stop_is_recorded(train_run, monkeypatch, tmp_path):
     assert result["status"] == "preempted"
     assert "stopped by Ctrl-C after step 3" in result["reason"]
     assert result["steps"] == 3
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before, "the handlers are given back"
 
 
 def test_changed_data_are_refused(train_run, monkeypatch, tmp_path):

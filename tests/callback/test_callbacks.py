@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -94,7 +95,7 @@ def test_a_collapse_is_said_at_the_first_validation(train_run, caplog):
 
     with caplog.at_level(logging.WARNING, logger="arena"):
         train_run("run", "trainer.max_steps=2", "validate_every=1", "optim.lr=1e-12")
-    assert "collapsed at step 1: 18 of 18 validation rows are predicted as" in caplog.text
+    assert re.search(r"collapsed at step 1: (\d+) of \1 validation rows are predicted as", caplog.text)
 
 
 def test_predictions_are_joined_by_row():
