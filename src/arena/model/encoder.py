@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from arena import hub
 from arena.errors import InputOutputError, UsageError
 from arena.model.pooling import pool
-from arena.schema import Share
+from arena.schema import Share, WholeNumber
 from arena.types import TextBatch
 
 log = logging.getLogger("arena")
@@ -43,6 +43,9 @@ class SequenceClassifier(nn.Module):
             section 3.3), so no step is spent on learning them; `uniform` starts it at zero.
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
 
+        separator: id of the separator between prompt, A and B, for backbones with two token types (BERT): what follows
+            the second one (answer B) gets type 1, as BERT's own second texts do. Null gives every token type 0.
+
     Raises:
         InputOutputError: the weights cannot be found or do not fill the backbone.
     """
@@ -61,9 +64,11 @@ class SequenceClassifier(nn.Module):
         head_dropout: Share = 0.1,
         gradient_checkpointing: bool = False,
         start: Literal["uniform", "prior"] = "prior",
+        separator: WholeNumber | None = None,
     ) -> None:
         super().__init__()
         self.start = start
+        self.separator = separator
         self.pooling = pooling
         changes = _dropouts(architecture["model_type"], hidden_dropout, attention_dropout)
         if pretrained:
@@ -121,7 +126,9 @@ class SequenceClassifier(nn.Module):
         # its mask live on the host only on a CPU, so only there is the question free.
         mask = batch.attention_mask
         unpadded = mask.device.type == "cpu" and bool(mask.all())
-        output = self.backbone(input_ids=batch.input_ids, attention_mask=None if unpadded else mask, **self._options)
+        types = token_types(batch.input_ids, self.separator)
+        options = self._options if types is None else self._options | {"token_type_ids": types}
+        output = self.backbone(input_ids=batch.input_ids, attention_mask=None if unpadded else mask, **options)
         pooled = pool(output.last_hidden_state, mask, self.pooling)
         with torch.autocast(pooled.device.type, enabled=False):
             return self.head(self.dropout(pooled.float()))
@@ -129,6 +136,14 @@ class SequenceClassifier(nn.Module):
     @property
     def _options(self) -> dict[str, Any]:
         return {"use_cache": False} if getattr(self.backbone.config, "use_cache", None) is not None else {}
+
+
+def token_types(input_ids: Tensor, separator: int | None) -> Tensor | None:
+    """1 for what follows the second separator of a row, else 0, `[N, L]`; None without a separator."""
+    if separator is None:
+        return None
+    is_separator = (input_ids == separator).long()
+    return (is_separator.cumsum(1) - is_separator >= 2).long()
 
 
 def _dropouts(model_type: str, hidden: float | None, attention: float) -> dict[str, float]:
