@@ -242,3 +242,24 @@ def test_real_sets(shared, name):
     assert batch.supervised == len(batch) == 32
     groups = Counter(group for split in SPLITS for group in set(data.groups(split)))
     assert set(groups.values()) == {1}
+
+
+def test_swap_trains_on_both_orders_with_mirrored_labels():
+    """Twice the rows; wins change sides, ties stay; the swapped text is the text of the swapped table."""
+    import pyarrow as pa
+
+    from arena.data import table as tables
+    from arena.data.tokenizer import ByteTokenizer
+    from arena.data.toy import ToyReader
+
+    labels = ["model_a", "model_b", "tie"]
+    plain, both = (PairData(ToyReader(rows=200), ByteTokenizer(), labels, swap=swap) for swap in (False, True))
+    for data in (plain, both):
+        data.setup("fit")
+    wins = plain.class_counts("train")
+    seen = [int(i) for batch in both.train_dataloader() for i in batch.target]
+    assert np.bincount(seen).tolist() == [wins[0] + wins[1], wins[0] + wins[1], 2 * wins[2]]
+    twice = tables.swapped(tables.swapped(plain.table))
+    assert twice.equals(plain.table)
+    assert isinstance(twice, pa.Table)
+    assert both.summary()["splits"] == plain.summary()["splits"]

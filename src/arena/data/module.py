@@ -50,6 +50,8 @@ class PairData(LightningDataModule):
         seed: of the split and of the order of the training rows.
         on_tie: what to do with ties when `labels` has none.
         missing_text: stands for a missing turn.
+        swap: train on every pair in both orders, with the label mirrored: twice the rows, and no reason to prefer a
+            place. Validation and test keep the order of the file.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class PairData(LightningDataModule):
         seed: WholeNumber = 0,
         on_tie: Literal["error", "drop"] = "error",
         missing_text: str = MISSING,
+        swap: bool = False,
     ) -> None:
         super().__init__()
         self.reader = reader
@@ -88,6 +91,7 @@ class PairData(LightningDataModule):
         self.seed = seed
         self.on_tie: Literal["error", "drop"] = on_tie
         self.missing_text = missing_text
+        self.swap = swap
         self._table: pa.Table | None = None
         self._loader: BucketLoader | None = None
         self._position = {"epoch": 0, "position": 0}
@@ -142,9 +146,10 @@ class PairData(LightningDataModule):
     def train_dataloader(self) -> BucketLoader:
         """The training loader, one and the same object during a fit."""
         if self._loader is None:
+            rows, collate = self._both_orders() if self.swap else (self._rows["train"], self._collate())
             self._loader = BucketLoader(
-                self._rows["train"],
-                self._collate(),
+                rows,
+                collate,
                 self.batch_size,
                 self.window,
                 self.seed,
@@ -193,6 +198,14 @@ class PairData(LightningDataModule):
     def _collate(self) -> Collate:
         weight = self.table["weight"].to_numpy().astype(np.float32)
         return Collate(self._store, self._target, weight, self.tokenizer.pad)
+
+    def _both_orders(self) -> tuple[np.ndarray, Collate]:
+        """The training rows twice, the second time with A and B exchanged, as a table of their own."""
+        chosen = self.table.take(pa.array(self._rows["train"]))
+        both = pa.concat_tables([chosen, tables.swapped(chosen)])
+        weight = both["weight"].to_numpy().astype(np.float32)
+        target = tables.class_indices(both, self.labels)
+        return np.arange(both.num_rows), Collate(self.encode(both), target, weight, self.tokenizer.pad)
 
     def _process(self) -> tuple[int, int]:
         return getattr(self.trainer, "global_rank", 0), getattr(self.trainer, "world_size", 1)

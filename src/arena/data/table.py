@@ -68,6 +68,14 @@ def select_rows(
     return table, {reason: rows for reason, rows in dropped.items() if rows}
 
 
+def swapped(table: pa.Table) -> pa.Table:
+    """The same rows with A and B exchanged: answers, models, and the winner's name. Ties stay ties."""
+    other = {"model_a": "model_b", "model_b": "model_a", "response_a": "response_b", "response_b": "response_a"}
+    winner = pa.array([other.get(name, name) for name in table["winner"].to_pylist()], pa.string())
+    columns = [winner if name == "winner" else table[other.get(name, name)] for name in table.column_names]
+    return pa.table(dict(zip(table.column_names, columns, strict=True)), schema=table.schema)
+
+
 def group_keys(table: pa.Table) -> list[str]:
     """The group of each row, by its first user turn."""
     return [group_key(turns[0] if turns else None) for turns in table["prompt"].to_pylist()]
