@@ -132,6 +132,11 @@ def test_validation_every_n_steps_and_accumulation(train_run):
     assert steps == [2, 4, 6]
 
 
+def test_a_number_of_steps_wins_over_epochs(train_run):
+    run = train_run("run", "data.limit=60", "trainer.max_steps=12", "trainer.max_epochs=1", "test=false")
+    assert run.read_result()["steps"] == 12
+
+
 def test_the_monitors_mode_must_fit_its_metric(train_run):
     from arena.errors import UsageError
 

@@ -132,7 +132,7 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
     journal = Journal(run.metrics)
     chosen = [instantiate(node) for node in (settings["logger"] or {}).values() if node]
     built = instantiate(
-        settings["trainer"] | _validation_interval(settings),
+        settings["trainer"] | _length(settings) | _validation_interval(settings),
         callbacks=callbacks(settings),
         logger=[journal, *chosen],
         plugins=[AtomicCheckpointIO()],
@@ -246,6 +246,11 @@ def _compare(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
     for names, what in ((missing, "lacks"), (extra, "has besides"), (shapes, "has in another shape")):
         if names:
             raise DataError(f"{path}: a checkpoint of another model; it {what} {len(names)} weights ({names[0]})")
+
+
+def _length(settings: Settings) -> Settings:
+    """A number of steps is what was asked for, however many epochs it takes."""
+    return {"max_epochs": -1} if settings["trainer"]["max_steps"] != -1 else {}
 
 
 def _validation_interval(settings: Settings) -> Settings:
