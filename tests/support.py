@@ -20,3 +20,14 @@ def compose(*overrides: str) -> DictConfig:
     precision = [] if any("precision" in o for o in overrides) else ["trainer.precision=32-true"]
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         return hydra_compose("train", [*precision, *overrides])
+
+
+def encode(table, tokenizer, max_length=512, missing_text="(no answer)", cut="tail", turns="last", **template):
+    """The token sequences of a table in memory; `template` as `arena.data.template.compile_template`."""
+    from arena.data.rows import Rows
+    from arena.data.template import compile_template
+    from arena.data.text import fit
+    from arena.data.tokens import tokenize
+
+    tokens = tokenize(Rows.from_table(table, "test"), tokenizer, missing_text=missing_text)
+    return fit(tokens, compile_template(tokenizer, **template), max_length, cut, turns)

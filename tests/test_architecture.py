@@ -21,9 +21,11 @@ LAYERS = {
     "record": 3,
     "show": 3,
     "restore": 4,
+    "report": 4,
     "train": 5,
     "evaluate": 5,
     "predict": 5,
+    "explore": 5,
 }
 HYDRA_USERS = {"build.py", "config.py", "train.py"}
 """config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""

@@ -25,6 +25,10 @@ RUNS: dict[str, list[str]] = {
     "data/pairs": ["data=pairs", "data.path={pairs}"],
     "data/kaggle": ["data=kaggle", "data.path={kaggle}"],
     "data/arena55k": ["data=arena55k", "data.path={kaggle}"],
+    "data/arena33k": ["data=arena33k", "data.path={conversations}"],
+    "data/arena100k": ["data=arena100k", "data.path={conversations}"],
+    "data/arena140k": ["data=arena140k", "data.path={sessions}"],
+    "data/hh_rlhf": ["data=hh_rlhf", "metric=binary", "data.path={transcripts}"],
     "model/minilm": ["model=minilm", *SMALL],
     "model/mbert": ["model=mbert", *SMALL, VOCABULARY],
     "model/deberta_v3": ["model=deberta_v3", *SMALL, VOCABULARY],
@@ -45,8 +49,11 @@ RUNS: dict[str, list[str]] = {
     "experiment/wsdm_qwen05b": ["experiment=wsdm_qwen05b", *QWEN, "data.path={wsdm}", "trainer.accelerator=cpu"],
 }
 """The files that each command line is there for, without their ending, and its overrides."""
-FILES = {"kaggle": "kaggle.csv", "pairs": "pairs.jsonl", "wsdm": "wsdm.parquet"}
-COMPOSED_ELSEWHERE = {"train", "data/_pairs", "hydra/job_logging/arena", "hydra/hydra_logging/arena"}
+FILES = {
+    "kaggle": "kaggle.csv", "pairs": "pairs.jsonl", "wsdm": "wsdm.parquet", "conversations": "conversations.jsonl",
+    "sessions": "sessions.jsonl", "transcripts": "transcripts.jsonl",
+}  # fmt: skip
+COMPOSED_ELSEWHERE = {"train", "data/_pairs", "data/_templates", "hydra/job_logging/arena", "hydra/hydra_logging/arena"}
 """Files that every run includes."""
 
 
@@ -79,9 +86,41 @@ def files(tmp_path_factory) -> dict[str, str]:
         for row in rows:
             lists = {name: [row[name]] for name in ("prompt", "response_a", "response_b")}
             file.write(json.dumps(row | lists | {"language": "English", "source": "test"}) + "\n")
+    write_conversations(folder, rows)
     decided = [row | {"language": "English"} for row in rows if row["winner"] != "tie"]
     pq.write_table(pa.Table.from_pylist(decided), folder / "wsdm.parquet")
     return {name: str(folder / file) for name, file in FILES.items()}
+
+
+def write_conversations(folder: Path, rows: list[dict]) -> None:
+    """The same rows as the arena's own later sets and HH-RLHF write them."""
+    import json
+
+    def conversation(row: dict, side: str, part) -> list[dict]:
+        turns = [("user", row["prompt"]), ("assistant", row[f"response_{side}"])]
+        return [{"role": role, "content": part(text)} for role, text in turns]
+
+    with (
+        open(folder / "conversations.jsonl", "w") as plain,
+        open(folder / "sessions.jsonl", "w") as parts,
+        open(folder / "transcripts.jsonl", "w") as transcripts,
+    ):
+        for number, row in enumerate(rows):
+            known = {name: row[name] for name in ("model_a", "model_b")} | {"language": "English"}
+            tie = row["winner"] == "tie"
+            texts = {f"conversation_{side}": conversation(row, side, lambda text: text) for side in "ab"}
+            winner = {"winner": "tie (bothbad)" if tie else row["winner"]}
+            plain.write(json.dumps({"question_id": row["id"], "turn": 1} | known | winner | texts) + "\n")
+            texts = {
+                f"conversation_{side}": conversation(row, side, lambda text: [{"type": "text", "text": text}])
+                for side in "ab"
+            }
+            session = {"evaluation_session_id": f"s{number // 3}", "evaluation_order": number % 3 + 1}
+            winner = {"winner": "both_bad" if tie else row["winner"]}
+            parts.write(json.dumps({"id": row["id"]} | known | session | winner | texts) + "\n")
+            start = f"\n\nHuman: {row['prompt']}\n\nAssistant: "
+            pair = {"chosen": start + row["response_a"], "rejected": start + row["response_b"]}
+            transcripts.write(json.dumps(pair) + "\n")
 
 
 def test_every_file_has_a_run():
@@ -147,9 +186,7 @@ def test_the_monitors_mode_must_fit_its_metric(train_run):
 def test_schema_accepts_every_choice_of_every_group():
     """Also without building anything: the check must know all signatures."""
     for key, overrides in RUNS.items():
-        chosen = [
-            o.replace("{wsdm}", __file__).replace("{kaggle}", __file__).replace("{pairs}", __file__) for o in overrides
-        ]
+        chosen = [o.format(**dict.fromkeys(FILES, __file__)) if o.startswith("data.path=") else o for o in overrides]
         composed = compose(*chosen, "run_dir=out")
         assert config.resolved(composed)["num_classes"] in (2, 3), key
 

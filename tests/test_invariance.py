@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from support import compose
+from support import compose, encode
 
 from arena import build, config
-from arena.data.text import encode_table
 from arena.data.tokenizer import ByteTokenizer
 from arena.data.toy import ToyReader, davidson
 from arena.types import TextBatch
@@ -48,10 +47,8 @@ def batch_of(rows: list[torch.Tensor], length: int) -> TextBatch:
 
 
 def rows_of_bytes() -> list[torch.Tensor]:
-    encoded = encode_table(
-        ToyReader(rows=6)(None), ByteTokenizer(), "{prompt}{separator}{response_a}{separator}{response_b}", 96, ""
-    )
-    return [torch.from_numpy(np.asarray(encoded[i])).long() for i in range(len(encoded))]
+    encoded = encode(ToyReader(rows=6).table(), ByteTokenizer(), 96, "")
+    return [torch.from_numpy(np.asarray(encoded.row(i))).long() for i in range(len(encoded))]
 
 
 @torch.no_grad()
@@ -102,13 +99,12 @@ def test_one_batch_of_eight_is_two_of_four(monkeypatch):
 @pytest.mark.parametrize("max_length", [24, 40, 77, 400])
 def test_swapping_the_answers_swaps_the_segments_and_nothing_else(max_length):
     """Token for token: prompt | A | B of a row and prompt | B | A of its mirror image, also where they are cut."""
-    table = ToyReader(rows=50, seed=3)(None)
+    table = ToyReader(rows=50, seed=3).table()
     swapped = table.rename_columns(
         [{"response_a": "response_b", "response_b": "response_a"}.get(name, name) for name in table.column_names]
     ).select(table.column_names)
     tokenizer = ByteTokenizer()
-    template = "{prompt}{separator}{response_a}{separator}{response_b}"
-    straight, mirrored = (encode_table(t, tokenizer, template, max_length, "") for t in (table, swapped))
+    straight, mirrored = (encode(t, tokenizer, max_length, "") for t in (table, swapped))
     separator = tokenizer.separator[0]
 
     def segments(row: np.ndarray) -> list[list[int]]:
@@ -117,8 +113,9 @@ def test_swapping_the_answers_swaps_the_segments_and_nothing_else(max_length):
         return [inner[: cuts[0]], inner[cuts[0] + 1 : cuts[1]], inner[cuts[1] + 1 :]]
 
     for i in range(50):
-        prompt, a, b = segments(straight[i])
-        assert segments(mirrored[i]) == [prompt, b, a]
+        prompt, a, b = segments(straight.row(i))
+        assert segments(mirrored.row(i)) == [prompt, b, a]
+        assert straight.row(i, swapped=True).tolist() == mirrored.row(i).tolist()
 
 
 def test_swapping_names_mirrors_truth_prior_and_scores():

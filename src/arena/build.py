@@ -66,7 +66,10 @@ def preflight(settings: Settings) -> None:
     if model.get("pretrained"):
         hub.locate(model["name"], model["path"], model["package"])
     if settings["data"]["reader"]["_target_"].startswith("arena.data.pairs."):
-        instantiate(settings["data"]["reader"]).open(settings["data"]["path"])
+        reader = instantiate(settings["data"]["reader"])
+        for key in ("path", "val_path", "test_path"):
+            if key == "path" or settings["data"][key] is not None:
+                reader.open(settings["data"][key])
 
 
 def data(settings: Settings) -> "PairData":

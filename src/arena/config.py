@@ -120,21 +120,30 @@ def precheck(overrides: list[str], multirun: bool, guard: Guard | None, config_n
 
     `guard(settings, folder)` may object to the folder of a single run.
     """
-    from hydra import compose, initialize_config_dir
-
     for single in _single_runs(overrides) if multirun else [overrides]:
-        try:
-            with initialize_config_dir(str(folder()), version_base="1.3"):
-                config = compose(config_name, single, return_hydra_config=True)
-                OmegaConf.set_struct(config, False)
-                config.run_dir = os.path.abspath(config.hydra.run.dir)
-                del config["hydra"]
-                OmegaConf.set_struct(config, True)
-        except Exception as error:
-            raise explained(error, single, config_name) from error
-        settings = resolved(config)
+        settings = settings_of(single, config_name)
         if guard is not None and not multirun:
             guard(settings, settings["run_dir"])
+
+
+def settings_of(overrides: list[str], config_name: str = "train", run_dir: str | None = None) -> dict[str, Any]:
+    """The checked configuration of a command line without sweeps, for a run in `run_dir`.
+
+    Raises:
+        UsageError, InputOutputError: see `resolved`; also for what Hydra cannot compose.
+    """
+    from hydra import compose, initialize_config_dir
+
+    try:
+        with initialize_config_dir(str(folder()), version_base="1.3"):
+            config = compose(config_name, overrides, return_hydra_config=True)
+            OmegaConf.set_struct(config, False)
+            config.run_dir = run_dir or os.path.abspath(config.hydra.run.dir)
+            del config["hydra"]
+            OmegaConf.set_struct(config, True)
+    except Exception as error:
+        raise explained(error, overrides, config_name) from error
+    return resolved(config)
 
 
 def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:

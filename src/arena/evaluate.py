@@ -20,6 +20,11 @@ on the run's own validation rows, or on every row of another file.
   resamples=200       bootstrap resamples behind each interval
   verify=true         false skips the check of the validation loss (needed where the training data are gone)
 """
+WHOLE: dict[str, Any] = {
+    **{"val_share": 0, "test_share": 0, "folds": None, "fold": None, "val_path": None, "test_path": None},
+    **{"rejects": None, "near_duplicates": None, "sampling": "uniform", "curriculum_epochs": 0, "hardness": None},
+}
+"""Data settings under which all rows of a file are one split."""
 DEFAULTS: dict[str, Any] = {"checkpoint": None, "output": None, "resamples": 200, "verify": True}
 
 
@@ -28,7 +33,7 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     run, others = given.run, given.others
     settings = restore.settings_of(run)
     # Nothing is held back from a file that is only judged: all of its rows are one split.
-    elsewhere = restore.settings_of(run, {"val_share": 0, "test_share": 0} | given.data) if given.data else None
+    elsewhere = restore.settings_of(run, WHOLE | given.data) if given.data else None
     build.quiet()
     checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else None
     task = restore.rebuild(run, settings, checkpoint)
@@ -37,7 +42,8 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     if others["verify"]:
         loss = restore.verify(run, settings, task, trainer, data)
         say(f"the model reproduces the recorded validation loss: {loss:.7f}")
-    name = Path(elsewhere["data"]["path"]).stem if elsewhere and elsewhere["data"]["path"] else "val"
+    path = elsewhere["data"]["path"] if elsewhere else None
+    name = Path(path if isinstance(path, str) else path[0]).stem if path else "val"
     folder = Path(others["output"] or run.path / "evaluation" / name)
     predictions = folder / "predictions.parquet"
     if elsewhere is None:

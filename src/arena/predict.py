@@ -42,25 +42,25 @@ def predict(given: restore.Options) -> Path:
     build.quiet()
     checkpoint = Path(given.others["checkpoint"]) if given.others["checkpoint"] else None
     data = build.data(settings)
-    table = data.reader(data.path)
+    rows = data.read()
     task = restore.rebuild(given.run, settings, checkpoint)
-    probabilities = run_model(task, build.evaluator(settings, given.run), data, table)
-    write(output, table.column("id").to_pylist(), probabilities, data.labels)
-    say(f"{table.num_rows} rows written to {output}")
+    probabilities = run_model(task, build.evaluator(settings, given.run), data, rows)
+    write(output, rows.facts["id"].to_pylist(), probabilities, data.labels)
+    say(f"{rows.num_rows} rows written to {output}")
     return output
 
 
-def run_model(task: Any, trainer: Any, data: Any, table: Any) -> Any:
-    """Probabilities `[N, K]` in the order of the table."""
+def run_model(task: Any, trainer: Any, data: Any, rows: Any) -> Any:
+    """Probabilities `[N, K]` in the order of the rows."""
     import numpy as np
 
-    loader, _ = data.predict_loader(table)
+    loader, _ = data.predict_loader(rows)
     started = time.time()
     parts = trainer.predict(task, dataloaders=loader)
-    probabilities = np.full((table.num_rows, len(data.labels)), np.nan, dtype=np.float64)
+    probabilities = np.full((rows.num_rows, len(data.labels)), np.nan, dtype=np.float64)
     for row, part in parts:
         probabilities[row.numpy()] = part.double().numpy()
-    say(f"{table.num_rows / (time.time() - started):.1f} rows a second")
+    say(f"{rows.num_rows / (time.time() - started):.1f} rows a second")
     # float32 probabilities sum to one up to 1e-7 only; competitions check more closely.
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 

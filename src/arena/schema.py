@@ -127,8 +127,9 @@ def _check_value(key: str, value: Any, annotation: ast.expr | None) -> None:
     wanted = _mismatch(value, annotation)
     if wanted is not None:
         raise UsageError(f"{key}={_shown(value)}: {wanted} is needed")
-    if _names_input_path(annotation) and isinstance(value, str) and not os.path.exists(value):
-        raise InputOutputError(f"{key}={value}: no such file or folder (looked in {os.getcwd()})")
+    for path in value if isinstance(value, list) else [value]:
+        if _names_input_path(annotation) and isinstance(path, str) and not os.path.exists(os.path.expanduser(path)):
+            raise InputOutputError(f"{key}={path}: no such file or folder (looked in {os.getcwd()})")
 
 
 def _mismatch(value: Any, annotation: ast.expr | None) -> str | None:

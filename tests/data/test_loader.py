@@ -7,19 +7,27 @@ import pytest
 import torch
 
 from arena.data.loader import BucketLoader, Collate, EvaluationLoader, epoch_batches
-from arena.data.text import TokenStore
 from arena.types import UNLABELLED
 
 PAD = 0
 
 
+class Tokens:
+    """Rows of these lengths; every token of row r is r + 1."""
+
+    def __init__(self, lengths):
+        self.lengths = lengths
+
+    def row(self, row, swapped=False):
+        return np.full(self.lengths[row], row + 1, np.int32)
+
+
 def make_collate(rows=103, multiple=1, seed=0):
     """Rows of 1 to 30 tokens; every token of row r is r + 1."""
-    lengths = np.random.default_rng(seed).integers(1, 31, rows)
-    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
-    store = TokenStore(np.repeat(np.arange(rows), lengths).astype(np.int32) + 1, offsets, lengths)
     target = np.arange(rows) % 3
-    return Collate(store, target, np.full(rows, 0.5, np.float32), PAD, multiple)
+    return Collate(
+        Tokens(np.random.default_rng(seed).integers(1, 31, rows)), target, np.full(rows, 0.5, np.float32), PAD, multiple
+    )
 
 
 def make_loader(rows=103, batch_size=8, **options):

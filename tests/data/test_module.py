@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from arena.data.module import PairData
-from arena.data.pairs import SCHEMA, PairReader
+from arena.data.pairs import PairReader
+from arena.data.rows import FACT_SCHEMA, TEXT_SCHEMA, Rows
 from arena.data.tokenizer import ByteTokenizer
 from arena.data.toy import ToyReader
 from arena.errors import DataError, UsageError
@@ -39,16 +40,19 @@ def table_of(winners, prompts=None):
         }
         for i in range(len(winners))
     ]
-    return pa.Table.from_pylist(
-        [row | {"winner": winner, "source": "x", "weight": 1.0} for row, winner in zip(rows, winners, strict=True)],
-        SCHEMA,
-    )
+    voted = [row | {"winner": winner, "source": "x"} for row, winner in zip(rows, winners, strict=True)]
+    return pa.Table.from_pylist(voted, pa.schema([*FACT_SCHEMA, *TEXT_SCHEMA]))
+
+
+def reads(table):
+    """A reader of this table, whatever it is asked for."""
+    return lambda *arguments: Rows.from_table(table, "test")
 
 
 def test_setup_reads_once():
     calls = []
 
-    def reader(path):
+    def reader(path, *others):
         calls.append(path)
         return ToyReader(rows=60)(path)
 
@@ -63,9 +67,7 @@ def test_rows_are_accounted_for():
     """60 read, 40 within the limit; every fourth of them has no winner and every fifth of the rest is a tie."""
     winners = [None if i % 4 == 0 else "tie" if i % 5 == 0 else ("model_a", "model_b")[i % 2] for i in range(60)]
     table = table_of(winners)
-    data = PairData(
-        lambda path: table, ByteTokenizer(), ["model_a", "model_b"], limit=40, on_tie="drop", test_share=0.2
-    )
+    data = PairData(reads(table), ByteTokenizer(), ["model_a", "model_b"], limit=40, on_tie="drop", test_share=0.2)
     data.setup()
     summary = data.summary()
     ties = sum(winner == "tie" for winner in winners[:40])
@@ -82,7 +84,7 @@ def test_ties_need_a_class_or_a_decision():
 
 
 def test_nothing_to_learn_from():
-    data = PairData(lambda path: table_of([None, None]), ByteTokenizer(), THREE)
+    data = PairData(reads(table_of([None, None])), ByteTokenizer(), THREE)
     with pytest.raises(DataError, match="no row has a winner among model_a, model_b, tie"):
         data.setup()
 
@@ -96,7 +98,7 @@ def test_wrong_labels(labels):
 def test_a_class_without_rows_is_said(caplog):
     table = table_of(["model_a", "model_b"] * 30)
     with caplog.at_level("WARNING", logger="arena"):
-        PairData(lambda path: table, ByteTokenizer(), THREE).setup()
+        PairData(reads(table), ByteTokenizer(), THREE).setup()
     assert "no training row has the class tie" in caplog.text
 
 
@@ -134,7 +136,7 @@ def test_summary_is_json_and_true():
 
 
 def test_the_fingerprint_is_of_the_content(tmp_path):
-    toy = [ready(rows=60, seed=seed).summary()["fingerprint"] for seed in (0, 1)]
+    toy = [ready(rows=60, split_seed=seed).summary()["fingerprint"] for seed in (0, 1)]
     assert toy[0] == toy[1]
     assert ready(rows=61).summary()["fingerprint"] != toy[0]
 
@@ -150,10 +152,11 @@ def test_the_fingerprint_is_of_the_content(tmp_path):
 
 def test_covariates_describe_the_rows():
     data = ready()
+    texts = pa.Table.from_batches(data.texts()).to_pylist()
     covariates = data.covariates("val")
     assert covariates["row"].to_pylist() == data.rows("val").tolist()
     for found in covariates.to_pylist()[:10]:
-        row = data.table.slice(found["row"], 1).to_pylist()[0]
+        row = data.table.slice(found["row"], 1).to_pylist()[0] | texts[found["row"]]
         assert found["id"] == row["id"]
         assert found["group"] == row["group"]
         assert found["language"] == row["language"]
@@ -165,8 +168,8 @@ def test_covariates_describe_the_rows():
 def test_missing_turns_have_no_characters():
     table = table_of(["model_a", "model_b"] * 10).to_pylist()
     table[0] |= {"prompt": ["ä", "b"], "response_a": [None, "cd"], "response_b": []}
-    made = pa.Table.from_pylist(table, SCHEMA)
-    data = PairData(lambda path: made, ByteTokenizer(), THREE[:2], val_share=0, test_share=0)
+    made = pa.Table.from_pylist(table, pa.schema([*FACT_SCHEMA, *TEXT_SCHEMA]))
+    data = PairData(reads(made), ByteTokenizer(), THREE[:2], val_share=0, test_share=0)
     data.setup()
     first = data.covariates("train").to_pylist()[0]
     sizes = [first[f"{name}_characters"] for name in ("prompt", "response_a", "response_b")]
@@ -193,14 +196,14 @@ def test_true_probabilities_follow_the_labels():
     expected = known[:, [1, 0]] / known[:, :2].sum(axis=1, keepdims=True)
     assert data.true_probabilities("val") == pytest.approx(expected)
     table = table_of(["model_a", "model_b"] * 20)
-    plain = PairData(lambda path: table, ByteTokenizer(), THREE[:2])
+    plain = PairData(reads(table), ByteTokenizer(), THREE[:2])
     plain.setup()
     assert plain.true_probabilities("val") is None
 
 
 def test_predictions_need_no_winner_and_no_setup():
     table = table_of([None] * 7, prompts=["p" * (1 + 5 * (i % 3)) for i in range(7)])
-    loader, store = make_data(eval_batch_size=3).predict_loader(table)
+    loader, store = make_data(eval_batch_size=3).predict_loader(Rows.from_table(table, "test"))
     batches = list(loader)
     rows = [row for batch in batches for row in batch.row.tolist()]
     assert sorted(rows) == list(range(7))
@@ -209,7 +212,7 @@ def test_predictions_need_no_winner_and_no_setup():
     assert {target for batch in batches for target in batch.target.tolist()} == {UNLABELLED}
     for batch in batches:
         for ids, mask, row in zip(batch.input_ids, batch.attention_mask, batch.row.tolist(), strict=True):
-            assert ids[mask.bool()].tolist() == store[row].tolist()
+            assert ids[mask.bool()].tolist() == store.row(row).tolist()
 
 
 def test_loaders_serve_their_split():
@@ -242,24 +245,3 @@ def test_real_sets(shared, name):
     assert batch.supervised == len(batch) == 32
     groups = Counter(group for split in SPLITS for group in set(data.groups(split)))
     assert set(groups.values()) == {1}
-
-
-def test_swap_trains_on_both_orders_with_mirrored_labels():
-    """Twice the rows; wins change sides, ties stay; the swapped text is the text of the swapped table."""
-    import pyarrow as pa
-
-    from arena.data import table as tables
-    from arena.data.tokenizer import ByteTokenizer
-    from arena.data.toy import ToyReader
-
-    labels = ["model_a", "model_b", "tie"]
-    plain, both = (PairData(ToyReader(rows=200), ByteTokenizer(), labels, swap=swap) for swap in (False, True))
-    for data in (plain, both):
-        data.setup("fit")
-    wins = plain.class_counts("train")
-    seen = [int(i) for batch in both.train_dataloader() for i in batch.target]
-    assert np.bincount(seen).tolist() == [wins[0] + wins[1], wins[0] + wins[1], 2 * wins[2]]
-    twice = tables.swapped(tables.swapped(plain.table))
-    assert twice.equals(plain.table)
-    assert isinstance(twice, pa.Table)
-    assert both.summary()["splits"] == plain.summary()["splits"]

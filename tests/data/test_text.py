@@ -3,33 +3,51 @@
 The byte tokenizer's ids are UTF-8 bytes, then 257 (begin), 258 (separator), 259 (end).
 """
 
+import json
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import encode as encode_table
 
-from arena.data.pairs import SCHEMA, PairReader
-from arena.data.text import FIELDS, encode_table, fair_caps, join_turns, parse_template
+from arena.data.rows import TEXT_SCHEMA, TEXTS, Rows
+from arena.data.template import compile_template
+from arena.data.text import SMALLEST_ROUND, fair_caps, truncation
 from arena.data.tokenizer import ByteTokenizer
+from arena.data.tokens import tokenize
 from arena.errors import UsageError
 
 BEGIN, SEPARATOR, END = 257, 258, 259
+ROUND = "[{prompt}|{response_a}|{response_b}]"
 
 
 def make_table(*rows):
     """Rows of (prompt, response_a, response_b), each a list of turns or one turn."""
     listed = [[[cell] if isinstance(cell, str) else cell for cell in row] for row in rows]
-    return pa.Table.from_pylist(
-        [{"id": str(i), "weight": 1.0, **dict(zip(FIELDS, row, strict=True))} for i, row in enumerate(listed)], SCHEMA
-    )
+    return pa.Table.from_pylist([dict(zip(TEXTS, row, strict=True)) for row in listed], TEXT_SCHEMA)
 
 
 def tokens(text):
     return list(text.encode())
 
 
+def sequences(*rows, **options):
+    return encode_table(make_table(*rows), ByteTokenizer(), **options)
+
+
 def encode(*rows, **options):
-    store = encode_table(make_table(*rows), ByteTokenizer(), **options)
-    return [store[row].tolist() for row in range(len(store))]
+    made = sequences(*rows, **options)
+    found = [made.row(row).tolist() for row in range(len(made))]
+    assert [len(row) for row in found] == made.lengths.tolist()
+    return found
+
+
+def text_of(row):
+    """The words of an encoded row; special ids as dots."""
+    return bytes(token if token < 256 else 46 for token in row).decode()
 
 
 def test_a_row_is_prefix_fields_separators_suffix():
@@ -37,23 +55,17 @@ def test_a_row_is_prefix_fields_separators_suffix():
     assert row == [BEGIN, *tokens("p"), SEPARATOR, *tokens("aa"), SEPARATOR, *tokens("b"), END]
 
 
-def test_a_template_of_words():
-    [row] = encode(("p", "a", "b"), template="Q: {prompt}\n{{A}} {response_a}\nB {response_b}")
-    assert row == [BEGIN, *tokens("Q: p\n{A} a\nB b"), END]
-
-
 def test_turns_are_lines_and_missing_ones_are_said():
     """ "[]" and a null turn both mean that nobody answered; an empty string is an empty answer; "null" is a word."""
-    assert join_turns([["a", "b"], ["a", None], [], [""], ["null"]], "(none)") == [
-        "a\nb",
-        "a\n(none)",
-        "(none)",
-        "",
-        "null",
-    ]
-    [row] = encode((["p", "q"], ["a", None], []), missing_text="?", template="{prompt}|{response_a}|{response_b}")
-    assert row == [BEGIN, *tokens("p\nq|a\n?|?"), END]
-    assert encode(([], "a", "b"), template="{prompt}|{response_a}|{response_b}")[0] == [BEGIN, *tokens("|a|b"), END]
+    [row] = encode((["p", "q"], ["a", None], []), missing_text="?", text="{prompt}|{response_a}|{response_b}")
+    assert text_of(row) == ".p\nq|a\n?|?\n?."
+    assert text_of(encode(([], "a", "b"), text="{prompt}|{response_a}|{response_b}")[0]) == ".|a|b."
+    assert text_of(encode(("null", "", "None"))[0]) == ".null..None."
+
+
+def test_rounds_stand_one_after_the_other():
+    [row] = encode((["p", "q"], ["a", "c"], ["b", "d"]), text="<{rounds}>", round=ROUND)
+    assert text_of(row) == ".<[p|a|b]\n\n[q|c|d]>."
 
 
 @pytest.mark.parametrize(
@@ -84,57 +96,106 @@ def test_fair_caps_are_the_largest_that_fit():
         assert ((more > budget) | (kept == lengths.sum(axis=1))).all()
 
 
-def fields_of(row):
-    """The text of the three fields of an encoded row with separators between them."""
-    return bytes(token if token < 256 else 0 for token in row).split(b"\0")[1:-1]
+@pytest.mark.parametrize(("cut", "kept"), [("tail", "abcde"), ("head", "vwxyz"), ("middle", "abcyz")])
+def test_what_a_cut_loses(cut, kept):
+    """20 tokens: 4 special ones, 1 for the prompt, 1 for B: 14 would be left for A, which has 26."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz"
+    assert text_of(encode(("p", alphabet, "b"), max_length=11, cut=cut)[0]) == f".p.{kept}.b."
 
 
-def test_truncation_is_symmetric_and_keeps_the_head():
-    """Swap the answers and exactly the kept texts are swapped: nothing depends on being A or B."""
-    sizes = np.random.default_rng(1).integers(0, 60, (300, 3)).tolist()
-    rows = [tuple(letter * size for letter, size in zip("pxy", row, strict=True)) for row in sizes]
-    straight = encode(*rows, max_length=40)
-    swapped = encode(*[(prompt, b, a) for prompt, a, b in rows], max_length=40)
-    for whole, left, right in zip(rows, straight, swapped, strict=True):
-        assert len(left) == len(right) <= 40
-        prompt, a, b = fields_of(left)
-        assert fields_of(right) == [prompt, b, a]
-        assert all(text.encode().startswith(kept) for text, kept in zip(whole, (prompt, a, b), strict=True))
+def test_the_last_turn_has_the_room_first():
+    """Each turn costs 30 tokens of text and 4 of layout, a break costs 2; whole: 2 + 3 * 34 + 2 * 2 = 108."""
+    turns = (["p" * 10, "q" * 10, "r" * 10], ["a" * 10, "c" * 10, "e" * 10], ["b" * 10, "d" * 10, "f" * 10])
+    options = {"text": "{rounds}", "round": ROUND}
+    whole = sequences(*[turns], **options)
+    assert whole.needed.tolist() == whole.lengths.tolist() == [108]
+    # The two last turns need 72. Then 1 to 35 tokens are not enough for a stump of the first turn.
+    for limit in (72, 76, 107):
+        [row] = encode(turns, max_length=limit, **options)
+        last = "[qqqqqqqqqq|cccccccccc|dddddddddd]\n\n[rrrrrrrrrr|eeeeeeeeee|ffffffffff]."
+        shown = text_of(row)
+        assert shown.endswith(last)
+        assert len(shown) <= limit
+    # No room for a second turn at all, and less than the last one needs: a fair share of it.
+    assert text_of(encode(turns, max_length=24, **options)[0]) == ".[rrrrrr|eeeeee|ffffff]."
+    assert SMALLEST_ROUND > 30 - 6
 
 
-def test_the_store_counts_what_was_cut():
-    store = encode_table(make_table(("p", "a", "b"), ("p", "a" * 50, "b")), ByteTokenizer(), max_length=20)
-    assert store.cut.tolist() == [False, True]
-    assert store.needed.tolist() == [7, 56]
-    assert store.lengths.tolist() == [7, 20]
-    assert store.ids.dtype == np.int32
-    assert store.offsets.tolist() == [0, 7, 27]
+def test_a_long_turn_is_cut_to_what_is_left():
+    turns = (["p" * 99, "q"], ["a" * 99, "c"], ["b" * 99, "d"])
+    [row] = encode(turns, max_length=60, text="{rounds}", round=ROUND)
+    # 60 - 2 special - (4 + 3) last turn - (4 + 2) for the other one leave 45: 15 for each text.
+    assert text_of(row) == f".[{'p' * 15}|{'a' * 15}|{'b' * 15}]\n\n[q|c|d]."
+    [row] = encode(turns, max_length=60, turns="all", text="{rounds}", round=ROUND)
+    assert text_of(row) == f".[{'p' * 15}|{'a' * 15}|{'b' * 15}]\n\n[q|c|d]."
+    # One token for each of six texts, 8 for layout, 2 for the break, 2 special: 18 show both turns, 17 one.
+    assert text_of(encode(turns, max_length=18, turns="all", text="{rounds}", round=ROUND)[0]) == ".[p|a|b]\n\n[q|c|d]."
+    assert text_of(encode(turns, max_length=17, turns="all", text="{rounds}", round=ROUND)[0]) == ".[q|c|d]."
+
+
+cells = st.lists(st.one_of(st.none(), st.text(alphabet="xyz ", max_size=40)), max_size=4)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=5),
+    max_length=st.integers(20, 120),
+    cut=st.sampled_from(["tail", "head", "middle"]),
+    turns=st.sampled_from(["last", "all"]),
+    template=st.sampled_from([{}, {"text": "<{rounds}>", "round": ROUND}]),
+)
+def test_no_row_is_too_long_and_swapping_swaps(rows, max_length, cut, turns, template):
+    """Whatever the turns: the length is as announced and within the limit, and exchanging the answers of the input is
+    exchanging them afterwards, token for token."""
+    made = sequences(*rows, max_length=max_length, cut=cut, turns=turns, **template)
+    other = sequences(*[(p, b, a) for p, a, b in rows], max_length=max_length, cut=cut, turns=turns, **template)
+    assert (made.lengths <= max_length).all()
+    assert (made.lengths <= made.needed).all()
+    assert (made.is_cut | (made.lengths == made.needed)).all()
+    for row in range(len(rows)):
+        ids = made.row(row)
+        assert len(ids) == made.lengths[row]
+        assert other.row(row).tolist() == made.row(row, swapped=True).tolist()
+        assert other.row(row, swapped=True).tolist() == ids.tolist()
+
+
+def test_the_sequences_count_what_was_cut():
+    made = sequences(("p", "a", "b"), ("p", "a" * 50, "b"), max_length=20)
+    assert made.is_cut.tolist() == [False, True]
+    assert made.needed.tolist() == [7, 56]
+    assert made.lengths.tolist() == [7, 20]
+    assert made.row(1).dtype == np.int32
+
+
+def test_the_truncation_report_by_hand():
+    """Rows need 4 special tokens and 3, 60 and 63 of text. At 24 there is room for 20."""
+    table = make_table(("p", "a", "b"), ("p" * 20, "a" * 39, "b"), ("p" * 3, "a" * 30, "b" * 30))
+    tokenizer = ByteTokenizer()
+    turns = tokenize(Rows.from_table(table, "x"), tokenizer)
+    short, long = truncation(turns, compile_template(tokenizer), [24, 100], "tail", "last")
+    assert (short["share_cut"], short["share_answer_invisible"]) == (pytest.approx(2 / 3), 0.0)
+    # A plain cut at the right end keeps 24 tokens: rows 1 and 2 have 59 and 33 tokens of prompt and A before B.
+    assert short["share_b_invisible_right_cut"] == pytest.approx(2 / 3)
+    # Row 1: 9 + 9 + 1 and 4 = 23 (the odd token goes to nobody); row 2: 3 + 8 + 8 and 4 = 23.
+    assert short["kept_tokens_share"] == pytest.approx((7 + 23 + 23) / (7 + 64 + 67))
+    assert long == {
+        "max_length": 100, "share_cut": 0.0, "share_answer_invisible": 0.0,
+        "share_b_invisible_right_cut": 0.0, "kept_tokens_share": 1.0,
+    }  # fmt: skip
+
+
+def test_an_answer_that_only_an_earlier_turn_has_can_become_invisible():
+    made = sequences((["p" * 80, "q"], ["a" * 80, ""], ["b" * 80, "d"]), max_length=20)
+    assert made.invisible.tolist() == [True]
+    assert sequences((["p" * 80, "q"], ["a" * 80, ""], ["b" * 80, "d"])).invisible.tolist() == [False]
 
 
 def test_many_rows_are_encoded_as_few():
-    """The work is done in blocks of 4,096 rows; the borders between blocks must not show."""
-    rows = [(f"p{i}", f"a{i}" * (i % 7), f"b{i}") for i in range(5000)]
+    """The work is done in blocks of about a thousand rows; the borders between blocks must not show."""
+    rows = [(f"p{i}", f"a{i}" * (i % 7), f"b{i}") for i in range(3000)]
     together = encode(*rows, max_length=24)
-    assert together[4090:4100] == encode(*rows[4090:4100], max_length=24)
-    assert len(encode_table(make_table(), ByteTokenizer())) == 0
-
-
-@pytest.mark.parametrize(
-    ("template", "message"),
-    [
-        ("{prompt}{response_a}", r"found \{response_b\} 0 times"),
-        ("{prompt}{prompt}{response_a}{response_b}", r"found \{prompt\} 2 times"),
-        ("{prompt}{response_a}{response_b}{answer}", r"found \{answer\}"),
-        ("{prompt}{response_a}{response_b:>9}", r"found \{response_b:>9\}"),
-        ("{prompt}{response_a!r}{response_b}", r"found \{response_a!r\}"),
-        ("{prompt}{response_a}{response_b", "write a brace in the text as two"),
-        ("{}{response_a}{response_b}", r"found \{\}"),
-    ],
-)
-def test_wrong_templates(template, message):
-    with pytest.raises(UsageError, match=message) as caught:
-        parse_template(template, ByteTokenizer())
-    assert str(caught.value).startswith("data.template needs {prompt}, {response_a}, {response_b} once each")
+    assert together[1020:1030] == encode(*rows[1020:1030], max_length=24)
+    assert len(sequences()) == 0
 
 
 def test_a_length_that_leaves_no_room():
@@ -150,11 +211,12 @@ def test_real_rows(shared):
     path = shared / "data" / "ja_vicuna_judged" / "data.parquet"
     if not path.exists():
         pytest.skip("no ja_vicuna_judged here")
-    table = PairReader()(str(path))
-    store = encode_table(table, ByteTokenizer(), max_length=1024)
-    whole = [sum(len("\n".join(row[name]).encode()) for name in FIELDS) + 4 for row in table.to_pylist()]
-    assert store.needed.tolist() == whole
-    assert store.cut.tolist() == [length > 1024 for length in whole]
-    assert store.lengths[~store.cut].tolist() == [length for length in whole if length <= 1024]
-    assert store.lengths.max() <= 1024
-    assert store.lengths[store.cut].min() > 1024 - len(FIELDS)
+    columns = {name: [json.loads(cell) for cell in pq.read_table(path)[name].to_pylist()] for name in TEXTS}
+    made = encode_table(pa.table(columns, TEXT_SCHEMA), ByteTokenizer(), max_length=1024)
+    whole = [sum(len(text[0].encode()) for text in row) + 4 for row in zip(*columns.values(), strict=True)]
+    assert made.needed.tolist() == whole
+    assert made.is_cut.tolist() == [length > 1024 for length in whole]
+    assert made.lengths[~made.is_cut].tolist() == [length for length in whole if length <= 1024]
+    assert made.lengths.max() <= 1024
+    assert made.lengths[made.is_cut].min() > 1024 - len(TEXTS)
+    assert not made.invisible.any()

@@ -21,7 +21,7 @@ CLASSES = ["model_a", "model_b", "tie"]
 
 @pytest.fixture(scope="module")
 def table():
-    return ToyReader(rows=6000)(None)
+    return ToyReader(rows=6000).table()
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +150,9 @@ def test_stronger_models_win_more_often(rows):
 
 
 def test_a_draw_depends_on_the_seed_alone(table):
-    assert ToyReader(rows=6000)("ignored").equals(table)
-    assert ToyReader(rows=500)(None).equals(table.slice(0, 500).combine_chunks())
-    other = ToyReader(rows=500, seed=1)(None)
+    assert ToyReader(rows=6000).table().equals(table)
+    assert ToyReader(rows=500).table().equals(table.slice(0, 500).combine_chunks())
+    other = ToyReader(rows=500, seed=1).table()
     assert not set(other["id"].to_pylist()) & set(table["id"].to_pylist())
     assert other["winner"].to_pylist() != table["winner"].to_pylist()[:500]
 
@@ -161,11 +161,11 @@ def test_a_tenth_of_the_prompts_comes_again(rows):
     """5,400 of 6,000 expected, standard deviation 23; arena data: 51,731 of 57,477."""
     distinct = len({tuple(row["prompt"]) for row in rows})
     assert 5300 < distinct < 5500
-    assert len({tuple(row["prompt"]) for row in ToyReader(rows=500, repeated=0.0)(None).to_pylist()}) == 500
+    assert len({tuple(row["prompt"]) for row in ToyReader(rows=500, repeated=0.0).table().to_pylist()}) == 500
 
 
 def test_one_row():
-    assert ToyReader(rows=1)(None).num_rows == 1
+    assert ToyReader(rows=1).table().num_rows == 1
 
 
 def test_no_truth_in_a_table_without_it(table):

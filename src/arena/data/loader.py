@@ -6,18 +6,32 @@ left untouched, and not of the number of workers.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from arena.data.text import TokenStore
+from arena.data.sampling import Sampler
 from arena.types import UNLABELLED, TextBatch
+
+
+class Store(Protocol):
+    """Token ids of R rows: their lengths, `[R]`, and each row, perhaps with the two answers exchanged."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, `[R]` int64."""
+        ...
+
+    def row(self, row: int, swapped: bool = False) -> np.ndarray:
+        """The ids of one row, `[L]`."""
+        ...
 
 
 @dataclass(frozen=True)
 class Collate:
-    """Rows to a batch, padded on the right.
+    """Rows to a batch, padded on the right. Position p of R rows or more is row p - R with its answers exchanged.
 
     Attributes:
         store: token ids of all R rows of the table.
@@ -25,22 +39,27 @@ class Collate:
         weight: weight of each row, `[R]` float32.
         pad: the id of padding.
         multiple: lengths are rounded up to a multiple of this, for kernels that like round numbers.
+        mirror: class k is class `mirror[k]` after the exchange, `[K]`; needed only for exchanged rows.
     """
 
-    store: TokenStore
+    store: Store
     target: np.ndarray
     weight: np.ndarray
     pad: int
     multiple: int = 1
+    mirror: np.ndarray | None = None
 
-    def __call__(self, rows: np.ndarray) -> TextBatch:
+    def __call__(self, positions: np.ndarray) -> TextBatch:
         """The batch of the rows at these positions, in this order."""
-        lengths = self.store.offsets[rows + 1] - self.store.offsets[rows]
+        swapped, rows = np.divmod(positions, len(self.weight))
+        lengths = self.store.lengths[rows]
         longest = -(-int(lengths.max()) // self.multiple) * self.multiple
         attention_mask = np.arange(longest) < lengths[:, None]
         input_ids = np.full(attention_mask.shape, self.pad, dtype=np.int64)
-        input_ids[attention_mask] = np.concatenate([self.store[row] for row in rows])
-        target = self.target[rows]
+        input_ids[attention_mask] = np.concatenate(
+            [self.store.row(row, bool(other)) for row, other in zip(rows, swapped, strict=True)]
+        )
+        target = self._targets(rows, swapped > 0)
         known = target != UNLABELLED if target.ndim == 1 else np.ones(len(rows), dtype=bool)
         return TextBatch(
             input_ids=torch.from_numpy(input_ids),
@@ -51,20 +70,39 @@ class Collate:
             supervised=int(known.sum()),
         )
 
+    def _targets(self, rows: np.ndarray, swapped: np.ndarray) -> np.ndarray:
+        target = self.target[rows]
+        if not swapped.any():
+            return target
+        assert self.mirror is not None, "exchanged rows need a mirror of the classes"
+        if target.ndim == 2:
+            return np.where(swapped[:, None], target[:, self.mirror], target)
+        mirrored = np.where(target == UNLABELLED, UNLABELLED, self.mirror[np.maximum(target, 0)])
+        return np.where(swapped, mirrored, target)
 
-def epoch_batches(lengths: np.ndarray, batch_size: int, window: int, seed: int, epoch: int) -> list[np.ndarray]:
+
+def epoch_batches(
+    lengths: np.ndarray, batch_size: int, window: int, seed: int, epoch: int, ordered: bool = False
+) -> list[np.ndarray]:
     """All batches of one epoch, as positions in `lengths`.
 
     The rows are shuffled and cut into windows of `window * batch_size` rows; each window is sorted by length and cut
     into batches; the batches are shuffled. Every row comes once, and the number of batches is the same in every epoch.
+    Where the rows are `ordered`, the windows are cut in that order, a twentieth of the epoch each at most, and come in
+    it; the batches are shuffled within their window.
     """
     draw = np.random.default_rng([seed, epoch])
-    order = draw.permutation(len(lengths))
-    batches = []
+    order = np.arange(len(lengths)) if ordered else draw.permutation(len(lengths))
+    if ordered:
+        window = min(window, max(1, len(lengths) // (20 * batch_size)))
+    windows = []
     for start in range(0, len(order), window * batch_size):
         rows = order[start : start + window * batch_size]
         rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        windows.append([rows[i : i + batch_size] for i in range(0, len(rows), batch_size)])
+    if ordered:
+        return [some[i] for some in windows for i in draw.permutation(len(some))]
+    batches = [batch for some in windows for batch in some]
     return [batches[i] for i in draw.permutation(len(batches))]
 
 
@@ -91,7 +129,7 @@ class BucketLoader:
     last one stopped. So does a loader that was given the state of another one.
 
     Args:
-        rows: positions in the table, `[R]`, of the rows to serve.
+        rows: positions in the table, `[R]`, of the rows to serve; or a sampler that chooses them for each epoch.
         collate: makes the batches.
         batch_size: rows in a batch, and in the smaller one that an epoch's remainder makes.
         window: batches that are sorted by length together; 1 is plain shuffling.
@@ -108,7 +146,7 @@ class BucketLoader:
 
     def __init__(
         self,
-        rows: np.ndarray,
+        rows: np.ndarray | Sampler,
         collate: Collate,
         batch_size: int,
         window: int = 100,
@@ -120,7 +158,9 @@ class BucketLoader:
         endless: bool = False,
         repeat: int = 0,
     ) -> None:
-        self.rows = np.asarray(rows)
+        total = len(collate.weight)
+        # Not "sampler": Lightning looks for that attribute.
+        self.plan = rows if isinstance(rows, Sampler) else Sampler(np.asarray(rows), total)
         self.collate = collate
         self.batch_size = batch_size
         self.window = window
@@ -136,13 +176,16 @@ class BucketLoader:
 
     def __len__(self) -> int:
         """Batches of an epoch for this process."""
-        return -(-len(self.rows) // (self.batch_size * self.world_size))
+        return -(-self.plan.size // (self.batch_size * self.world_size))
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """This process's batches of an epoch, as positions in the table."""
-        lengths = self.collate.store.lengths[self.rows]
-        batches = epoch_batches(lengths, self.batch_size, self.window, self.seed, 0 if self.repeat else epoch)
-        return [self.rows[batch] for batch in deal(batches, self.rank, self.world_size)[: self.repeat or None]]
+        epoch = 0 if self.repeat else epoch
+        chosen = self.plan.draw(epoch)
+        lengths = self.collate.store.lengths[chosen % self.plan.total]
+        ordered = self.plan.ordered(epoch)
+        batches = epoch_batches(lengths, self.batch_size, self.window, self.seed, epoch, ordered)
+        return [chosen[batch] for batch in deal(batches, self.rank, self.world_size)[: self.repeat or None]]
 
     def __iter__(self) -> Iterator[TextBatch]:
         served = min(len(self), self.repeat or len(self))

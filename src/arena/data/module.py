@@ -1,97 +1,135 @@
 """Comparisons as Lightning wants them: read, split, encoded and served in batches."""
 
-import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from lightning.pytorch import LightningDataModule
 
 from arena.data import table as tables
+from arena.data.cache import default_root
+from arena.data.description import Description, Split
+from arena.data.ingest import Rules
 from arena.data.loader import BucketLoader, Collate, EvaluationLoader
-from arena.data.pairs import WINNERS
-from arena.data.split import SPLITS, assign_splits
-from arena.data.text import MISSING, TEMPLATE, TokenStore, encode_table
+from arena.data.prepare import Division, divide, grouped, read_parts
+from arena.data.rows import Rows
+from arena.data.sampling import Plan, Serving
+from arena.data.split import SPLITS
+from arena.data.template import PLAIN, choose, compile_template
+from arena.data.text import Room, Sequences, fit
 from arena.data.tokenizer import Tokenizer
-from arena.data.toy import true_probabilities
-from arena.errors import UsageError
-from arena.schema import Count, InputPath, Share, WholeNumber
+from arena.data.tokens import MISSING, tokenize
+from arena.schema import Count, InputPath, NonNegative, Share, WholeNumber
 from arena.types import UNLABELLED
 
-log = logging.getLogger("arena")
-Split = Literal["train", "val", "test"]
 
-
-class PairData(LightningDataModule):
+class PairData(Description, LightningDataModule):
     """Pairwise comparisons with a fixed set of classes.
 
     A checkpoint keeps the position of the training loader under this module's name, so that a resumed run goes on with
     the batch that comes next. Positions in `table` (`row`) tie batches, predictions and covariates together.
 
     Args:
-        reader: path -> table with the columns of `arena.data.pairs.SCHEMA`.
+        reader: (path, rules, cache, rejects) -> `Rows`.
         tokenizer: text -> token ids.
         labels: the classes in the order of the logits, two or three of `model_a`, `model_b`, `tie`.
-        path: what the reader reads; null where it knows by itself.
-        template: how prompt and answers become one text (`arena.data.text.parse_template`).
+        path: what the reader reads: a file, a folder, or a list of both; null where it knows by itself.
+        val_path: a file whose rows validate, instead of a share.
+        test_path: a file whose rows test, instead of a share.
+        on_leak: what to do with a training row whose prompt is in a hold-out file.
+        on_bad_row: stop at the first broken row, or set broken rows aside in `rejects`.
+        max_rejected: share of broken rows above which the run stops all the same.
+        repair: replace what no UTF-8 file can hold (half surrogate pairs, NUL, undecodable bytes) by U+FFFD.
+        rejects: file that gets the broken rows.
+        template: name of a template, or the text of one (`arena.data.template`).
+        templates: the templates by name.
         max_length: tokens of a row at most.
+        cut: what a text that is too long loses.
+        turns: who has the room first where several turns do not fit.
+        missing_text: stands for a missing turn.
         batch_size: rows in a training batch, for each process.
         eval_batch_size: rows in a batch without gradients.
         val_share: share of the rows for validation.
         test_share: share of the rows for the test.
+        folds: validate on one of this many equal parts instead of on a share.
+        fold: which one, from 0.
+        stratify: columns whose shares are to be the same in every split.
+        near_duplicates: Jaccard similarity of 5-character pieces from which prompts, or whole rows, count as one; null:
+            only equal ones.
+        split_seed: of the split; apart from `seed`, so that runs with several seeds are judged on the same rows.
+        swap: order of the answers in training: as in the file, both orders of every pair, or a coin for each.
+        sampling: rows come once each, or so that classes are balanced, or more often the harder they are.
+        sampling_power: how far: 0 changes nothing, 1 balances fully, or makes copies proportional to the loss.
+        max_copies: no row comes more often in an epoch than this on average.
+        hardness: predictions of a baseline for the training rows (csv or parquet with id and loss or probabilities).
+        curriculum_epochs: epochs from easy to hard at the beginning.
         window: batches that are sorted by length together; 1 is plain shuffling and pads most.
         limit: take only the first rows of the file.
         num_workers: processes that make batches.
-        seed: of the split and of the order of the training rows.
+        seed: of the order of the training rows.
         on_tie: what to do with ties when `labels` has none.
-        missing_text: stands for a missing turn.
-        swap: train on every pair in both orders, with the label mirrored: twice the rows, and no reason to prefer a
-            place. Validation and test keep the order of the file.
+        cache: folder for what was read and tokenised before; "auto" for the user's cache, null for none.
     """
 
     def __init__(
         self,
-        reader: Callable[[str | None], pa.Table],
+        reader: Callable[..., Rows],
         tokenizer: Tokenizer,
         labels: list[str],
-        path: InputPath | None = None,
-        template: str = TEMPLATE,
+        path: InputPath | list[InputPath] | None = None,
+        val_path: InputPath | None = None,
+        test_path: InputPath | None = None,
+        on_leak: Literal["drop", "error", "keep"] = "drop",
+        on_bad_row: Literal["error", "quarantine"] = "error",
+        max_rejected: Share = 0.005,
+        repair: bool = False,
+        rejects: str | None = None,
+        template: str = PLAIN,
+        templates: dict | None = None,
         max_length: Count = 512,
+        cut: Literal["tail", "head", "middle"] = "tail",
+        turns: Literal["last", "all"] = "last",
+        missing_text: str = MISSING,
         batch_size: Count = 32,
         eval_batch_size: Count = 64,
         val_share: Share = 0.15,
         test_share: Share = 0.15,
+        folds: Count | None = None,
+        fold: WholeNumber | None = None,
+        stratify: list[str] | None = None,
+        near_duplicates: Share | None = None,
+        split_seed: WholeNumber = 0,
+        swap: Literal["none", "both", "random"] = "none",
+        sampling: Literal["uniform", "balanced", "hard"] = "uniform",
+        sampling_power: NonNegative = 1.0,
+        max_copies: Count | None = None,
+        hardness: InputPath | None = None,
+        curriculum_epochs: WholeNumber = 0,
         window: Count = 100,
         limit: Count | None = None,
         num_workers: WholeNumber = 0,
         seed: WholeNumber = 0,
         on_tie: Literal["error", "drop"] = "error",
-        missing_text: str = MISSING,
-        swap: bool = False,
+        cache: str | None = None,
     ) -> None:
         super().__init__()
-        self.reader = reader
-        self.tokenizer = tokenizer
+        self.reader, self.tokenizer, self.path = reader, tokenizer, path
         self.labels = tables.check_labels(labels)
-        self.path = path
-        self.template = template
-        self.max_length = max_length
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
-        self.val_share = val_share
-        self.test_share = test_share
-        self.window = window
-        self.limit = limit
-        self.num_workers = num_workers
-        self.seed = seed
-        self.on_tie: Literal["error", "drop"] = on_tie
+        self.hold_outs = {"val": val_path, "test": test_path}
+        self.rules, self.rejects = Rules(on_bad_row, max_rejected, repair), Path(rejects) if rejects else None
+        self.limit, self.on_tie = limit, on_tie
+        self.near_duplicates = near_duplicates
+        self.division = Division(val_share, test_share, folds, fold, stratify or ["winner"], split_seed, on_leak)
+        self.template = choose(template, templates or {})
+        self.room = Room(max_length, cut, turns)
         self.missing_text = missing_text
-        self.swap = swap
+        self.plan = Plan(swap, sampling, sampling_power, max_copies, hardness, curriculum_epochs, seed)
+        self.plan.check(self.labels)
+        self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
+        self.cache = default_root() if cache == "auto" else Path(cache).expanduser() if cache else None
         self._table: pa.Table | None = None
         self._loader: BucketLoader | None = None
         self._position = {"epoch": 0, "position": 0}
@@ -99,10 +137,10 @@ class PairData(LightningDataModule):
     # Set-up.
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, select, split and encode, once. Each new fit starts its order anew unless a checkpoint follows.
+        """Read, select, group, split and encode, once. Each new fit starts its order anew unless a checkpoint follows.
 
         Raises:
-            UsageError, InputOutputError, DataError: as `PairReader`, `select_rows`, `assign_splits`, `encode_table`.
+            UsageError, InputOutputError, DataError: as the reader, `select_rows`, `divide`, `fit` and `Plan`.
         """
         if stage == "fit":
             # Lightning restores a checkpoint after this hook.
@@ -110,50 +148,37 @@ class PairData(LightningDataModule):
             self._position = {"epoch": 0, "position": 0}
         if self._table is not None:
             return
-        read = self.reader(self.path)
-        kept, self._dropped = tables.select_rows(read, self.labels, self.limit, self.on_tie)
-        self._read = read.num_rows
-        self._fingerprint = tables.fingerprint(read, self.path)
-        self._target = tables.class_indices(kept, self.labels)
-        groups = tables.group_keys(kept)
-        splits = assign_splits(groups, self._target, self.val_share, self.test_share, self.seed)
+        layout = compile_template(self.tokenizer, **self.template)
+        self.source, held_out = read_parts(self.reader, self.path, self.hold_outs, self.rules, self.cache, self.rejects)
+        positions, self._dropped = tables.select_rows(self.source.facts, self.labels, self.limit, self.on_tie)
+        self._groups = grouped(self.source, positions, self.near_duplicates, self.cache)
+        facts = self.source.facts.take(pa.array(positions))
+        splits, leaked = divide(facts, self._groups.group, held_out[positions], self.division)
+        if leaked.any():
+            self._dropped["leaked"] = int(leaked.sum())
+        self.positions, splits, groups = positions[~leaked], splits[~leaked], self._groups.group[~leaked]
+        facts = facts.filter(pa.array(~leaked))
+        self._target = tables.class_indices(facts, self.labels)
         self._rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
-        self._store = self.encode(kept)
-        self._table = kept.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
-        self._report()
-
-    def encode(self, table: pa.Table) -> TokenStore:
-        """The token ids of every row of a table, by this module's template and length."""
-        return encode_table(table, self.tokenizer, self.template, self.max_length, self.missing_text)
-
-    def _report(self) -> None:
-        sizes = ", ".join(f"{len(rows)} {name}" for name, rows in self._rows.items())
-        dropped = "".join(f", {rows} dropped ({reason})" for reason, rows in self._dropped.items())
-        log.info("data: %s rows%s; %.1f%% of the rows are cut", sizes, dropped, 100 * self._store.cut.mean())
-        absent = [label for label, count in zip(self.labels, self.class_counts("train"), strict=True) if not count]
-        if absent:
-            log.warning("data: no training row has the class %s; should data.labels leave it out?", ", ".join(absent))
-
-    @property
-    def table(self) -> pa.Table:
-        """The rows in use, with the columns `group` and `split`. `setup` must have run."""
-        if self._table is None:
-            raise UsageError("PairData.setup() must run before its table is used")
-        return self._table
+        tokens = tokenize(self.source, self.tokenizer, self.positions, self.missing_text, self.cache)
+        self.sequences = fit(tokens, layout, self.room.max_length, self.room.cut, self.room.turns)
+        self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
+        ids = self._table["id"].take(pa.array(self._rows["train"])).to_pylist()
+        self._sampler = self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
+        self.report()
 
     # Loaders.
 
     def train_dataloader(self) -> BucketLoader:
         """The training loader, one and the same object during a fit."""
         if self._loader is None:
-            rows, collate = self._both_orders() if self.swap else (self._rows["train"], self._collate())
             self._loader = BucketLoader(
-                rows,
-                collate,
-                self.batch_size,
-                self.window,
-                self.seed,
-                self.num_workers,
+                self._sampler,
+                self._collate(),
+                self.serving.batch_size,
+                self.serving.window,
+                self.serving.seed,
+                self.serving.num_workers,
                 torch.cuda.is_available(),
                 *self._process(),
                 endless=getattr(self.trainer, "limit_train_batches", 1.0) != 1.0,
@@ -164,48 +189,44 @@ class PairData(LightningDataModule):
         return self._loader
 
     def val_dataloader(self) -> EvaluationLoader | list[Any]:
-        """Validation rows in a fixed order; an empty list where `val_share` is 0."""
+        """Validation rows in a fixed order; an empty list where there are none."""
         return self.evaluation_loader("val")
 
     def test_dataloader(self) -> EvaluationLoader | list[Any]:
-        """Test rows in a fixed order; an empty list where `test_share` is 0."""
+        """Test rows in a fixed order; an empty list where there are none."""
         return self.evaluation_loader("test")
 
-    def predict_loader(self, table: pa.Table) -> tuple[EvaluationLoader, TokenStore]:
-        """A loader over a table of its own, labelled or not, and its token ids. Needs no `setup`.
+    def read(self) -> Rows:
+        """All rows of `path`, labelled or not. Needs no `setup`."""
+        return self.reader(self.path, self.rules, self.cache, None)
 
-        The batches come longest first: `batch.row` is the position in `table`.
+    def predict_loader(self, rows: Rows) -> tuple[EvaluationLoader, Sequences]:
+        """A loader over rows of their own, labelled or not, and their token ids. Needs no `setup`.
+
+        The batches come longest first: `batch.row` is the position in `rows`.
         """
-        store = self.encode(table)
-        target = np.full(table.num_rows, UNLABELLED, dtype=np.int64)
-        collate = Collate(store, target, np.ones(table.num_rows, np.float32), self.tokenizer.pad)
-        rows = np.arange(table.num_rows)
-        return EvaluationLoader(rows, collate, self.eval_batch_size, self.num_workers), store
+        layout = compile_template(self.tokenizer, **self.template)
+        tokens = tokenize(rows, self.tokenizer, None, self.missing_text, self.cache)
+        sequences = fit(tokens, layout, self.room.max_length, self.room.cut, self.room.turns)
+        target = np.full(rows.num_rows, UNLABELLED, dtype=np.int64)
+        collate = Collate(sequences, target, np.ones(rows.num_rows, np.float32), self.tokenizer.pad)
+        positions = np.arange(rows.num_rows)
+        return EvaluationLoader(positions, collate, self.serving.eval_batch_size, self.serving.num_workers), sequences
 
     def evaluation_loader(self, split: Split) -> EvaluationLoader | list[Any]:
         """The rows of a split in a fixed order; an empty list where it has none."""
-        if not len(self.rows(split)):
+        rows = self.rows(split)
+        if not len(rows):
             return []
+        pin = torch.cuda.is_available()
         return EvaluationLoader(
-            self._rows[split],
-            self._collate(),
-            self.eval_batch_size,
-            self.num_workers,
-            torch.cuda.is_available(),
-            *self._process(),
+            rows, self._collate(), self.serving.eval_batch_size, self.serving.num_workers, pin, *self._process()
         )
 
     def _collate(self) -> Collate:
         weight = self.table["weight"].to_numpy().astype(np.float32)
-        return Collate(self._store, self._target, weight, self.tokenizer.pad)
-
-    def _both_orders(self) -> tuple[np.ndarray, Collate]:
-        """The training rows twice, the second time with A and B exchanged, as a table of their own."""
-        chosen = self.table.take(pa.array(self._rows["train"]))
-        both = pa.concat_tables([chosen, tables.swapped(chosen)])
-        weight = both["weight"].to_numpy().astype(np.float32)
-        target = tables.class_indices(both, self.labels)
-        return np.arange(both.num_rows), Collate(self.encode(both), target, weight, self.tokenizer.pad)
+        mirror = tables.mirror(self.labels)
+        return Collate(self.sequences, self._target, weight, self.tokenizer.pad, mirror=mirror)
 
     def _process(self) -> tuple[int, int]:
         return getattr(self.trainer, "global_rank", 0), getattr(self.trainer, "world_size", 1)
@@ -222,64 +243,3 @@ class PairData(LightningDataModule):
         self._position = dict(state_dict)
         if self._loader is not None:
             self._loader.load_state_dict(state_dict)
-
-    # What the rows are like.
-
-    def rows(self, split: Split) -> np.ndarray:
-        """Positions in `table` of the rows of a split, increasing, `[M]` int64."""
-        if self._table is None or split not in self._rows:
-            raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}, after PairData.setup()")
-        return self._rows[split]
-
-    def targets(self, split: Split) -> np.ndarray:
-        """Class index of each row of a split, `[M]` int64."""
-        return self._target[self.rows(split)]
-
-    def class_counts(self, split: Split) -> np.ndarray:
-        """Rows of each class in a split, `[K]` int64."""
-        return np.bincount(self.targets(split), minlength=len(self.labels))
-
-    def groups(self, split: Split) -> np.ndarray:
-        """Group of each row of a split, `[M]` strings."""
-        return np.array(self.table["group"].to_pylist(), dtype=str)[self.rows(split)]
-
-    def true_probabilities(self, split: Split) -> np.ndarray | None:
-        """The probabilities that the labels were drawn from, `[M, K]`; None unless the rows are generated.
-
-        Without a class for ties these are the probabilities given that the row is no tie.
-        """
-        known = true_probabilities(self.table)
-        if known is None:
-            return None
-        chosen = known[self.rows(split)][:, [WINNERS.index(label) for label in self.labels]]
-        return chosen / chosen.sum(axis=1, keepdims=True)
-
-    def covariates(self, split: Split) -> pa.Table:
-        """Row (position in `table`), id, group, models, language, source and sizes of the rows of a split."""
-        return tables.covariates(self.table, self.rows(split), self._store.lengths)
-
-    def summary(self) -> dict[str, Any]:
-        """The facts for `result.json`, in JSON's types. `rows_read` is the sum of `rows_kept` and `rows_dropped`."""
-        shares = {name: self.class_counts(name) / max(1, len(self._rows[name])) for name in SPLITS}
-        return {
-            "fingerprint": self._fingerprint,
-            "rows_read": self._read,
-            "rows_kept": self.table.num_rows,
-            "rows_dropped": self._dropped,
-            "splits": {name: len(rows) for name, rows in self._rows.items()},
-            "groups": {name: len(set(self.groups(name))) for name in SPLITS},
-            "class_shares": {name: dict(zip(self.labels, shares[name].tolist(), strict=True)) for name in SPLITS},
-            "truncated_share": float(self._store.cut.mean()),
-            "tokens": {name: int(self._store.lengths[rows].sum()) for name, rows in self._rows.items()},
-        }
-
-    def write_splits(self, path: str | Path) -> None:
-        """Write id, split and group of every row as parquet, in one step."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            pq.write_table(self.table.select(["id", "split", "group"]), temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)

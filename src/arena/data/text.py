@@ -1,133 +1,190 @@
-"""From a table of comparisons to token sequences: join the turns, tokenise, share out the room, assemble.
+"""From turns in token ids to one sequence a row: share out the room, cut, put together.
 
-A row becomes `prefix + template + suffix`. Where that is longer than `max_length`, every field keeps its first `c`
-tokens, with the largest `c` for which the row fits (water filling). The rule does not ask which field is which, so
-swapping the two answers swaps what is kept of them, and neither is ever favoured.
+Where a row is longer than `max_length`, its three texts share the room by water filling: each keeps at most `c` tokens,
+with the largest `c` that fits. The rule does not ask which text is which, so exchanging the two answers exchanges what
+is kept of them, and an answer that has text is never invisible behind the other one.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from string import Formatter
+from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 
-from arena.data.tokenizer import Tokenizer
+from arena.data.rows import TEXTS
+from arena.data.template import Layout
+from arena.data.tokens import TurnTokens
 from arena.errors import UsageError
 
-FIELDS = ("prompt", "response_a", "response_b")
-TEMPLATE = "{prompt}{separator}{response_a}{separator}{response_b}"
-MISSING = "(no answer)"
-ROWS_AT_ONCE = 4096
-Piece = str | np.ndarray
-"""One part of a template: the name of a field, or token ids that are the same in every row."""
+Cut = Literal["tail", "head", "middle"]
+Turns = Literal["last", "all"]
+SMALLEST_ROUND = 32
+"""Tokens of room below which an earlier turn is left out rather than cut to a stump."""
+FIELDS = len(TEXTS)
+SWAPPED = {"prompt": 0, "response_a": 2, "response_b": 1}
+STRAIGHT = {name: position for position, name in enumerate(TEXTS)}
 
 
 @dataclass(frozen=True)
-class TokenStore:
-    """The token ids of R rows, end to end.
+class Room:
+    """How long a row may be and what goes where it is longer; see `fit`."""
+
+    max_length: int = 512
+    cut: Cut = "tail"
+    turns: Turns = "last"
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The token sequences of R rows, put together when asked for.
 
     Attributes:
-        ids: all ids, `[T]` int32.
-        offsets: row r is `ids[offsets[r]:offsets[r + 1]]`, `[R + 1]` int64.
+        turns: the ids of every turn.
+        layout: the template.
+        keep: tokens kept of each text, `[X]` int64.
+        kept_from: the first turn of each row that is shown, `[R]` int64.
         needed: tokens that each row would take if nothing were cut, `[R]` int64.
+        lengths: tokens of each row as it is, `[R]` int64.
+        cut: which end of a text that is too long is lost.
     """
 
-    ids: np.ndarray
-    offsets: np.ndarray
+    turns: TurnTokens
+    layout: Layout
+    keep: np.ndarray
+    kept_from: np.ndarray
     needed: np.ndarray
+    lengths: np.ndarray
+    cut: Cut
 
     def __len__(self) -> int:
-        return len(self.needed)
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+        return len(self.turns)
 
     @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each row as stored, `[R]` int64."""
-        return np.diff(self.offsets)
-
-    @property
-    def cut(self) -> np.ndarray:
+    def is_cut(self) -> np.ndarray:
         """Whether a row lost tokens, `[R]` bool."""
         return self.needed > self.lengths
 
+    @property
+    def invisible(self) -> np.ndarray:
+        """Whether an answer of the row has tokens and none of them is kept, `[R]` bool."""
+        had = self.turns.field_counts()[:, 1:] > 0
+        field = np.arange(len(self.keep)) % FIELDS
+        index = self.turns.row_of_text * FIELDS + field
+        kept = np.bincount(index, weights=self.keep, minlength=len(self) * FIELDS).reshape(-1, FIELDS)[:, 1:] > 0
+        return (had & ~kept).any(axis=1)
 
-def encode_table(
-    table: pa.Table, tokenizer: Tokenizer, template: str = TEMPLATE, max_length: int = 512, missing_text: str = MISSING
-) -> TokenStore:
-    """Tokenise every row of a table with the columns `FIELDS`.
+    def row(self, row: int, swapped: bool = False) -> np.ndarray:
+        """The ids of one row, `[L]` int32; `swapped` with the two answers exchanged."""
+        order = SWAPPED if swapped else STRAIGHT
+        start = int(self.turns.first[row]) + FIELDS * int(self.kept_from[row])
+        shown = range(start, int(self.turns.first[row + 1]), FIELDS)
+        parts: list[np.ndarray] = []
+        for piece in self.layout.whole:
+            if not isinstance(piece, str):
+                parts.append(piece)
+            elif piece == "rounds":
+                parts.extend(self._rounds(shown, order))
+            else:
+                parts.extend(self._joined(shown, order[piece]))
+        return np.concatenate(parts)
+
+    def _rounds(self, shown: range, order: dict[str, int]) -> Iterator[np.ndarray]:
+        assert self.layout.round is not None
+        for number, text in enumerate(shown):
+            if number:
+                yield self.layout.between
+            for piece in self.layout.round:
+                yield self._text(text + order[piece]) if isinstance(piece, str) else piece
+
+    def _joined(self, shown: range, field: int) -> Iterator[np.ndarray]:
+        for number, text in enumerate(shown):
+            if number:
+                yield self.layout.between
+            yield self._text(text + field)
+
+    def _text(self, text: int) -> np.ndarray:
+        start, stop = self.turns.offsets[text], self.turns.offsets[text + 1]
+        room = self.keep[text]
+        if room >= stop - start:
+            return self.turns.ids[start:stop]
+        if self.cut == "tail":
+            return self.turns.ids[start : start + room]
+        if self.cut == "head":
+            return self.turns.ids[stop - room : stop]
+        front = (room + 1) // 2
+        ends = self.turns.ids[start : start + front], self.turns.ids[stop - (room - front) : stop]
+        return np.concatenate(ends)
+
+
+def fit(
+    turns: TurnTokens, layout: Layout, max_length: int = 512, cut: Cut = "tail", order: Turns = "last"
+) -> Sequences:
+    """Decide what every row keeps.
 
     Args:
-        table: see `arena.data.pairs.SCHEMA`.
-        tokenizer: gives ids and the special ids around and between the fields.
-        template: text with `{prompt}`, `{response_a}`, `{response_b}` once each and `{separator}` as often as wanted.
+        turns: the ids of every turn.
+        layout: the template.
         max_length: tokens of a whole row, special ids included.
-        missing_text: stands for a missing turn, and for an answer without turns.
+        cut: what a text that is too long loses: its "tail", its "head", or its "middle".
+        order: who comes first where several turns do not fit. "last": the room goes to the last turn, what is left to
+            the one before it, and turns without room are left out. "all": all texts of all turns share the room;
+            turns are left out only where there is not one token for each text.
 
     Raises:
-        UsageError: the template is wrong, or `max_length` leaves no room beside it.
+        UsageError: `max_length` leaves less than one token for each text of a one-turn row.
     """
-    pieces = parse_template(template, tokenizer)
-    budget = room(pieces, max_length)
-    ids, lengths, needed = [np.empty(0, np.int32)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for start in range(0, table.num_rows, ROWS_AT_ONCE):
-        rows = table.slice(start, ROWS_AT_ONCE)
-        fields = {name: tokenizer.encode(join_turns(rows[name].to_pylist(), missing_text, name)) for name in FIELDS}
-        counts = np.array([[len(tokens) for tokens in fields[name]] for name in FIELDS], dtype=np.int64).T
-        caps = fair_caps(counts, budget)
-        ids.extend(_assemble(pieces, fields, caps.tolist()))
-        overhead = max_length - budget
-        lengths.append(np.minimum(counts, caps[:, None]).sum(axis=1) + overhead)
-        needed.append(counts.sum(axis=1) + overhead)
-    offsets = np.concatenate([[0], np.concatenate(lengths).cumsum()]).astype(np.int64)
-    return TokenStore(np.concatenate(ids), offsets, np.concatenate(needed))
-
-
-def parse_template(template: str, tokenizer: Tokenizer) -> list[Piece]:
-    """The parts of a whole row in order, from prefix to suffix.
-
-    Raises:
-        UsageError: an unknown placeholder, or a field that does not occur exactly once.
-    """
-    usage = "data.template needs {prompt}, {response_a}, {response_b} once each; {separator} is optional"
-    try:
-        parts = list(Formatter().parse(template))
-    except ValueError as error:
-        raise UsageError(f"{usage} ({error}; write a brace in the text as two)") from error
-    pieces: list[Piece] = [np.array(tokenizer.prefix, np.int32)]
-    for text, name, form, conversion in parts:
-        if text:
-            pieces.append(tokenizer.encode([text])[0].astype(np.int32))
-        if name is None:
-            continue
-        if name not in (*FIELDS, "separator") or form or conversion:
-            raise UsageError(f"{usage}; found {{{name}{'!' + conversion if conversion else ''}{form and ':' + form}}}")
-        pieces.append(np.array(tokenizer.separator, np.int32) if name == "separator" else name)
-    pieces.append(np.array(tokenizer.suffix, np.int32))
-    for name in FIELDS:
-        found = sum(isinstance(piece, str) and piece == name for piece in pieces)
-        if found != 1:
-            raise UsageError(f"{usage}; found {{{name}}} {found} times")
-    return pieces
-
-
-def room(pieces: Sequence[Piece], max_length: int) -> int:
-    """Tokens that `max_length` leaves for the fields: at least one each, or a `UsageError`."""
-    fixed = sum(len(piece) for piece in pieces if not isinstance(piece, str))
-    if max_length - fixed < len(FIELDS):
+    room = max_length - layout.base - layout.per_turn
+    if room < FIELDS:
+        fixed = layout.base + layout.per_turn
         raise UsageError(
             f"data.max_length={max_length} is too small: data.template takes {fixed} tokens by itself; "
-            f"give {fixed + len(FIELDS)} or more"
+            f"give {fixed + FIELDS} or more"
         )
-    return max_length - fixed
+    counts, number = turns.counts, turns.turns
+    needed = np.add.reduceat(counts, turns.first[:-1]) if len(turns) else np.empty(0, np.int64)
+    needed = needed + layout.base + layout.per_turn * number
+    keep, kept_from = counts.copy(), np.zeros(len(turns), np.int64)
+    over = np.flatnonzero(needed > max_length)
+    single = over[number[over] == 1]
+    if len(single):
+        texts = turns.first[single][:, None] + np.arange(FIELDS)
+        keep[texts] = np.minimum(counts[texts], fair_caps(counts[texts], room)[:, None])
+    for row in over[number[over] > 1]:
+        texts = slice(turns.first[row], turns.first[row + 1])
+        share = _last_first if order == "last" else _all_turns
+        keep[texts], kept_from[row] = share(counts[texts].reshape(-1, FIELDS), layout, max_length)
+    lengths = np.add.reduceat(keep, turns.first[:-1]) if len(turns) else np.empty(0, np.int64)
+    lengths = lengths + layout.base + layout.per_turn * (number - kept_from)
+    return Sequences(turns, layout, keep, kept_from, needed, lengths, cut)
 
 
-def join_turns(rows: Sequence[Sequence[str | None]], missing_text: str, field: str = "") -> list[str]:
-    """The turns of each row as one text, a line break between them."""
-    empty = "" if field == "prompt" else missing_text  # no turns at all: nothing was asked, or nobody answered
-    return ["\n".join(missing_text if turn is None else turn for turn in turns) if turns else empty for turns in rows]
+def _last_first(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np.ndarray, int]:
+    """Tokens kept of each text of one row, `[turns * 3]`, and the first turn that is shown."""
+    keep = np.zeros_like(counts)
+    left = max_length - layout.base
+    for turn in range(len(counts) - 1, -1, -1):
+        room = left - layout.per_turn
+        last = turn == len(counts) - 1
+        if room < min(counts[turn].sum(), SMALLEST_ROUND) and not last:
+            return keep.ravel(), turn + 1
+        cap = fair_caps(counts[turn : turn + 1], room)[0]
+        keep[turn] = np.minimum(counts[turn], cap)
+        left = room - keep[turn].sum()
+        if keep[turn].sum() < counts[turn].sum():
+            return keep.ravel(), turn
+    return keep.ravel(), 0
+
+
+def _all_turns(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np.ndarray, int]:
+    """As `_last_first`; all texts of all turns share the room."""
+    shown = len(counts)
+    while shown > 1 and max_length - layout.base - layout.per_turn * shown < FIELDS * shown:
+        shown -= 1
+    first = len(counts) - shown
+    room = max_length - layout.base - layout.per_turn * shown
+    keep = np.zeros_like(counts)
+    keep[first:] = np.minimum(counts[first:], fair_caps(counts[first:].reshape(1, -1), room)[0])
+    return keep.ravel(), first
 
 
 def fair_caps(lengths: np.ndarray, budget: int) -> np.ndarray:
@@ -151,7 +208,30 @@ def fair_caps(lengths: np.ndarray, budget: int) -> np.ndarray:
     return caps
 
 
-def _assemble(pieces: Sequence[Piece], fields: dict[str, list[np.ndarray]], caps: list[int]) -> Iterator[np.ndarray]:
-    for row, cap in enumerate(caps):
-        for piece in pieces:
-            yield fields[piece][row][:cap] if isinstance(piece, str) else piece
+def truncation(turns: TurnTokens, layout: Layout, limits: Sequence[int], cut: Cut, order: Turns) -> list[dict]:
+    """What each limit of length would cost.
+
+    Returns:
+        For each limit: `max_length`; `share_cut`, the share of rows that lose tokens; `share_answer_invisible`, of rows
+        with an answer of which nothing is left; `share_b_invisible_right_cut`, the same for answer B if the row were
+        simply cut at its right end, as most tokenisers do; `kept_tokens_share`, tokens kept over tokens needed.
+    """
+    found = []
+    fields = turns.field_counts()
+    before_b = fields[:, 0] + fields[:, 1] + layout.base  # the template's words behind B are few
+    for limit in limits:
+        made = fit(turns, layout, limit, cut, order)
+        found.append(
+            {
+                "max_length": limit,
+                "share_cut": _mean(made.is_cut),
+                "share_answer_invisible": _mean(made.invisible),
+                "share_b_invisible_right_cut": _mean((before_b >= limit) & (fields[:, 2] > 0)),
+                "kept_tokens_share": float(made.lengths.sum() / max(1, made.needed.sum())),
+            }
+        )
+    return found
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0

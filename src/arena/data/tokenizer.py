@@ -7,6 +7,7 @@ Text is never markup: "[SEP]" or "<|im_end|>" inside a row stays text, so no row
 import hashlib
 import json
 import logging
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from arena.errors import InputOutputError
+from arena.errors import InputOutputError, UsageError
 
 log = logging.getLogger("arena")
 
@@ -29,10 +30,12 @@ FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "chat_template.jinja",
     "*.model",
     "vocab.*",
 )
 """What a tokenizer consists of, by file name."""
+Finish = Callable[[], list[np.ndarray]]
 
 
 class Tokenizer(Protocol):
@@ -62,6 +65,18 @@ class Tokenizer(Protocol):
         """The int32 ids of each text, without special tokens."""
         ...
 
+    def encode_first(self, texts: list[str]) -> Finish:
+        """As `encode` in two parts: first what runs without Python's lock, and when the result is called, the rest."""
+        ...
+
+    def chat(self, system: str | None = None) -> tuple[list[int], list[int]]:
+        """The ids before and behind a single message of the user, up to where the answer begins.
+
+        Raises:
+            UsageError: the tokenizer has no chat template.
+        """
+        ...
+
 
 def without_surrogates(text: str) -> str:
     """The text with surrogate pairs joined and lone surrogates (legal in JSON, not in UTF-8) replaced by U+FFFD."""
@@ -86,6 +101,14 @@ class ByteTokenizer:
         """The UTF-8 bytes of each text as int32; lone surrogates keep their three bytes and do not raise."""
         return [np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8).astype(np.int32) for text in texts]
 
+    def encode_first(self, texts: list[str]) -> Finish:
+        """As `encode`; nothing here can run without Python's lock."""
+        return lambda: self.encode(texts)
+
+    def chat(self, system: str | None = None) -> tuple[list[int], list[int]]:
+        """Bytes have no chat template."""
+        raise UsageError("data.template: the byte tokenizer has no chat template; choose another template or model")
+
 
 @dataclass
 class Backend:
@@ -97,7 +120,8 @@ class Backend:
     suffix: list[int]
     separator: list[int]
     fingerprint: str
-    encode: Callable[[list[str]], list[list[int]]]
+    encode: Callable[[list[str]], list[Any]]
+    markup: Callable[[str], list[int]]
 
 
 def load(folder: Path) -> Backend:
@@ -166,12 +190,21 @@ def _describe(tokenizer: Any, named: dict[str, str]) -> Backend:
         "suffix": whole[start + len(bare) :],
         "separator": [separator] if separator is not None else tokenizer.encode("\n\n", add_special_tokens=False).ids,
     }
+
+    def markup(text: str) -> list[int]:
+        tokenizer.encode_special_tokens = False
+        try:
+            return tokenizer.encode(text, add_special_tokens=False).ids
+        finally:
+            tokenizer.encode_special_tokens = True
+
     behaviour = f"{ENCODING}{json.dumps(special)}{tokenizer.to_str()}"
     return Backend(
         # Ids may have gaps, so the number of tokens is not enough.
         size=max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
         fingerprint=hashlib.sha256(behaviour.encode()).hexdigest()[:16],
-        encode=lambda texts: [e.ids for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False)],
+        encode=lambda texts: tokenizer.encode_batch_fast(texts, add_special_tokens=False),
+        markup=markup,
         **special,
     )
 
@@ -211,7 +244,7 @@ class HubTokenizer:
         self.suffix = backend.suffix
         self.separator = backend.separator
         self.fingerprint = backend.fingerprint
-        self._encode = backend.encode
+        self._backend = backend
 
     def save(self, folder: Path) -> None:
         """Copy the tokenizer's files, so that a run can be rebuilt from its folder alone."""
@@ -225,8 +258,25 @@ class HubTokenizer:
 
     def encode(self, texts: list[str]) -> list[np.ndarray]:
         """The int32 ids of each text, all texts in one call of the library, without special tokens."""
+        return self.encode_first(texts)()
+
+    def encode_first(self, texts: list[str]) -> Finish:
+        """As `encode`: first the library's call, then the numbers one by one."""
+        if isinstance(self._backend, ByteTokenizer):
+            return self._backend.encode_first(texts)
         try:
-            ids = self._encode(texts)
+            encoded = self._backend.encode(texts)
         except TypeError:  # how the library refuses lone surrogates
-            ids = self._encode([without_surrogates(text) for text in texts])
-        return [np.asarray(row, dtype=np.int32) for row in ids]
+            encoded = self._backend.encode([without_surrogates(text) for text in texts])
+        # array.array reads a list of numbers three times as fast as numpy does.
+        return lambda: [np.frombuffer(array("i", each.ids), np.int32) for each in encoded]
+
+    def chat(self, system: str | None = None) -> tuple[list[int], list[int]]:
+        """The ids around a message in the chat template of the model's folder; ChatML where the vocabulary has its
+        tokens and the folder has no template."""
+        if isinstance(self._backend, ByteTokenizer) or self.folder is None:
+            return ByteTokenizer().chat()
+        from arena.data.chat import around_message
+
+        start, end = around_message(self.folder, system, self._backend.markup)
+        return self._backend.markup(start), self._backend.markup(end)

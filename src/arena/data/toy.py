@@ -11,6 +11,7 @@ so `true_probability` is the Bayes classifier given the text: no model can reach
 """
 
 import math
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -185,8 +186,15 @@ class ToyReader:
         self.tie = tie
         self.repeated = repeated
 
-    def __call__(self, path: str | None = None) -> Any:
-        """The `pyarrow.Table` of the draw; `path` is ignored (every reader takes one)."""
+    def __call__(self, path: Any = None, rules: Any = None, cache: Any = None, rejects: Any = None) -> Any:
+        """The rows of the draw (`arena.data.rows.Rows`); every reader takes these arguments, this one needs none."""
+        from arena.data.rows import Rows
+
+        drawn = (self.rows, self.seed, self.quality, self.length_bias, self.tie, self.repeated)
+        return Rows.from_table(self.table(), blake2b(f"toy {drawn}".encode(), digest_size=16).hexdigest())
+
+    def table(self) -> Any:
+        """The draw as a `pyarrow.Table`."""
         import pyarrow
 
         prompts = _draw_prompts(self.rows, self.seed, self.repeated)

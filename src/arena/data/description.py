@@ -1,0 +1,142 @@
+"""What a data module tells of its rows: by split, as arrays, for `result.json` and for tables."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from arena.data import table as tables
+from arena.data.groups import Groups
+from arena.data.rows import WINNERS, Rows
+from arena.data.split import SPLITS
+from arena.data.text import Sequences
+from arena.data.toy import true_probabilities
+from arena.errors import UsageError
+
+log = logging.getLogger("arena")
+Split = Literal["train", "val", "test"]
+
+
+class Description:
+    """The part of a data module that answers questions; the part that reads fills the attributes.
+
+    Attributes:
+        labels: the classes in the order of the logits.
+        source: all rows that were read.
+        positions: positions in `source` of the R rows in use, increasing.
+        sequences: token ids of the rows in use.
+    """
+
+    labels: list[str]
+    source: Rows
+    positions: np.ndarray
+    sequences: Sequences
+    _table: pa.Table | None
+    _target: np.ndarray
+    _rows: dict[str, np.ndarray]
+    _dropped: dict[str, int]
+    _groups: Groups
+
+    @property
+    def table(self) -> pa.Table:
+        """The facts of the rows in use, with the columns `group` and `split`. `setup` must have run."""
+        if self._table is None:
+            raise UsageError("PairData.setup() must run before its table is used")
+        return self._table
+
+    def rows(self, split: Split) -> np.ndarray:
+        """Positions in `table` of the rows of a split, increasing, `[M]` int64."""
+        if self._table is None or split not in self._rows:
+            raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}, after PairData.setup()")
+        return self._rows[split]
+
+    def targets(self, split: Split) -> np.ndarray:
+        """Class index of each row of a split, `[M]` int64."""
+        return self._target[self.rows(split)]
+
+    def class_counts(self, split: Split) -> np.ndarray:
+        """Rows of each class in a split, `[K]` int64."""
+        return np.bincount(self.targets(split), minlength=len(self.labels))
+
+    def groups(self, split: Split) -> np.ndarray:
+        """Group of each row of a split, `[M]` strings."""
+        return np.array(self.table["group"].to_pylist(), dtype=str)[self.rows(split)]
+
+    def true_probabilities(self, split: Split) -> np.ndarray | None:
+        """The probabilities that the labels were drawn from, `[M, K]`; None unless the rows are generated.
+
+        Without a class for ties these are the probabilities given that the row is no tie.
+        """
+        known = true_probabilities(self.table)
+        if known is None:
+            return None
+        chosen = known[self.rows(split)][:, [WINNERS.index(label) for label in self.labels]]
+        return chosen / chosen.sum(axis=1, keepdims=True)
+
+    def covariates(self, split: Split) -> pa.Table:
+        """Row (position in `table`), id, group, models, language, source and sizes of the rows of a split."""
+        return tables.covariates(self.table, self.rows(split), self.sequences.lengths)
+
+    def summary(self) -> dict[str, Any]:
+        """The facts for `result.json`, in JSON's types. Every row is accounted for: `rows_read` is the sum of
+        `rows_rejected`, `rows_merged`, all of `rows_dropped`, and `rows_kept`."""
+        shares = {name: self.class_counts(name) / max(1, len(self._rows[name])) for name in SPLITS}
+        account = self.source.account
+        found = {
+            "fingerprint": self.source.fingerprint,
+            "formats": account.formats,
+            "rows_read": account.read,
+            "rows_rejected": account.rejected,
+            "reject_codes": account.codes,
+            "rows_merged": account.merged,
+            "notes": account.notes,
+            "rows_dropped": self._dropped,
+            "rows_kept": self.table.num_rows,
+            "splits": {name: len(rows) for name, rows in self._rows.items()},
+            "groups": {name: len(set(self.groups(name))) for name in SPLITS},
+            "joined": self._groups.joined,
+            "largest_group": self._groups.largest,
+            "class_shares": {name: dict(zip(self.labels, shares[name].tolist(), strict=True)) for name in SPLITS},
+            "truncated_share": float(self.sequences.is_cut.mean()),
+            "answer_invisible_share": float(self.sequences.invisible.mean()),
+            "tokens": {name: int(self.sequences.lengths[rows].sum()) for name, rows in self._rows.items()},
+        }
+        accounted = account.rejected + account.merged + sum(self._dropped.values()) + self.table.num_rows
+        assert account.read == accounted, found
+        return found
+
+    def write_splits(self, path: str | Path) -> None:
+        """Write id, split and group of every row as parquet, in one step."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            pq.write_table(self.table.select(["id", "split", "group"]), temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def report(self) -> None:
+        """Say in a few lines of the log what the rows in use are like."""
+        sizes = ", ".join(f"{len(rows)} {name}" for name, rows in self._rows.items())
+        dropped = "".join(f", {rows} dropped ({reason})" for reason, rows in self._dropped.items())
+        invisible = 100 * self.sequences.invisible.mean()
+        log.info(
+            "data: %s rows%s; %.1f%% of the rows are cut%s",
+            *(sizes, dropped, 100 * self.sequences.is_cut.mean()),
+            f", an answer is invisible in {invisible:.1f}%" if invisible else "",
+        )
+        joined = ", ".join(f"{rows} by {reason}" for reason, rows in self._groups.joined.items() if rows)
+        log.info("data: groups that stay together: %s; the largest has %d rows", joined or "none", self._groups.largest)
+        absent = [label for label, count in zip(self.labels, self.class_counts("train"), strict=True) if not count]
+        if absent:
+            log.warning("data: no training row has the class %s; should data.labels leave it out?", ", ".join(absent))
+
+    def texts(self) -> Iterator[pa.RecordBatch]:
+        """The texts of the rows in use in the order of `table`, some thousand at a time."""
+        return self.source.texts(self.positions)

@@ -1,0 +1,199 @@
+"""Which rows belong together and must never be divided between training and test.
+
+Five reasons, each of which joins two rows for good: the same first prompt, the same session, the same two answers, a
+first prompt that is nearly the same, and nearly the same row. "The same" is up to case, blanks and Unicode form.
+
+Texts are streamed twice: once to make digests and signatures, once more those of candidates.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from arena.data.duplicates import Forest, similar_pairs
+from arena.data.minhash import Sketches
+from arena.data.rows import TEXTS, Rows
+from arena.data.split import digest_of, normalise
+
+VERSION = 2
+"""Raised whenever the same rows would get other groups."""
+REASONS = ("prompt", "session", "twin", "near_prompt", "near_row")
+TWIN_CHARACTERS = 200
+"""Shorter answers ("Yes." and "No.") are the same by accident."""
+ROW_CHARACTERS = 400
+SAMPLE = 4
+"""Of the runs of a whole row every fourth hash makes its signature: 60 of them at the least for most rows."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The group of each row.
+
+    Attributes:
+        group: name of each row's group, `[R]` strings: the smallest key of its rows' first prompts
+            (`arena.data.split.group_key`), so that neither the order of the rows nor rows of other groups change it.
+        joined: how many rows each of `REASONS` brought into another row's group, in this order: a row that two reasons
+            join counts for the first. Rows = groups + the sum.
+        largest: rows of the largest group. Groups of many rows come from chains of similar texts.
+    """
+
+    group: np.ndarray
+    joined: dict[str, int]
+    largest: int
+
+
+class Scan:
+    """What one pass over the texts tells of some rows. Classes are numbered in the order of their first rows.
+
+    Args:
+        rows: the data.
+        positions: which rows, increasing, `[R]`.
+        sketch: whether to make signatures too.
+
+    Attributes:
+        prompt: class of equal first prompts, `[R]` int64; -1 where there is none.
+        key: name of each row by its first prompt, by its answers where it has none; `[R]` strings.
+        answers: class of rows with the same two answers in either order, `[R]`; -1 for short answers.
+        row: class of rows with equal prompts and answers, `[R]`.
+        exchanged: the class that the row has when its answers are exchanged, `[R]`; -1 where no row has it.
+        either: class of rows with equal prompts and answers in either order, `[R]`; -1 for short rows.
+        prompt_first: a row of each class of prompts, and of `either` in `either_first`.
+        prompt_sketches: of each class of `prompt`; None without `sketch`, as is `either_sketches`.
+    """
+
+    def __init__(self, rows: Rows, positions: np.ndarray, sketch: bool) -> None:
+        self._rows, self._positions = rows, np.asarray(positions, dtype=np.int64)
+        self.prompt_sketches = Sketches() if sketch else None
+        self.either_sketches = Sketches(SAMPLE) if sketch else None
+        self.prompt_first: list[int] = []
+        self.either_first: list[int] = []
+        codes = {name: {} for name in ("prompt", "answers", "row", "either")}
+        size = len(self._positions)
+        self.prompt, self.answers, self.row, self.either = (np.full(size, -1, np.int64) for _ in range(4))
+        keys, exchanged = [], []
+        for row, turns in enumerate(self.read(np.arange(size))):
+            keys.append(self._add(row, turns, codes, exchanged))
+        self.key = np.array(keys, dtype="<U32")
+        self.exchanged = np.array([codes["row"].get(digest, -1) for digest in exchanged], dtype=np.int64)
+
+    def read(self, items: np.ndarray) -> Iterator[tuple[list[str], list[str], list[str]]]:
+        """The normalised turns of prompt, answer A and answer B of some of the rows, increasing indices of 0 to R-1."""
+        for batch in self._rows.texts(self._positions[items]):
+            for turns in zip(*(batch.column(name).to_pylist() for name in TEXTS), strict=True):
+                prompt, first, second = ([normalise(turn) for turn in text or []] for text in turns)
+                yield prompt, first, second
+
+    def _add(self, row: int, turns: tuple[list[str], ...], codes: dict[str, dict], exchanged: list[bytes]) -> str:
+        """Classify one row; returns its key."""
+        prompt, first, second = turns
+        # A missing turn says nothing, wherever it is.
+        asked, a, b = (digest_of(*filter(None, text)) for text in turns)
+        pair = min(a, b) + max(a, b)
+        of = codes["row"]
+        self.row[row] = of.setdefault(asked + a + b, len(of))
+        exchanged.append(asked + b + a)
+        answered = sum(map(len, first + second))
+        if answered >= TWIN_CHARACTERS:
+            of = codes["answers"]
+            self.answers[row] = of.setdefault(pair, len(of))
+        if answered + sum(map(len, prompt)) >= ROW_CHARACTERS:
+            of = codes["either"]
+            self.either[row] = of.setdefault(asked + pair, len(of))
+            if self.either[row] == len(self.either_first):
+                self.either_first.append(row)
+                if self.either_sketches is not None:
+                    self.either_sketches.add([*prompt, *first, *second])
+        if not prompt or not prompt[0]:
+            # A key of no prompt; equal answers are all that such rows can have in common.
+            return digest_of("", "no prompt", pair.hex()).hex()
+        of = codes["prompt"]
+        key = digest_of(prompt[0])
+        self.prompt[row] = of.setdefault(key, len(of))
+        if self.prompt[row] == len(self.prompt_first):
+            self.prompt_first.append(row)
+            if self.prompt_sketches is not None:
+                self.prompt_sketches.add(prompt[:1])
+        return key.hex()
+
+    def near_prompts(self, threshold: float, forest: Forest | None = None) -> Iterator[tuple[int, int, float]]:
+        """Pairs of classes of `prompt` and the similarity of their prompts, where it reaches the threshold.
+
+        Args:
+            threshold: the least Jaccard similarity.
+            forest: of rows; pairs that are already joined there are left out.
+        """
+        assert self.prompt_sketches is not None
+        first = np.array(self.prompt_first, dtype=np.int64)
+
+        def read(items: np.ndarray) -> Iterator[Sequence[str]]:
+            return (prompt[:1] for prompt, _, _ in self.read(first[items]))
+
+        yield from similar_pairs(self.prompt_sketches, read, threshold, _joined(forest, self.prompt_first))
+
+    def near_rows(self, threshold: float, forest: Forest | None = None) -> Iterator[tuple[int, int, float]]:
+        """Pairs of classes of `either` and the similarity of their whole rows; see `near_prompts`."""
+        assert self.either_sketches is not None
+        first = np.array(self.either_first, dtype=np.int64)
+
+        def read(items: np.ndarray) -> Iterator[Sequence[str]]:
+            return ([*prompt, *a, *b] for prompt, a, b in self.read(first[items]))
+
+        yield from similar_pairs(self.either_sketches, read, threshold, _joined(forest, self.either_first))
+
+
+def _joined(forest: Forest | None, first: list[int]) -> Callable[[int, int], bool] | None:
+    if forest is None:
+        return None
+    return lambda left, right: forest.root(first[left]) == forest.root(first[right])
+
+
+def join_rows(rows: Rows, positions: np.ndarray, threshold: float | None) -> Groups:
+    """The groups of some rows.
+
+    Two rows are joined by
+
+    - `prompt`: equal first prompts. A row without one is not joined by this;
+    - `session`: the same session;
+    - `twin`: the same two answers in either order, 200 characters at least (a row with A and B exchanged, or a copy
+      with an edited prompt). Without a first prompt any number of characters will do;
+    - `near_prompt`: first prompts whose sets of runs of 5 characters have a Jaccard similarity of `threshold`;
+    - `near_row`: the same for the runs of all turns of prompt and answers, in rows of 400 characters and more.
+
+    Args:
+        rows: the data.
+        positions: which rows, increasing, `[R]`.
+        threshold: the least similarity, above 0 and up to 1; None for equal texts only.
+
+    Raises:
+        UsageError: the threshold is not above 0 and at most 1.
+    """
+    scan = Scan(rows, positions, threshold is not None)
+    forest = Forest(len(scan.key))
+    joined: dict[str, int] = dict.fromkeys(REASONS, 0)
+    sessions = np.array([name or "" for name in rows.facts["session"].take(positions).to_pylist()], dtype=object)
+    joined["prompt"] = _join_equal(forest, scan.prompt, scan.prompt >= 0)
+    joined["session"] = _join_equal(forest, sessions, sessions != "")
+    joined["twin"] = _join_equal(forest, scan.answers, scan.answers >= 0)
+    joined["twin"] += _join_equal(forest, scan.key, scan.prompt < 0)
+    if threshold is not None:
+        for left, right, _ in scan.near_prompts(threshold, forest):
+            joined["near_prompt"] += forest.join(scan.prompt_first[left], scan.prompt_first[right])
+        for left, right, _ in scan.near_rows(threshold, forest):
+            joined["near_row"] += forest.join(scan.either_first[left], scan.either_first[right])
+    roots = forest.roots()
+    # Rows sorted by key: the first row of each root has the smallest.
+    order = np.argsort(scan.key, kind="stable")
+    _, smallest, component, sizes = np.unique(roots[order], return_index=True, return_inverse=True, return_counts=True)
+    group = np.empty(len(roots), dtype="<U32")
+    group[order] = scan.key[order][smallest][component]
+    return Groups(group, joined, int(sizes.max(initial=0)))
+
+
+def _join_equal(forest: Forest, values: np.ndarray, known: np.ndarray) -> int:
+    """Join rows of equal values where they are known; how many were in different groups."""
+    first: dict[object, int] = {}
+    return sum(
+        forest.join(first.setdefault(value, row), row)
+        for row, value in zip(np.flatnonzero(known).tolist(), values[known].tolist(), strict=True)
+    )

@@ -1,0 +1,253 @@
+"""The kinds of pictures: bars, dots with intervals, lines over bins, a heat map, histograms.
+
+One look for all: the colours are Okabe and Ito's, which people with any colour vision tell apart, and series differ in
+their marks too. matplotlib draws to files without a display; it is imported inside the functions because it is slow.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BLUE, ORANGE, GREY, GREEN, INK = "#0072B2", "#D55E00", "#777777", "#009E73", "#222222"
+COLOURS = (BLUE, ORANGE, GREY, GREEN)
+MARKS = ("o", "s", "D", "^")
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#999999",
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": "#e3e3e3",
+    "legend.frameon": False,
+    "text.parse_math": False,
+}
+WIDTH, DPI = 6.6, 160
+"""Inches and dots an inch: at the page's full width the letters are as large as the text around the picture."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values with intervals, one for each label; NaN where there is none."""
+
+    name: str
+    values: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    totals: Sequence[int] = ()
+
+
+@contextmanager
+def drawing(path: Path, height: float, columns: int = 1) -> Iterator[list[Any]]:
+    """Axes to draw on, side by side; the picture is saved when the block ends."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(1, columns, sharey=columns > 1, squeeze=False)[0]
+        yield list(axes)
+        figure.savefig(path, dpi=DPI, metadata={"Software": None})
+
+
+@cache
+def _font() -> Any:
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return get_font(findfont(FontProperties(family="DejaVu Sans")))
+
+
+def drawable(text: str, width: int = 32) -> str:
+    """The text as the font can draw it: unknown and control characters become "?", the middle of long text "..."."""
+    shown = "".join(c if c.isprintable() and _font().get_char_index(ord(c)) else "?" for c in " ".join(text.split()))
+    if len(shown) <= width:
+        return shown
+    left = width // 2
+    return f"{shown[:left]}\u2026{shown[len(shown) - (width - 1 - left) :]}"
+
+
+def bars(path: Path, labels: Sequence[str], counts: Sequence[int], unit: str) -> None:
+    """Horizontal bars with their counts, the first on top."""
+    with drawing(path, 0.7 + 0.23 * len(labels)) as (axes,):
+        places = np.arange(len(labels))
+        axes.barh(places, counts, color=BLUE, height=0.7)
+        for place, count in zip(places, counts, strict=True):
+            axes.annotate(f"{count:,}", (count, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.set_yticks(places, [drawable(label) for label in labels])
+        axes.set_ylim(len(labels) - 0.4, -0.6)
+        axes.margins(x=0.08)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(unit)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def dots(
+    path: Path,
+    labels: Sequence[str],
+    panels: Sequence[tuple[str, Sequence[Series]]],
+    reference: Sequence[float | None] = (0.5,),
+) -> None:
+    """Rates as dots with their intervals, a line for each label, panels side by side.
+
+    Args:
+        path: the file.
+        labels: of the lines, the first on top.
+        panels: what each horizontal axis says, and its series.
+        reference: for each panel, where a dashed line marks what chance would give; None for no line.
+    """
+    most = max(len(series) for _, series in panels)
+    height = 0.9 + (0.24 + 0.13 * (most - 1)) * len(labels) + (0.3 if most > 1 else 0)
+    with drawing(path, max(height, 1.5), len(panels)) as all_axes:
+        for axes, (title, series), line in zip(all_axes, panels, reference, strict=False):
+            _dot_panel(axes, series, len(labels))
+            axes.set_xlabel(title)
+            if line is not None:
+                axes.axvline(line, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.7)
+        first = all_axes[0]
+        first.set_yticks(np.arange(len(labels)), [drawable(label, 34 if len(panels) == 1 else 26) for label in labels])
+        first.set_ylim(len(labels) - 0.4, -0.6)
+        if most > 1:
+            first.figure.legend(*first.get_legend_handles_labels(), loc="outside upper center", ncols=most)
+
+
+def _dot_panel(axes: Any, series: Sequence[Series], lines: int) -> None:
+    places = np.arange(lines)
+    for number, one in enumerate(series):
+        values = np.asarray(one.values, dtype=float)
+        ends = whiskers(values, one.low, one.high)
+        shift = 0.0 if len(series) == 1 else 0.4 * (number / (len(series) - 1) - 0.5)
+        axes.errorbar(
+            values, places + shift, xerr=ends, fmt=MARKS[number], color=COLOURS[number], label=one.name,
+            markersize=4.5, elinewidth=1.4, linestyle="none",
+        )  # fmt: skip
+    if len(series) == 1 and series[0].totals:
+        for place, total in zip(places, series[0].totals, strict=True):
+            axes.text(
+                1.01, place, f"{total:,}", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color=GREY
+            )
+        axes.text(1.01, -0.75, "rows", transform=axes.get_yaxis_transform(), fontsize=7.5, color=GREY)
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    percent_axis(axes.xaxis)
+
+
+def lines(path: Path, labels: Sequence[str], series: Sequence[Series], x: str, y: str, half: bool = False) -> None:
+    """Shares over ordered bins, joined by thin lines; the rows of each bin stand under its label."""
+    with drawing(path, 3.4) as (axes,):
+        places = np.arange(len(labels))
+        for number, one in enumerate(series):
+            values = np.asarray(one.values, dtype=float)
+            shift = 0.08 * (number - (len(series) - 1) / 2)
+            axes.errorbar(
+                places + shift, values, yerr=whiskers(values, one.low, one.high), fmt=MARKS[number] + "-",
+                color=COLOURS[number], label=one.name, markersize=4.5, linewidth=0.9, elinewidth=1.4,
+            )  # fmt: skip
+        totals = next((one.totals for one in series if one.totals), ())
+        long = max(map(len, labels)) > 84 / len(labels)
+        ticks = [re.sub(" (to|and) ", r"\n\1 ", label) if long else label for label in labels]
+        if totals:
+            deepest = max(tick.count("\n") for tick in ticks)
+            pad = ["\n" * (deepest - tick.count("\n") + 1) for tick in ticks]
+            ticks = [f"{tick}{space}({n:,})" for tick, space, n in zip(ticks, pad, totals, strict=True)]
+        axes.set_xticks(places, ticks, fontsize=8 if len(labels) < 9 else 7)
+        axes.set_xlim(-0.5, len(labels) - 0.5)
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        axes.grid(axis="y")
+        if half:
+            axes.axhline(0.5, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.7)
+        else:
+            axes.set_ylim(bottom=0)
+        percent_axis(axes.yaxis)
+        if len(series) > 1:
+            axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(series))
+
+
+def heat(path: Path, names: Sequence[str], rates: np.ndarray, counts: np.ndarray, least: int) -> None:
+    """Win rates of the row against the column, `[M, M]`, with the decided games `[M, M]` in small print.
+
+    Cells with fewer games than `least` carry no colour, only their count.
+    """
+    size = len(names)
+    with drawing(path, 1.6 + 0.42 * size) as (axes,):
+        from matplotlib import colormaps
+
+        shades = colormaps["PuOr"].with_extremes(bad="#f3f3f3")
+        image = axes.imshow(np.where(counts >= least, rates, np.nan), cmap=shades, vmin=0, vmax=1, aspect="auto")
+        for row, column in np.argwhere(counts > 0):
+            value, known = rates[row, column], counts[row, column] >= least
+            ink = "white" if known and np.dot(shades(value)[:3], (0.3, 0.59, 0.11)) < 0.5 else INK
+            above = f"{100 * value:.0f}%" if known else ""
+            axes.text(column, row - 0.14, above, ha="center", va="center", fontsize=7, color=ink)
+            games = f"{counts[row, column]:,}"
+            place = row + (0.24 if known else 0)
+            axes.text(column, place, games, ha="center", va="center", fontsize=6, color=ink if known else GREY)
+        short = [drawable(name, 24) for name in names]
+        axes.set_xticks(range(size), short, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
+        axes.set_yticks(range(size), short, fontsize=8)
+        axes.tick_params(length=0)
+        for edge in axes.spines.values():
+            edge.set_visible(False)
+        bar = axes.figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01)
+        bar.set_label("row beats column")
+        bar.outline.set_visible(False)
+        percent_axis(bar.ax.yaxis)
+
+
+def histograms(path: Path, values: dict[str, np.ndarray], x: str, limits: Sequence[int] = ()) -> None:
+    """Outlines of several distributions over a logarithmic axis, with vertical lines at the limits."""
+    largest = max([1, *limits, *(int(one.max()) for one in values.values() if len(one))])
+    edges = np.geomspace(1, largest + 1, 60)
+    with drawing(path, 3.1) as (axes,):
+        for number, (name, one) in enumerate(values.items()):
+            heights, _ = np.histogram(np.maximum(one, 1), edges)
+            style: Any = ("-", "--", "-.", ":")[number % 4]
+            axes.stairs(heights / max(len(one), 1), edges, color=COLOURS[number % 4], label=name, ls=style, lw=1.5)
+        axes.set_xscale("log")
+        axes.set_xlim(1, largest + 1)
+        axes.set_ylim(bottom=0)
+        for limit in limits:
+            axes.axvline(limit, color=GREY, linewidth=0.8, zorder=0)
+            axes.annotate(
+                f"{limit:,}", (limit, 1), (0, 2), xycoords=axes.get_xaxis_transform(), textcoords="offset points",
+                rotation=90, ha="center", va="bottom", fontsize=7, color=GREY,
+            )  # fmt: skip
+        axes.set_xlabel(x)
+        axes.set_ylabel("share of rows per bar")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        percent_axis(axes.yaxis)
+        axes.grid(axis="y")
+        axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(values))
+
+
+def whiskers(values: np.ndarray, low: Sequence[float], high: Sequence[float]) -> np.ndarray:
+    """Lengths of the intervals to both sides, `[2, N]`; never below 0, which rounding could give."""
+    both = np.stack([values - np.asarray(low, dtype=float), np.asarray(high, dtype=float) - values])
+    return np.where(np.isnan(both), np.nan, np.maximum(both, 0))
+
+
+def percent_axis(axis: Any) -> None:
+    """Ticks of an axis as percentages, with a decimal only where they need one."""
+    from matplotlib.ticker import FuncFormatter
+
+    def shown(value: float, _: int | None) -> str:
+        hundred = round(100 * value, 2)
+        return f"{hundred:g}%" if math.isfinite(hundred) else ""
+
+    axis.set_major_formatter(FuncFormatter(shown))

@@ -1,0 +1,150 @@
+"""Rates, means and their 95 % intervals, and how values are put into bins; NumPy only."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+Z = 1.959963984540054
+"""The 97.5 % point of the normal distribution."""
+
+
+class Rate(NamedTuple):
+    """A rate `count / total` with the ends of its 95 % interval; NaN where `total` is 0."""
+
+    count: int
+    total: int
+    value: float
+    low: float
+    high: float
+
+
+class Mean(NamedTuple):
+    """A mean of `total` values with the ends of its 95 % interval."""
+
+    total: int
+    value: float
+    low: float
+    high: float
+
+
+def rate(count: float, total: float) -> Rate:
+    r"""The rate with Wilson's score interval.
+
+    $\frac{1}{1 + z^2/n}\left(\hat p + \frac{z^2}{2n} \pm z\sqrt{\frac{\hat p(1-\hat p)}{n} + \frac{z^2}{4n^2}}\right)$
+
+    Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+    """
+    if total == 0:
+        return Rate(int(count), 0, math.nan, math.nan, math.nan)
+    value = count / total
+    scale = 1 + Z**2 / total
+    centre = (value + Z**2 / (2 * total)) / scale
+    half = Z * math.sqrt(value * (1 - value) / total + Z**2 / (4 * total**2)) / scale
+    return Rate(int(count), int(total), value, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def rate_of(outcome: np.ndarray, among: np.ndarray) -> Rate:
+    """The rate of `outcome` `[R]` bool among the rows where `among` `[R]` bool."""
+    return rate(int((outcome & among).sum()), int(among.sum()))
+
+
+def mean(values: np.ndarray, groups: np.ndarray | None = None) -> Mean:
+    r"""The mean with a normal interval whose standard error allows rows of one group to resemble each other.
+
+    $s^2 = \frac{G}{G-1} \frac{1}{n^2} \sum_g \left(\sum_{i \in g} (x_i - \bar x)\right)^2$ over G groups; with one row
+    a group this is the usual standard error. Source: Liang and Zeger 1986, for a mean.
+
+    Args:
+        values: `[N]`.
+        groups: a number for each row's group, `[N]`; None where every row is a group of its own.
+    """
+    total = len(values)
+    if total == 0:
+        return Mean(0, math.nan, math.nan, math.nan)
+    value = float(values.mean())
+    deviations = values - value
+    if groups is not None:
+        _, member = np.unique(groups, return_inverse=True)
+        deviations = np.bincount(member, weights=deviations)
+    number = len(deviations)
+    if number < 2:
+        return Mean(total, value, math.nan, math.nan)
+    error = math.sqrt(number / (number - 1) * float((deviations**2).sum())) / total
+    return Mean(total, value, value - Z * error, value + Z * error)
+
+
+def equal_bins(values: np.ndarray, bins: int) -> tuple[np.ndarray, list[str]]:
+    """Bins that hold about the same number of rows each.
+
+    Args:
+        values: `[R]` integers.
+        bins: number of bins at most; equal values stay together, so there can be fewer.
+
+    Returns:
+        The bin of each row `[R]`, and the smallest and the largest value of each bin as text.
+    """
+    if not len(values):
+        return np.zeros(0, np.int64), []
+    edges = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="inverted_cdf"))
+    found, index = np.unique(np.searchsorted(edges, values, side="left"), return_inverse=True)
+    parts = [values[index == number] for number in range(len(found))]
+    return index, [span(int(part.min()), int(part.max())) for part in parts]
+
+
+def signed_bins(values: np.ndarray, bins: int = 4) -> tuple[np.ndarray, list[str]]:
+    """Bins of a signed difference that are the same on both sides of 0; 0 is a bin of its own.
+
+    The edges are round numbers near the quantiles of the absolute values. Bins without rows are left out.
+
+    Args:
+        values: `[R]` integers.
+        bins: number of bins at most on each side.
+
+    Returns:
+        The bin of each row `[R]`, from the most negative on, and the range of each bin as text.
+    """
+    size = np.abs(values)
+    edges = np.zeros(0, np.int64)
+    if (size > 0).any():
+        quantiles = np.quantile(size[size > 0], np.arange(1, bins) / bins)
+        edges = np.unique([round_number(quantile) for quantile in quantiles])
+    signed = np.sign(values) * (1 + np.searchsorted(edges, size, side="left"))
+    found, index = np.unique(signed, return_inverse=True)
+    return index, [_signed_label(int(number), edges) for number in found]
+
+
+def _signed_label(number: int, edges: np.ndarray) -> str:
+    if number == 0:
+        return "0"
+    sign = "\u2212" if number < 0 else "+"
+    place = abs(number) - 1
+    low = 1 if place == 0 else int(edges[place - 1]) + 1
+    if place == len(edges):
+        return f"{sign}{low:,} and more"
+    return f"{sign}{low:,} to {sign}{int(edges[place]):,}"
+
+
+def round_number(value: float) -> int:
+    """The nearest number of two digits and zeros, 1 at least: 1,234 becomes 1,200."""
+    if value < 10:
+        return max(1, round(value))
+    unit = 10 ** (math.floor(math.log10(value)) - 1)
+    return round(value / unit) * unit
+
+
+def span(low: int, high: int) -> str:
+    """A range of whole numbers as text."""
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def codes(values: Sequence[str | None]) -> tuple[np.ndarray, list[str]]:
+    """Numbers for names: `[R]` int64, 0 for the most frequent name (ties in alphabetical order), -1 for none."""
+    counts: dict[str, int] = {}
+    for value in values:
+        if value is not None:
+            counts[value] = counts.get(value, 0) + 1
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    number = {name: index for index, name in enumerate(names)}
+    return np.array([-1 if value is None else number[value] for value in values], np.int64), names
