@@ -36,11 +36,11 @@ def test_each_kind_is_counted_where_it_is():
 
 
 def test_near_repeats_count_all_rows_of_both_prompts():
-    """Two rows with a prompt in train, three with a near one in test: 2 of train are near to test, 3 of test to train."""
+    """Two rows of one prompt in train, three of a near one in test: 2 of train are near to test, 3 of test to train."""
     draw = np.random.default_rng(1)
     prompt = text(draw)
     near = edited(prompt, 1, draw)
-    rows = [(prompt, f"a{i}", f"b{i}") for i in range(2)] + [(near, f"c{i}", f"d{i}") for i in range(3)]
+    rows = [(prompt, text(draw), "a") for _ in range(2)] + [(near, text(draw), "b") for _ in range(3)]
     report = leak_report(table(rows), np.arange(5), ["train"] * 2 + ["test"] * 3)
     assert counted(report) == {"prompt": [[2, 0], [0, 3]], "near_prompt": [[0, 2], [3, 0]]}
     (example,) = report.examples["near_prompt"]

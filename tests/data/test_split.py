@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from arena.data.groups import join_rows
 from arena.data.pairs import PairReader
-from arena.data.split import SPLITS, assign_splits, group_key
-from arena.data.table import group_keys
+from arena.data.split import SPLITS, assign_parts, assign_splits, group_key, normalise, stratify_codes
 from arena.errors import DataError, UsageError
 
 SETS = ["lmsys_kaggle_sample", "pandalm_human", "qa_feedback_dev", "hh_harmless_test", "llmbar", "arena_bench_judged"]
@@ -86,14 +86,138 @@ def test_a_split_without_rows_is_an_error():
         assign_splits(["a", "b"], [0, 1], 0.7, 0.3, seed=0)
 
 
+def test_normalising_twice_changes_nothing():
+    for text in (
+        "  Is this\n\ta STRASSE?",
+        "cafe\u0301",
+        "\u1e9e \u0130 \ufb03",
+        "\u0345\u0301\u03b1",
+        "日本 語\u3000です",
+    ):
+        assert normalise(normalise(text)) == normalise(text)
+    assert normalise("日本 語\u3000です\n") == "日本 語 です"
+    assert normalise(None) == ""
+
+
+def test_parts_of_any_number():
+    """Five unequal parts of single rows: each class within a row of its share, and a part of 0 gets none."""
+    labels = np.random.default_rng(1).integers(0, 3, 2000)
+    shares = [0.4, 0.3, 0.0, 0.2, 0.1]
+    parts = assign_parts([f"g{i}" for i in range(2000)], labels, shares, 0, list("abcde"))
+    assert parts.dtype == np.int64
+    for part, share in enumerate(shares):
+        for label in range(3):
+            count = ((parts == part) & (labels == label)).sum()
+            assert count == pytest.approx(share * (labels == label).sum(), abs=1.0)
+
+
+def test_the_splits_that_were_made_before_are_made_still():
+    """Splits that are written down must not move: 60 rows of 19 groups, as the first version divided them."""
+    groups = [f"g{i * i % 37}" for i in range(60)]
+    splits = assign_splits(groups, [i % 3 for i in range(60)], 0.2, 0.2, seed=0)
+    # The second letter: tRain, vAl, tEst.
+    assert "".join(split[1] for split in splits) == "ararrrraererrrrerraarrerrrrerearrrrarararrrraererrrrerraarre"
+
+
+def test_every_row_validates_once_over_the_folds():
+    groups, labels = rows()
+    found = [assign_splits(groups, labels, 0.15, 0.1, 0, fold, 5) for fold in range(5)]
+    tested = found[0] == "test"
+    assert tested.sum() == pytest.approx(300, abs=2)
+    for splits in found:
+        assert ((splits == "test") == tested).all()
+        assert set(splits) == set(SPLITS)
+        assert (splits == "val").sum() == pytest.approx(540, abs=3)
+        assert not set(groups[splits == "val"]) & set(groups[splits == "train"])
+        assert not set(groups[tested]) & set(groups[~tested])
+    assert (sum((splits == "val").astype(int) for splits in found) == ~tested).all()
+
+
+def test_folds_without_a_test_and_with_another_seed():
+    groups, labels = rows()
+    splits = assign_splits(groups, labels, 0.5, 0.0, 0, 1, 2)
+    assert set(splits) == {"train", "val"}
+    assert (splits == "val").sum() == pytest.approx(1500, abs=2)
+    assert (splits != assign_splits(groups, labels, 0.5, 0.0, 1, 1, 2)).any()
+    assert (splits == assign_splits(groups, labels, 0.1, 0.0, 0, 1, 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("fold", "folds", "message"),
+    [
+        (0, None, "data.fold=0 says which part"),
+        (5, 5, "data.fold=5: with data.folds=5 one of 0 to 4"),
+        (-1, 5, "data.fold=-1"),
+        (None, 5, "data.fold=None"),
+        (0, 1, "data.folds=1: cross-validation needs 2"),
+        (0, 0, "data.folds=0"),
+    ],
+)
+def test_folds_that_make_no_sense(fold, folds, message):
+    groups, labels = rows(100)
+    with pytest.raises(UsageError, match=message):
+        assign_splits(groups, labels, 0.15, 0.15, 0, fold, folds)
+
+
+def test_more_folds_than_groups_is_an_error():
+    with pytest.raises(DataError, match=r"no rows for the split fold \d: .* lower data\.folds or give more rows"):
+        assign_splits(["a", "b", "c"] * 4, [0, 1] * 6, 0.0, 0.0, 0, 0, 4)
+    with pytest.raises(UsageError, match="test_share=1.0 leaves nothing"):
+        assign_splits(["a", "b"], [0, 1], 0.0, 1.0, 0, 0, 2)
+
+
+def test_folds_are_as_even_as_those_of_scikit_learn():
+    """The largest distance of a fold's class counts from a fifth, against StratifiedGroupKFold on the same rows."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    groups, labels = rows()
+    totals = np.bincount(labels)
+
+    def worst(folds):
+        return max(np.abs(np.bincount(labels[fold], minlength=3) - totals / 5).max() for fold in folds)
+
+    ours = [np.flatnonzero(assign_splits(groups, labels, 0.0, 0.0, 0, fold, 5) == "val") for fold in range(5)]
+    theirs = [test for _, test in StratifiedGroupKFold(5, shuffle=True, random_state=0).split(groups, labels, groups)]
+    assert worst(ours) <= worst(theirs)
+    assert worst(ours) <= 1
+
+
+def test_classes_of_several_columns():
+    """30 rows of each of two combinations; 5 and 3 rare ones fall back to the class of their first column."""
+    winner = ["a"] * 30 + ["b"] * 30 + ["a"] * 5 + ["b"] * 3 + ["a"]
+    language = ["en"] * 30 + ["de"] * 30 + ["fr"] * 5 + [None] * 3 + ["ja"]
+    codes = stratify_codes([winner, language], minimum=6)
+    assert codes.dtype == np.int64
+    assert sorted(set(codes.tolist())) == [0, 1, 2, 3]
+    assert len(set(codes[:30])) == len(set(codes[30:60])) == 1
+    assert len(set(codes[60:65]) | {codes[68]}) == 1
+    assert len(set(codes[65:68])) == 1
+    assert len(set(stratify_codes([winner, language], minimum=3).tolist())) == 5
+    assert (stratify_codes([winner]) == (np.array(winner) == "b")).all()
+    order = np.random.default_rng(0).permutation(len(winner))
+    mixed = stratify_codes([[winner[i] for i in order], [language[i] for i in order]], minimum=6)
+    assert (mixed == codes[order]).all()
+
+
+def test_stratified_splits_have_each_combination():
+    draw = np.random.default_rng(2)
+    winner, language = draw.choice(["a", "b", "tie"], 3000), draw.choice(["en", "de", "ja"], 3000, p=[0.8, 0.15, 0.05])
+    codes = stratify_codes([winner, language])
+    splits = assign_splits([f"g{i}" for i in range(3000)], codes, 0.2, 0.0, 0)
+    for one in set(winner):
+        for other in set(language):
+            here = (winner == one) & (language == other)
+            assert (splits[here] == "val").sum() == pytest.approx(0.2 * here.sum(), abs=1)
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_real_prompts_stay_on_one_side(shared, name):
     path = shared / "data" / name / "data.parquet"
     if not path.exists():
         pytest.skip(f"no {name} here")
-    table = PairReader()(str(path))
-    groups = np.array(group_keys(table))
-    winners, labels = np.unique(table["winner"].to_pylist(), return_inverse=True)
+    rows = PairReader()(str(path))
+    groups = join_rows(rows, np.arange(rows.num_rows), None).group
+    winners, labels = np.unique(rows.facts["winner"].to_pylist(), return_inverse=True)
     splits = assign_splits(groups, labels, 0.15, 0.15, seed=0)
     sides = {split: set(groups[splits == split]) for split in SPLITS}
     assert not sides["train"] & sides["val"]

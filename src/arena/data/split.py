@@ -185,6 +185,6 @@ def _require_rows(part_of_row: np.ndarray, shares: np.ndarray, names: Sequence[s
         if share > 0 and count == 0:
             raise DataError(
                 f"no rows for the split {name}: {len(part_of_row)} rows in {groups} groups that stay together "
-                f"are too few for a share of {share:.3g}; {advice.get(name, 'lower data.folds')} or give more rows (data.path, "
-                "data.limit); data.near_duplicates=null joins only equal prompts"
+                f"are too few for a share of {share:.3g}; {advice.get(name, 'lower data.folds')} or give more rows "
+                "(data.path, data.limit); data.near_duplicates=null joins only equal prompts"
             )

@@ -28,8 +28,8 @@ PERCENTILES = (1, 5, 25, 50, 75, 90, 95, 99)
 FIELDS = ("prompt", "answer A", "answer B", "all three")
 LIMIT_SHARES = {
     "share_cut": "something is cut",
-    "share_answer_invisible": "an answer is not visible at all",
-    "share_b_invisible_right_cut": "B would be invisible if the end were cut off",
+    "share_answer_invisible": "an answer is unseen",
+    "share_b_invisible_right_cut": "B is unseen if the end is cut",
 }
 SPLITS = ("train", "val", "test")
 

@@ -45,7 +45,10 @@ def winners(data: Comparisons) -> Section:
     if unlabelled == data.rows:
         return Section("winners", title, f"None of the {plural(data.rows, 'row')} has a winner.")
     found = outcome_rates(data)
-    parts = [f"{label} {percent(one.value)}" for label, one in zip(OUTCOME_LABELS, found, strict=True)]
+    parts = [
+        f"{label} {percent(one.value)} ({percent(one.low)} to {percent(one.high)})"
+        for label, one in zip(OUTCOME_LABELS, found, strict=True)
+    ]
     finding = f"Of {plural(found[0].total, 'labelled row')}: {', '.join(parts)}."
     if found[TIE].count == 0:
         finding += " There are no ties."
