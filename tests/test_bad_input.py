@@ -28,7 +28,25 @@ CASES = [
     (["-m", "optim.lr=1e-3,abc"], 2, "optim.lr=abc: a number greater than 0 is needed"),
     (["optim.lr=["], 2, "cannot read 'optim.lr=['"),
     (["resume=nothing"], 74, "no such folder"),
+    (["data.swap=true"], 2, "data.swap=True: one of none, both, random is needed"),
+    (["data.on_bad_row=skip"], 2, "data.on_bad_row=skip: one of error, quarantine is needed"),
+    (["data.max_rejected=2"], 2, "data.max_rejected=2: a number from 0 to 1 is needed"),
+    (["data=pairs", "data.path=[a.csv,b.csv]"], 74, "data.path=a.csv: no such file or folder"),
+    (["data.test_path=nothing.csv"], 74, "data.test_path=nothing.csv: no such file or folder"),
 ]
+DATA = [
+    (["data.template=dgit"], 2, "data.template=dgit: no such template; did you mean 'digit'?"),
+    (["data.template='{prompt}'"], 2, "data.template needs {prompt}, {response_a}, {response_b} once each"),
+    (["data.template=chat"], 2, "the byte tokenizer has no chat template; choose another template or model"),
+    (["data.fold=1"], 2, "data.fold=1 says which part validates, but not of how many: set data.folds"),
+    (["data.folds=5"], 2, "data.fold=None: with data.folds=5 one of 0 to 4 is needed"),
+    (["data.folds=5", "data.fold=5"], 2, "data.fold=5: with data.folds=5 one of 0 to 4 is needed"),
+    (["data.stratify=[langauge]"], 2, "data.stratify: there is no column langauge .*did you mean 'language'?"),
+    (["data.sampling=hard"], 2, "data.sampling=hard needs data.hardness=FILE"),
+    (["data.curriculum_epochs=1"], 2, "data.curriculum_epochs=1 needs data.hardness=FILE"),
+    (["data.labels=[model_a,tie]", "data.swap=both"], 2, "must hold both model_a and model_b"),
+]
+"""Found once the run folder exists: it says so in `result.json`."""
 
 
 @pytest.fixture
@@ -57,6 +75,64 @@ def test_configuration_errors(typed, tmp_path, arguments, code, message):
     assert lines[0].startswith("arena: ")
     assert message in lines[0]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"), DATA, ids=lambda x: " ".join(x) if isinstance(x, list) else ""
+)
+def test_data_settings(typed, tmp_path, arguments, code, message):
+    found, lines = typed(*arguments, "hydra.run.dir=out")
+    assert found == code, lines
+    assert len(lines) == 1, lines
+    first, _, second = message.partition(".*")
+    assert first in lines[0]
+    assert second in lines[0]
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["status"] == "failed"
+
+
+def rows_file(path: Path, broken: int) -> None:
+    """A hundred good rows and some broken ones."""
+    rows = [
+        {"id": str(i), "prompt": [f"What is {i * 7919 % 1000}?"], "response_a": ["a"], "response_b": ["b"],
+         "winner": ["model_a", "model_b", "tie"][i % 3], "source": "x"}
+        for i in range(100)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n" * broken)
+
+
+def test_a_broken_row_stops_unless_it_may_be_set_aside(typed, tmp_path):
+    rows_file(tmp_path / "x.jsonl", broken=1)
+    common = ("data=pairs", "data.path=x.jsonl", "data.cache=null", "hydra.run.dir=out")
+    code, lines = typed(*common)
+    assert code == 65
+    assert "x.jsonl: row 101" in lines[0]
+    assert "data.on_bad_row=quarantine sets such rows aside" in lines[0]
+    code, lines = typed(*common[:3], "hydra.run.dir=two", "data.on_bad_row=quarantine")
+    assert code == 65
+    assert "1 of 101 records cannot be used (E_JSON 0.99%), more than data.max_rejected=0.005" in lines[0]
+    [reject] = (tmp_path / "two" / "rejects.jsonl").read_text().splitlines()
+    assert json.loads(reject)["code"] == "E_JSON"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["data=pairs", "data.path=x.jsonl"], 2, "output: a value is needed; give output=DIR"),
+        (["data=pairs", "data.path=x.jsonl", "output=o", "limits=many"], 2, "limits=many: a list of whole numbers"),
+        (["data=pairs", "data.path=y.jsonl", "output=o"], 74, "data.path=y.jsonl: no such file or folder"),
+        (["data=pairs", "data.path=x.jsonl", "output=o", "other=y.jsonl"], 74, "y.jsonl: no such file"),
+        (["data=pears", "output=o"], 2, "data=pears: no such choice; did you mean 'pairs'?"),
+        (["data=pairs", "data.path=x.jsonl", "output=x.jsonl"], 2, "x.jsonl"),
+    ],
+)
+def test_exploring(arena, tmp_path, arguments, code, message):
+    rows_file(tmp_path / "x.jsonl", broken=0)
+    done = arena("explore", *arguments)
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == code, lines
+    assert len(lines) == 1, lines
+    assert message in lines[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.jsonl"]
 
 
 def test_configuration_errors_need_no_heavy_import(tmp_path):

@@ -65,11 +65,10 @@ def preflight(settings: Settings) -> None:
     model = settings["model"]
     if model.get("pretrained"):
         hub.locate(model["name"], model["path"], model["package"])
-    if settings["data"]["reader"]["_target_"].startswith("arena.data.pairs."):
-        reader = instantiate(settings["data"]["reader"])
-        for key in ("path", "val_path", "test_path"):
-            if key == "path" or settings["data"][key] is not None:
-                reader.open(settings["data"][key])
+    if settings["data"]["_target_"].startswith("arena.data.module."):
+        from arena.data.preflight import check
+
+        check(settings["data"], instantiate(settings["data"]["reader"]))
 
 
 def data(settings: Settings) -> "PairData":

@@ -65,6 +65,9 @@ def explore(own: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     settings = config.settings_of(overrides, run_dir=str(output.absolute()))
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False  # the weights are not looked at
+    from arena.report.exploration import require_free
+
+    require_free(output)
     build.preflight(settings)
     if own["other"]:
         build.instantiate(settings["data"]["reader"]).open(own["other"])

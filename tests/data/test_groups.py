@@ -23,7 +23,7 @@ def table(rows, sessions=None):
     return Rows.from_table(pa.table(content), "test")
 
 
-def join(rows, threshold=0.8, sessions=None):
+def join(rows, threshold: float | None = 0.8, sessions=None):
     return join_rows(table(rows, sessions), np.arange(len(rows)), threshold)
 
 

@@ -87,13 +87,8 @@ def test_a_split_without_rows_is_an_error():
 
 
 def test_normalising_twice_changes_nothing():
-    for text in (
-        "  Is this\n\ta STRASSE?",
-        "cafe\u0301",
-        "\u1e9e \u0130 \ufb03",
-        "\u0345\u0301\u03b1",
-        "日本 語\u3000です",
-    ):
+    texts = ["  Is this\n\ta STRASSE?", "cafe\u0301", "\u1e9e \u0130 \ufb03", "\u0345\u0301\u03b1", "日本 語\u3000です"]
+    for text in texts:
         assert normalise(normalise(text)) == normalise(text)
     assert normalise("日本 語\u3000です\n") == "日本 語 です"
     assert normalise(None) == ""

@@ -25,6 +25,9 @@ ROW_CHARACTERS = 400
 SAMPLE = 4
 """Of the runs of a whole row every fourth hash makes its signature: 60 of them at the least for most rows."""
 
+Known = Callable[[int, int], bool]
+Look = Callable[[float, Known], Iterator[tuple[int, int, float]]]
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -116,12 +119,12 @@ class Scan:
                 self.prompt_sketches.add(prompt[:1])
         return key.hex()
 
-    def near_prompts(self, threshold: float, forest: Forest | None = None) -> Iterator[tuple[int, int, float]]:
+    def near_prompts(self, threshold: float, known: Known) -> Iterator[tuple[int, int, float]]:
         """Pairs of classes of `prompt` and the similarity of their prompts, where it reaches the threshold.
 
         Args:
             threshold: the least Jaccard similarity.
-            forest: of rows; pairs that are already joined there are left out.
+            known: pairs of which this is true are left out; see `arena.data.duplicates.similar_pairs`.
         """
         assert self.prompt_sketches is not None
         first = np.array(self.prompt_first, dtype=np.int64)
@@ -129,9 +132,9 @@ class Scan:
         def read(items: np.ndarray) -> Iterator[Sequence[str]]:
             return (prompt[:1] for prompt, _, _ in self.read(first[items]))
 
-        yield from similar_pairs(self.prompt_sketches, read, threshold, _joined(forest, self.prompt_first))
+        yield from similar_pairs(self.prompt_sketches, read, threshold, known)
 
-    def near_rows(self, threshold: float, forest: Forest | None = None) -> Iterator[tuple[int, int, float]]:
+    def near_rows(self, threshold: float, known: Known) -> Iterator[tuple[int, int, float]]:
         """Pairs of classes of `either` and the similarity of their whole rows; see `near_prompts`."""
         assert self.either_sketches is not None
         first = np.array(self.either_first, dtype=np.int64)
@@ -139,13 +142,7 @@ class Scan:
         def read(items: np.ndarray) -> Iterator[Sequence[str]]:
             return ([*prompt, *a, *b] for prompt, a, b in self.read(first[items]))
 
-        yield from similar_pairs(self.either_sketches, read, threshold, _joined(forest, self.either_first))
-
-
-def _joined(forest: Forest | None, first: list[int]) -> Callable[[int, int], bool] | None:
-    if forest is None:
-        return None
-    return lambda left, right: forest.root(first[left]) == forest.root(first[right])
+        yield from similar_pairs(self.either_sketches, read, threshold, known)
 
 
 def join_rows(rows: Rows, positions: np.ndarray, threshold: float | None) -> Groups:
@@ -177,10 +174,9 @@ def join_rows(rows: Rows, positions: np.ndarray, threshold: float | None) -> Gro
     joined["twin"] = _join_equal(forest, scan.answers, scan.answers >= 0)
     joined["twin"] += _join_equal(forest, scan.key, scan.prompt < 0)
     if threshold is not None:
-        for left, right, _ in scan.near_prompts(threshold, forest):
-            joined["near_prompt"] += forest.join(scan.prompt_first[left], scan.prompt_first[right])
-        for left, right, _ in scan.near_rows(threshold, forest):
-            joined["near_row"] += forest.join(scan.either_first[left], scan.either_first[right])
+        firsts = {"near_prompt": scan.prompt_first, "near_row": scan.either_first}
+        for reason, look in (("near_prompt", scan.near_prompts), ("near_row", scan.near_rows)):
+            joined[reason] = _join_similar(forest, firsts[reason], look, threshold)
     roots = forest.roots()
     # Rows sorted by key: the first row of each root has the smallest.
     order = np.argsort(scan.key, kind="stable")
@@ -197,3 +193,12 @@ def _join_equal(forest: Forest, values: np.ndarray, known: np.ndarray) -> int:
         forest.join(first.setdefault(value, row), row)
         for row, value in zip(np.flatnonzero(known).tolist(), values[known].tolist(), strict=True)
     )
+
+
+def _join_similar(forest: Forest, first: list[int], look: Look, threshold: float) -> int:
+    """Join the rows `first` of classes that `look` finds similar; how many were in different groups."""
+
+    def known(left: int, right: int) -> bool:
+        return forest.root(first[left]) == forest.root(first[right])
+
+    return sum(forest.join(first[left], first[right]) for left, right, _ in look(threshold, known))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from arena.data.groups import Scan
+from arena.data.groups import Look, Scan
 from arena.data.rows import Rows
 from arena.data.split import SPLITS
 from arena.errors import UsageError
@@ -154,8 +154,8 @@ def _report(
         "answers": (scan.answers, None),
     }
     if threshold is not None:
-        kinds["near_prompt"] = (scan.prompt, scan.near_prompts(threshold))
-        kinds["near_row"] = (scan.either, scan.near_rows(threshold))
+        kinds["near_prompt"] = (scan.prompt, _similar(scan.near_prompts, threshold, scan.prompt, part))
+        kinds["near_row"] = (scan.either, _similar(scan.near_rows, threshold, scan.either, part))
     overlap, examples = {}, {}
     for kind, (classes, pairs) in kinds.items():
         found = None if pairs is None else sorted(pairs)
@@ -174,6 +174,27 @@ def _exchanged(scan: Scan) -> list[tuple[int, int]]:
     """Pairs of classes of equal rows that are each other with A and B exchanged."""
     pairs = np.stack([scan.row, scan.exchanged], axis=1)
     return [(left, right) for left, right in np.unique(pairs, axis=0).tolist() if 0 <= left < right]
+
+
+def _similar(look: Look, threshold: float, classes: np.ndarray, part: np.ndarray) -> list[Pair]:
+    """The similar classes that `look` finds. A pair is left out where both classes are known to be near to all parts of
+    the other: it counts nothing new, and a cluster of 20,000 rows has millions of such pairs."""
+    # A bit for each part.
+    within = [0] * (classes.max(initial=-1) + 1)
+    for number, bit in zip(classes.tolist(), (1 << part).tolist(), strict=True):
+        if number >= 0:
+            within[number] |= bit
+    near = [0] * len(within)
+
+    def known(left: int, right: int) -> bool:
+        return not (within[right] & ~near[left] or within[left] & ~near[right])
+
+    pairs = []
+    for left, right, similarity in look(threshold, known):
+        near[left] |= within[right]
+        near[right] |= within[left]
+        pairs.append((left, right, similarity))
+    return pairs
 
 
 def _overlap(classes: np.ndarray, part: np.ndarray, parts: int, pairs: list[Pair] | None) -> np.ndarray:

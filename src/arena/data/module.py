@@ -128,6 +128,7 @@ class PairData(Description, LightningDataModule):
         self.missing_text = missing_text
         self.plan = Plan(swap, sampling, sampling_power, max_copies, hardness, curriculum_epochs, seed)
         self.plan.check(self.labels)
+        self.division.check()
         self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
         self.cache = default_root() if cache == "auto" else Path(cache).expanduser() if cache else None
         self._table: pa.Table | None = None

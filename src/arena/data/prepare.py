@@ -14,7 +14,7 @@ from arena.data.cache import cached, key_of
 from arena.data.groups import VERSION, Groups, join_rows
 from arena.data.ingest import Rules
 from arena.data.rows import Rows
-from arena.data.split import SPLITS, assign_splits, stratify_codes
+from arena.data.split import SPLITS, assign_splits, check_folds, stratify_codes
 from arena.errors import DataError, UsageError
 from arena.run import write_atomically
 from arena.schema import closest
@@ -45,6 +45,15 @@ class Division:
     stratify: Sequence[str]
     seed: int
     on_leak: Literal["drop", "error", "keep"]
+
+    def check(self) -> None:
+        """Raise a `UsageError` for an unknown column, or for a fold that there is not."""
+        for name in self.stratify:
+            if name not in STRATIFIABLE:
+                raise UsageError(
+                    f"data.stratify: there is no column {name} to stratify by{closest(name, STRATIFIABLE)}"
+                )
+        check_folds(self.fold, self.folds)
 
 
 def read_parts(
@@ -102,7 +111,7 @@ def divide(facts: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: Divis
         how: the rest.
 
     Raises:
-        UsageError: an unknown column to stratify by, or shares and folds that make no sense.
+        UsageError: shares that make no sense.
         DataError: a split would be empty, or rows leak and `on_leak` is "error".
     """
     splits = held_out.astype("<U5")
@@ -117,7 +126,8 @@ def divide(facts: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: Divis
     free = np.flatnonzero((held_out == "") & ~leaked)
     if not len(free):
         raise DataError("no row is left to train on: every one has a prompt of a hold-out file")
-    codes = stratify_codes([_column(facts, name, free) for name in how.stratify or ["winner"]])
+    chosen = facts.take(pa.array(free))
+    codes = stratify_codes([chosen[name].to_pylist() for name in how.stratify])
     shares = {
         split: 0.0 if (held_out == split).any() else share
         for split, share in (("val", how.val_share), ("test", how.test_share))
@@ -134,9 +144,3 @@ def leaks_into_hold_outs(groups: np.ndarray, held_out: np.ndarray) -> np.ndarray
     in_test = np.isin(groups, groups[test]) & ~test
     val = (held_out == "val") & ~in_test
     return in_test | (np.isin(groups, groups[val]) & (held_out == ""))
-
-
-def _column(facts: pa.Table, name: str, rows: np.ndarray) -> list:
-    if name not in STRATIFIABLE:
-        raise UsageError(f"data.stratify: there is no column {name} to stratify by{closest(name, STRATIFIABLE)}")
-    return facts[name].take(pa.array(rows)).to_pylist()

@@ -71,15 +71,23 @@ def assign_splits(
     return np.array(SPLITS)[assign_parts(groups, labels, shares, seed, SPLITS)]
 
 
-def _assign_fold(
-    groups: np.ndarray, labels: np.ndarray, test_share: float, seed: int, fold: int | None, folds: int | None
-) -> np.ndarray:
+def check_folds(fold: int | None, folds: int | None) -> None:
+    """Raise a `UsageError` where the two do not fit together; both None is no cross-validation."""
+    if fold is None and folds is None:
+        return
     if folds is None:
         raise UsageError(f"data.fold={fold} says which part validates, but not of how many: set data.folds, e.g. 5")
     if folds < 2:
         raise UsageError(f"data.folds={folds}: cross-validation needs 2 parts or more; data.folds=null for one split")
     if fold is None or not 0 <= fold < folds:
         raise UsageError(f"data.fold={fold}: with data.folds={folds} one of 0 to {folds - 1} is needed")
+
+
+def _assign_fold(
+    groups: np.ndarray, labels: np.ndarray, test_share: float, seed: int, fold: int | None, folds: int | None
+) -> np.ndarray:
+    check_folds(fold, folds)
+    assert folds is not None
     if test_share > 1 - 1e-9:
         raise UsageError(f"data.test_share={test_share} leaves nothing to train on")
     tested = assign_parts(groups, labels, [1 - test_share, test_share], seed, ("train", "test")) == 1
@@ -184,7 +192,7 @@ def _require_rows(part_of_row: np.ndarray, shares: np.ndarray, names: Sequence[s
     for name, share, count in zip(names, shares, rows, strict=True):
         if share > 0 and count == 0:
             raise DataError(
-                f"no rows for the split {name}: {len(part_of_row)} rows in {groups} groups that stay together "
-                f"are too few for a share of {share:.3g}; {advice.get(name, 'lower data.folds')} or give more rows "
-                "(data.path, data.limit); data.near_duplicates=null joins only equal prompts"
+                f"no rows for the split {name}: {len(part_of_row)} rows in {groups} groups that stay together are too "
+                f"few for a share of {share:.3g}; {advice.get(name, 'lower data.folds')} or give more rows (data.path, "
+                "data.limit); data.near_duplicates=null joins only equal prompts"
             )

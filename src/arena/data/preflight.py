@@ -1,0 +1,33 @@
+"""What can be wrong with the settings and files of comparisons, found before torch is imported."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from arena.data.prepare import Division
+from arena.data.sampling import Plan
+from arena.data.table import check_labels
+from arena.data.template import choose
+
+
+def check(data: Mapping[str, Any], reader: Any) -> None:
+    """Hold the node `data` of a configuration against what `PairData` will ask, and look at the files' columns.
+
+    Args:
+        data: arguments of `arena.data.module.PairData`.
+        reader: its reader; one that reads files can `open` them.
+
+    Raises:
+        UsageError: an unknown template, column or fold, or a setting that lacks another one.
+        InputOutputError: a file cannot be found or read.
+        DataError: a file's columns are not those that are needed.
+    """
+    labels = check_labels(data["labels"])
+    choose(data["template"], data["templates"] or {})
+    names = ("swap", "sampling", "sampling_power", "max_copies", "hardness", "curriculum_epochs")
+    Plan(*(data[name] for name in names)).check(labels)
+    stratify = data["stratify"] or ["winner"]
+    Division(data["val_share"], data["test_share"], data["folds"], data["fold"], stratify, 0, "drop").check()
+    if hasattr(reader, "open"):
+        for key in ("path", "val_path", "test_path"):
+            if key == "path" or data[key] is not None:
+                reader.open(data[key])
