@@ -22,8 +22,8 @@ train: $(INSTALLED) ## train a model: make train ARGS="model=minilm trainer.max_
 
 install: $(INSTALLED) ## only install, into .venv
 
-test: $(INSTALLED) ## the fast tests
-	$(PYTEST) $(ARGS)
+test: $(INSTALLED) ## the fast tests, in two processes
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 $(ARGS)
 
 test-slow: $(INSTALLED) ## the slow tests, and those that need a GPU where there is one
 	$(PYTEST) -m "slow or gpu" $(ARGS)

@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from arena import config
+from arena.data.text import Cut, Turns
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ARENA_SHARED", ROOT.parent / "shared"))
@@ -22,7 +23,9 @@ def compose(*overrides: str) -> DictConfig:
         return hydra_compose("train", [*precision, *overrides])
 
 
-def encode(table, tokenizer, max_length=512, missing_text="(no answer)", cut="tail", turns="last", **template):
+def encode(
+    table, tokenizer, max_length=512, missing_text="(no answer)", cut: Cut = "tail", turns: Turns = "last", **template
+):
     """The token sequences of a table in memory; `template` as `arena.data.template.compile_template`."""
     from arena.data.rows import Rows
     from arena.data.template import compile_template

@@ -5,7 +5,12 @@ import json
 
 import pytest
 
-WORDS = "amber basin cedar delta ember fjord grove haven inlet jetty knoll lagoon meadow northern orchard".split()
+from arena import explore
+
+WORDS = [
+    *("amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jetty"),
+    *("knoll", "lagoon", "meadow", "northern", "orchard"),
+]
 
 
 def question(i: int) -> str:
@@ -60,11 +65,11 @@ def test_a_page_with_tables_and_a_leak_report(planted, arena, tmp_path):
     assert sum(int(line[1]) for line in table[1:]) == 62
 
 
-def test_the_same_folder_is_written_again(planted, arena, tmp_path):
+def test_the_same_folder_is_written_again(planted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for limit in (20, 30):
-        done = arena(
-            "explore", "data=pairs", "data.path=rows.jsonl", f"data.limit={limit}", "output=page", "data.cache=c"
-        )
-        assert done.returncode == 0, done.stderr
+        own, rest = explore.options(["data=pairs", "data.path=rows.jsonl", f"data.limit={limit}", "output=page"])
+        found = explore.explore(own, rest)
+        assert explore.headline(found).startswith(f"62 rows read, {limit} used: ")
     assert json.loads((tmp_path / "page" / "summary.json").read_text())["rows"] == 30
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "other.jsonl", "page", "rows.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.jsonl", "page", "rows.jsonl"]

@@ -36,7 +36,7 @@ def options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
     if {"--help", "-h"} & set(arguments) or not arguments:
         print(USAGE)
         raise SystemExit(0)
-    own = {"output": None, "limits": None, "other": None}
+    own: dict[str, Any] = {"output": None, "limits": None, "other": None}
     rest = []
     for argument in arguments:
         key, _, value = argument.partition("=")

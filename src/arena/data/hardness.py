@@ -35,7 +35,7 @@ def row_losses(path: str | Path, ids: list[str], winners: list[str]) -> np.ndarr
     if missing:
         raise DataError(
             f"data.hardness={path}: {len(missing)} of {len(ids)} training rows have no prediction there (first: id "
-            f"{missing[0]}); predict the training file with a baseline first: arena.predict run=... data.path=... output="
+            f"{missing[0]}); let a baseline predict the training file first (arena.predict)"
         )
     losses = [_loss(path, known[name], winner) for name, winner in zip(ids, winners, strict=True)]
     return np.array(losses)

@@ -120,7 +120,7 @@ class PairData(Description, LightningDataModule):
         self.labels = tables.check_labels(labels)
         self.hold_outs = {"val": val_path, "test": test_path}
         self.rules, self.rejects = Rules(on_bad_row, max_rejected, repair), Path(rejects) if rejects else None
-        self.limit, self.on_tie = limit, on_tie
+        self.selection: tuple[int | None, Literal["error", "drop"]] = (limit, on_tie)
         self.near_duplicates = near_duplicates
         self.division = Division(val_share, test_share, folds, fold, stratify or ["winner"], split_seed, on_leak)
         self.template = choose(template, templates or {})
@@ -151,7 +151,7 @@ class PairData(Description, LightningDataModule):
             return
         layout = compile_template(self.tokenizer, **self.template)
         self.source, held_out = read_parts(self.reader, self.path, self.hold_outs, self.rules, self.cache, self.rejects)
-        positions, self._dropped = tables.select_rows(self.source.facts, self.labels, self.limit, self.on_tie)
+        positions, self._dropped = tables.select_rows(self.source.facts, self.labels, *self.selection)
         self._groups = grouped(self.source, positions, self.near_duplicates, self.cache)
         facts = self.source.facts.take(pa.array(positions))
         splits, leaked = divide(facts, self._groups.group, held_out[positions], self.division)
@@ -164,7 +164,7 @@ class PairData(Description, LightningDataModule):
         tokens = tokenize(self.source, self.tokenizer, self.positions, self.missing_text, self.cache)
         self.sequences = fit(tokens, layout, self.room.max_length, self.room.cut, self.room.turns)
         self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
-        ids = self._table["id"].take(pa.array(self._rows["train"])).to_pylist()
+        ids = self.table["id"].take(pa.array(self._rows["train"])).to_pylist()
         self._sampler = self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
         self.report()
 

@@ -145,17 +145,16 @@ class Rows:
             start += batch.num_rows
 
     def _text_batches(self) -> Iterator[pa.RecordBatch]:
-        if isinstance(self._texts, pa.Table):
-            yield from self._texts.to_batches(max_chunksize=ROWS_AT_ONCE)
-            return
         if isinstance(self._texts, list):
             for part in self._texts:
                 yield from part._text_batches()
-            return
-        # Not memory-mapped: the pages of a mapped file would stay in this process.
-        with pa.OSFile(str(self._texts)) as source, pa.ipc.open_file(source) as file:
-            for index in range(file.num_record_batches):
-                yield file.get_batch(index)
+        elif isinstance(self._texts, Path):
+            # Not memory-mapped: the pages of a mapped file would stay in this process.
+            with pa.OSFile(str(self._texts)) as source, pa.ipc.open_file(source) as file:
+                for index in range(file.num_record_batches):
+                    yield file.get_batch(index)
+        else:
+            yield from self._texts.to_batches(max_chunksize=ROWS_AT_ONCE)
 
 
 class RowWriter:

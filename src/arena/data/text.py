@@ -71,7 +71,7 @@ class Sequences:
         field = np.arange(len(self.keep)) % FIELDS
         index = self.turns.row_of_text * FIELDS + field
         kept = np.bincount(index, weights=self.keep, minlength=len(self) * FIELDS).reshape(-1, FIELDS)[:, 1:] > 0
-        return (had & ~kept).any(axis=1)
+        return np.asarray((had & ~kept).any(axis=1))
 
     def row(self, row: int, swapped: bool = False) -> np.ndarray:
         """The ids of one row, `[L]` int32; `swapped` with the two answers exchanged."""
@@ -149,50 +149,61 @@ def fit(
     if len(single):
         texts = turns.first[single][:, None] + np.arange(FIELDS)
         keep[texts] = np.minimum(counts[texts], fair_caps(counts[texts], room)[:, None])
-    for row in over[number[over] > 1]:
-        texts = slice(turns.first[row], turns.first[row + 1])
-        share = _last_first if order == "last" else _all_turns
-        keep[texts], kept_from[row] = share(counts[texts].reshape(-1, FIELDS), layout, max_length)
+    share = _last_first if order == "last" else _all_turns
+    for several in np.unique(number[over]).tolist():
+        rows = over[number[over] == several]
+        if several == 1:
+            continue
+        texts = turns.first[rows][:, None] + np.arange(FIELDS * several)
+        kept, kept_from[rows] = share(counts[texts].reshape(-1, several, FIELDS), layout, max_length)
+        keep[texts] = kept.reshape(len(rows), -1)
     lengths = np.add.reduceat(keep, turns.first[:-1]) if len(turns) else np.empty(0, np.int64)
     lengths = lengths + layout.base + layout.per_turn * (number - kept_from)
     return Sequences(turns, layout, keep, kept_from, needed, lengths, cut)
 
 
-def _last_first(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np.ndarray, int]:
-    """Tokens kept of each text of one row, `[turns * 3]`, and the first turn that is shown."""
-    keep = np.zeros_like(counts)
-    left = max_length - layout.base
-    for turn in range(len(counts) - 1, -1, -1):
+def _last_first(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """What rows of T turns keep of each text, `[R, T, 3]` like `counts`, and the first turn each shows, `[R]`."""
+    rows, number, _ = counts.shape
+    keep, first = np.zeros_like(counts), np.zeros(rows, np.int64)
+    left, going = np.full(rows, max_length - layout.base), np.ones(rows, dtype=bool)
+    for turn in range(number - 1, -1, -1):
+        here = counts[:, turn]
+        whole = here.sum(axis=1)
         room = left - layout.per_turn
-        last = turn == len(counts) - 1
-        if room < min(counts[turn].sum(), SMALLEST_ROUND) and not last:
-            return keep.ravel(), turn + 1
-        cap = fair_caps(counts[turn : turn + 1], room)[0]
-        keep[turn] = np.minimum(counts[turn], cap)
-        left = room - keep[turn].sum()
-        if keep[turn].sum() < counts[turn].sum():
-            return keep.ravel(), turn
-    return keep.ravel(), 0
+        if turn < number - 1:
+            full = going & (room < np.minimum(whole, SMALLEST_ROUND))
+            first[full] = turn + 1
+            going &= ~full
+        keep[:, turn] = np.where(going[:, None], np.minimum(here, fair_caps(here, np.maximum(room, 0))[:, None]), 0)
+        used = keep[:, turn].sum(axis=1)
+        left = room - used
+        cut = going & (used < whole)
+        first[cut] = turn
+        going &= ~cut
+    return keep, first
 
 
-def _all_turns(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np.ndarray, int]:
+def _all_turns(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np.ndarray, np.ndarray]:
     """As `_last_first`; all texts of all turns share the room."""
-    shown = len(counts)
+    rows, number, _ = counts.shape
+    shown = number
     while shown > 1 and max_length - layout.base - layout.per_turn * shown < FIELDS * shown:
         shown -= 1
-    first = len(counts) - shown
+    first = number - shown
     room = max_length - layout.base - layout.per_turn * shown
     keep = np.zeros_like(counts)
-    keep[first:] = np.minimum(counts[first:], fair_caps(counts[first:].reshape(1, -1), room)[0])
-    return keep.ravel(), first
+    caps = fair_caps(counts[:, first:].reshape(rows, -1), room)
+    keep[:, first:] = np.minimum(counts[:, first:], caps[:, None, None])
+    return keep, np.full(rows, first)
 
 
-def fair_caps(lengths: np.ndarray, budget: int) -> np.ndarray:
+def fair_caps(lengths: np.ndarray, budget: int | np.ndarray) -> np.ndarray:
     """The largest `c` of each row with `sum_f min(lengths[r, f], c) <= budget`; the longest field where all fit.
 
     Args:
         lengths: tokens of each field, `[R, F]`.
-        budget: tokens for all fields of a row.
+        budget: tokens for all fields of a row, one number or `[R]`.
     """
     ordered = np.sort(lengths, axis=1)
     caps = ordered[:, -1].copy()

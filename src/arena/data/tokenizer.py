@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from arena.data.cache import file_fingerprint
 from arena.errors import InputOutputError, UsageError
 
 log = logging.getLogger("arena")
@@ -137,7 +138,9 @@ def load(folder: Path) -> Backend:
         raise InputOutputError(
             f"{folder}: no tokenizer can be read there; put the model's tokenizer.json into the folder ({reason})"
         ) from error
-    return _describe(tokenizer, _named_tokens(folder))
+    path = folder / "tokenizer.json"  # its bytes: writing the vocabulary out again takes half a second
+    vocabulary = file_fingerprint(path) if path.is_file() else tokenizer.to_str()
+    return _describe(tokenizer, _named_tokens(folder), vocabulary)
 
 
 def _from_file(path: Path) -> Any:
@@ -168,7 +171,7 @@ def _named_tokens(folder: Path) -> dict[str, str]:
     return names
 
 
-def _describe(tokenizer: Any, named: dict[str, str]) -> Backend:
+def _describe(tokenizer: Any, named: dict[str, str], vocabulary: str) -> Backend:
     # Files are often saved with the truncation and padding of their training still switched on (MiniLM: 128 tokens).
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -198,7 +201,7 @@ def _describe(tokenizer: Any, named: dict[str, str]) -> Backend:
         finally:
             tokenizer.encode_special_tokens = True
 
-    behaviour = f"{ENCODING}{json.dumps(special)}{tokenizer.to_str()}"
+    behaviour = f"{ENCODING}{json.dumps(special)}{vocabulary}"
     return Backend(
         # Ids may have gaps, so the number of tokens is not enough.
         size=max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
