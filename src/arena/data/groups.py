@@ -6,8 +6,10 @@ first prompt that is nearly the same, and nearly the same row. "The same" is up 
 Texts are streamed twice: once to make digests and signatures, once more those of candidates.
 """
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 
@@ -47,7 +49,8 @@ class Groups:
 
 
 class Scan:
-    """What one pass over the texts tells of some rows. Classes are numbered in the order of their first rows.
+    """What one pass over the texts tells of some rows. The classes of `prompt` and `either` are numbered in the order
+    of their first rows.
 
     Args:
         rows: the data.
@@ -56,7 +59,7 @@ class Scan:
 
     Attributes:
         prompt: class of equal first prompts, `[R]` int64; -1 where there is none.
-        key: name of each row by its first prompt, by its answers where it has none; `[R]` strings.
+        key: name of each row by its first prompt, by its answers where it has none; `[R]` 32 hexadecimal digits.
         answers: class of rows with the same two answers in either order, `[R]`; -1 for short answers.
         row: class of rows with equal prompts and answers, `[R]`.
         exchanged: the class that the row has when its answers are exchanged, `[R]`; -1 where no row has it.
@@ -71,14 +74,18 @@ class Scan:
         self.either_sketches = Sketches(SAMPLE) if sketch else None
         self.prompt_first: list[int] = []
         self.either_first: list[int] = []
-        codes = {name: {} for name in ("prompt", "answers", "row", "either")}
         size = len(self._positions)
-        self.prompt, self.answers, self.row, self.either = (np.full(size, -1, np.int64) for _ in range(4))
-        keys, exchanged = [], []
+        self.prompt, self.either = (np.full(size, -1, np.int64) for _ in range(2))
+        keys, hashes = bytearray(), {name: array("Q") for name in ("answers", "row", "exchanged")}
+        classes: dict[str, dict[int, int]] = {"prompt": {}, "either": {}}
         for row, turns in enumerate(self.read(np.arange(size))):
-            keys.append(self._add(row, turns, codes, exchanged))
-        self.key = np.array(keys, dtype="<U32")
-        self.exchanged = np.array([codes["row"].get(digest, -1) for digest in exchanged], dtype=np.int64)
+            keys += self._add(row, turns, classes, hashes)
+        self.key = np.frombuffer(keys.hex().encode(), dtype="S32")
+        found = {name: np.array(values, np.uint64) for name, values in hashes.items()}
+        self.answers = np.unique(found["answers"], return_inverse=True)[1] - int((found["answers"] == 0).any())
+        known, self.row = np.unique(found["row"], return_inverse=True)
+        places = np.minimum(np.searchsorted(known, found["exchanged"]), max(len(known) - 1, 0))
+        self.exchanged = np.where(known[places] == found["exchanged"], places, -1) if size else places
 
     def read(self, items: np.ndarray) -> Iterator[tuple[list[str], list[str], list[str]]]:
         """The normalised turns of prompt, answer A and answer B of some of the rows, increasing indices of 0 to R-1."""
@@ -87,37 +94,36 @@ class Scan:
                 prompt, first, second = ([normalise(turn) for turn in text or []] for text in turns)
                 yield prompt, first, second
 
-    def _add(self, row: int, turns: tuple[list[str], ...], codes: dict[str, dict], exchanged: list[bytes]) -> str:
-        """Classify one row; returns its key."""
+    def _add(
+        self, row: int, turns: tuple[list[str], ...], classes: dict[str, dict[int, int]], hashes: dict[str, array]
+    ) -> bytes:
+        """Classify one row; returns its key. Of half a million rows every object counts, so hashes are numbers."""
         prompt, first, second = turns
         # A missing turn says nothing, wherever it is.
         asked, a, b = (digest_of(*filter(None, text)) for text in turns)
         pair = min(a, b) + max(a, b)
-        of = codes["row"]
-        self.row[row] = of.setdefault(asked + a + b, len(of))
-        exchanged.append(asked + b + a)
+        hashes["row"].append(_number(asked + a + b))
+        hashes["exchanged"].append(_number(asked + b + a))
         answered = sum(map(len, first + second))
-        if answered >= TWIN_CHARACTERS:
-            of = codes["answers"]
-            self.answers[row] = of.setdefault(pair, len(of))
+        hashes["answers"].append(_number(pair) if answered >= TWIN_CHARACTERS else 0)
         if answered + sum(map(len, prompt)) >= ROW_CHARACTERS:
-            of = codes["either"]
-            self.either[row] = of.setdefault(asked + pair, len(of))
+            of = classes["either"]
+            self.either[row] = of.setdefault(_number(asked + pair), len(of))
             if self.either[row] == len(self.either_first):
                 self.either_first.append(row)
                 if self.either_sketches is not None:
                     self.either_sketches.add([*prompt, *first, *second])
         if not prompt or not prompt[0]:
             # A key of no prompt; equal answers are all that such rows can have in common.
-            return digest_of("", "no prompt", pair.hex()).hex()
-        of = codes["prompt"]
+            return digest_of("", "no prompt", pair.hex())
+        of = classes["prompt"]
         key = digest_of(prompt[0])
-        self.prompt[row] = of.setdefault(key, len(of))
+        self.prompt[row] = of.setdefault(_number(key), len(of))
         if self.prompt[row] == len(self.prompt_first):
             self.prompt_first.append(row)
             if self.prompt_sketches is not None:
                 self.prompt_sketches.add(prompt[:1])
-        return key.hex()
+        return key
 
     def near_prompts(self, threshold: float, known: Known) -> Iterator[tuple[int, int, float]]:
         """Pairs of classes of `prompt` and the similarity of their prompts, where it reaches the threshold.
@@ -181,9 +187,14 @@ def join_rows(rows: Rows, positions: np.ndarray, threshold: float | None) -> Gro
     # Rows sorted by key: the first row of each root has the smallest.
     order = np.argsort(scan.key, kind="stable")
     _, smallest, component, sizes = np.unique(roots[order], return_index=True, return_inverse=True, return_counts=True)
-    group = np.empty(len(roots), dtype="<U32")
+    group = np.empty(len(roots), dtype="S32")
     group[order] = scan.key[order][smallest][component]
-    return Groups(group, joined, int(sizes.max(initial=0)))
+    return Groups(group.astype("<U32"), joined, int(sizes.max(initial=0)))
+
+
+def _number(digest: bytes) -> int:
+    """64 bits of a digest: two of a million rows share them by accident with odds of 1 to 10^7. Never 0."""
+    return int.from_bytes(blake2b(digest, digest_size=8).digest()) | 1
 
 
 def _join_equal(forest: Forest, values: np.ndarray, known: np.ndarray) -> int:

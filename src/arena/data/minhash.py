@@ -31,7 +31,7 @@ _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
 
 class Sketches:
-    """Signatures of items, each of which is one or more texts. Takes 530 bytes an item, however long it is.
+    """Signatures of items, each of which is one or more texts. Takes 270 bytes an item, however long it is.
 
     Args:
         sample: a power of two; of the hashes only every `sample`-th value is used, the same for all items. The
@@ -40,7 +40,8 @@ class Sketches:
 
     def __init__(self, sample: int = 1) -> None:
         self.sample = sample
-        self._signatures: list[np.ndarray] = []
+        # Grows in place. Of every minimum 16 bits are kept: two different ones agree in them once in 65,536 times.
+        self._signatures = bytearray()
         self._contents: list[np.ndarray] = []
         self._characters: list[int] = []
         self._waiting: list[str] = []
@@ -58,11 +59,12 @@ class Sketches:
             self._flush()
 
     def finish(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Signatures `[N, 128]` uint32, content hashes `[N]` uint64 (0: no runs), and characters `[N]` of all items."""
+        """Hand over signatures `[N, 128]` uint16, content hashes `[N]` uint64 (0: no runs), and characters `[N]`."""
         self._flush()
-        signatures = [np.zeros((0, PERMUTATIONS), np.uint32), *self._signatures]
+        signatures = np.frombuffer(self._signatures, np.uint16).reshape(-1, PERMUTATIONS)
+        self._signatures = bytearray()  # the array alone holds the memory now, and gives it back
         contents = np.concatenate([np.zeros(0, np.uint64), *self._contents])
-        return np.concatenate(signatures), contents, np.array(self._characters, np.int64)
+        return signatures, contents, np.array(self._characters, np.int64)
 
     def _flush(self) -> None:
         if not self._texts:
@@ -84,7 +86,7 @@ class Sketches:
             for index, multiplier in enumerate(_PERMUTATION):
                 np.multiply(values, multiplier, out=permuted)
                 signatures[full, index] = np.minimum.reduceat(permuted, starts)
-        self._signatures.append(signatures)
+        self._signatures += signatures.astype(np.uint16).tobytes()
         self._contents.append(contents)
         self._waiting, self._texts, self._size = [], [], 0
 
@@ -137,10 +139,10 @@ def candidate_pairs(
     """
     rows = band_rows(threshold)
     used = PERMUTATIONS // rows * rows
-    weighted = signatures[:, :used].astype(np.uint64)
-    weighted *= _BAND[:used]
-    bands = weighted.reshape(len(signatures), used // rows, rows).sum(axis=2)
-    del weighted
+    bands = np.empty((len(signatures), used // rows), np.uint64)
+    for start in range(0, len(signatures), 1 << 14):
+        some = signatures[start : start + (1 << 14), :used].astype(np.uint64) * _BAND[:used]
+        bands[start : start + (1 << 14)] = some.reshape(len(some), -1, rows).sum(axis=2)
     codes = np.zeros(0, np.int64)
     for band in range(bands.shape[1]):
         codes = np.union1d(codes, _bucket_pairs(np.roll(bands, -band, axis=1), contents))
