@@ -47,6 +47,8 @@ def test_a_page_with_tables_and_a_leak_report(planted, arena, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "62 rows read, 62 used" in done.stdout
+    assert "rows.jsonl: read as arena" in done.stdout
+    assert "read 62 = 62 kept + 0 rejected + 0 merged" in done.stdout
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http://www.w3.org", "")  # nothing is fetched

@@ -1,6 +1,7 @@
 """Who reads what is printed."""
 
 import contextlib
+import logging
 import sys
 
 
@@ -13,3 +14,19 @@ def say(text: str) -> None:
     """Print a line now. That nobody reads any more (`| head`, a closed terminal) is no reason to stop a training."""
     with contextlib.suppress(BrokenPipeError):
         print(text, flush=True)
+
+
+class Screen(logging.Handler):
+    """Log messages as plain lines on standard output."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        say(self.format(record))
+
+
+def show_messages() -> None:
+    """Show arena's own messages (formats, accounts, progress) in commands that Hydra does not run."""
+    log = logging.getLogger("arena")
+    log.setLevel(logging.INFO)
+    if not log.handlers:
+        log.addHandler(Screen(logging.INFO))

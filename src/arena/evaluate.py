@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from arena import build, restore
-from arena.console import say
+from arena.console import say, show_messages
 from arena.errors import run_main
 
 USAGE = """python -m arena.evaluate run=FOLDER [data.path=FILE] [key=value] ...
@@ -99,7 +99,13 @@ def report(
 
 def main() -> None:
     """The command line."""
-    run_main(lambda: evaluate(restore.options(sys.argv[1:], DEFAULTS, USAGE)))
+
+    def command() -> None:
+        given = restore.options(sys.argv[1:], DEFAULTS, USAGE)
+        show_messages()
+        evaluate(given)
+
+    run_main(command)
 
 
 if __name__ == "__main__":

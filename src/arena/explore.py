@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from arena import build, config
-from arena.console import say
+from arena.console import say, show_messages
 from arena.errors import UsageError, run_main
 
 USAGE = """python -m arena.explore data=pairs data.path=FILE output=DIR [model=NAME] [key=value] ...
@@ -163,6 +163,7 @@ def main() -> None:
 
     def command() -> None:
         own, overrides = options(sys.argv[1:])
+        show_messages()
         say(headline(explore(own, overrides)))
         say(f"page written to {Path(own['output']) / 'index.html'}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arena import build, restore
-from arena.console import say
+from arena.console import say, show_messages
 from arena.errors import UsageError, run_main
 
 USAGE = """python -m arena.predict run=FOLDER data.path=FILE output=FILE [key=value] ...
@@ -89,7 +89,13 @@ def write(output: Path, ids: list[str], probabilities: Any, labels: list[str]) -
 
 def main() -> None:
     """The command line."""
-    run_main(lambda: predict(restore.options(sys.argv[1:], DEFAULTS, USAGE)))
+
+    def command() -> None:
+        given = restore.options(sys.argv[1:], DEFAULTS, USAGE)
+        show_messages()
+        predict(given)
+
+    run_main(command)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A trained model back from its run folder, for everything that comes after training."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from arena.schema import closest
 if TYPE_CHECKING:
     from arena.task import Task
 
+log = logging.getLogger("arena")
 TOLERANCE = 1e-6
 """Nats by which a rebuilt model may miss the recorded validation loss."""
 
@@ -101,8 +103,14 @@ def rebuild(run: RunFolder, settings: build.Settings, checkpoint: Path | None = 
         InputOutputError: no readable checkpoint.
         DataError: the checkpoint belongs to another model.
     """
-    task = build.task(settings)
+    level = log.level
+    log.setLevel(logging.WARNING)  # it would say "random weights", which the checkpoint replaces
+    try:
+        task = build.task(settings)
+    finally:
+        log.setLevel(level)
     build.load_weights(task, checkpoint or run.best)
+    log.info("weights from %s", checkpoint or run.best)
     return task.eval()
 
 
