@@ -10,6 +10,17 @@ from arena.data.text import Cut, Turns
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ARENA_SHARED", ROOT.parent / "shared"))
+PAIRWISE_ROWS = {
+    "lmsys_kaggle_sample/data.parquet": 156,
+    "lmsys_kaggle_sample/train.csv": 81,
+    "pandalm_human/data.parquet": 798,
+    "qa_feedback_dev/data.parquet": 2406,
+    "hh_harmless_test/data.parquet": 1844,
+    "llmbar/data.parquet": 958,
+    "arena_bench_judged/data.parquet": 7101,
+    "ja_vicuna_judged/data.parquet": 1089,
+}
+"""Rows of the labelled pairwise files below `SHARED / "data"`, as the README of each set counts them."""
 
 
 def compose(*overrides: str) -> DictConfig:

@@ -6,21 +6,10 @@ import unicodedata
 
 import pyarrow.parquet as pq
 import pytest
+from support import PAIRWISE_ROWS
 
 from arena import predict, restore
 from arena.data.rows import TEXTS
-
-SETS = {
-    "lmsys_kaggle_sample/data.parquet": 156,
-    "lmsys_kaggle_sample/train.csv": 81,
-    "pandalm_human/data.parquet": 798,
-    "qa_feedback_dev/data.parquet": 2406,
-    "hh_harmless_test/data.parquet": 1844,
-    "llmbar/data.parquet": 958,
-    "arena_bench_judged/data.parquet": 7101,
-    "ja_vicuna_judged/data.parquet": 1089,
-}
-"""Rows that the README of each set counts."""
 
 
 def normalised(prompt: str | None) -> str:
@@ -28,21 +17,21 @@ def normalised(prompt: str | None) -> str:
     return " ".join(unicodedata.normalize("NFC", prompt or "").casefold().split())
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", PAIRWISE_ROWS)
 def test_a_real_set_trains_and_its_splits_share_no_prompt(name, shared, train_run):
     path = shared / "data" / name
     if not path.exists():
         pytest.skip(f"no {name} here")
-    tests = ["test_share=0.2", "val_share=0.2"] if SETS[name] < 200 else []
+    tests = ["test_share=0.2", "val_share=0.2"] if PAIRWISE_ROWS[name] < 200 else []
     run = train_run(
         "run", "data=pairs", f"data.path={path}", "data.limit=null", "data.max_length=128", "trainer.max_steps=2",
         "data.cache=null", "test=false", *(f"data.{key}" for key in tests),
     )  # fmt: skip
     result = run.read_result()
-    assert result["data"]["rows_read"] == result["data"]["rows_kept"] == SETS[name]
+    assert result["data"]["rows_read"] == result["data"]["rows_kept"] == PAIRWISE_ROWS[name]
     assert result["data"]["answer_invisible_share"] < 0.01
     split_of = {row["id"]: row["split"] for row in pq.read_table(run.splits).to_pylist()}
-    assert len(split_of) == SETS[name]
+    assert len(split_of) == PAIRWISE_ROWS[name]
     seen: dict[str, set[str]] = {}
     for row in rows_of(path):
         seen.setdefault(normalised((json.loads(row["prompt"]) or [""])[0]), set()).add(split_of[str(row["id"])])

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import PAIRWISE_ROWS
 
 from arena.data.ingest import Rules
 from arena.data.pairs import PairReader
@@ -343,17 +344,7 @@ def test_reading_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT / "src")})
 
 
-SETS = {
-    "lmsys_kaggle_sample/data.parquet": 156,
-    "lmsys_kaggle_sample/train.csv": 81,
-    "lmsys_kaggle_sample/kaggle_test.csv": 3,
-    "pandalm_human/data.parquet": 798,
-    "qa_feedback_dev/data.parquet": 2406,
-    "hh_harmless_test/data.parquet": 1844,
-    "llmbar/data.parquet": 958,
-    "arena_bench_judged/data.parquet": 7101,
-    "ja_vicuna_judged/data.parquet": 1089,
-}
+SETS = PAIRWISE_ROWS | {"lmsys_kaggle_sample/kaggle_test.csv": 3}
 
 
 @pytest.mark.parametrize("name", SETS)

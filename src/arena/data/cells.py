@@ -116,6 +116,14 @@ def check_name(column: str, cell: Any, repair: bool = False) -> str | None:
     return check_text(column, cell, repair)
 
 
+def from_json(column: str, cell: str, wrong: str, advice: str = "") -> Any:
+    """What a JSON text says; a `RowError` E_JSON that the cell is `wrong` where it is none."""
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError) as error:
+        raise RowError("E_JSON", column, f"{shown(cell)} is {wrong} ({error}){advice}") from error
+
+
 def check_turns(column: str, cell: Any, plain: bool, repair: bool = False) -> list[str | None]:
     """The turns in one cell. A missing turn is null, never the word.
 
@@ -128,11 +136,7 @@ def check_turns(column: str, cell: Any, plain: bool, repair: bool = False) -> li
     if plain and (cell is None or isinstance(cell, str)):
         turns = [cell]
     elif isinstance(cell, str):
-        try:
-            turns = json.loads(cell)
-        except (ValueError, RecursionError) as error:
-            reason = f"{shown(cell)} is not a JSON list of turns ({error}); data.reader.layout=wsdm reads plain text"
-            raise RowError("E_JSON", column, reason) from error
+        turns = from_json(column, cell, "not a JSON list of turns", "; data.reader.layout=wsdm reads plain text")
     else:
         turns = cell
     if not isinstance(turns, list):

@@ -5,7 +5,7 @@ import re
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from arena.data.cells import RowError, check_turn, shown
+from arena.data.cells import RowError, check_turn, from_json, shown
 
 _SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 
@@ -89,11 +89,8 @@ def _transcript(column: str, text: str) -> list[tuple[str, Any]]:
 
 def _messages(column: str, cell: Any) -> list[tuple[Any, Any]]:
     if isinstance(cell, str):
-        try:
-            cell = json.loads(cell)
-        except (ValueError, RecursionError) as error:
-            reason = f"{shown(cell)} is neither a transcript ('\\n\\nHuman: ...') nor a JSON list of messages ({error})"
-            raise RowError("E_JSON", column, reason) from error
+        wrong = "neither a transcript ('\\n\\nHuman: ...') nor a JSON list of messages"
+        cell = from_json(column, cell, wrong)
     if not isinstance(cell, list):
         raise RowError("E_TYPE", column, f"{shown(cell)} is not a list of messages")
     for message in cell:
