@@ -119,12 +119,14 @@ def leak_table(reports: dict[str, Any]) -> list[list[str]]:
 
 def account_table(summary: dict[str, Any]) -> list[list[str]]:
     """Where the rows went, header first."""
+    from arena.data.cells import CODES
+
     lines = [["what", "rows"], ["read", f"{summary['rows_read']:,}"]]
-    lines += [[f"rejected ({code})", f"{rows:,}"] for code, rows in summary["reject_codes"].items()]
+    lines += [[f"rejected: {CODES[code]}", f"{rows:,}"] for code, rows in summary["reject_codes"].items()]
     lines += [["merged", f"{summary['rows_merged']:,}"]] if summary["rows_merged"] else []
     lines += [[f"left out ({reason})", f"{rows:,}"] for reason, rows in summary["rows_dropped"].items()]
     lines += [["used", f"{summary['rows_kept']:,}"]]
-    lines += [[f"noted ({code})", f"{rows:,}"] for code, rows in summary["notes"].items()]
+    lines += [[f"noted: {CODES[code]}", f"{rows:,}"] for code, rows in summary["notes"].items()]
     return lines
 
 
