@@ -54,17 +54,17 @@ def instantiate(node: Any, **extra: Any) -> Any:
 
 
 def preflight(settings: Settings) -> None:
-    """Find the input file and the weights, and look at the file's columns, before anything heavy is imported.
+    """Find the input file and the weights, look at the file's columns, and at what the model cannot be, before
+    anything heavy is loaded.
 
     Raises:
+        UsageError: classes, formulation and adapter that do not go together.
         InputOutputError: the file, or the model and the hub, cannot be found.
         DataError: the file's columns are not those that are needed.
     """
-    from arena import hub
+    from arena.model import preflight as model_preflight
 
-    model = settings["model"]
-    if model.get("pretrained"):
-        hub.locate(model["name"], model["path"], model["package"])
+    model_preflight.check(settings["model"], settings["adapter"])
     if settings["data"]["_target_"].startswith("arena.data.module."):
         from arena.data.preflight import check
 
@@ -77,11 +77,15 @@ def data(settings: Settings) -> "PairData":
 
 
 def start(task: "Task", data: "PairData") -> None:
-    """Let a model that wants to know it start from the class shares of the training rows."""
-    if hasattr(task.model, "start_at"):
-        import torch
+    """Tell the model what is known before the first step: shares of the classes, one row added to each so that none is
+    impossible, and the tokens of the answer words."""
+    import torch
 
-        task.model.start_at(torch.from_numpy(data.class_counts("train")))
+    from arena.types import Start
+
+    counts = torch.from_numpy(data.class_counts("train")).double() + 1
+    words = None if data.words is None else torch.tensor(data.words)
+    task.model.start_at(Start(counts / counts.sum(), words))
 
 
 def keep(task: "Task", data: "PairData", settings: Settings, run: RunFolder) -> None:
@@ -212,7 +216,7 @@ def check_checkpoint(task: "Task", path: Path) -> int:
         DataError: it belongs to another model.
     """
     checkpoint = _read(path)
-    _compare(task.state_dict(), checkpoint.get("state_dict", {}), path)
+    _compare(task.own_state(), checkpoint.get("state_dict", {}), path)
     return int(checkpoint["global_step"])
 
 
@@ -224,8 +228,8 @@ def load_weights(task: "Task", path: Path) -> None:
         DataError: it belongs to another model.
     """
     state = _read(path).get("state_dict", {})
-    _compare(task.state_dict(), state, path)
-    task.load_state_dict(state)
+    _compare(task.own_state(), state, path)
+    task.load_state_dict(state, strict=task.strict_loading)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -112,6 +112,9 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     schema.check_values(plain, Root)
     schema.check_values(plain["monitor"], Monitor, "monitor.")
     schema.check(plain)
+    if plain["model"].get("path"):
+        # Adapters are restored over these weights, from whatever folder that is done.
+        plain["model"]["path"] = os.path.abspath(os.path.expanduser(plain["model"]["path"]))
     return plain
 
 

@@ -84,7 +84,8 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
     path = settings["data"]["path"]
     if path is not None and "path" not in (data or {}):
         settings["data"]["path"] = None
-    if "pretrained" in settings["model"]:
+    # Beneath adapters lie the published weights, which no checkpoint repeats.
+    if "pretrained" in settings["model"] and settings.setdefault("adapter", {"method": "none"})["method"] == "none":
         settings["model"]["pretrained"] = False
     if run.tokenizer.is_dir():
         for node in (settings["tokenizer"], settings["data"]["tokenizer"]):

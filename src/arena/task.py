@@ -85,6 +85,9 @@ class Task(pl.LightningModule):
         self.metrics = metrics
         self.optimizer = optimizer
         self.monitor = monitor
+        # Weights that the model finds again by itself are in no checkpoint (`arena.model.encoder`).
+        self.recoverable = {f"model.{name}" for name in getattr(model, "recoverable", ())}
+        self.strict_loading = not self.recoverable
         self.predictions: dict[str, Predictions] = {}
         self._kept: list[tuple[Tensor, ...]] = []
 
@@ -118,6 +121,15 @@ class Task(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the metrics of the test split."""
         self._finish("test")
+
+    def own_state(self) -> dict[str, Tensor]:
+        """The weights that a checkpoint has to hold."""
+        return {name: value for name, value in self.state_dict().items() if name not in self.recoverable}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what is found again where it was: the backbone beneath adapters."""
+        for name in self.recoverable:
+            del checkpoint["state_dict"][name]
 
     def _keep(self, batch: Any) -> None:
         logits = self.model(batch)

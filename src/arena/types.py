@@ -1,6 +1,7 @@
 """The contracts between the rooms of the house.
 
-Shape legend, used everywhere: N rows of a batch, L tokens of the longest row in it, K classes, H hidden width.
+Shape legend, used everywhere: N rows of a batch, V sequences of a row, L tokens of the longest sequence in the batch, K
+classes, H hidden width.
 Units: losses and log losses in nats, lengths in tokens, sizes in rows.
 """
 
@@ -17,16 +18,20 @@ UNLABELLED = -100
 class TextBatch:
     """Rows of text, right-padded to one length.
 
+    A row has one sequence, or two that the model weighs against each other (`arena.data.views`): then the first
+    sequences of all rows come before all second ones.
+
     A plain (not frozen) dataclass: Lightning moves anything that has `.to`, but its half precision plugins refuse
     frozen ones.
 
     Attributes:
-        input_ids: token ids, `[N, L]` int64.
-        attention_mask: 1 where there is a token, 0 where there is padding, `[N, L]` int64.
+        input_ids: token ids, `[V * N, L]` int64.
+        attention_mask: 1 where there is a token, 0 where there is padding, `[V * N, L]` int64.
         target: class indices `[N]` int64 (`UNLABELLED` where unknown), or class probabilities `[N, K]` float32.
         weight: weight of each row in the loss, `[N]` float32; 0 for rows without a target.
         row: position of each row in the table that the batch was cut from, `[N]` int64. It joins predictions to text.
         supervised: number of rows with a target, counted on the host so that logging needs no device sync.
+        answer_tokens: tokens of answers A and B before anything was cut, `[N, 2]` int64; None where not known.
     """
 
     input_ids: Tensor
@@ -35,6 +40,7 @@ class TextBatch:
     weight: Tensor
     row: Tensor
     supervised: int
+    answer_tokens: Tensor | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """A copy with every tensor moved by `Tensor.to(*args, **kwargs)`."""
@@ -49,7 +55,20 @@ class TextBatch:
         return replace(self, **{name: function(tensor) for name, tensor in tensors.items()})
 
     def __len__(self) -> int:
-        return self.input_ids.shape[0]
+        return self.row.shape[0]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a model may know before its first step; see `arena.model.heads`.
+
+    Attributes:
+        shares: shares of the classes that its first predictions should have, `[K]` float64.
+        words: token ids of the answer word of each class, `[K]` int64; None where the template has none.
+    """
+
+    shares: Tensor
+    words: Tensor | None = None
 
 
 @dataclass

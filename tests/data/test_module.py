@@ -212,7 +212,7 @@ def test_predictions_need_no_winner_and_no_setup():
     assert {target for batch in batches for target in batch.target.tolist()} == {UNLABELLED}
     for batch in batches:
         for ids, mask, row in zip(batch.input_ids, batch.attention_mask, batch.row.tolist(), strict=True):
-            assert ids[mask.bool()].tolist() == store.row(row).tolist()
+            assert ids[mask.bool()].tolist() == store.sequences(row)[0].tolist()
 
 
 def test_loaders_serve_their_split():

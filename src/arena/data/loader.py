@@ -5,80 +5,15 @@ left untouched, and not of the number of workers.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from arena.data.collate import Collate
 from arena.data.sampling import Sampler
 from arena.types import UNLABELLED, TextBatch
-
-
-class Store(Protocol):
-    """Token ids of R rows: their lengths, `[R]`, and each row, perhaps with the two answers exchanged."""
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each row, `[R]` int64."""
-        ...
-
-    def row(self, row: int, swapped: bool = False) -> np.ndarray:
-        """The ids of one row, `[L]`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Collate:
-    """Rows to a batch, padded on the right. Position p of R rows or more is row p - R with its answers exchanged.
-
-    Attributes:
-        store: token ids of all R rows of the table.
-        target: class index of each row, `[R]` int64, `UNLABELLED` where unknown; or class probabilities `[R, K]`.
-        weight: weight of each row, `[R]` float32.
-        pad: the id of padding.
-        multiple: lengths are rounded up to a multiple of this, for kernels that like round numbers.
-        mirror: class k is class `mirror[k]` after the exchange, `[K]`; needed only for exchanged rows.
-    """
-
-    store: Store
-    target: np.ndarray
-    weight: np.ndarray
-    pad: int
-    multiple: int = 1
-    mirror: np.ndarray | None = None
-
-    def __call__(self, positions: np.ndarray) -> TextBatch:
-        """The batch of the rows at these positions, in this order."""
-        swapped, rows = np.divmod(positions, len(self.weight))
-        lengths = self.store.lengths[rows]
-        longest = -(-int(lengths.max()) // self.multiple) * self.multiple
-        attention_mask = np.arange(longest) < lengths[:, None]
-        input_ids = np.full(attention_mask.shape, self.pad, dtype=np.int64)
-        input_ids[attention_mask] = np.concatenate(
-            [self.store.row(row, bool(other)) for row, other in zip(rows, swapped, strict=True)]
-        )
-        target = self._targets(rows, swapped > 0)
-        known = target != UNLABELLED if target.ndim == 1 else np.ones(len(rows), dtype=bool)
-        return TextBatch(
-            input_ids=torch.from_numpy(input_ids),
-            attention_mask=torch.from_numpy(attention_mask.astype(np.int64)),
-            target=torch.from_numpy(target),
-            weight=torch.from_numpy(np.where(known, self.weight[rows], 0).astype(np.float32)),
-            row=torch.from_numpy(rows.astype(np.int64)),
-            supervised=int(known.sum()),
-        )
-
-    def _targets(self, rows: np.ndarray, swapped: np.ndarray) -> np.ndarray:
-        target = self.target[rows]
-        if not swapped.any():
-            return target
-        assert self.mirror is not None, "exchanged rows need a mirror of the classes"
-        if target.ndim == 2:
-            return np.where(swapped[:, None], target[:, self.mirror], target)
-        mirrored = np.where(target == UNLABELLED, UNLABELLED, self.mirror[np.maximum(target, 0)])
-        return np.where(swapped, mirrored, target)
 
 
 def epoch_batches(

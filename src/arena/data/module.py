@@ -18,10 +18,11 @@ from arena.data.prepare import Division, divide, grouped, read_parts
 from arena.data.rows import Rows
 from arena.data.sampling import Plan, Serving
 from arena.data.split import SPLITS
-from arena.data.template import PLAIN, choose, compile_template
-from arena.data.text import Room, Sequences, fit
+from arena.data.template import Layout, check_words, choose, compile_template, word_tokens
+from arena.data.text import Room
 from arena.data.tokenizer import Tokenizer
 from arena.data.tokens import MISSING, tokenize
+from arena.data.views import Views, views
 from arena.schema import Count, InputPath, NonNegative, Share, WholeNumber
 from arena.types import UNLABELLED
 
@@ -44,7 +45,8 @@ class PairData(Description, LightningDataModule):
         max_rejected: share of broken rows above which the run stops all the same.
         repair: replace what no UTF-8 file can hold (half surrogate pairs, NUL, undecodable bytes) by U+FFFD.
         rejects: file that gets the broken rows.
-        template: name of a template, or the text of one (`arena.data.template`).
+        formulation: what the model reads of a row (`arena.data.views`): set by the model.
+        template: name of a template, the text of one (`arena.data.template`), or "auto" for that of the formulation.
         templates: the templates by name.
         max_length: tokens of a row at most.
         cut: what a text that is too long loses.
@@ -87,7 +89,8 @@ class PairData(Description, LightningDataModule):
         max_rejected: Share = 0.005,
         repair: bool = False,
         rejects: str | None = None,
-        template: str = PLAIN,
+        formulation: Literal["joint", "symmetric", "score", "verbalizer"] = "joint",
+        template: str = "auto",
         templates: dict | None = None,
         max_length: Count = 512,
         cut: Literal["tail", "head", "middle"] = "tail",
@@ -123,7 +126,8 @@ class PairData(Description, LightningDataModule):
         self.selection: tuple[int | None, Literal["error", "drop"]] = (limit, on_tie)
         self.near_duplicates = near_duplicates
         self.division = Division(val_share, test_share, folds, fold, stratify or ["winner"], split_seed, on_leak)
-        self.template = choose(template, templates or {})
+        self.formulation = formulation
+        self.template = choose(template, templates or {}, formulation)
         self.room = Room(max_length, cut, turns)
         self.missing_text = missing_text
         self.plan = Plan(swap, sampling, sampling_power, max_copies, hardness, curriculum_epochs, seed)
@@ -149,7 +153,7 @@ class PairData(Description, LightningDataModule):
             self._position = {"epoch": 0, "position": 0}
         if self._table is not None:
             return
-        layout = compile_template(self.tokenizer, **self.template)
+        layout, self.words = self._layout()
         self.source, held_out = read_parts(self.reader, self.path, self.hold_outs, self.rules, self.cache, self.rejects)
         positions, self._dropped = tables.select_rows(self.source.facts, self.labels, *self.selection)
         self._groups = grouped(self.source, positions, self.near_duplicates, self.cache)
@@ -162,7 +166,7 @@ class PairData(Description, LightningDataModule):
         self._target = tables.class_indices(facts, self.labels)
         self._rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
         tokens = tokenize(self.source, self.tokenizer, self.positions, self.missing_text, self.cache)
-        self.sequences = fit(tokens, layout, self.room.max_length, self.room.cut, self.room.turns)
+        self.sequences = views(tokens, layout, self.room, self.formulation)
         self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
         ids = self.table["id"].take(pa.array(self._rows["train"])).to_pylist()
         self._sampler = self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
@@ -201,16 +205,24 @@ class PairData(Description, LightningDataModule):
         """All rows of `path`, labelled or not. Needs no `setup`."""
         return self.reader(self.path, self.rules, self.cache, None)
 
-    def predict_loader(self, rows: Rows) -> tuple[EvaluationLoader, Sequences]:
+    def _layout(self) -> tuple[Layout, list[int] | None]:
+        """The template in token ids, and the token of each class's answer word for a model that answers in words."""
+        words = None
+        if self.formulation == "verbalizer":
+            known = check_words(self.template.get("words"), self.labels)
+            words = word_tokens(known, self.tokenizer, self.template["text"])
+        return compile_template(self.tokenizer, **self.template), words
+
+    def predict_loader(self, rows: Rows) -> tuple[EvaluationLoader, Views]:
         """A loader over rows of their own, labelled or not, and their token ids. Needs no `setup`.
 
         The batches come longest first: `batch.row` is the position in `rows`.
         """
-        layout = compile_template(self.tokenizer, **self.template)
         tokens = tokenize(rows, self.tokenizer, None, self.missing_text, self.cache)
-        sequences = fit(tokens, layout, self.room.max_length, self.room.cut, self.room.turns)
+        sequences = views(tokens, self._layout()[0], self.room, self.formulation)
         target = np.full(rows.num_rows, UNLABELLED, dtype=np.int64)
-        collate = Collate(sequences, target, np.ones(rows.num_rows, np.float32), self.tokenizer.pad)
+        weight, sizes = np.ones(rows.num_rows, np.float32), sequences.answer_tokens()
+        collate = Collate(sequences, target, weight, self.tokenizer.pad, answer_tokens=sizes)
         positions = np.arange(rows.num_rows)
         return EvaluationLoader(positions, collate, self.serving.eval_batch_size, self.serving.num_workers), sequences
 
@@ -227,7 +239,8 @@ class PairData(Description, LightningDataModule):
     def _collate(self) -> Collate:
         weight = self.table["weight"].to_numpy().astype(np.float32)
         mirror = tables.mirror(self.labels)
-        return Collate(self.sequences, self._target, weight, self.tokenizer.pad, mirror=mirror)
+        sizes = self.sequences.answer_tokens()
+        return Collate(self.sequences, self._target, weight, self.tokenizer.pad, answer_tokens=sizes, mirror=mirror)
 
     def _process(self) -> tuple[int, int]:
         return getattr(self.trainer, "global_rank", 0), getattr(self.trainer, "world_size", 1)

@@ -6,7 +6,7 @@ from typing import Any
 from arena.data.prepare import Division
 from arena.data.sampling import Plan
 from arena.data.table import check_labels
-from arena.data.template import choose
+from arena.data.template import check_words, choose
 
 
 def check(data: Mapping[str, Any], reader: Any) -> None:
@@ -22,7 +22,10 @@ def check(data: Mapping[str, Any], reader: Any) -> None:
         DataError: a file's columns are not those that are needed.
     """
     labels = check_labels(data["labels"])
-    choose(data["template"], data["templates"] or {})
+    formulation = data.get("formulation", "joint")
+    template = choose(data["template"], data["templates"] or {}, formulation)
+    if formulation == "verbalizer":
+        check_words(template.get("words"), labels)
     names = ("swap", "sampling", "sampling_power", "max_copies", "hardness", "curriculum_epochs")
     Plan(*(data[name] for name in names)).check(labels)
     stratify = data["stratify"] or ["winner"]

@@ -21,8 +21,9 @@ Turns = Literal["last", "all"]
 SMALLEST_ROUND = 32
 """Tokens of room below which an earlier turn is left out rather than cut to a stump."""
 FIELDS = len(TEXTS)
-SWAPPED = {"prompt": 0, "response_a": 2, "response_b": 1}
-STRAIGHT = {name: position for position, name in enumerate(TEXTS)}
+STRAIGHT = {name: position for position, name in enumerate(TEXTS)} | {"response": 1}
+SWAPPED = {"prompt": 0, "response_a": 2, "response_b": 1, "response": 2}
+"""Which text of a turn a field of the template is; the field "response" of a template for one answer is A or B."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Sequences:
         needed: tokens that each row would take if nothing were cut, `[R]` int64.
         lengths: tokens of each row as it is, `[R]` int64.
         cut: which end of a text that is too long is lost.
+        hidden: the text of each turn that is not shown: 2 where only answer A is, 1 where only B is; None for none.
     """
 
     turns: TurnTokens
@@ -55,6 +57,7 @@ class Sequences:
     needed: np.ndarray
     lengths: np.ndarray
     cut: Cut
+    hidden: int | None = None
 
     def __len__(self) -> int:
         return len(self.turns)
@@ -66,8 +69,10 @@ class Sequences:
 
     @property
     def invisible(self) -> np.ndarray:
-        """Whether an answer of the row has tokens and none of them is kept, `[R]` bool."""
+        """Whether an answer of the row that is to be shown has tokens and none of them is kept, `[R]` bool."""
         had = self.turns.field_counts()[:, 1:] > 0
+        if self.hidden is not None:
+            had[:, self.hidden - 1] = False
         field = np.arange(len(self.keep)) % FIELDS
         index = self.turns.row_of_text * FIELDS + field
         kept = np.bincount(index, weights=self.keep, minlength=len(self) * FIELDS).reshape(-1, FIELDS)[:, 1:] > 0
@@ -117,7 +122,12 @@ class Sequences:
 
 
 def fit(
-    turns: TurnTokens, layout: Layout, max_length: int = 512, cut: Cut = "tail", order: Turns = "last"
+    turns: TurnTokens,
+    layout: Layout,
+    max_length: int = 512,
+    cut: Cut = "tail",
+    order: Turns = "last",
+    hidden: int | None = None,
 ) -> Sequences:
     """Decide what every row keeps.
 
@@ -129,6 +139,7 @@ def fit(
         order: who comes first where several turns do not fit. "last": the room goes to the last turn, what is left to
             the one before it, and turns without room are left out. "all": all texts of all turns share the room;
             turns are left out only where there is not one token for each text.
+        hidden: the text of each turn that the layout does not show, see `Sequences`.
 
     Raises:
         UsageError: `max_length` leaves less than one token for each text of a one-turn row.
@@ -141,6 +152,8 @@ def fit(
             f"give {fixed + FIELDS} or more"
         )
     counts, number = turns.counts, turns.turns
+    if hidden is not None:
+        counts[hidden::FIELDS] = 0
     needed = np.add.reduceat(counts, turns.first[:-1]) if len(turns) else np.empty(0, np.int64)
     needed = needed + layout.base + layout.per_turn * number
     keep, kept_from = counts.copy(), np.zeros(len(turns), np.int64)
@@ -159,7 +172,7 @@ def fit(
         keep[texts] = kept.reshape(len(rows), -1)
     lengths = np.add.reduceat(keep, turns.first[:-1]) if len(turns) else np.empty(0, np.int64)
     lengths = lengths + layout.base + layout.per_turn * (number - kept_from)
-    return Sequences(turns, layout, keep, kept_from, needed, lengths, cut)
+    return Sequences(turns, layout, keep, kept_from, needed, lengths, cut, hidden)
 
 
 def _last_first(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -10,44 +9,58 @@ from torch import Tensor, nn
 
 from arena import hub
 from arena.errors import InputOutputError, UsageError
-from arena.model.pooling import pool
+from arena.model import backbone as backbones
+from arena.model.adapter import Adapter
+from arena.model.formulation import Formulation, Pairing, TieModel
+from arena.model.pooling import Pool, Pooling
 from arena.schema import Share, WholeNumber
-from arena.types import TextBatch
+from arena.types import Start, TextBatch
 
 log = logging.getLogger("arena")
-
-ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
-HIDDEN_DROPOUT = ("hidden_dropout_prob", "embedding_dropout", "mlp_dropout")
-"""The names that the architectures of the hub give to the two kinds of dropout."""
+SCORE_HEADS = ("score.weight", "classifier.weight", "v_head.weight")
+WORD_HEADS = ("lm_head.weight", "output.weight")
+"""The names under which folders of the hub keep the head of a classifier and that of a language model."""
 
 
 class SequenceClassifier(nn.Module):
-    """Backbone states -> pooled state `[N, H]` -> logits `[N, K]`.
+    """Backbone states -> pooled state `[V * N, H]` -> head `[V * N, C]` -> logits `[N, K]` (`arena.model.formulation`).
 
-    The head is float32 and its weights start at zero: the first loss is known exactly (ln K, or the entropy of the
-    training classes), and a wrong start cannot hide. The backbone never keeps a cache of keys and values.
+    The head is float32, outside of any adapter, and its weights start at zero: the first loss is known exactly (ln K,
+    or the entropy of the training classes), and a wrong start cannot hide. The backbone never keeps a cache of keys and
+    values. Of a backbone with adapters only these are trained, saved and restored; the rest is found again where it was
+    (`recoverable`), and a fingerprint insists that it is the same.
 
     Args:
         labels: names of the K classes.
         name: hub id of the backbone.
+        architecture: the published architecture (`model_type` and sizes), used where `pretrained` is false.
         path: a local folder that is used instead of the hub.
         package: an installed Python package that carries the model.
         pretrained: false builds the same architecture with random weights and needs no file.
-        architecture: the published architecture (`model_type` and sizes), used where `pretrained` is false.
-        pooling: see `arena.model.pooling.pool`.
+        formulation: joint, symmetric, score or verbalizer, see `Pairing`. A verbalizer's head is the language model's
+            own, for the answer words of the template only: it works without training.
+        ties: how two scores make a tie (score only).
+        adapter: see `arena.model.adapter`; None trains the whole backbone.
+        pooling: see `arena.model.pooling`.
         hidden_dropout: dropout of the backbone's hidden states; null keeps what the backbone was published with.
         attention_dropout: dropout of attention probabilities. 0 by default: on a CPU it leaves the flash kernel and
             doubles the cost of a step, and hidden dropout regularises as well.
         head_dropout: dropout before the head.
+        head_bias: whether the head has a bias. The hub's classifiers over causal models have none.
+        head_norm: a layer norm (without offset) before the head, as the hub's ModernBERT classifiers have.
+        length_features: give the head the logarithms of the answers' lengths as well: a pooled state knows them badly,
+            and people do prefer longer answers (or not; the head learns which).
         start: `prior` starts the head's bias at the log shares of the training classes (Lin et al., arXiv 1708.02002,
-            section 3.3), so no step is spent on learning them; `uniform` starts it at zero.
+            section 3.3), so no step is spent on learning them; `uniform` starts it at zero; `pretrained` takes the
+            head of the folder (a reward model's, say).
+        tune_words: whether a verbalizer's head is trained too.
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
-
         separator: id of the separator between prompt, A and B, for backbones with two token types (BERT): what follows
             the second one (answer B) gets type 1, as BERT's own second texts do. Null gives every token type 0.
 
     Raises:
         InputOutputError: the weights cannot be found or do not fill the backbone.
+        UsageError: the classes do not fit the formulation, or an adapter's target does not exist.
     """
 
     def __init__(
@@ -58,67 +71,83 @@ class SequenceClassifier(nn.Module):
         path: str | None = None,
         package: str | None = None,
         pretrained: bool = True,
-        pooling: Literal["first", "last", "mean"] = "last",
+        formulation: Formulation = "joint",
+        ties: TieModel = "davidson",
+        adapter: Adapter | None = None,
+        pooling: Pooling = "last",
         hidden_dropout: Share | None = None,
         attention_dropout: Share = 0.0,
         head_dropout: Share = 0.1,
+        head_bias: bool = True,
+        head_norm: bool = False,
+        length_features: bool = False,
+        start: Literal["uniform", "prior", "pretrained"] = "prior",
+        tune_words: bool = False,
         gradient_checkpointing: bool = False,
-        start: Literal["uniform", "prior"] = "prior",
         separator: WholeNumber | None = None,
     ) -> None:
         super().__init__()
-        self.start = start
-        self.separator = separator
-        self.pooling = pooling
-        changes = _dropouts(architecture["model_type"], hidden_dropout, attention_dropout)
-        if pretrained:
-            backbone, source = _load(hub.locate(name, path, package), name, changes)
+        self.name, self.start, self.separator = name, start, separator
+        self.adapter = adapter or Adapter()
+        self.pairing = Pairing(formulation, labels, ties)
+        self.folder = hub.locate(name, path, package) if pretrained else None
+        if self.folder is None:
+            made = backbones.build(architecture, hidden_dropout, attention_dropout)
+            loaded = backbones.Backbone(made, "random weights", [], None)
         else:
-            backbone, source = _build(architecture, changes), "random weights"
-        self.backbone: Any = backbone
+            loaded = backbones.load(self.folder, name, hidden_dropout, attention_dropout, self.adapter)
         if gradient_checkpointing:
-            # Renamed in transformers 5.23. Its default is the form that needs no gradient of the input.
-            new_name = getattr(self.backbone, "activation_checkpointing_enable", None)
-            (new_name or self.backbone.gradient_checkpointing_enable)()
-        width = self.backbone.config.hidden_size
-        self.dropout = nn.Dropout(head_dropout)
-        self.head = nn.Linear(width, len(labels))
+            backbones.checkpoint_activations(loaded.module)
+        self.config: Any = loaded.module.config
+        self._knows = set(inspect.signature(type(loaded.module).forward).parameters)
+        frozen = self.adapter.method != "none"
+        if frozen and loaded.fingerprint is not None:
+            self.register_buffer("fingerprint", loaded.fingerprint)
+            self.register_load_state_dict_pre_hook(_same_backbone)
+        self.backbone: Any = self.adapter.attach(loaded.module)
+        words = formulation == "verbalizer"
+        self.pool = Pool("last" if words else pooling, self.config.hidden_size)
+        self.norm = nn.LayerNorm(self.config.hidden_size, bias=False) if head_norm and not words else nn.Identity()
+        self.dropout = nn.Dropout(0.0 if words else head_dropout)
+        self.lengths = (1 if formulation == "score" else 2) if length_features and not words else 0
+        bias = head_bias and formulation in ("joint", "symmetric")
+        self.head = nn.Linear(self.config.hidden_size + self.lengths, self.pairing.outputs, bias=bias)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-        count = sum(p.numel() for p in self.backbone.parameters())
-        new = sum(p.numel() for p in self.head.parameters())
-        log.info(
-            "model %s: %.1fM parameters of the backbone from %s; new: the head (%d)", name, count / 1e6, source, new
-        )
+        if bias:
+            nn.init.zeros_(self.head.bias)
+        self.head.requires_grad_(tune_words or not words)
+        if start == "pretrained" and not words:
+            self._take_head()
+        log.info("%s", self._story(loaded))
 
-    def start_at(self, class_counts: Tensor) -> None:
-        """Tell the head how many training rows each class has, `[K]`; one is added to each, so none is impossible."""
-        if self.start == "prior":
-            shares = (class_counts.double() + 1) / (class_counts.double() + 1).sum()
-            with torch.no_grad():
-                self.head.bias.copy_(shares.log())
+    @property
+    def recoverable(self) -> set[str]:
+        """Weights that are found again where they were, so no checkpoint needs them: the backbone beneath adapters."""
+        if self.folder is None or self.adapter.method == "none":
+            return set()
+        names = [name for name in self.state_dict() if name.startswith("backbone.")]
+        return {name for name in names if ".lora_" not in name}
 
     @property
     def vocabulary_size(self) -> int:
         """Number of token ids that the backbone knows."""
-        return self.backbone.config.vocab_size
+        return self.config.vocab_size
 
     @property
     def architecture(self) -> dict[str, Any]:
         """What `architecture` must be to build this backbone again, in plain values."""
-        settings = self.backbone.config.to_diff_dict()
-        left_out = {
-            "transformers_version",
-            "_name_or_path",
-            "architectures",
-            "dtype",
-            "torch_dtype",
-            "id2label",
-            "label2id",
-        }
-        return {"model_type": self.backbone.config.model_type} | {
-            key: value for key, value in settings.items() if key not in left_out and not key.startswith("_")
-        }
+        return backbones.settings_of(self.config)
+
+    def start_at(self, start: Start) -> None:
+        """Give the head what is known before the first step: class shares, or the language model's answer words."""
+        shares = self.pairing.start_at(start)
+        if self.pairing.formulation == "verbalizer":
+            assert start.words is not None, "the template has no words"
+            with torch.no_grad():
+                self.head.weight.copy_(self._word_rows(start.words))
+        elif self.start == "prior" and self.head.bias is not None:
+            with torch.no_grad():
+                self.head.bias.copy_(shares.log())
 
     def forward(self, batch: TextBatch) -> Tensor:
         """Logits `[N, K]` in float32."""
@@ -126,16 +155,98 @@ class SequenceClassifier(nn.Module):
         # its mask live on the host only on a CPU, so only there is the question free.
         mask = batch.attention_mask
         unpadded = mask.device.type == "cpu" and bool(mask.all())
+        options: dict[str, Any] = {} if unpadded else {"attention_mask": mask} | self._positions(mask)
         types = token_types(batch.input_ids, self.separator)
-        options = self._options if types is None else self._options | {"token_type_ids": types}
-        output = self.backbone(input_ids=batch.input_ids, attention_mask=None if unpadded else mask, **options)
-        pooled = pool(output.last_hidden_state, mask, self.pooling)
-        with torch.autocast(pooled.device.type, enabled=False):
-            return self.head(self.dropout(pooled.float()))
+        if types is not None:
+            options["token_type_ids"] = types
+        if getattr(self.config, "use_cache", None) is not None:
+            options["use_cache"] = False
+        if self.pool.needs_all_layers:
+            options["output_hidden_states"] = True
+        output = self.backbone(input_ids=batch.input_ids, **options)
+        with torch.autocast(mask.device.type, enabled=False):
+            pooled = self.pool(output.last_hidden_state, getattr(output, "hidden_states", None), mask)
+            features = self.dropout(self.norm(pooled.float()))
+            if self.lengths:
+                features = torch.cat([features, length_features(batch, len(pooled), self.lengths)], dim=1)
+            outputs = self.head(features)
+            cap = getattr(self.config, "final_logit_softcapping", None)
+            if cap and self.pairing.formulation == "verbalizer":
+                outputs = cap * torch.tanh(outputs / cap)
+            return self.pairing(outputs, len(batch))
 
-    @property
-    def _options(self) -> dict[str, Any]:
-        return {"use_cache": False} if getattr(self.backbone.config, "use_cache", None) is not None else {}
+    def _positions(self, mask: Tensor) -> dict[str, Tensor]:
+        """Positions that count real tokens, for rows that are padded on the left; nothing to say otherwise."""
+        on_host_and_right = mask.device.type == "cpu" and bool(mask[:, 0].all())
+        if on_host_and_right or "position_ids" not in self._knows:
+            return {}
+        return {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
+
+    def _word_rows(self, words: Tensor) -> Tensor:
+        """The language model's output weights for some tokens, `[K, H]`."""
+        rows = None
+        if self.folder is not None and not getattr(self.config, "tie_word_embeddings", False):
+            rows = backbones.stored_rows(self.folder, WORD_HEADS, words.tolist())
+        return self.backbone.get_input_embeddings().weight[words].detach().float() if rows is None else rows
+
+    def _take_head(self) -> None:
+        """The head that lies in the folder.
+
+        Raises:
+            UsageError: random weights have none.
+            InputOutputError: the folder has none of this shape.
+        """
+        if self.folder is None:
+            raise UsageError("model.start=pretrained needs model.pretrained=true: random weights have no head")
+        found = backbones.stored_rows(self.folder, SCORE_HEADS)
+        if found is None or found.shape != self.head.weight.shape:
+            shape = "none" if found is None else list(found.shape)
+            raise InputOutputError(
+                f"model.start=pretrained: {self.folder} has no head of shape {list(self.head.weight.shape)} "
+                f"(found: {shape}); take model.start=uniform"
+            )
+        with torch.no_grad():
+            self.head.weight.copy_(found)
+
+    def _story(self, loaded: backbones.Backbone) -> str:
+        """What was loaded, what is new and what of the folder is not used, in one line."""
+        total = sum(p.numel() for p in loaded.module.parameters()) / 1e6
+        words = self.pairing.formulation == "verbalizer"
+        head = "the language model's rows for the answer words" if words else f"the head ({self.head.weight.numel()})"
+        kind = "from the folder" if self.start == "pretrained" and not words else "new"
+        parts = [f"model {self.name}: {total:.1f}M parameters of the backbone from {loaded.source}"]
+        parts.append(f"the head: {head}" if words else f"{kind}: {head}")
+        if self.adapter.method != "none":
+            trained = sum(p.numel() for p in self.backbone.parameters() if p.requires_grad)
+            parts.append(f"new: {self.adapter.method} adapters ({trained}), the backbone is frozen")
+        if loaded.ignored:
+            parts.append(f"not used: {', '.join(loaded.ignored[:4])}{' ...' if len(loaded.ignored) > 4 else ''}")
+        return "; ".join(parts)
+
+
+def _same_backbone(module: Any, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    stored = state.get(f"{prefix}fingerprint")
+    if stored is not None:
+        backbones.check_same(stored, module.fingerprint, module.name)
+
+
+def length_features(batch: TextBatch, sequences: int, number: int) -> Tensor:
+    """Logarithms of the lengths of the answers that each sequence shows, `[V * N, number]`, about 0 for 128 tokens.
+
+    Args:
+        batch: with `answer_tokens`.
+        sequences: V * N.
+        number: 1 where a sequence shows one answer (the first half A, the second B), 2 where it shows both in order.
+
+    Raises:
+        UsageError: the batch does not say how long the answers are.
+    """
+    if batch.answer_tokens is None:
+        raise UsageError("model.length_features=true: the data do not say how long the answers are")
+    logarithms = ((batch.answer_tokens + 1).float() / 128).log()
+    if number == 1:
+        return torch.cat([logarithms[:, :1], logarithms[:, 1:]])
+    return logarithms if sequences == len(batch) else torch.cat([logarithms, logarithms.flip(1)])
 
 
 def token_types(input_ids: Tensor, separator: int | None) -> Tensor | None:
@@ -144,71 +255,3 @@ def token_types(input_ids: Tensor, separator: int | None) -> Tensor | None:
         return None
     is_separator = (input_ids == separator).long()
     return (is_separator.cumsum(1) - is_separator >= 2).long()
-
-
-def _dropouts(model_type: str, hidden: float | None, attention: float) -> dict[str, float]:
-    """The two dropouts under the names that this architecture uses."""
-    from transformers import AutoConfig
-
-    known = AutoConfig.for_model(model_type).to_dict()
-    changes = {key: attention for key in ATTENTION_DROPOUT if key in known}
-    if hidden is not None:
-        changes |= {key: hidden for key in HIDDEN_DROPOUT if key in known}
-    return changes
-
-
-def _build(architecture: dict[str, Any], changes: dict[str, float]) -> nn.Module:
-    """The architecture with random weights."""
-    from transformers import AutoConfig, AutoModel
-
-    settings = {key: value for key, value in architecture.items() if key != "model_type"}
-    config = AutoConfig.for_model(architecture["model_type"], **(settings | changes))
-    return AutoModel.from_config(config, dtype=torch.float32, **_without_pooler(config))
-
-
-def _load(folder: Path, name: str, changes: dict[str, float]) -> tuple[Any, str]:
-    """Pretrained weights from a folder: safetensors only, no code from the folder, nothing silently missing."""
-    from transformers import AutoConfig, AutoModel
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()  # its load report says "unexpected" of the pooler that is left out below
-    if not (folder / "config.json").is_file():
-        raise InputOutputError(f"model {name}: {folder} has no config.json; is it a model folder?")
-    if not any(folder.glob("*.safetensors")):
-        raise InputOutputError(f"model {name}: {folder} has no *.safetensors; arena reads no pickled weights")
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    for key, value in changes.items():
-        setattr(config, key, value)
-    model, report = AutoModel.from_pretrained(
-        folder,
-        config=config,
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-        **_without_pooler(config),
-    )
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise InputOutputError(
-            f"model {name}: {folder} lacks {len(missing)} weights of {config.model_type} ({missing[0]})"
-        )
-    return model, str(folder)
-
-
-def _without_pooler(config: Any) -> dict[str, bool]:
-    """BERT's pooler is never used here; left in, its parameters would get no gradient and stop DDP."""
-    from transformers import AutoModel
-
-    try:
-        model_class = AutoModel._model_mapping[type(config)]
-    except KeyError:
-        raise UsageError(
-            f"model.architecture.model_type={config.model_type}: transformers has no backbone for it"
-        ) from None
-    return (
-        {"add_pooling_layer": False}
-        if "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
-        else {}
-    )

@@ -1,11 +1,14 @@
 """A very small transformer that learns to judge from scratch, in seconds and on a CPU: for tests and first runs."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from arena.model.formulation import Pairing, TieModel
 from arena.schema import Count, Share, WholeNumber
-from arena.types import TextBatch
+from arena.types import Start, TextBatch
 
 
 class TinyClassifier(nn.Module):
@@ -21,6 +24,8 @@ class TinyClassifier(nn.Module):
 
     Args:
         labels: names of the classes; K of them.
+        formulation: joint, symmetric or score, see `arena.model.formulation`.
+        ties: how two scores make a tie (score only).
         vocabulary_size: number of ids.
         separator: the id that ends a segment; None if there are none.
         segments: segments that the head tells apart; the last also takes all that follow it.
@@ -36,6 +41,8 @@ class TinyClassifier(nn.Module):
     def __init__(
         self,
         labels: list[str],
+        formulation: Literal["joint", "symmetric", "score"] = "joint",
+        ties: TieModel = "davidson",
         vocabulary_size: Count = 260,
         separator: WholeNumber | None = 258,
         segments: Count = 3,
@@ -55,20 +62,25 @@ class TinyClassifier(nn.Module):
         self.layers = nn.ModuleList([Layer(width, heads, dropout) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(segments * width, len(labels))
+        self.pairing = Pairing(formulation, labels, ties)
+        self.head = nn.Linear(segments * width, self.pairing.outputs)
         # The first predictions are then uniform and the first loss is ln K.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
+    def start_at(self, start: Start) -> None:
+        """Let two equal answers tie as often as the training rows do; the head's bias stays at zero."""
+        self.pairing.start_at(start)
+
     def forward(self, batch: TextBatch) -> Tensor:
-        """Logits `[N, K]` float32 of a batch of `[N, L]` ids."""
+        """Logits `[N, K]` float32 of a batch of `[V * N, L]` ids."""
         shares = self._shares(batch.input_ids, batch.attention_mask)
         hidden = self.stem(batch.input_ids, batch.attention_mask) + shares @ self.segment.weight
         visible = shares.sum(2) > 0
         visible[:, 0] = True  # attention over nothing would be NaN
         for layer in self.layers:
             hidden = layer(hidden, visible[:, None, None, :])
-        return self._classify(hidden, shares)
+        return self.pairing(self._classify(hidden, shares), len(batch))
 
     def _shares(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """`[N, P, S]` float32: the part of each of the P blocks that belongs to each segment; padding to none."""

@@ -8,6 +8,9 @@ from torch import nn
 from arena.optim.schedule import Schedule, make_schedule
 from arena.schema import Count, NonNegative, Positive, Share, WholeNumber
 
+HEAD = ("head.", "pairing.", "pool.")
+"""Parts of a model that start from nothing, by the beginning of their parameters' names."""
+
 
 class AdamW:
     """AdamW (Loshchilov and Hutter, arXiv 1711.05101) over four groups: head or not, decayed or not.
@@ -17,7 +20,7 @@ class AdamW:
     Args:
         lr: peak learning rate.
         weight_decay: decay of matrices, per step and relative to the learning rate.
-        head_lr_multiplier: learning rate of the parameters under `model.head` relative to `lr`.
+        head_lr_multiplier: learning rate of what starts from nothing (`HEAD`) relative to `lr`.
         betas: decay rates of the two moments.
         epsilon: added to the root of the second moment.
         schedule: see `arena.optim.schedule`.
@@ -83,7 +86,7 @@ def parameter_groups(
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = lr * head_lr_multiplier if name.startswith("head.") else lr
+            rate = lr * head_lr_multiplier if name.startswith(HEAD) else lr
             groups.setdefault((rate, weight_decay if parameter.ndim >= 2 else 0.0), []).append(parameter)
     for parameter in loss.parameters():
         if parameter.requires_grad:

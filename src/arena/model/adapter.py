@@ -1,0 +1,131 @@
+"""Low-rank adapters: a few trained weights beside a backbone that stays as it was published."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from arena.errors import UsageError
+from arena.schema import Count, Positive, Share
+
+ALL_LINEAR = "all-linear"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    r"""What to adapt and how; $W x$ becomes $W x + \frac{\alpha}{r} B A x$ with $W$ frozen and $B = 0$ at the start.
+
+    Sources: LoRA, Hu et al., arXiv 2106.09685; rank-stabilised scaling, Kalajdzievski, arXiv 2312.03732; DoRA, Liu et
+    al., arXiv 2402.09353; QLoRA, Dettmers et al., arXiv 2305.14314.
+
+    Attributes:
+        method: none trains the whole backbone; lora; dora also learns the length of each weight column; qlora is lora
+            over weights of 4 bits (NF4, the scales quantised as well).
+        rank: r, width of the two adapter matrices.
+        alpha: scale of the update.
+        dropout: of the adapter's input.
+        targets: "all-linear", or names of modules: a whole name's end (`q_proj`) or a regular expression.
+        rank_stabilized: scale by alpha / sqrt(r) instead of alpha / r.
+        base_precision: of the frozen weights; bfloat16 halves their memory. The adapters stay float32. For qlora it is
+            what the 4-bit weights are computed in.
+    """
+
+    method: Literal["none", "lora", "dora", "qlora"] = "none"
+    rank: Count = 16
+    alpha: Positive = 32
+    dropout: Share = 0.0
+    targets: str | list[str] = ALL_LINEAR
+    rank_stabilized: bool = False
+    base_precision: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def patterns(self) -> list[str]:
+        """The targets as a list."""
+        return [self.targets] if isinstance(self.targets, str) else list(self.targets)
+
+    def chosen(self, backbone: Any) -> list[str]:
+        """Full names of the linear layers that get an adapter.
+
+        Raises:
+            UsageError: a target that no linear layer of this backbone answers to.
+        """
+        from torch import nn
+
+        linear = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)]
+        found: set[str] = set()
+        for pattern in self.patterns:
+            here = linear if pattern == ALL_LINEAR else [name for name in linear if _answers(name, pattern)]
+            if not here:
+                ends = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+                raise UsageError(
+                    f"adapter.targets={pattern}: this backbone has no linear layer of that name; there are {ends}, "
+                    f"or {ALL_LINEAR}"
+                )
+            found |= set(here)
+        return [name for name in linear if name in found]
+
+    def attach(self, backbone: Any) -> Any:
+        """The backbone with adapters, everything else frozen; the backbone itself without a method.
+
+        Raises:
+            UsageError: see `chosen`.
+        """
+        if self.method == "none":
+            return backbone
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # pyright: ignore[reportArgumentType]
+            lora_dropout=self.dropout,
+            target_modules=self.chosen(backbone),
+            use_rslora=self.rank_stabilized,
+            use_dora=self.method == "dora",
+            bias="none",
+        )
+        # Float32 adapters over weights of another type: peft casts them itself (autocast_adapter_dtype).
+        return get_peft_model(backbone, config)
+
+
+def check_quantization() -> None:
+    """Whether this machine can make and read 4-bit weights.
+
+    Raises:
+        UsageError: bitsandbytes or accelerate is missing or does not work here.
+    """
+    try:
+        import accelerate  # noqa: F401  # transformers loads quantised weights with it
+        import torch
+        from bitsandbytes import functional
+
+        packed, state = functional.quantize_4bit(torch.ones(64, 64), quant_type="nf4", compress_statistics=True)
+        functional.dequantize_4bit(packed, state)
+    except Exception as error:  # each broken installation fails in its own way
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(
+            f"adapter=qlora: 4-bit weights do not work on this machine ({reason}); take adapter=lora, perhaps with "
+            "adapter.base_precision=bfloat16, or install bitsandbytes and accelerate"
+        ) from None
+
+
+def quantization(adapter: Adapter) -> Any:
+    """The setting of transformers for 4-bit weights: NF4 with double quantisation."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, adapter.base_precision),
+    )
+
+
+def _answers(name: str, pattern: str) -> bool:
+    return name == pattern or name.endswith(f".{pattern}") or _matches(name, pattern)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    try:
+        return re.fullmatch(pattern, name) is not None
+    except re.error as error:
+        raise UsageError(f"adapter.targets={pattern}: not a regular expression ({error})") from None

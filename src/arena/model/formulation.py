@@ -1,0 +1,131 @@
+"""From what a backbone says of one sequence to logits of a comparison: joint, symmetric, score, verbalizer."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from arena.errors import UsageError
+from arena.types import Start
+
+Formulation = Literal["joint", "symmetric", "score", "verbalizer"]
+TieModel = Literal["davidson", "rao_kupper"]
+OTHER = {"model_a": "model_b", "model_b": "model_a"}
+
+
+def check_labels(formulation: str, labels: list[str]) -> None:
+    """Whether a formulation can speak of these classes.
+
+    Raises:
+        UsageError: it needs both answers as classes, and they are not.
+    """
+    if formulation in ("symmetric", "score") and not {"model_a", "model_b"} <= set(labels):
+        raise UsageError(
+            f"model.formulation={formulation}: data.labels={labels} must hold both model_a and model_b; "
+            "joint takes any classes"
+        )
+    if formulation == "score" and not set(labels) <= {"model_a", "model_b", "tie"}:
+        raise UsageError(f"model.formulation=score: data.labels={labels} may hold model_a, model_b and tie only")
+
+
+def davidson(first: Tensor, second: Tensor, log_tie: Tensor) -> Tensor:
+    r"""Logits `[N, 3]` of "first wins", "second wins", "tie" from two scores `[N]` (Davidson 1970).
+
+    $P \propto (e^{r_1},\; e^{r_2},\; \nu e^{(r_1 + r_2) / 2})$ with $\nu = e^{\texttt{log\_tie}}$: of two equal answers
+    the share of ties is $\nu / (2 + \nu)$.
+    """
+    return torch.stack([first, second, (first + second) / 2 + log_tie], dim=1)
+
+
+def rao_kupper(first: Tensor, second: Tensor, threshold: Tensor) -> Tensor:
+    r"""Logits `[N, 3]` of "first wins", "second wins", "tie" from two scores `[N]` (Rao and Kupper 1967).
+
+    $P(1) = \sigma(s - \eta)$, $P(2) = \sigma(-s - \eta)$ with $s = r_1 - r_2$; a tie is what is left, $\eta \ge 0$ the
+    `threshold`. The tie is $P(1) P(2) (e^{2 \eta} - 1)$, which has no difference of nearly equal numbers.
+
+    A softmax does not see what all logits share, so they are moved to where `first_logit + second_logit = r_1 + r_2`,
+    as in `davidson`: a loss that keeps the scores near zero can read their sum there.
+    """
+    difference = first - second
+    wins = torch.stack([functional.logsigmoid(difference - threshold), functional.logsigmoid(-difference - threshold)])
+    tie = wins.sum(0) + torch.log(torch.expm1(2 * threshold))
+    shift = (first + second - wins.sum(0)) / 2
+    return torch.stack([wins[0] + shift, wins[1] + shift, tie + shift], dim=1)
+
+
+class Pairing(nn.Module):
+    """Outputs of the head for all sequences, `[V * N, C]` -> logits `[N, K]`.
+
+    - joint, verbalizer: one sequence a row, C = K; nothing to do.
+    - symmetric: both orders, C = K; the mean of the first order's logits and the second's, whose classes change places.
+    - score: each answer by itself, C = 1; Bradley-Terry, with `ties` where there is a class for them.
+
+    Exchanging the answers exchanges what `symmetric` and `score` say of A and B exactly: no bias for a position is
+    possible, and no collapse to one of them.
+
+    Args:
+        formulation: one of the four.
+        labels: names of the K classes.
+        ties: how two scores make a tie; its strength is learned.
+
+    Raises:
+        UsageError: see `check_labels`.
+    """
+
+    mirror: Tensor
+
+    def __init__(self, formulation: Formulation, labels: list[str], ties: TieModel = "davidson") -> None:
+        super().__init__()
+        check_labels(formulation, labels)
+        self.formulation = formulation
+        self.labels = list(labels)
+        self.ties = ties
+        if formulation == "score" and "tie" in labels:
+            # Three equal shares for two equal answers: log 1, or the inverse of softplus at log 2.
+            start = 0.0 if ties == "davidson" else _inverse_softplus(torch.tensor(2.0).log())
+            self.tie_strength = nn.Parameter(torch.as_tensor(start))
+        mirrored = [labels.index(OTHER.get(label, label)) if formulation == "symmetric" else 0 for label in labels]
+        self.register_buffer("mirror", torch.tensor(mirrored), persistent=False)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the head has to give for each sequence, C."""
+        return 1 if self.formulation == "score" else len(self.labels)
+
+    def start_at(self, start: Start) -> Tensor:
+        """Let two equal answers tie as often as the training rows do; returns the shares for the head's bias, `[K]`."""
+        shares = start.shares.double()
+        if self.formulation == "score" and "tie" in self.labels:
+            tie = shares[self.labels.index("tie")]
+            with torch.no_grad():
+                if self.ties == "davidson":
+                    self.tie_strength.copy_((2 * tie / (1 - tie)).log())
+                else:
+                    self.tie_strength.copy_(_inverse_softplus(((1 + tie) / (1 - tie)).log()))
+        return (shares + shares[self.mirror.cpu()]) / 2 if self.formulation == "symmetric" else shares
+
+    def forward(self, outputs: Tensor, rows: int) -> Tensor:
+        """Logits `[N, K]` float32.
+
+        Args:
+            outputs: what the head says of each sequence, `[V * N, C]`; the first sequences of all rows come first.
+            rows: N.
+        """
+        if self.formulation in ("joint", "verbalizer"):
+            return outputs
+        first, second = outputs[:rows], outputs[rows:]
+        if self.formulation == "symmetric":
+            return (first + second[:, self.mirror]) / 2
+        first, second = first[:, 0], second[:, 0]
+        if "tie" not in self.labels:
+            logits = torch.stack([first, second], dim=1)
+        elif self.ties == "davidson":
+            logits = davidson(first, second, self.tie_strength)
+        else:
+            logits = rao_kupper(first, second, functional.softplus(self.tie_strength))
+        return logits[:, [("model_a", "model_b", "tie").index(label) for label in self.labels]]
+
+
+def _inverse_softplus(value: Tensor) -> Tensor:
+    return torch.log(torch.expm1(value))
