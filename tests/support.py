@@ -84,3 +84,52 @@ def stories_folder(source: Path, target: Path) -> Path:
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "bos_token": "<s>"}
     (target / "tokenizer_config.json").write_text(json.dumps(settings))
     return target
+
+
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "vocab_size": 300,
+    "max_position_embeddings": 512,
+    "pad_token_id": 258,
+}
+KINDS = {
+    "qwen2": {"num_key_value_heads": 1, "tie_word_embeddings": True},
+    "llama": {"num_key_value_heads": 1, "tie_word_embeddings": False},
+    "gemma2": {"num_key_value_heads": 1, "head_dim": 16, "final_logit_softcapping": 2.0, "tie_word_embeddings": True},
+    "bert": {},
+    "roberta": {"max_position_embeddings": 514},
+    "deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0},
+    "modernbert": {"global_attn_every_n_layers": 2, "local_attention": 64},
+}
+
+
+def small_folder(kind: str, folder: Path, seed: int = 0) -> Path:
+    """A folder as the hub has them: a very small architecture with random weights, and a tokenizer over bytes."""
+    import json
+
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+    causal = kind in ("qwen2", "llama", "gemma2")
+    config = AutoConfig.for_model(kind, **(SIZES | KINDS[kind]))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        made = (AutoModelForCausalLM if causal else AutoModel).from_config(config)
+        for name, parameter in made.named_parameters():
+            if parameter.ndim >= 2 and "embed" in name:
+                torch.nn.init.normal_(parameter, std=0.5)  # the default is so small that all rows look alike
+    made.save_pretrained(str(folder))
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {piece: number for number, piece in enumerate(alphabet)} | {"<sep>": 256, "</s>": 257, "<pad>": 258}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore
+    tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore
+    tokenizer.add_special_tokens(["<sep>", "</s>", "<pad>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    named = {"sep_token": "<sep>", "eos_token": "</s>", "pad_token": "<pad>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | named))
+    return folder

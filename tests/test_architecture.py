@@ -26,6 +26,7 @@ LAYERS = {
     "evaluate": 5,
     "predict": 5,
     "explore": 5,
+    "export": 5,
 }
 HYDRA_USERS = {"build.py", "config.py", "train.py"}
 """config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""

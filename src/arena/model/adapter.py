@@ -1,6 +1,7 @@
 """Low-rank adapters: a few trained weights beside a backbone that stays as it was published."""
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -82,8 +83,10 @@ class Adapter:
             use_dora=self.method == "dora",
             bias="none",
         )
-        # Float32 adapters over weights of another type: peft casts them itself (autocast_adapter_dtype).
-        return get_peft_model(backbone, config)
+        with warnings.catch_warnings():
+            # peft 0.21 asks transformers 5.23 under the name that it had before.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+            return get_peft_model(backbone, config)
 
 
 def check_quantization() -> None:

@@ -63,6 +63,8 @@ class SequenceClassifier(nn.Module):
         UsageError: the classes do not fit the formulation, or an adapter's target does not exist.
     """
 
+    word_ids: Tensor
+
     def __init__(
         self,
         labels: list[str],
@@ -89,7 +91,7 @@ class SequenceClassifier(nn.Module):
         super().__init__()
         self.name, self.start, self.separator = name, start, separator
         self.adapter = adapter or Adapter()
-        self.pairing = Pairing(formulation, labels, ties)
+        self.pairing: Any = Pairing(formulation, labels, ties)
         self.folder = hub.locate(name, path, package) if pretrained else None
         if self.folder is None:
             made = backbones.build(architecture, hidden_dropout, attention_dropout)
@@ -116,8 +118,13 @@ class SequenceClassifier(nn.Module):
         if bias:
             nn.init.zeros_(self.head.bias)
         self.head.requires_grad_(tune_words or not words)
+        if words:
+            self.register_buffer("word_ids", torch.zeros(len(labels), dtype=torch.long))
         if start == "pretrained" and not words:
             self._take_head()
+        # transformers hands out pretrained modules switched to evaluation, and Lightning leaves them so: without this
+        # line the backbone would train without dropout.
+        self.train()
         log.info("%s", self._story(loaded))
 
     @property
@@ -144,6 +151,7 @@ class SequenceClassifier(nn.Module):
         if self.pairing.formulation == "verbalizer":
             assert start.words is not None, "the template has no words"
             with torch.no_grad():
+                self.word_ids.copy_(start.words)
                 self.head.weight.copy_(self._word_rows(start.words))
         elif self.start == "prior" and self.head.bias is not None:
             with torch.no_grad():
