@@ -5,6 +5,7 @@ head can be written in that class exactly, they are; where not, `reason_against`
 asked then.
 """
 
+import warnings
 from typing import Any
 
 import torch
@@ -97,9 +98,10 @@ def adapted(model: SequenceClassifier, labels: list[str], pad: int) -> Any:
         target_modules=[f"{prefix}.{name}" for name in model.adapter.chosen(_plain(model.backbone))],
         modules_to_save=None if verbalizer else [_head_name(made)],
         task_type="CAUSAL_LM" if verbalizer else "SEQ_CLS",
-        base_model_name_or_path=model.name,
     )
     wrapped: Any = get_peft_model(made, config).to_empty(device="cpu")
+    # Set afterwards: peft would put the folder in which the base lies on this machine.
+    wrapped.peft_config["default"].base_model_name_or_path = model.name
     target = dict(wrapped.named_parameters())
     with torch.no_grad():
         for name, value in model.backbone.named_parameters():
@@ -245,7 +247,10 @@ def load_again(folder: Any, model: SequenceClassifier, merge: bool, pad: int, ba
 
         extra = {} if verbalizer else {"num_labels": model.pairing.outputs, "pad_token_id": pad}
         made = family.from_pretrained(str(model.folder), **options, **extra)
-        made = PeftModel.from_pretrained(made, str(folder))
+        with warnings.catch_warnings():
+            # The folder names the model of the hub; here it is read from where it lies.
+            warnings.filterwarnings("ignore", message=".*base_model_name_or_path.*")
+            made = PeftModel.from_pretrained(made, str(folder))
     else:
         made = family.from_pretrained(str(folder), **options)
     with torch.inference_mode():
