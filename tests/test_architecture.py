@@ -21,10 +21,13 @@ LAYERS = {
     "record": 3,
     "show": 3,
     "restore": 4,
+    "reference": 4,
+    "ensemble": 4,
     "report": 4,
     "train": 5,
     "evaluate": 5,
     "predict": 5,
+    "average": 5,
     "explore": 5,
 }
 HYDRA_USERS = {"build.py", "config.py", "train.py"}

@@ -150,7 +150,7 @@ def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, A
     """Key, old and new value wherever `settings` differ from a stored `config.yaml`; the run folder's place is no
     difference, so a run that was moved can go on."""
     old: Any = OmegaConf.to_container(OmegaConf.load(stored))
-    before, now = dict(_flat(old)), dict(_flat(settings))
+    before, now = dict(flat(old)), dict(flat(settings))
     places = (str(old.get("run_dir")), str(settings["run_dir"]))
     for key in sorted(before | now):
         values = [str(each.get(key)).replace(place, "") for each, place in zip((before, now), places, strict=True)]
@@ -159,10 +159,11 @@ def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, A
             yield key, before.get(key), now.get(key)
 
 
-def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value below a node with its dotted key."""
     for name, value in node.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -201,17 +201,19 @@ class PairData(Description, LightningDataModule):
         """All rows of `path`, labelled or not. Needs no `setup`."""
         return self.reader(self.path, self.rules, self.cache, None)
 
-    def predict_loader(self, rows: Rows) -> tuple[EvaluationLoader, Sequences]:
+    def predict_loader(self, rows: Rows, swapped: bool = False) -> tuple[EvaluationLoader, Sequences]:
         """A loader over rows of their own, labelled or not, and their token ids. Needs no `setup`.
 
-        The batches come longest first: `batch.row` is the position in `rows`.
+        The batches come longest first: `batch.row` is the position in `rows`. With `swapped`, every row comes with its
+        two answers exchanged: class k of the model is then class `mirror(labels)[k]` of the row.
         """
         layout = compile_template(self.tokenizer, **self.template)
         tokens = tokenize(rows, self.tokenizer, None, self.missing_text, self.cache)
         sequences = fit(tokens, layout, self.room.max_length, self.room.cut, self.room.turns)
         target = np.full(rows.num_rows, UNLABELLED, dtype=np.int64)
-        collate = Collate(sequences, target, np.ones(rows.num_rows, np.float32), self.tokenizer.pad)
-        positions = np.arange(rows.num_rows)
+        mirror = tables.mirror(self.labels)
+        collate = Collate(sequences, target, np.ones(rows.num_rows, np.float32), self.tokenizer.pad, mirror=mirror)
+        positions = np.arange(rows.num_rows) + (rows.num_rows if swapped else 0)
         return EvaluationLoader(positions, collate, self.serving.eval_batch_size, self.serving.num_workers), sequences
 
     def evaluation_loader(self, split: Split) -> EvaluationLoader | list[Any]:
