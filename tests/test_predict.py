@@ -97,7 +97,7 @@ def test_rules_are_counted_and_can_be_switched_off(folds, tmp_path, capsys):
     _, _, ruled = run([folds["0"]], tmp_path, "x.csv")
     assert "1 rows with identical answers, 1 with one empty answer" in capsys.readouterr().out
     _, _, plain = run([folds["0"]], tmp_path, "x.csv", "rules=false")
-    assert "rules" not in capsys.readouterr().out
+    assert "overridden" not in capsys.readouterr().out
     assert ruled[5] == pytest.approx([0.06, 0.06, 0.88], abs=1e-15)
     assert ruled[6] == pytest.approx([0.04, 0.88, 0.08], abs=1e-15)
     same = [i for i in range(ROWS) if i not in (5, 6)]
