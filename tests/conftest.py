@@ -62,3 +62,22 @@ def train_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         return RunFolder(place)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def folds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFolder]:
+    """Trained once for all tests, which must not change them: two folds of one recipe ("0", "1"), another recipe
+    ("focal") on the first fold, and a run without a class for ties ("two")."""
+    from arena import train
+
+    place = tmp_path_factory.mktemp("folds")
+    common = ["data.limit=300", "data.batch_size=16", "resamples=0", "trainer.max_steps=8", "test=false"]
+    common += ["data.folds=2", "data.max_length=128"]
+    two = ["data.labels=[model_a,model_b]", "data.on_tie=drop", "data.fold=0"]
+    chosen = {"0": ["data.fold=0"], "1": ["data.fold=1"], "focal": ["data.fold=0", "loss=focal"], "two": two}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.delenv("WANDB_API_KEY", raising=False)
+        for name, overrides in chosen.items():
+            train.train(compose(*common, *overrides, f"run_dir={place / name}"))
+    return {name: RunFolder(place / name) for name in chosen}

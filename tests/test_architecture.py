@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "arena"
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = {"data", "model", "loss", "metric", "optim"}
-GROUND = {"console", "types", "errors", "schema", "run", "hub"}
+GROUND = {"resolvers", "console", "types", "errors", "schema", "run", "hub"}
 LAYERS = {
     **{name: 0 for name in GROUND},
     **{name: 1 for name in PACKAGES},
@@ -21,10 +21,13 @@ LAYERS = {
     "record": 3,
     "show": 3,
     "restore": 4,
+    "reference": 4,
+    "ensemble": 4,
     "report": 4,
     "train": 5,
     "evaluate": 5,
     "predict": 5,
+    "average": 5,
     "explore": 5,
     "export": 5,
 }

@@ -162,7 +162,7 @@ def callbacks(settings: Settings) -> list[Any]:
     return built
 
 
-def evaluator(settings: Settings, run: RunFolder) -> Any:
+def evaluator(settings: Settings, run: RunFolder, callbacks: list[Any] | None = None) -> Any:
     """A trainer that only evaluates: same device and precision as the run's, nothing logged, nothing saved."""
     from lightning.pytorch import Trainer
 
@@ -173,6 +173,7 @@ def evaluator(settings: Settings, run: RunFolder) -> Any:
         accelerator=chosen["accelerator"],
         devices=1,
         precision=chosen["precision"],
+        callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -215,8 +216,8 @@ def check_checkpoint(task: "Task", path: Path) -> int:
         InputOutputError: it cannot be read.
         DataError: it belongs to another model.
     """
-    checkpoint = _read(path)
-    _compare(task.own_state(), checkpoint.get("state_dict", {}), path)
+    checkpoint = read_checkpoint(path)
+    compare(task.own_state(), checkpoint.get("state_dict", {}), path)
     return int(checkpoint["global_step"])
 
 
@@ -227,12 +228,17 @@ def load_weights(task: "Task", path: Path) -> None:
         InputOutputError: it cannot be read.
         DataError: it belongs to another model.
     """
-    state = _read(path).get("state_dict", {})
-    _compare(task.own_state(), state, path)
+    state = read_checkpoint(path).get("state_dict", {})
+    compare(task.own_state(), state, path)
     task.load_state_dict(state, strict=task.strict_loading)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint, memory-mapped: tensors and plain values only.
+
+    Raises:
+        InputOutputError: it cannot be read.
+    """
     import pickle
 
     import torch
@@ -245,7 +251,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputOutputError(f"{path}: not a checkpoint that can be read ({str(error).splitlines()[0]})") from error
 
 
-def _compare(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
+def compare(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
+    """Insist that two `state_dict`s have the same names and shapes.
+
+    Raises:
+        DataError: they do not; `path` is the checkpoint to blame.
+    """
     missing = [name for name in wanted if name not in found]
     extra = [name for name in found if name not in wanted]
     shapes = [name for name in wanted if name in found and wanted[name].shape != found[name].shape]

@@ -13,6 +13,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, Omega
 
 from arena import schema
 from arena.errors import ArenaError, UsageError, run_main
+from arena.resolvers import register_resolvers
 from arena.schema import Count, WholeNumber
 
 Guard = Callable[[dict[str, Any], str], None]
@@ -50,44 +51,6 @@ def folder() -> Path:
         if (place / "train.yaml").is_file():
             return place
     raise UsageError(f"the folder conf is neither in {here} nor in {here.parents[1]}; install arena again")
-
-
-# --- values that the configuration computes -------------------------------------------------------------------------
-
-
-def register_resolvers() -> None:
-    """Make `${count:...}`, `${not:...}`, `${fastest_precision:...}` and `${wandb_offline:}` known."""
-    resolvers: dict[str, Callable[..., Any]] = {
-        "count": len,
-        "not": lambda value: not value,
-        "fastest_precision": fastest_precision,
-        "wandb_offline": wandb_offline,
-    }
-    for name, function in resolvers.items():
-        OmegaConf.register_new_resolver(name, function, replace=True)
-
-
-def fastest_precision(accelerator: str) -> str:
-    """`bf16-mixed` on GPUs and on processors with bfloat16 matrix units (AMX, AVX512-BF16), else `32-true`."""
-    if accelerator != "cpu":
-        return "bf16-mixed"
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return "32-true"
-    return "bf16-mixed" if re.search(r"\b(amx_bf16|avx512_bf16)\b", flags) else "32-true"
-
-
-def wandb_offline() -> bool:
-    """Whether W&B has to work offline: told so, or no key to be found."""
-    mode = os.environ.get("WANDB_MODE")
-    if mode is not None:
-        return mode != "online"
-    if os.environ.get("WANDB_API_KEY"):
-        return False
-    netrc = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    host = re.sub(r"^https?://", "", os.environ.get("WANDB_BASE_URL", "api.wandb.ai")).strip("/")
-    return not (netrc.is_file() and host in netrc.read_text(encoding="utf-8", errors="replace"))
 
 
 # --- checks ---------------------------------------------------------------------------------------------------------
@@ -153,7 +116,7 @@ def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, A
     """Key, old and new value wherever `settings` differ from a stored `config.yaml`; the run folder's place is no
     difference, so a run that was moved can go on."""
     old: Any = OmegaConf.to_container(OmegaConf.load(stored))
-    before, now = dict(_flat(old)), dict(_flat(settings))
+    before, now = dict(flat(old)), dict(flat(settings))
     places = (str(old.get("run_dir")), str(settings["run_dir"]))
     for key in sorted(before | now):
         values = [str(each.get(key)).replace(place, "") for each, place in zip((before, now), places, strict=True)]
@@ -162,10 +125,11 @@ def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, A
             yield key, before.get(key), now.get(key)
 
 
-def _flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value below a node with its dotted key."""
     for name, value in node.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from arena import build, restore
 from arena.console import say, show_messages
-from arena.errors import run_main
+from arena.errors import UsageError, run_main
 
 USAGE = """python -m arena.evaluate run=FOLDER [data.path=FILE] [key=value] ...
 
@@ -54,10 +54,16 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
 
 
 def own_rows(task: Any, trainer: Any, data: Any, path: Path) -> Path:
-    """Predictions for the run's validation split."""
+    """Predictions for the run's validation split.
+
+    Raises:
+        UsageError: it has none.
+    """
     from arena.callback.predictions import write_predictions
 
     data.setup()
+    if not len(data.rows("val")):
+        raise UsageError("run: it has no validation rows; give data.path=FILE")
     if "val" not in task.predictions:
         trainer.validate(task, dataloaders=data.val_dataloader(), verbose=False)
     return write_predictions(

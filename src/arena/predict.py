@@ -1,97 +1,132 @@
-"""`python -m arena.predict run=FOLDER data.path=FILE output=FILE`: a trained model's probabilities for every row."""
+"""`python -m arena.predict run=FOLDER data.path=FILE output=FILE`: probabilities of one model or of an ensemble.
 
-import csv
-import os
+Nothing heavy is imported at the top: a wrong command line is answered before torch would even be there.
+"""
+
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from arena import build, restore
 from arena.console import say, show_messages
-from arena.errors import UsageError, run_main
+from arena.ensemble import formats
+from arena.ensemble.members import gather, labels_of
+from arena.ensemble.partial import Partial
+from arena.errors import DataError, Interrupted, UsageError, run_main
 
 USAGE = """python -m arena.predict run=FOLDER data.path=FILE output=FILE [key=value] ...
 
-Writes one line for each row of the file, in its order: the id and one probability for each class
-(winner_model_a, winner_model_b, winner_tie). The file needs no labels.
+Writes one line for each row of the file, in its order. The file needs no labels. A prediction that was stopped goes on
+where it stopped when the same command is given again.
 
-  run=FOLDER          a run folder of arena.train
-  data.path=FILE      rows to predict (any data.* key can be given, such as data.eval_batch_size)
-  output=FILE         .csv or .parquet; replaced in one step
-  checkpoint=FILE     weights other than the run's best
+  run=FOLDER             a run folder of arena.train, or several, whose probabilities are averaged: [FOLDER,FOLDER],
+                         a pattern in quotes ('multirun/study/*'), or a folder that holds the runs 0, 1, 2, ...
+  data.path=FILE         rows to predict (any data.* key can be given, such as data.eval_batch_size)
+  output=FILE            replaced in one step
+  format=probabilities   .csv or .parquet: id and winner_<label> for each class of the run
+         kaggle          .csv: id,winner_model_a,winner_model_b,winner_tie (a run without ties gives them 0.000001)
+         wsdm            .csv: id,winner; a tie counts half for each answer, and model_a wins where they are equal
+  swap=false             true: predict every row with its answers in both orders and average; takes twice the time
+  average=probability    mean of the probabilities; logarithm: geometric mean, renormalised
+  weights=equal          validation: fitted to the runs' validation predictions (runs that differ only in data.fold
+                         share one weight); or one number for each run: [0.5,0.5]
+  rules=true             identical answers get .06 .06 .88 (tie), an empty one .04 against .88; false: the model's word
+  checkpoint=FILE        weights other than the run's best
+  out_of_fold=false      true: predict nothing; write the validation predictions of runs that differ in data.fold as
+                         one .parquet file, with the columns fold and run
 """
-DEFAULTS: dict[str, Any] = {"output": None, "checkpoint": None}
-PREFIX = "winner_"
+MEANS = ("probability", "logarithm")
+DEFAULTS: dict[str, Any] = {
+    **{"output": None, "checkpoint": None, "format": "probabilities", "swap": False, "average": "probability"},
+    **{"weights": "equal", "rules": True, "out_of_fold": False},
+}
 
 
 def predict(given: restore.Options) -> Path:
-    """Read, predict, write; returns the file that was written.
+    """Check everything, read, predict, average, write; returns the file that was written.
 
     Raises:
-        UsageError: no input, no output, or an output that is neither csv nor parquet.
+        UsageError: a key without a value or with a wrong one, or classes that do not fit.
+        InputOutputError: a run without weights.
+        DataError: runs with different classes; see also `fitted_weights`.
+        Interrupted: a signal; what was predicted is kept.
     """
+    others = given.others
+    for key in ("swap", "rules", "out_of_fold"):
+        if not isinstance(others[key], bool):
+            raise UsageError(f"{key}={others[key]}: true or false is needed")
+    if not others["output"]:
+        raise UsageError("output: a value is needed; give output=FILE.csv or output=FILE.parquet")
+    output = Path(str(others["output"]))
+    if others["out_of_fold"]:
+        return out_of_fold(given, output)
     if "path" not in given.data:
         raise UsageError("data.path: a value is needed; give data.path=FILE")
-    if not given.others["output"]:
-        raise UsageError("output: a value is needed; give output=FILE.csv or output=FILE.parquet")
-    output = Path(given.others["output"])
-    if output.suffix not in (".csv", ".parquet"):
-        raise UsageError(f"output={output}: the name must end in .csv or .parquet")
-    settings = restore.settings_of(given.run, given.data)
-    build.quiet()
-    checkpoint = Path(given.others["checkpoint"]) if given.others["checkpoint"] else None
-    data = build.data(settings)
-    rows = data.read()
-    task = restore.rebuild(given.run, settings, checkpoint)
-    probabilities = run_model(task, build.evaluator(settings, given.run), data, rows)
-    write(output, rows.facts["id"].to_pylist(), probabilities, data.labels)
-    say(f"{rows.num_rows} rows written to {output}")
+    check(others, len(given.runs))
+    members = gather(given.runs, given.data, others["checkpoint"])
+    labels = members[0].labels
+    formats.check(others["format"], output, labels)
+    if others["swap"] and not {"model_a", "model_b"} <= set(labels):
+        raise UsageError(f"swap=true: it needs the classes model_a and model_b, the run has {', '.join(labels)}")
+    partial = Partial(output)
+    try:
+        with partial.locked():
+            build.quiet()
+            from arena.ensemble.prediction import write_predictions
+
+            write_predictions(members, given.data, others, output, partial)
+    except Interrupted as stopped:
+        way_on = "the same command goes on from there"
+        done = f"{partial.kept} predictions are kept, {way_on}" if partial.kept else "nothing was predicted yet"
+        raise Interrupted(f"{stopped}; {done}", stopped.code - 128) from None
     return output
 
 
-def run_model(task: Any, trainer: Any, data: Any, rows: Any) -> Any:
-    """Probabilities `[N, K]` in the order of the rows."""
-    import numpy as np
+def check(others: dict[str, Any], runs: int) -> None:
+    """The values of `average` and `weights`, before anything heavy.
 
-    loader, _ = data.predict_loader(rows)
-    started = time.time()
-    parts = trainer.predict(task, dataloaders=loader)
-    probabilities = np.full((rows.num_rows, len(data.labels)), np.nan, dtype=np.float64)
-    for row, part in parts:
-        probabilities[row.numpy()] = part.double().numpy()
-    say(f"{rows.num_rows / (time.time() - started):.1f} rows a second")
-    # float32 probabilities sum to one up to 1e-7 only; competitions check more closely.
-    return probabilities / probabilities.sum(axis=1, keepdims=True)
+    Raises:
+        UsageError: one of them is wrong.
+    """
+    average, weights = others["average"], others["weights"]
+    if average not in MEANS:
+        raise UsageError(f"average={average}: one of {', '.join(MEANS)} is needed")
+    if isinstance(weights, list):
+        numbers = [each for each in weights if isinstance(each, int | float) and each >= 0]
+        if len(weights) != runs or len(numbers) != runs or not sum(numbers) > 0:
+            raise UsageError(
+                f"weights={weights}: {runs} numbers, 0 or more and not all 0, are needed, one for each run"
+            )
+    elif weights not in ("equal", "validation"):
+        raise UsageError(f"weights={weights}: one of equal, validation, or [number,...] is needed")
+    elif weights == "validation" and average == "logarithm":
+        raise UsageError("weights=validation: only with average=probability are the best weights a convex problem")
 
 
-def write(output: Path, ids: list[str], probabilities: Any, labels: list[str]) -> None:
-    """The id and one column `winner_<label>` for each class, as csv or parquet."""
-    names = [PREFIX + label for label in labels]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{os.getpid()}.{output.name}")
-    try:
-        if output.suffix == ".parquet":
-            import pyarrow as pa
-            import pyarrow.parquet as pq
+def out_of_fold(given: restore.Options, output: Path) -> Path:
+    """Join the validation predictions of all folds, and judge them."""
+    if output.suffix != ".parquet":
+        raise UsageError(f"output={output}: with out_of_fold=true the name must end in .parquet")
+    labels = [labels_of(run) for run in given.runs]
+    for run, found in zip(given.runs, labels, strict=True):
+        if found != labels[0]:
+            raise DataError(f"{run.path} has the classes {found}, {given.runs[0].path} has {labels[0]}")
+    build.quiet()
+    from arena.ensemble.recipes import join_folds
 
-            columns = {name: probabilities[:, k] for k, name in enumerate(names)}
-            pq.write_table(pa.table({"id": pa.array(ids, pa.string()), **columns}), temporary)
-        else:
-            with open(temporary, "w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(["id", *names])
-                writer.writerows([i, *map(repr, row)] for i, row in zip(ids, probabilities.tolist(), strict=True))
-        os.replace(temporary, output)
-    finally:
-        temporary.unlink(missing_ok=True)
+    judged = join_folds(given.runs, labels[0], output)
+    for name in ("log_loss", "accuracy"):
+        value = judged[name]
+        say(f"{name} {value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})")
+    say(f"{judged['rows']} rows of {len(given.runs)} runs written to {output}")
+    return output
 
 
 def main() -> None:
     """The command line."""
 
     def command() -> None:
-        given = restore.options(sys.argv[1:], DEFAULTS, USAGE)
+        given = restore.options(sys.argv[1:], DEFAULTS, USAGE, several=True)
         show_messages()
         predict(given)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from arena import build
 from arena.config import register_resolvers, resolved
 from arena.errors import DataError, UsageError
-from arena.run import RunFolder
+from arena.run import RunFolder, find_runs
 from arena.schema import closest
 
 if TYPE_CHECKING:
@@ -21,15 +21,22 @@ TOLERANCE = 1e-6
 
 @dataclass
 class Options:
-    """Command line of the entry points that work on a finished run; `data` holds every `data.*` override."""
+    """Command line of the entry points that work on finished runs; `data` holds every `data.*` override."""
 
-    run: RunFolder
+    runs: list[RunFolder]
     data: dict[str, Any]
     others: dict[str, Any]
 
+    @property
+    def run(self) -> RunFolder:
+        """The run, of a command that works on one."""
+        return self.runs[0]
 
-def options(arguments: list[str], allowed: dict[str, Any], usage: str) -> Options:
+
+def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: bool = False) -> Options:
     """Read `key=value` arguments; `allowed` gives the keys besides `run` and `data.*` with their defaults.
+
+    `several`: `run=` may name more than one run (`arena.run.find_runs`).
 
     Raises:
         SystemExit: after `--help`.
@@ -45,20 +52,24 @@ def options(arguments: list[str], allowed: dict[str, Any], usage: str) -> Option
     for argument in arguments:
         if "=" not in argument:
             raise UsageError(f"cannot read '{argument}'; write key=value (see --help)")
+    # A folder's name is no YAML: a pattern that begins with * would not even be read.
+    runs = [argument.partition("=")[2] for argument in arguments if argument.startswith("run=")]
     try:
-        given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(arguments))
+        given: Any = OmegaConf.to_container(
+            OmegaConf.from_dotlist([each for each in arguments if not each.startswith("run=")])
+        )
     except OmegaConfBaseException as error:
         raise UsageError(f"cannot read the command line: {str(error).splitlines()[0]}") from None
-    run = given.pop("run", None)
     data = given.pop("data", {})
     for key in given:
         if key not in allowed:
             raise UsageError(f"{key}: no such key{closest(key, [*allowed, 'run', 'data.path'])}")
-    if run is None:
+    if not runs or not runs[-1]:
         raise UsageError("run: a value is needed; give run=FOLDER")
     if not isinstance(data, dict):
         raise UsageError(f"data={data}: give the file as data.path=FILE")
-    return Options(RunFolder(str(run)).require(), data, allowed | given)
+    found = find_runs(runs[-1]) if several else [RunFolder(runs[-1]).require()]
+    return Options(found, data, allowed | given)
 
 
 def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Settings:

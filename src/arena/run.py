@@ -7,12 +7,14 @@ tokenizer/       copy of the tokenizer's files       run.log          messages a
 """
 
 import fcntl
+import glob
 import json
 import math
 import os
 import platform
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -41,6 +43,11 @@ class RunFolder:
     def predictions(self, split: str) -> Path:
         """Parquet file with the predictions of one split (`val`, `test`)."""
         return self.path / "predictions" / f"{split}.parquet"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether `arena.baseline` made this run."""
+        return self.result.is_file() and self.read_result().get("kind") == "baseline"
 
     def require(self) -> "RunFolder":
         """This folder, if it holds a run.
@@ -89,6 +96,43 @@ class RunFolder:
                     f"{self.path}: another process trains in this folder; wait or choose another"
                 ) from None
             yield
+
+
+def find_runs(given: str) -> list[RunFolder]:
+    """The run folders that `run=` names: a folder, `[FOLDER,FOLDER]`, a pattern (`multirun/study/*`), or a folder that
+    holds runs 0, 1, 2, ... A pattern or a parent folder gives those of its folders that hold a run, in the order of
+    their numbers.
+
+    Raises:
+        InputOutputError: no such folder, or no run in it.
+        UsageError: a folder is named twice.
+    """
+    names = given[1:-1].split(",") if given.startswith("[") and given.endswith("]") else [given]
+    found: list[RunFolder] = []
+    for name in (each.strip() for each in names):
+        path = Path(name).expanduser()
+        if glob.has_magic(name) and not path.exists():
+            some = _runs(Path(match) for match in glob.glob(str(path)))
+            if not some:
+                raise InputOutputError(f"run={name}: no run folder has such a name")
+        else:
+            # Not a run itself: perhaps the parent of some. Otherwise let it say what it lacks.
+            some = _runs([path]) or (_runs(path.iterdir()) if path.is_dir() else []) or [RunFolder(path).require()]
+        found += some
+    places = [run.path for run in found]
+    for place in places:
+        if places.count(place) > 1:
+            raise UsageError(f"run={given}: {place} is named twice")
+    return found
+
+
+def _runs(paths: Iterable[Path]) -> list[RunFolder]:
+    """Those that are run folders; 10 comes after 9."""
+
+    def by_number(run: RunFolder) -> list[Any]:
+        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(run.path))]
+
+    return sorted((run for run in map(RunFolder, paths) if run.config.is_file() or run.is_baseline), key=by_number)
 
 
 def rank() -> int:

@@ -126,10 +126,11 @@ def test_a_coin_for_every_row_and_epoch():
 
 def test_soft_targets_are_mirrored_too():
     class Two:
+        number = 1
         lengths = np.array([1, 1])
 
-        def row(self, row, swapped=False):
-            return np.array([row * 10 + swapped])
+        def sequences(self, row, swapped=False):
+            return [np.array([row * 10 + swapped])]
 
     soft = np.array([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0]], np.float32)
     collate = Collate(Two(), soft, np.ones(2, np.float32), 0, mirror=np.array([1, 0, 2]))
@@ -202,10 +203,11 @@ def test_two_processes_share_an_epoch():
     rows, total = np.arange(30), 40
 
     class Store:
+        number = 1
         lengths = np.arange(40) % 5 + 1
 
-        def row(self, row, swapped=False):
-            return np.full(self.lengths[row], row)
+        def sequences(self, row, swapped=False):
+            return [np.full(self.lengths[row], row)]
 
     collate = Collate(Store(), np.zeros(total, np.int64), np.ones(total, np.float32), 0, mirror=np.array([1, 0]))
     sampler = Sampler(rows, total, "both", seed=1)

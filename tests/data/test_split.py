@@ -140,7 +140,7 @@ def test_folds_without_a_test_and_with_another_seed():
 @pytest.mark.parametrize(
     ("fold", "folds", "message"),
     [
-        (0, None, "data.fold=0 says which part"),
+        (5, None, "data.fold=5: with data.folds=5 one of 0 to 4"),
         (5, 5, "data.fold=5: with data.folds=5 one of 0 to 4"),
         (-1, 5, "data.fold=-1"),
         (None, 5, "data.fold=None"),

@@ -173,7 +173,8 @@ class EvaluationLoader:
         world_size: int = 1,
     ) -> None:
         rows = np.asarray(rows)
-        batches = [rows[batch] for batch in descending_batches(collate.store.lengths[rows], batch_size)]
+        lengths = collate.store.lengths[rows % len(collate.weight)]
+        batches = [rows[batch] for batch in descending_batches(lengths, batch_size)]
         self.own = len(batches[rank::world_size])
         self.batches = deal(batches, rank, world_size)
         self.collate = collate

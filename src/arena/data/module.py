@@ -213,17 +213,19 @@ class PairData(Description, LightningDataModule):
             words = word_tokens(known, self.tokenizer, self.template["text"])
         return compile_template(self.tokenizer, **self.template), words
 
-    def predict_loader(self, rows: Rows) -> tuple[EvaluationLoader, Views]:
+    def predict_loader(self, rows: Rows, swapped: bool = False) -> tuple[EvaluationLoader, Views]:
         """A loader over rows of their own, labelled or not, and their token ids. Needs no `setup`.
 
-        The batches come longest first: `batch.row` is the position in `rows`.
+        The batches come longest first: `batch.row` is the position in `rows`. With `swapped`, every row comes with its
+        two answers exchanged: class k of the model is then class `mirror(labels)[k]` of the row.
         """
         tokens = tokenize(rows, self.tokenizer, None, self.missing_text, self.cache)
         sequences = views(tokens, self._layout()[0], self.room, self.formulation)
         target = np.full(rows.num_rows, UNLABELLED, dtype=np.int64)
         weight, sizes = np.ones(rows.num_rows, np.float32), sequences.answer_tokens()
-        collate = Collate(sequences, target, weight, self.tokenizer.pad, answer_tokens=sizes)
-        positions = np.arange(rows.num_rows)
+        mirror = tables.mirror(self.labels)
+        collate = Collate(sequences, target, weight, self.tokenizer.pad, answer_tokens=sizes, mirror=mirror)
+        positions = np.arange(rows.num_rows) + (rows.num_rows if swapped else 0)
         return EvaluationLoader(positions, collate, self.serving.eval_batch_size, self.serving.num_workers), sequences
 
     def evaluation_loader(self, split: Split) -> EvaluationLoader | list[Any]:

@@ -16,6 +16,8 @@ import numpy as np
 from arena.errors import DataError, UsageError
 
 SPLITS = ("train", "val", "test")
+FOLDS = 5
+"""Parts of a cross-validation for which only the fold is named."""
 
 
 def normalise(text: str | None) -> str:
@@ -57,7 +59,8 @@ def assign_splits(
         test_share: share of the rows for the test; 0 for none.
         seed: another seed gives another split.
         fold: which of the parts validates, 0 to `folds - 1`.
-        folds: number of parts for cross-validation, 2 or more; None for one split by `val_share`.
+        folds: number of parts for cross-validation, 2 or more; None for `FOLDS` where a fold is named, else for one
+            split by `val_share`.
 
     Raises:
         UsageError: nothing would be left to train on; or `fold` and `folds` do not fit together.
@@ -75,8 +78,7 @@ def check_folds(fold: int | None, folds: int | None) -> None:
     """Raise a `UsageError` where the two do not fit together; both None is no cross-validation."""
     if fold is None and folds is None:
         return
-    if folds is None:
-        raise UsageError(f"data.fold={fold} says which part validates, but not of how many: set data.folds, e.g. 5")
+    folds = FOLDS if folds is None else folds
     if folds < 2:
         raise UsageError(f"data.folds={folds}: cross-validation needs 2 parts or more; data.folds=null for one split")
     if fold is None or not 0 <= fold < folds:
@@ -87,7 +89,7 @@ def _assign_fold(
     groups: np.ndarray, labels: np.ndarray, test_share: float, seed: int, fold: int | None, folds: int | None
 ) -> np.ndarray:
     check_folds(fold, folds)
-    assert folds is not None
+    folds = FOLDS if folds is None else folds
     if test_share > 1 - 1e-9:
         raise UsageError(f"data.test_share={test_share} leaves nothing to train on")
     tested = assign_parts(groups, labels, [1 - test_share, test_share], seed, ("train", "test")) == 1

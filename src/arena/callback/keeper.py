@@ -1,0 +1,91 @@
+"""Predictions as they are made: handed on batch by batch, with a word on progress, and stopped in good order."""
+
+import math
+import signal
+import time
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from arena.console import say, terminal
+from arena.errors import Interrupted
+
+
+class Store(Protocol):
+    """Where predictions go."""
+
+    def add(self, row: np.ndarray, probabilities: np.ndarray) -> None: ...
+    def flush(self) -> None: ...
+
+
+class Keeper(Callback):
+    """Hands each predicted batch to a store; a signal stops after the batch, with all that was made on disk.
+
+    Args:
+        store: gets positions `[N]` and probabilities `[N, K]` of each batch.
+        costs: padded tokens of each batch that is to come, in order; the time left is judged by them, because the
+            longest rows come first.
+        title: what is being predicted, the beginning of each line.
+        done: rows that are done already.
+        total: rows in all.
+        seconds: time between two lines, where no bar shows the progress.
+    """
+
+    def __init__(
+        self, store: Store, costs: list[int], title: str, done: int, total: int, seconds: float = 10.0
+    ) -> None:
+        self.store = store
+        self.costs = np.cumsum(costs)
+        self.title = title
+        self.done = self.before = done
+        self.total = total
+        self.seconds = seconds
+        self._signal: int | None = None
+        self._began = 0.0
+        self._spoken = -math.inf
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on a signal only sets a flag; Lightning puts back the handlers from before at the end."""
+        self._began = time.monotonic()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
+    ) -> None:
+        """Keep the batch, say how far it is, obey a signal."""
+        row, probabilities = outputs
+        self.store.add(row.cpu().numpy(), probabilities.float().cpu().numpy())
+        self.done += len(row)
+        self._report(batch_idx)
+        if self._signal is not None:
+            self.store.flush()
+            raise Interrupted(f"stopped by {signal.Signals(self._signal).name}", self._signal)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the rest."""
+        self.store.flush()
+
+    def _report(self, batch: int) -> None:
+        now = time.monotonic()
+        if terminal() or now - self._spoken < self.seconds or self.done == self.total:
+            return
+        self._spoken = now
+        passed = max(now - self._began, 1e-9)
+        rate = (self.done - self.before) / passed
+        left = passed * float(self.costs[-1] / self.costs[batch] - 1)
+        say(f"{self.title}: {self.done} of {self.total} rows, {rate:.1f} a second, about {duration(left)} left")
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None:
+            raise Interrupted(f"stopped by {signal.Signals(number).name}", number)  # the second one does not wait
+        self._signal = number
+
+
+def duration(seconds: float) -> str:
+    """Seconds below two minutes, then minutes, then hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

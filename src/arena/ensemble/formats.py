@@ -1,0 +1,90 @@
+"""The files that `arena.predict` can write, checked before anything is computed and written in one step."""
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from arena.errors import UsageError
+from arena.schema import closest
+
+PREFIX = "winner_"
+KAGGLE = ("model_a", "model_b", "tie")
+NO_TIE = 1e-6
+"""Probability of a tie where the run has no class for it: a tie then costs 13.8 nats and not infinitely many."""
+FORMATS = {"probabilities": (".csv", ".parquet"), "kaggle": (".csv",), "wsdm": (".csv",)}
+"""The formats and the endings of their files."""
+
+
+def check(name: str, output: Path, labels: list[str]) -> None:
+    """Whether these classes can be written in this format to a file of this name.
+
+    Raises:
+        UsageError: no such format, another ending, or classes that do not fit.
+    """
+    if name not in FORMATS:
+        raise UsageError(f"format={name}: no such format{closest(str(name), FORMATS)}; there are {', '.join(FORMATS)}")
+    if output.suffix not in FORMATS[name]:
+        raise UsageError(f"output={output}: with format={name} the name must end in {' or '.join(FORMATS[name])}")
+    if name != "probabilities" and not {"model_a", "model_b"} <= set(labels):
+        raise UsageError(
+            f"format={name}: it needs the classes model_a and model_b, the run has {', '.join(labels)}; "
+            "choose format=probabilities"
+        )
+
+
+def write(output: Path, name: str, ids: list[str], probabilities: Any, labels: list[str]) -> None:
+    """One line for each row, in the order given.
+
+    `probabilities`: the id and a column `winner_<label>` for each class. `kaggle`: exactly id, winner_model_a,
+    winner_model_b, winner_tie; without a class for ties winner_tie is `NO_TIE` and the others share the rest. `wsdm`:
+    exactly id, winner. A tie's probability goes to A and B in equal parts, so the more probable of the two wins, and
+    model_a where they are equal.
+
+    Args:
+        output: the file, replaced in one step.
+        name: one of `FORMATS`.
+        ids: of the rows, `[N]`.
+        probabilities: `[N, K]` float64; each row sums to one.
+        labels: names of the K classes.
+    """
+    if name == "wsdm":
+        a, b = (probabilities[:, labels.index(label)] for label in ("model_a", "model_b"))
+        columns = {"winner": ["model_a" if first else "model_b" for first in (a >= b).tolist()]}
+    else:
+        if name == "kaggle":
+            probabilities, labels = _three(probabilities, labels), list(KAGGLE)
+        columns = {PREFIX + label: probabilities[:, k] for k, label in enumerate(labels)}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(f".{os.getpid()}.{output.name}")
+    try:
+        if output.suffix == ".parquet":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            pq.write_table(pa.table({"id": pa.array(ids, pa.string()), **columns}), temporary)
+        else:
+            with open(temporary, "w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(["id", *columns])
+                writer.writerows(zip(ids, *map(_cells, columns.values()), strict=True))
+        os.replace(temporary, output)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _three(probabilities: Any, labels: list[str]) -> Any:
+    """Probabilities of `KAGGLE`, `[N, 3]`, each row summing to one."""
+    import numpy as np
+
+    found = np.full((len(probabilities), len(KAGGLE)), NO_TIE)
+    scale = 1.0 if "tie" in labels else 1 - NO_TIE
+    for k, label in enumerate(labels):
+        found[:, KAGGLE.index(label)] = scale * probabilities[:, k]
+    return found / found.sum(axis=1, keepdims=True)
+
+
+def _cells(column: Any) -> Iterator[str]:
+    """The shortest text that reads back as the same float64, without numpy's name around it."""
+    return (value if isinstance(value, str) else repr(float(value)) for value in column)

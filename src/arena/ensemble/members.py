@@ -1,0 +1,213 @@
+"""The runs of an ensemble: what is known of each before anything is computed, and its probabilities for rows."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arena import build, restore
+from arena.console import say
+from arena.ensemble.partial import Part, Partial
+from arena.errors import DataError, InputOutputError, UsageError
+from arena.run import RunFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from arena.data.rows import Rows
+
+READING = ("reader", "on_bad_row", "max_rejected", "repair")
+"""Data settings that decide which rows a file has."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of an ensemble.
+
+    Attributes:
+        run: its folder.
+        name: the shortest name that tells it from the others.
+        labels: its classes in the order of its columns.
+        settings: its configuration for the rows to predict; empty for a run of `arena.baseline`.
+        checkpoint: its weights.
+    """
+
+    run: RunFolder
+    name: str
+    labels: list[str]
+    settings: build.Settings
+    checkpoint: Path
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether `arena.baseline` made it."""
+        return not self.settings
+
+
+def gather(runs: list[RunFolder], data: dict[str, Any], checkpoint: str | None = None) -> list[Member]:
+    """Look at every run, without importing anything heavy.
+
+    Args:
+        runs: their folders.
+        data: `data.*` keys that replace those of the runs.
+        checkpoint: weights other than the best of the one run.
+
+    Raises:
+        UsageError: a checkpoint for several runs, or a key that a run does not have.
+        InputOutputError: a run without weights.
+        DataError: runs with different classes.
+    """
+    if checkpoint and len(runs) > 1:
+        raise UsageError(f"checkpoint={checkpoint}: it belongs to one run, but run= names {len(runs)}")
+    found = []
+    for run, name in zip(runs, short_names(runs), strict=True):
+        settings = {} if run.is_baseline else restore.settings_of(run, data)
+        weights = Path(checkpoint) if checkpoint else run.best
+        if settings and not weights.is_file():
+            status = run.read_result().get("status", "unknown")
+            raise InputOutputError(f"{weights}: no such checkpoint (the run's status is: {status})")
+        found.append(Member(run, name, labels_of(run), settings, weights))
+    first = found[0]
+    for other in found[1:]:
+        if set(other.labels) != set(first.labels):
+            raise DataError(
+                f"{other.run.path} has the classes {', '.join(other.labels)}, {first.run.path} has "
+                f"{', '.join(first.labels)}; only runs with the same classes can be averaged"
+            )
+    return found
+
+
+def labels_of(run: RunFolder) -> list[str]:
+    """The classes of a run, from its configuration; of a run of `arena.baseline` from `result.json`."""
+    from omegaconf import OmegaConf
+
+    labels = run.read_result().get("labels") if run.is_baseline else None
+    if labels is None and run.config.is_file():
+        labels = OmegaConf.select(OmegaConf.load(run.config), "data.labels")
+    if labels is None:
+        raise DataError(f"{run.path}: nothing says which classes this run has")
+    return list(labels)
+
+
+def short_names(runs: list[RunFolder]) -> list[str]:
+    """Each folder's path below the folder that holds them all."""
+    if len(runs) == 1:
+        return [runs[0].path.name]
+    above = os.path.commonpath([run.path.parent for run in runs])
+    return [os.path.relpath(run.path, above) for run in runs]
+
+
+def read_rows(members: list[Member], data: dict[str, Any]) -> "Rows":
+    """The rows to predict, read once for each way of reading among the members.
+
+    Raises:
+        DataError: two runs read other rows from the same file.
+    """
+    ways: dict[str, tuple[Member, Rows]] = {}
+    for member in members:
+        way = json.dumps([member.settings["data"][name] for name in READING]) if member.settings else ""
+        if way and way not in ways:
+            ways[way] = member, build.data(member.settings).read()
+    if not ways:
+        return _read_alone(data)
+    (first, rows), *others = ways.values()
+    for member, same in others:
+        if not same.facts["id"].equals(rows.facts["id"]):
+            raise DataError(f"{first.run.path} and {member.run.path} read other rows from {data['path']}")
+    return rows
+
+
+def _read_alone(data: dict[str, Any]) -> "Rows":
+    from arena.data.cache import default_root
+    from arena.data.ingest import Rules
+    from arena.data.pairs import PairReader
+
+    return PairReader()(data["path"], Rules(), default_root(), None)
+
+
+def predict(member: Member, labels: list[str], rows: "Rows", swap: bool, partial: Partial) -> list["np.ndarray"]:
+    """Probabilities `[N, K]` float64 in the order of `labels`: of the rows as they are and, with `swap`, of the rows
+    with their answers exchanged, mirrored back. What an earlier process left in `partial` is not computed again."""
+    import numpy as np
+
+    from arena.data.table import mirror
+
+    found = []
+    column = [member.labels.index(label) for label in labels]
+    parts = list(_orders(member, rows, swap, partial))
+    if not member.is_baseline and any(part.rows < rows.num_rows for _, part in parts):
+        _run_model(member, rows, parts)
+    for swapped, part in parts:
+        if member.is_baseline:
+            probabilities = _ask_baseline(member, rows, swapped)
+        else:
+            probabilities = part.read(rows.num_rows, len(labels))
+        if not np.isfinite(probabilities).all():
+            raise DataError(f"{member.run.path}: its probabilities are not finite in {_broken(probabilities)} rows")
+        if swapped:
+            probabilities = probabilities[:, mirror(member.labels)]
+        # float32 probabilities sum to one up to 1e-7 only; competitions check more closely.
+        probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+        found.append(probabilities[:, column])
+    return found
+
+
+def _broken(probabilities: "np.ndarray") -> int:
+    import numpy as np
+
+    return int((~np.isfinite(probabilities).all(axis=1)).sum())
+
+
+def _orders(member: Member, rows: "Rows", swap: bool, partial: Partial) -> Iterator[tuple[bool, Part]]:
+    """Where the probabilities of each order are kept, named after all that decides them."""
+    from arena.data.cache import file_fingerprint, key_of
+
+    key = key_of(str(member.run.path))
+    if not member.is_baseline:
+        settings = member.settings
+        data = {name: value for name, value in settings["data"].items() if name not in ("path", "num_workers")}
+        trainer = {name: settings["trainer"][name] for name in ("accelerator", "precision")}
+        numbers = json.dumps([settings["model"], data, trainer])
+        key = key_of(file_fingerprint(member.checkpoint), rows.fingerprint, numbers)
+    for swapped in (False, True) if swap else (False,):
+        yield swapped, partial.part(f"{key}-{'exchanged' if swapped else 'straight'}")
+
+
+def _run_model(member: Member, rows: "Rows", parts: list[tuple[bool, Part]]) -> None:
+    """Fill the parts with what the model says."""
+    import time
+
+    from arena.callback.keeper import Keeper
+
+    task = restore.rebuild(member.run, member.settings, member.checkpoint)
+    data = build.data(member.settings)
+    for swapped, part in parts:
+        if part.rows == rows.num_rows:
+            continue
+        title = member.name + (", answers exchanged" if swapped else "")
+        if part.rows:
+            say(f"{title}: goes on after {part.rows} of {rows.num_rows} rows, which an earlier process predicted")
+        loader, sequences = data.predict_loader(rows, swapped)
+        # The batches stay as they were: in other company a row could get other last digits.
+        loader.batches = loader.batches[part.batches :]
+        lengths = sequences.lengths
+        costs = [int(lengths[batch % rows.num_rows].max()) * len(batch) for batch in loader.batches]
+        before, started = part.rows, time.monotonic()
+        keeper = Keeper(part, costs, title, part.rows, rows.num_rows)
+        trainer = build.evaluator(member.settings, member.run, [keeper])
+        trainer.predict(task, dataloaders=loader, return_predictions=False)
+        rate = (rows.num_rows - before) / max(time.monotonic() - started, 1e-9)
+        say(f"{title}: {rows.num_rows} rows predicted, {rate:.1f} a second")
+
+
+def _ask_baseline(member: Member, rows: "Rows", swapped: bool) -> "np.ndarray":
+    """Probabilities `[N, K]` of a run of `arena.baseline`, in the order of its labels."""
+    import numpy as np
+
+    from arena.ensemble.exchanged import Exchanged
+    from arena.reference.members import predict as baseline  # pyright: ignore[reportMissingImports]
+
+    labels, probabilities = baseline(member.run.path, Exchanged(rows) if swapped else rows)
+    return np.asarray(probabilities, dtype=np.float64)[:, [list(labels).index(label) for label in member.labels]]

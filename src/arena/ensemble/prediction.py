@@ -1,0 +1,70 @@
+"""From the rows of a file to the averaged probabilities of all members."""
+
+from pathlib import Path
+from typing import Any
+
+from arena.console import say
+from arena.ensemble import formats, mixture, recipes, rules
+from arena.ensemble.members import Member, predict, read_rows
+from arena.ensemble.partial import Partial
+from arena.errors import DataError
+
+
+def write_predictions(
+    members: list[Member], data: dict[str, Any], others: dict[str, Any], output: Path, partial: Partial
+) -> None:
+    """Read the rows, ask every member, average, apply the rules, write.
+
+    Args:
+        members: see `gather`.
+        data: `data.*` keys of the command line.
+        others: the other keys, checked (`arena.predict.DEFAULTS`).
+        output: the file.
+        partial: where probabilities are kept meanwhile.
+
+    Raises:
+        DataError: a file with records that cannot be used, in a format that needs every row; see also `read_rows` and
+            `fitted_weights`.
+    """
+    labels = members[0].labels
+    weights = others["weights"]
+    if weights == "validation":
+        weights = recipes.fitted_weights(members, labels)
+    elif weights == "equal":
+        weights = [1.0] * len(members)
+    rows = read_rows(members, data)
+    if lost := rows.account.rejected:
+        said = f"{lost} of {rows.account.read} records cannot be used ({', '.join(rows.account.codes)})"
+        if others["format"] != "probabilities":
+            raise DataError(
+                f"{said}; format={others['format']} needs every row: mend the file, or try data.repair=true"
+            )
+        say(f"{said}: they are not in the output")
+    mean = mixture.Mean(others["average"])
+    for member, weight in zip(members, weights, strict=True):
+        if weight == 0:
+            say(f"{member.name}: weight 0, left out")
+            continue
+        orders = predict(member, labels, rows, others["swap"], partial)
+        if others["swap"]:
+            say_disagreement(member.name, *orders)
+        for probabilities in orders:
+            mean.add(probabilities, weight / len(orders))
+    probabilities = mean.result()
+    if others["rules"]:
+        touched = rules.apply(probabilities, labels, rows)
+        say(f"rules: {touched.identical} rows with identical answers, {touched.empty} with one empty answer overridden")
+    if others["format"] == "kaggle" and "tie" not in labels:
+        say(f"the run has no class for ties: winner_tie is {formats.NO_TIE} in every row (13.8 nats for each tie)")
+    formats.write(output, others["format"], rows.facts["id"].to_pylist(), probabilities, labels)
+    say(f"{rows.num_rows} rows written to {output}")
+
+
+def say_disagreement(name: str, straight: Any, exchanged: Any) -> None:
+    """How much the order of the answers matters to a model: the average hides it."""
+    other = (straight.argmax(1) != exchanged.argmax(1)).mean()
+    apart = abs(straight - exchanged).mean()
+    say(
+        f"{name}: the two orders disagree on the class of {100 * other:.1f}% of the rows; "
+        f"their probabilities are {apart:.4f} apart on average"
+    )
