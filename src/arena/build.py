@@ -77,11 +77,17 @@ def data(settings: Settings) -> "PairData":
 
 
 def start(task: "Task", data: "PairData") -> None:
-    """Let a model that wants to know it start from the class shares of the training rows."""
-    if hasattr(task.model, "start_at"):
-        import torch
+    """Tell loss and model how many rows of each class training serves, where they want to know.
 
-        task.model.start_at(torch.from_numpy(data.class_counts("train")))
+    A loss that corrects for them answers with those that the model's logits should start at.
+    """
+    import torch
+
+    counts = torch.from_numpy(data.served_counts())
+    if hasattr(task.loss, "start_at"):
+        counts = task.loss.start_at(counts)
+    if hasattr(task.model, "start_at"):
+        task.model.start_at(counts)
 
 
 def keep(task: "Task", data: "PairData", settings: Settings, run: RunFolder) -> None:

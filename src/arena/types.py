@@ -27,6 +27,8 @@ class TextBatch:
         weight: weight of each row in the loss, `[N]` float32; 0 for rows without a target.
         row: position of each row in the table that the batch was cut from, `[N]` int64. It joins predictions to text.
         supervised: number of rows with a target, counted on the host so that logging needs no device sync.
+        teacher: what another model says of the classes, `[N, K]` float32 probabilities, NaN in rows where it is not
+            asked; only in training, and only for a loss that learns from it.
     """
 
     input_ids: Tensor
@@ -35,6 +37,7 @@ class TextBatch:
     weight: Tensor
     row: Tensor
     supervised: int
+    teacher: Tensor | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """A copy with every tensor moved by `Tensor.to(*args, **kwargs)`."""

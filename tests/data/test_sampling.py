@@ -250,3 +250,26 @@ def test_settings_that_need_a_file_or_both_answers(tmp_path):
         make_data(curriculum_epochs=2)
     with pytest.raises(UsageError, match=r"data\.swap=both: .* must hold both model_a and model_b"):
         PairData(ToyReader(rows=60), ByteTokenizer(), ["model_a", "tie"], swap="both")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [5, 3, 2]),
+        ({"swap": "both"}, [4, 4, 2]),
+        ({"swap": "random"}, [4, 4, 2]),
+        ({"copies": balanced_copies(np.repeat([0, 1, 2], [5, 3, 2]))}, [10 / 3] * 3),
+    ],
+)
+def test_classes_as_an_epoch_serves_them(options, expected):
+    """Five, three and two rows of 10; exchanged, five wins of A are wins of B half of the time."""
+    target = np.repeat([0, 1, 2, 1], [5, 3, 2, 6])  # the last six rows are not for training
+    sampler = Sampler(np.arange(10), 16, **options)
+    assert sampler.class_counts(target, np.array([1, 0, 2]), 3) == pytest.approx(expected)
+
+
+def test_the_start_is_told_what_is_served():
+    data = make_data()
+    assert data.served_counts() == pytest.approx(data.class_counts("train"))
+    data = make_data(sampling="balanced")
+    assert data.served_counts() == pytest.approx([len(data.rows("train")) / 3] * 3)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from arena.data import table as tables
 from arena.data.groups import Groups
 from arena.data.rows import WINNERS, Rows
+from arena.data.sampling import Sampler
 from arena.data.split import SPLITS
 from arena.data.text import Sequences
 from arena.data.toy import true_probabilities
@@ -41,6 +42,7 @@ class Description:
     _rows: dict[str, np.ndarray]
     _dropped: dict[str, int]
     _groups: Groups
+    _sampler: Sampler
 
     @property
     def table(self) -> pa.Table:
@@ -62,6 +64,10 @@ class Description:
     def class_counts(self, split: Split) -> np.ndarray:
         """Rows of each class in a split, `[K]` int64."""
         return np.bincount(self.targets(split), minlength=len(self.labels))
+
+    def served_counts(self) -> np.ndarray:
+        """Training rows of each class as an epoch serves them, with sampling and exchanged answers, `[K]` float64."""
+        return self._sampler.class_counts(self._target, tables.mirror(self.labels), len(self.labels))
 
     def groups(self, split: Split) -> np.ndarray:
         """Group of each row of a split, `[M]` strings."""

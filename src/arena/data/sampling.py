@@ -102,6 +102,17 @@ class Sampler:
         """Rows of an epoch."""
         return len(self.rows) * (2 if self.swap == "both" else 1)
 
+    def class_counts(self, target: np.ndarray, other: np.ndarray | None, classes: int) -> np.ndarray:
+        """Rows of each class that an epoch serves on average, `[K]` float64, summing to M.
+
+        Args:
+            target: class index of every row of the table, `[R]`.
+            other: class k is class `other[k]` once the answers are exchanged, `[K]`; needed only with a `swap`.
+            classes: K.
+        """
+        counts = np.bincount(target[self.rows], self.copies, minlength=classes).astype(np.float64)
+        return counts if self.swap == "none" or other is None else (counts + counts[other]) / 2
+
     def ordered(self, epoch: int) -> bool:
         """Whether the rows of this epoch come in an order that the loader must keep."""
         return self.difficulty is not None and epoch < self.curriculum_epochs
