@@ -78,10 +78,10 @@ class Description:
 
         Without a class for ties these are the probabilities given that the row is no tie.
         """
-        known = true_probabilities(self.table)
+        known = true_probabilities(self.table.take(pa.array(self.rows(split))))
         if known is None:
             return None
-        chosen = known[self.rows(split)][:, [WINNERS.index(label) for label in self.labels]]
+        chosen = known[:, [WINNERS.index(label) for label in self.labels]]
         return chosen / chosen.sum(axis=1, keepdims=True)
 
     def covariates(self, split: Split) -> pa.Table:

@@ -40,6 +40,7 @@ class Collate:
         pad: the id of padding.
         multiple: lengths are rounded up to a multiple of this, for kernels that like round numbers.
         mirror: class k is class `mirror[k]` after the exchange, `[K]`; needed only for exchanged rows.
+        teacher: another model's class probabilities, `[R, K]` float32, NaN where it was not asked.
     """
 
     store: Store
@@ -48,6 +49,7 @@ class Collate:
     pad: int
     multiple: int = 1
     mirror: np.ndarray | None = None
+    teacher: np.ndarray | None = None
 
     def __call__(self, positions: np.ndarray) -> TextBatch:
         """The batch of the rows at these positions, in this order."""
@@ -59,7 +61,8 @@ class Collate:
         input_ids[attention_mask] = np.concatenate(
             [self.store.row(row, bool(other)) for row, other in zip(rows, swapped, strict=True)]
         )
-        target = self._targets(rows, swapped > 0)
+        target = self._seen(self.target, rows, swapped > 0)
+        teacher = None if self.teacher is None else torch.from_numpy(self._seen(self.teacher, rows, swapped > 0))
         known = target != UNLABELLED if target.ndim == 1 else np.ones(len(rows), dtype=bool)
         return TextBatch(
             input_ids=torch.from_numpy(input_ids),
@@ -68,10 +71,12 @@ class Collate:
             weight=torch.from_numpy(np.where(known, self.weight[rows], 0).astype(np.float32)),
             row=torch.from_numpy(rows.astype(np.int64)),
             supervised=int(known.sum()),
+            teacher=teacher,
         )
 
-    def _targets(self, rows: np.ndarray, swapped: np.ndarray) -> np.ndarray:
-        target = self.target[rows]
+    def _seen(self, told: np.ndarray, rows: np.ndarray, swapped: np.ndarray) -> np.ndarray:
+        """What is told of these rows, in the order of the answers in which they are served."""
+        target = told[rows]
         if not swapped.any():
             return target
         assert self.mirror is not None, "exchanged rows need a mirror of the classes"

@@ -5,7 +5,7 @@ on with exactly the rows that would have come.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
@@ -42,14 +42,15 @@ class Plan:
     curriculum_epochs: int = 0
     seed: int = 0
 
-    def check(self, labels: list[str]) -> None:
-        """Raise a `UsageError` where something that the plan needs is not given."""
+    def check(self, labels: list[str]) -> Self:
+        """The plan itself. Raises a `UsageError` where something that the plan needs is not given."""
         if self.swap != "none" and mirror(labels) is None:
             raise UsageError(f"data.swap={self.swap}: data.labels={labels} must hold both model_a and model_b")
         if self.hardness is None and (self.sampling == "hard" or self.curriculum_epochs):
             ordered = f"data.curriculum_epochs={self.curriculum_epochs}"
             key = "data.sampling=hard" if self.sampling == "hard" else ordered
             raise UsageError(f"{key} needs data.hardness=FILE, the predictions of a baseline for the training rows")
+        return self
 
     def sampler(self, rows: np.ndarray, ids: list[str], target: np.ndarray, labels: list[str]) -> "Sampler":
         """The sampler of some training rows.
