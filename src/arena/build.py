@@ -77,13 +77,19 @@ def data(settings: Settings) -> "PairData":
 
 
 def start(task: "Task", data: "PairData") -> None:
-    """Tell the model what is known before the first step: shares of the classes, one row added to each so that none is
-    impossible, and the tokens of the answer words."""
+    """Tell loss and model what is known before the first step: how many rows of each class training serves, one added
+    to each so that none is impossible, and the tokens of the answer words.
+
+    A loss that corrects for the classes answers with those that the model's logits should start at.
+    """
     import torch
 
     from arena.types import Start
 
-    counts = torch.from_numpy(data.class_counts("train")).double() + 1
+    counts = torch.from_numpy(data.served_counts())
+    if hasattr(task.loss, "start_at"):
+        counts = task.loss.start_at(counts)
+    counts = counts.double() + 1
     words = None if data.words is None else torch.tensor(data.words)
     task.model.start_at(Start(counts / counts.sum(), words))
 

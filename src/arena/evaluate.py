@@ -23,6 +23,7 @@ on the run's own validation rows, or on every row of another file.
 WHOLE: dict[str, Any] = {
     **{"val_share": 0, "test_share": 0, "folds": None, "fold": None, "val_path": None, "test_path": None},
     **{"rejects": None, "near_duplicates": None, "sampling": "uniform", "curriculum_epochs": 0, "hardness": None},
+    **{"target": "winner", "teacher": None, "pseudo_path": None, "pseudo_labels": None},
 }
 """Data settings under which all rows of a file are one split."""
 DEFAULTS: dict[str, Any] = {"checkpoint": None, "output": None, "resamples": 200, "verify": True}
@@ -33,7 +34,8 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     run, others = given.run, given.others
     settings = restore.settings_of(run)
     # Nothing is held back from a file that is only judged: all of its rows are one split.
-    elsewhere = restore.settings_of(run, WHOLE | given.data) if given.data else None
+    whole = {key: value for key, value in WHOLE.items() if key in settings["data"]}  # older runs have fewer keys
+    elsewhere = restore.settings_of(run, whole | given.data) if given.data else None
     build.quiet()
     checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else None
     task = restore.rebuild(run, settings, checkpoint)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from arena.task import Task
 
 log = logging.getLogger("arena")
+INPUTS = ("path", "val_path", "test_path", "hardness", "teacher", "pseudo_path", "pseudo_labels")
+"""Keys of `data` that name files of the training."""
 TOLERANCE = 1e-6
 """Nats by which a rebuilt model may miss the recorded validation loss."""
 
@@ -92,9 +94,8 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
         settings["data"]["reader"] = {"_target_": "arena.data.pairs.PairReader"}
     settings["resume"] = None
     # The data of the training may be gone from this machine; whoever needs them finds out when reading them.
-    path = settings["data"]["path"]
-    if path is not None and "path" not in (data or {}):
-        settings["data"]["path"] = None
+    away = {key: settings["data"][key] for key in INPUTS if key in settings["data"] and key not in (data or {})}
+    settings["data"] |= dict.fromkeys(away)
     # Beneath adapters lie the published weights, which no checkpoint repeats.
     if "pretrained" in settings["model"] and settings.setdefault("adapter", {"method": "none"})["method"] == "none":
         settings["model"]["pretrained"] = False
@@ -103,8 +104,7 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
             node["path"] = str(run.tokenizer)
     composed: Any = OmegaConf.create(settings)
     checked = resolved(composed)
-    if "path" not in (data or {}):
-        checked["data"]["path"] = path
+    checked["data"] |= away
     return checked
 
 

@@ -32,6 +32,8 @@ class TextBatch:
         row: position of each row in the table that the batch was cut from, `[N]` int64. It joins predictions to text.
         supervised: number of rows with a target, counted on the host so that logging needs no device sync.
         answer_tokens: tokens of answers A and B before anything was cut, `[N, 2]` int64; None where not known.
+        teacher: what another model says of the classes, `[N, K]` float32 probabilities, NaN in rows where it is not
+            asked; only in training, and only for a loss that learns from it.
     """
 
     input_ids: Tensor
@@ -40,6 +42,7 @@ class TextBatch:
     weight: Tensor
     row: Tensor
     supervised: int
+    teacher: Tensor | None = None
     answer_tokens: Tensor | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> Self:

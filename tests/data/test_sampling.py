@@ -98,7 +98,7 @@ def test_both_orders_with_mirrored_labels():
     times = {}
     for batch in epoch_of(both):
         for row, ids, mask, target in zip(batch.row, batch.input_ids, batch.attention_mask, batch.target, strict=True):
-            own = plain.sequences.row(int(row)).tolist()
+            own = plain.sequences.sequences(int(row))[0].tolist()
             shown = ids[mask.bool()].tolist()
             label = int(plain._target[int(row)])
             assert (shown, int(target)) in [(own, label), (expected[int(row)], [1, 0, 2][label])]
@@ -119,7 +119,7 @@ def test_a_coin_for_every_row_and_epoch():
         }
         for epoch in (first, second)
     ]
-    swapped = np.mean([shown[0][r] != data.sequences.row(r).tolist() for r in shown[0]])
+    swapped = np.mean([shown[0][r] != data.sequences.sequences(r)[0].tolist() for r in shown[0]])
     assert 0.35 < swapped < 0.65  # 210 coins: five standard deviations are 0.17
     assert shown[0] != shown[1]
 
@@ -252,3 +252,26 @@ def test_settings_that_need_a_file_or_both_answers(tmp_path):
         make_data(curriculum_epochs=2)
     with pytest.raises(UsageError, match=r"data\.swap=both: .* must hold both model_a and model_b"):
         PairData(ToyReader(rows=60), ByteTokenizer(), ["model_a", "tie"], swap="both")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [5, 3, 2]),
+        ({"swap": "both"}, [4, 4, 2]),
+        ({"swap": "random"}, [4, 4, 2]),
+        ({"copies": balanced_copies(np.repeat([0, 1, 2], [5, 3, 2]))}, [10 / 3] * 3),
+    ],
+)
+def test_classes_as_an_epoch_serves_them(options, expected):
+    """Five, three and two rows of 10; exchanged, five wins of A are wins of B half of the time."""
+    target = np.repeat([0, 1, 2, 1], [5, 3, 2, 6])  # the last six rows are not for training
+    sampler = Sampler(np.arange(10), 16, **options)
+    assert sampler.class_counts(target, np.array([1, 0, 2]), 3) == pytest.approx(expected)
+
+
+def test_the_start_is_told_what_is_served():
+    data = make_data()
+    assert data.served_counts() == pytest.approx(data.class_counts("train"))
+    data = make_data(sampling="balanced")
+    assert data.served_counts() == pytest.approx([len(data.rows("train")) / 3] * 3)

@@ -12,10 +12,12 @@ from arena.loss.classification import (
     CrossEntropy,
     Focal,
     GeneralizedCrossEntropy,
+    SymmetricCrossEntropy,
     class_factors,
     cross_entropy,
     focal,
     generalized_cross_entropy,
+    symmetric_cross_entropy,
 )
 from arena.types import TextBatch
 
@@ -63,6 +65,23 @@ def test_focal_alpha_is_outside_and_smoothing_is_not_in_the_factor() -> None:
 def test_generalized_cross_entropy_fixture(q: float, mean: float) -> None:
     """mean of (1 - p_t^q) / q with p_t = exp(-cross entropy)."""
     check(generalized_cross_entropy(LOGITS, TARGET, q), mean)
+
+
+def test_symmetric_cross_entropy_fixture() -> None:
+    """.1 * 1.393726 + 4 * mean(1 - p_t), and mean(1 - p_t) = .496841 is generalised cross entropy at q = 1."""
+    check(symmetric_cross_entropy(LOGITS, TARGET, 0.1, 1.0, -4.0), 2.126738)
+    check(symmetric_cross_entropy(LOGITS, TARGET, 1.0, 0.0, -4.0), 1.393726)
+    # As the paper has it: -sum_c p_c log q_c, with log 1 = 0 and log 0 = A.
+    log_label = torch.where(functional.one_hot(TARGET, 3) > 0, 0.0, -6.0).double()
+    reverse = -(torch.softmax(LOGITS, -1) * log_label).sum(-1)
+    torch.testing.assert_close(symmetric_cross_entropy(LOGITS, TARGET, 0.0, 1.0, -6.0), reverse)
+
+
+def test_symmetric_cross_entropy_needs_something_to_learn() -> None:
+    with pytest.raises(UsageError, match=r"loss\.log_zero=0\.0: a negative number is needed"):
+        SymmetricCrossEntropy(LABELS, log_zero=0.0)
+    with pytest.raises(UsageError, match="one of them must be greater than 0"):
+        SymmetricCrossEntropy(LABELS, alpha=0.0, beta=0.0)
 
 
 def test_generalized_cross_entropy_tends_to_cross_entropy() -> None:

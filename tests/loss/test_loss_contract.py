@@ -25,6 +25,9 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("focal", {"gamma": 0.5}),
     ("focal", {"gamma": 3.5, "alpha": [1.0, 2.0, 4.0], "label_smoothing": 0.08}),
     ("generalized_cross_entropy", {"q": 1.0}),
+    ("symmetric_cross_entropy", {"alpha": 0.0}),
+    ("logit_adjustment", {"tau": 0.5, "label_smoothing": 0.1, "decision": "natural"}),
+    ("distillation", {"share": 0.9, "temperature": 2.0}),
 ]
 EVERY_LOSS = pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=lambda value: str(value))
 EVERY_FILE = pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
@@ -245,8 +248,8 @@ def test_rows_are_the_parts_of_the_mean(name: str, changes: dict[str, Any]) -> N
 
 @EVERY_FILE
 def test_it_moves_and_copies_like_a_module(name: str) -> None:
-    """Nothing but learned parameters in checkpoints: a factor from the configuration is not state."""
-    assert not build(name).state_dict()
+    """Nothing but what was learned in checkpoints: a factor from the configuration is not state."""
+    assert set(build(name).state_dict()) == ({"shares"} if name == "logit_adjustment" else set())
     assert not list(build(name).parameters())
 
 
@@ -255,6 +258,41 @@ def test_logits_of_another_model_are_refused(name: str) -> None:
     logits, target = random_case()
     with pytest.raises(UsageError, match="3 logits per row but the loss has 2 classes"):
         build(name, labels=["model_a", "model_b"])(logits, batch_of(target))
+
+
+@EVERY_FILE
+def test_a_teacher_is_heard_or_refused(name: str) -> None:
+    logits, target = random_case()
+    batch = replace(batch_of(target), teacher=torch.softmax(random_case(seed=1)[0], dim=-1))
+    loss = build(name)
+    if loss.uses_teacher:
+        assert not torch.equal(loss(logits, batch).loss, loss(logits, batch_of(target)).loss)
+        return
+    message = f"^data.teacher is given but loss={name} does not use it; choose loss=distillation$"
+    with pytest.raises(UsageError, match=message):
+        loss(logits, batch)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("cross_entropy", {"label_smoothing": 0.1, "class_weight": [1.0, 2.0, 4.0]}),
+        ("generalized_cross_entropy", {}),
+        ("symmetric_cross_entropy", {"alpha": 0.5}),
+        ("logit_adjustment", {"label_smoothing": 0.1}),
+        ("bradley_terry", {"label_smoothing": 0.1}),
+        ("distillation", {}),
+    ],
+)
+def test_a_soft_target_is_the_mean_of_its_votes(name: str, changes: dict[str, Any]) -> None:
+    """Losses that are linear in the target: a row with (.5, .2, .3) costs .5, .2 and .3 of what each class costs."""
+    logits, _ = random_case(7)
+    shares = torch.tensor([0.5, 0.2, 0.3])
+    loss = build(name, changes)
+    if name == "logit_adjustment":
+        cast(Any, loss).start_at(torch.tensor([470, 470, 60]))
+    hard = torch.stack([loss.rows(logits, batch_of(torch.full((7,), label))) for label in range(3)], dim=-1)
+    torch.testing.assert_close(loss.rows(logits, batch_of(shares.expand(7, 3))), hard @ shares)
 
 
 def test_a_divergence_in_a_supervised_row_stays_visible() -> None:

@@ -209,6 +209,29 @@ def check_shares(cells: Sequence[Any]) -> tuple[str, list[float] | None]:
     return WINNERS[shares.index(max(shares))], None if set(shares) == {0, 1} else shares  # pyright: ignore
 
 
+def check_votes(votes: dict[str, Any]) -> tuple[str | None, list[float] | None]:
+    """The winner of several votes, a tie where several classes have most; and the shares of `WINNERS`.
+
+    Both are None without a vote, the shares also with one alone.
+
+    Args:
+        votes: 0 (tie), 1 (response A), 2 (response B) or nothing, by column.
+    """
+    counts = dict.fromkeys(("tie", *WINNERS[:2]), 0)
+    for column, cell in votes.items():
+        vote = None if cell is None or cell == "" else number(cell)
+        if vote in (0, 1, 2):
+            counts[list(counts)[int(vote)]] += 1
+        elif cell not in (None, ""):
+            raise RowError("E_LABEL", column, f"{shown(cell)} is none of 0 (tie), 1 (response A), 2 (response B)")
+    total, most = sum(counts.values()), max(counts.values())
+    if not total:
+        return None, None
+    first = [name for name, count in counts.items() if count == most]
+    shares = [counts[name] / total for name in WINNERS] if total > 1 else None
+    return first[0] if len(first) == 1 else "tie", shares
+
+
 def check_probability(column: str, cell: Any) -> list[float] | None:
     """The probabilities of `WINNERS`: a list, a JSON list, or nothing."""
     if cell is None or cell == "":

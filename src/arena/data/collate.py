@@ -39,6 +39,7 @@ class Collate:
         multiple: lengths are rounded up to a multiple of this, for kernels that like round numbers.
         answer_tokens: tokens of answers A and B, `[R, 2]` int64, for models that ask for them.
         mirror: class k is class `mirror[k]` after the exchange, `[K]`; needed only for exchanged rows.
+        teacher: another model's class probabilities, `[R, K]` float32, NaN where it was not asked.
     """
 
     store: Store
@@ -48,6 +49,7 @@ class Collate:
     multiple: int = 1
     answer_tokens: np.ndarray | None = None
     mirror: np.ndarray | None = None
+    teacher: np.ndarray | None = None
 
     def __call__(self, positions: np.ndarray) -> TextBatch:
         """The batch of the rows at these positions, in this order."""
@@ -59,7 +61,8 @@ class Collate:
         attention_mask = np.arange(longest) < lengths[:, None]
         input_ids = np.full(attention_mask.shape, self.pad, dtype=np.int64)
         input_ids[attention_mask] = np.concatenate(arrays)
-        target = self._targets(rows, swapped > 0)
+        target = self._seen(self.target, rows, swapped > 0)
+        teacher = None if self.teacher is None else torch.from_numpy(self._seen(self.teacher, rows, swapped > 0))
         known = target != UNLABELLED if target.ndim == 1 else np.ones(len(rows), dtype=bool)
         return TextBatch(
             input_ids=torch.from_numpy(input_ids),
@@ -69,6 +72,7 @@ class Collate:
             row=torch.from_numpy(rows.astype(np.int64)),
             supervised=int(known.sum()),
             answer_tokens=self._answer_tokens(rows, swapped > 0),
+            teacher=teacher,
         )
 
     def _answer_tokens(self, rows: np.ndarray, swapped: np.ndarray) -> torch.Tensor | None:
@@ -77,8 +81,9 @@ class Collate:
         counts = self.answer_tokens[rows]
         return torch.from_numpy(np.where(swapped[:, None], counts[:, ::-1], counts))
 
-    def _targets(self, rows: np.ndarray, swapped: np.ndarray) -> np.ndarray:
-        target = self.target[rows]
+    def _seen(self, told: np.ndarray, rows: np.ndarray, swapped: np.ndarray) -> np.ndarray:
+        """What is told of these rows, in the order of the answers in which they are served."""
+        target = told[rows]
         if not swapped.any():
             return target
         assert self.mirror is not None, "exchanged rows need a mirror of the classes"

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from arena.data import table as tables
 from arena.data.groups import Groups
 from arena.data.rows import WINNERS, Rows
+from arena.data.sampling import Sampler
 from arena.data.split import SPLITS
 from arena.data.toy import true_probabilities
 from arena.data.views import Views
@@ -41,6 +42,7 @@ class Description:
     _rows: dict[str, np.ndarray]
     _dropped: dict[str, int]
     _groups: Groups
+    _sampler: Sampler
 
     @property
     def table(self) -> pa.Table:
@@ -63,6 +65,10 @@ class Description:
         """Rows of each class in a split, `[K]` int64."""
         return np.bincount(self.targets(split), minlength=len(self.labels))
 
+    def served_counts(self) -> np.ndarray:
+        """Training rows of each class as an epoch serves them, with sampling and exchanged answers, `[K]` float64."""
+        return self._sampler.class_counts(self._target, tables.mirror(self.labels), len(self.labels))
+
     def groups(self, split: Split) -> np.ndarray:
         """Group of each row of a split, `[M]` strings."""
         return np.array(self.table["group"].to_pylist(), dtype=str)[self.rows(split)]
@@ -72,10 +78,10 @@ class Description:
 
         Without a class for ties these are the probabilities given that the row is no tie.
         """
-        known = true_probabilities(self.table)
+        known = true_probabilities(self.table.take(pa.array(self.rows(split))))
         if known is None:
             return None
-        chosen = known[self.rows(split)][:, [WINNERS.index(label) for label in self.labels]]
+        chosen = known[:, [WINNERS.index(label) for label in self.labels]]
         return chosen / chosen.sum(axis=1, keepdims=True)
 
     def covariates(self, split: Split) -> pa.Table:

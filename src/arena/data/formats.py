@@ -5,6 +5,7 @@ The names of the columns decide, never the cells. Every row gets the keys of `ro
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,10 @@ ONE_HOT = ("winner_model_a", "winner_model_b", "winner_tie")
 CONVERSATIONS = ("conversation_a", "conversation_b")
 TRANSCRIPTS = ("chosen", "rejected")
 OPTIONAL = ("model_a", "model_b", "language", "source", "weight", "probability", "true_probability", "session", "group")
+ANNOTATORS = tuple(f"annotator{i}" for i in range(1, 101))
+"""One column for each of several annotators, numbered without a gap: 0 for a tie, 1 for response A, 2 for response B,
+empty for no vote. Where a file has no `probability`, the shares of their votes are it; where it has no `winner`, the
+class with most votes is, and a tie where several have most."""
 ACCEPTED = (
     "accepted: id, prompt, response_a, response_b with winner_model_a, winner_model_b, winner_tie (Kaggle LMSYS and "
     "arena-human-preference-55k), with winner (WSDM; arena's own files also have source), or without labels; "
@@ -61,7 +66,15 @@ class Format:
     @property
     def used(self) -> tuple[str, ...]:
         """Columns that are read where a file has them; arena looks at no other."""
-        return (*self.needed, *OPTIONAL, self.id, self.session, *(("winner",) if self.labels == "winner" else ()))
+        votes = ANNOTATORS if self.labels == "winner" else ()
+        return (
+            *self.needed,
+            *OPTIONAL,
+            *votes,
+            self.id,
+            self.session,
+            *(("winner",) if self.labels == "winner" else ()),
+        )
 
 
 FORMATS = {
@@ -170,5 +183,9 @@ def _label(raw: dict[str, Any], form: Format, row: dict[str, Any]) -> None:
     row["probability"] = cells.check_probability("probability", raw.get("probability"))
     if form.labels == "winner":
         row["winner"] = cells.check_winner("winner", raw.get("winner"))
+        if row["probability"] is None:
+            voted = takewhile(raw.__contains__, ANNOTATORS)
+            winner, row["probability"] = cells.check_votes({name: raw[name] for name in voted})
+            row["winner"] = row["winner"] or winner
         if row["winner"] is None and row["probability"] is not None:
             row["winner"] = WINNERS[row["probability"].index(max(row["probability"]))]

@@ -27,7 +27,7 @@ from arena.schema import Share
 
 log = logging.getLogger("arena")
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Raise it whenever the same files give other rows: kept rows are then read again."""
 
 

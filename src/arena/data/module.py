@@ -15,16 +15,21 @@ from arena.data.description import Description, Split
 from arena.data.ingest import Rules
 from arena.data.loader import BucketLoader, Collate, EvaluationLoader
 from arena.data.prepare import Division, divide, grouped, read_parts
+from arena.data.pseudo import PART, Joined, Pseudo
 from arena.data.rows import Rows
 from arena.data.sampling import Plan, Serving
 from arena.data.split import SPLITS
+from arena.data.targets import Targets
 from arena.data.template import Layout, check_words, choose, compile_template, word_tokens
 from arena.data.text import Room
 from arena.data.tokenizer import Tokenizer
 from arena.data.tokens import MISSING, tokenize
 from arena.data.views import Views, views
-from arena.schema import Count, InputPath, NonNegative, Share, WholeNumber
+from arena.schema import Count, InputPath, NonNegative, Positive, Share, WholeNumber
 from arena.types import UNLABELLED
+
+BEGINNING = {"epoch": 0, "position": 0}
+"""Where the training loader stands before its first batch."""
 
 
 class PairData(Description, LightningDataModule):
@@ -73,8 +78,22 @@ class PairData(Description, LightningDataModule):
         num_workers: processes that make batches.
         seed: of the order of the training rows.
         on_tie: what to do with ties when `labels` has none.
+        target: what training learns from: the winner, or the shares of the votes (the column `probability`) where they
+            are known. Validation and test are judged on the winner.
+        teacher: another model's predictions for all labelled training rows (csv, jsonl or parquet with id and one
+            `probability_<label>` or `winner_<label>` for each class), for a loss that learns from them.
+        pseudo_path: rows that train as `pseudo_labels` labels them; their own labels are ignored. Those with a prompt
+            of a validation or test row never do, whatever `on_leak` says.
+        pseudo_labels: predictions for these rows, as `teacher`.
+        pseudo_confidence: rows whose largest probability is below this are left out.
+        pseudo_weight: factor of such a row's weight.
+        pseudo_soft: their target is the probabilities, not the most probable class.
         cache: folder for what was read and tokenised before; "auto" for the user's cache, null for none.
     """
+
+    _table: pa.Table | None = None
+    _loader: BucketLoader | None = None
+    _position = BEGINNING
 
     def __init__(
         self,
@@ -100,8 +119,7 @@ class PairData(Description, LightningDataModule):
         eval_batch_size: Count = 64,
         val_share: Share = 0.15,
         test_share: Share = 0.15,
-        folds: Count | None = None,
-        fold: WholeNumber | None = None,
+        folds: Count | None = None, fold: WholeNumber | None = None,  # fmt: skip
         stratify: list[str] | None = None,
         near_duplicates: Share | None = None,
         split_seed: WholeNumber = 0,
@@ -117,27 +135,26 @@ class PairData(Description, LightningDataModule):
         seed: WholeNumber = 0,
         on_tie: Literal["error", "drop"] = "error",
         cache: str | None = None,
-    ) -> None:
+        target: Literal["winner", "votes"] = "winner", teacher: InputPath | None = None,
+        pseudo_path: InputPath | None = None, pseudo_labels: InputPath | None = None,
+        pseudo_confidence: Share = 0.8, pseudo_weight: Positive = 1.0, pseudo_soft: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.reader, self.tokenizer, self.path = reader, tokenizer, path
         self.labels = tables.check_labels(labels)
         self.hold_outs = {"val": val_path, "test": test_path}
         self.rules, self.rejects = Rules(on_bad_row, max_rejected, repair), Path(rejects) if rejects else None
         self.selection: tuple[int | None, Literal["error", "drop"]] = (limit, on_tie)
-        self.near_duplicates = near_duplicates
-        self.division = Division(val_share, test_share, folds, fold, stratify or ["winner"], split_seed, on_leak)
-        self.formulation = formulation
-        self.template = choose(template, templates or {}, formulation)
+        self.near_duplicates, self.missing_text = near_duplicates, missing_text
+        division = Division(val_share, test_share, folds, fold, stratify or ["winner"], split_seed, on_leak)
+        self.formulation, self.template = formulation, choose(template, templates or {}, formulation)
         self.room = Room(max_length, cut, turns)
-        self.missing_text = missing_text
-        self.plan = Plan(swap, sampling, sampling_power, max_copies, hardness, curriculum_epochs, seed)
-        self.plan.check(self.labels)
-        self.division.check()
+        plan = Plan(swap, sampling, sampling_power, max_copies, hardness, curriculum_epochs, seed)
+        self.plan, self.division = plan.check(self.labels), division.check()
+        self.lesson = Targets(target, teacher)
+        self.pseudo = Pseudo(pseudo_path, pseudo_labels, pseudo_confidence, pseudo_weight, pseudo_soft).check()
         self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
         self.cache = default_root() if cache == "auto" else Path(cache).expanduser() if cache else None
-        self._table: pa.Table | None = None
-        self._loader: BucketLoader | None = None
-        self._position = {"epoch": 0, "position": 0}
 
     # Set-up.
 
@@ -150,18 +167,27 @@ class PairData(Description, LightningDataModule):
         if stage == "fit":
             # Lightning restores a checkpoint after this hook.
             self._loader = None
-            self._position = {"epoch": 0, "position": 0}
+            self._position = BEGINNING
         if self._table is not None:
             return
         layout, self.words = self._layout()
-        self.source, held_out = read_parts(self.reader, self.path, self.hold_outs, self.rules, self.cache, self.rejects)
-        positions, self._dropped = tables.select_rows(self.source.facts, self.labels, *self.selection)
+        parts = self.hold_outs | {PART: self.pseudo.path}
+        self.source, part = read_parts(self.reader, self.path, parts, self.rules, self.cache, self.rejects)
+        own = int((part != PART).sum())
+        labelled = self.source.facts.slice(0, own)
+        positions, self._dropped = tables.select_rows(labelled, self.labels, *self.selection)
+        positions = self.lesson.select(labelled, positions, self.labels, self.selection[1], self._dropped)
         self._groups = grouped(self.source, positions, self.near_duplicates, self.cache)
         facts = self.source.facts.take(pa.array(positions))
-        splits, leaked = divide(facts, self._groups.group, held_out[positions], self.division)
+        splits, leaked = divide(facts, self._groups.group, part[positions], self.division)
+        known = Joined(self.source, positions, splits, self._groups.group, leaked)
+        self.source, positions, splits, groups, leaked = self.pseudo.join(
+            known, self.labels, self._dropped, self.near_duplicates, self.cache, own
+        )
+        facts = self.source.facts.take(pa.array(positions))
         if leaked.any():
             self._dropped["leaked"] = int(leaked.sum())
-        self.positions, splits, groups = positions[~leaked], splits[~leaked], self._groups.group[~leaked]
+        self.positions, splits, groups = positions[~leaked], splits[~leaked], groups[~leaked]
         facts = facts.filter(pa.array(~leaked))
         self._target = tables.class_indices(facts, self.labels)
         self._rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
@@ -169,6 +195,8 @@ class PairData(Description, LightningDataModule):
         self.sequences = views(tokens, layout, self.room, self.formulation)
         self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
         ids = self.table["id"].take(pa.array(self._rows["train"])).to_pylist()
+        guessed = self.positions >= own
+        self._taught = self.lesson.build(facts, self.labels, self._target, self._rows["train"], guessed)
         self._sampler = self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
         self.report()
 
@@ -179,7 +207,7 @@ class PairData(Description, LightningDataModule):
         if self._loader is None:
             self._loader = BucketLoader(
                 self._sampler,
-                self._collate(),
+                self._collate(*self._taught),
                 self.serving.batch_size,
                 self.serving.window,
                 self.serving.seed,
@@ -238,11 +266,13 @@ class PairData(Description, LightningDataModule):
             rows, self._collate(), self.serving.eval_batch_size, self.serving.num_workers, pin, *self._process()
         )
 
-    def _collate(self) -> Collate:
+    def _collate(self, target: np.ndarray | None = None, teacher: np.ndarray | None = None) -> Collate:
+        """The rows in batches; without arguments with the class index of each as its target."""
         weight = self.table["weight"].to_numpy().astype(np.float32)
         mirror = tables.mirror(self.labels)
-        sizes = self.sequences.answer_tokens()
-        return Collate(self.sequences, self._target, weight, self.tokenizer.pad, answer_tokens=sizes, mirror=mirror)
+        sizes, target = self.sequences.answer_tokens(), self._target if target is None else target
+        pad = self.tokenizer.pad
+        return Collate(self.sequences, target, weight, pad, answer_tokens=sizes, mirror=mirror, teacher=teacher)
 
     def _process(self) -> tuple[int, int]:
         return getattr(self.trainer, "global_rank", 0), getattr(self.trainer, "world_size", 1)

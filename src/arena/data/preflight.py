@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from arena.data.predictions_file import PredictionsFile
 from arena.data.prepare import Division
+from arena.data.pseudo import Pseudo
 from arena.data.sampling import Plan
 from arena.data.table import check_labels
 from arena.data.template import check_words, choose
@@ -30,7 +32,11 @@ def check(data: Mapping[str, Any], reader: Any) -> None:
     Plan(*(data[name] for name in names)).check(labels)
     stratify = data["stratify"] or ["winner"]
     Division(data["val_share"], data["test_share"], data["folds"], data["fold"], stratify, 0, "drop").check()
+    Pseudo(data["pseudo_path"], data["pseudo_labels"]).check()
+    for key in ("teacher", "pseudo_labels"):
+        if data[key] is not None:
+            PredictionsFile(data[key], f"data.{key}").class_columns(labels)
     if hasattr(reader, "open"):
-        for key in ("path", "val_path", "test_path"):
+        for key in ("path", "val_path", "test_path", "pseudo_path"):
             if key == "path" or data[key] is not None:
                 reader.open(data[key])

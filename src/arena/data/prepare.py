@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -46,14 +46,15 @@ class Division:
     seed: int
     on_leak: Literal["drop", "error", "keep"]
 
-    def check(self) -> None:
-        """Raise a `UsageError` for an unknown column, or for a fold that there is not."""
+    def check(self) -> Self:
+        """The division itself. Raises a `UsageError` for an unknown column, or for a fold that there is not."""
         for name in self.stratify:
             if name not in STRATIFIABLE:
                 raise UsageError(
                     f"data.stratify: there is no column {name} to stratify by{closest(name, STRATIFIABLE)}"
                 )
         check_folds(self.fold, self.folds)
+        return self
 
 
 def read_parts(

@@ -132,6 +132,10 @@ class Rows:
         fingerprint = blake2b("".join(part.fingerprint for part in parts).encode(), digest_size=16).hexdigest()
         return cls(facts, list(parts), account, fingerprint, parts[0].rejects)
 
+    def with_facts(self, facts: pa.Table, fingerprint: str) -> "Rows":
+        """The same rows with other facts, and the fingerprint of that."""
+        return Rows(facts, self._texts, self.account, fingerprint, self.rejects)
+
     def texts(self, positions: np.ndarray | None = None) -> Iterator[pa.RecordBatch]:
         """The texts of these rows (increasing positions; all rows by default) in order, some thousand at a time."""
         start, wanted = 0, positions

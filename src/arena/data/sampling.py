@@ -5,7 +5,7 @@ on with exactly the rows that would have come.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
@@ -42,14 +42,15 @@ class Plan:
     curriculum_epochs: int = 0
     seed: int = 0
 
-    def check(self, labels: list[str]) -> None:
-        """Raise a `UsageError` where something that the plan needs is not given."""
+    def check(self, labels: list[str]) -> Self:
+        """The plan itself. Raises a `UsageError` where something that the plan needs is not given."""
         if self.swap != "none" and mirror(labels) is None:
             raise UsageError(f"data.swap={self.swap}: data.labels={labels} must hold both model_a and model_b")
         if self.hardness is None and (self.sampling == "hard" or self.curriculum_epochs):
             ordered = f"data.curriculum_epochs={self.curriculum_epochs}"
             key = "data.sampling=hard" if self.sampling == "hard" else ordered
             raise UsageError(f"{key} needs data.hardness=FILE, the predictions of a baseline for the training rows")
+        return self
 
     def sampler(self, rows: np.ndarray, ids: list[str], target: np.ndarray, labels: list[str]) -> "Sampler":
         """The sampler of some training rows.
@@ -101,6 +102,17 @@ class Sampler:
     def size(self) -> int:
         """Rows of an epoch."""
         return len(self.rows) * (2 if self.swap == "both" else 1)
+
+    def class_counts(self, target: np.ndarray, other: np.ndarray | None, classes: int) -> np.ndarray:
+        """Rows of each class that an epoch serves on average, `[K]` float64, summing to M.
+
+        Args:
+            target: class index of every row of the table, `[R]`.
+            other: class k is class `other[k]` once the answers are exchanged, `[K]`; needed only with a `swap`.
+            classes: K.
+        """
+        counts = np.bincount(target[self.rows], self.copies, minlength=classes).astype(np.float64)
+        return counts if self.swap == "none" or other is None else (counts + counts[other]) / 2
 
     def ordered(self, epoch: int) -> bool:
         """Whether the rows of this epoch come in an order that the loader must keep."""

@@ -1,5 +1,8 @@
 """What every loss over classes has in common: which rows count, the reduction, the link function."""
 
+import re
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -51,7 +54,12 @@ class Loss(nn.Module):
 
     Args:
         labels: names of the K classes, in the order of the logits.
+
+    Attributes:
+        uses_teacher: whether the loss learns from `TextBatch.teacher`; the others refuse a batch that has one.
     """
+
+    uses_teacher = False
 
     def __init__(self, labels: list[str]) -> None:
         super().__init__()
@@ -66,6 +74,13 @@ class Loss(nn.Module):
         """
         raise NotImplementedError
 
+    def training_rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
+        """What each row costs in training, `[N]`: that of `rows`, unless training asks for more than the label.
+
+        Args: as `rows`.
+        """
+        return self.rows(logits, batch)
+
     def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
         """Loss of each row in nats before row weights, `[N]` float32; NaN where there is no target.
 
@@ -76,6 +91,10 @@ class Loss(nn.Module):
         Raises:
             UsageError: the model has another number of classes than `labels`.
         """
+        return self._each(self.cost, logits, batch)
+
+    def _each(self, cost: Callable[[Tensor, Tensor], Tensor], logits: Tensor, batch: TextBatch) -> Tensor:
+        """`cost` of the rows that have a target, `[N]` float32; NaN in the others."""
         if logits.shape[-1] != len(self.labels):
             raise UsageError(
                 f"the model gives {logits.shape[-1]} logits per row but the loss has {len(self.labels)} classes "
@@ -85,7 +104,7 @@ class Loss(nn.Module):
         column = known.unsqueeze(-1) if batch.target.is_floating_point() else known
         target = torch.where(column, batch.target, torch.zeros_like(batch.target))
         # Not masked by 0 * x: with x not finite that is NaN, in the backward pass too.
-        return torch.where(known, self.cost(_at_least_float32(logits), target), torch.nan)
+        return torch.where(known, cost(at_least_float32(logits), target), torch.nan)
 
     def forward(self, logits: Tensor, batch: TextBatch) -> LossOutput:
         """The mean loss over the supervised rows of a batch.
@@ -98,10 +117,14 @@ class Loss(nn.Module):
             batch: target `[N]` or `[N, K]`, weight `[N]`, and the number of supervised rows.
 
         Raises:
-            UsageError: the model has another number of classes than `labels`.
+            UsageError: the model has another number of classes than `labels`, or there is a teacher that this loss
+                would not listen to.
         """
+        if batch.teacher is not None and not self.uses_teacher:
+            name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+            raise UsageError(f"data.teacher is given but loss={name} does not use it; choose loss=distillation")
         active = has_target(batch.target) & (batch.weight != 0)
-        rows = self.rows(torch.where(active.unsqueeze(-1), logits, 0.0), batch)
+        rows = self.training_rows(torch.where(active.unsqueeze(-1), logits, 0.0), batch)
         return LossOutput(mean_over_rows(rows, batch.weight, active, batch.supervised), batch.supervised, {})
 
     def predict(self, logits: Tensor) -> Tensor:
@@ -109,5 +132,6 @@ class Loss(nn.Module):
         return torch.softmax(logits.float(), dim=-1)
 
 
-def _at_least_float32(logits: Tensor) -> Tensor:
+def at_least_float32(logits: Tensor) -> Tensor:
+    """The logits as float32, or as float64 where they are that."""
     return logits if logits.dtype == torch.float64 else logits.float()

@@ -107,25 +107,32 @@ class SequenceClassifier(nn.Module):
             self.register_buffer("fingerprint", loaded.fingerprint)
             self.register_load_state_dict_pre_hook(_same_backbone)
         self.backbone: Any = self.adapter.attach(loaded.module)
-        words = formulation == "verbalizer"
-        self.pool = Pool("last" if words else pooling, self.config.hidden_size)
-        self.norm = nn.LayerNorm(self.config.hidden_size, bias=False) if head_norm and not words else nn.Identity()
-        self.dropout = nn.Dropout(0.0 if words else head_dropout)
-        self.lengths = (1 if formulation == "score" else 2) if length_features and not words else 0
-        bias = head_bias and formulation in ("joint", "symmetric")
-        self.head = nn.Linear(self.config.hidden_size + self.lengths, self.pairing.outputs, bias=bias)
-        nn.init.zeros_(self.head.weight)
-        if bias:
-            nn.init.zeros_(self.head.bias)
-        self.head.requires_grad_(tune_words or not words)
-        if words:
-            self.register_buffer("word_ids", torch.zeros(len(labels), dtype=torch.long))
-        if start == "pretrained" and not words:
+        self._add_head(pooling, head_dropout, head_bias, head_norm, length_features, tune_words)
+        if start == "pretrained" and formulation != "verbalizer":
             self._take_head()
         # transformers hands out pretrained modules switched to evaluation, and Lightning leaves them so: without this
         # line the backbone would train without dropout.
         self.train()
         log.info("%s", self._story(loaded))
+
+    def _add_head(
+        self, pooling: Pooling, dropout: float, bias: bool, norm: bool, length_features: bool, tune_words: bool
+    ) -> None:
+        """What stands between the backbone's states and the pairing; its weights start at zero."""
+        width = self.config.hidden_size
+        words = self.pairing.formulation == "verbalizer"
+        self.pool = Pool("last" if words else pooling, width)
+        self.norm = nn.LayerNorm(width, bias=False) if norm and not words else nn.Identity()
+        self.dropout = nn.Dropout(0.0 if words else dropout)
+        self.lengths = (1 if self.pairing.formulation == "score" else 2) if length_features and not words else 0
+        bias = bias and self.pairing.formulation in ("joint", "symmetric")
+        self.head = nn.Linear(width + self.lengths, self.pairing.outputs, bias=bias)
+        nn.init.zeros_(self.head.weight)
+        if bias:
+            nn.init.zeros_(self.head.bias)
+        self.head.requires_grad_(tune_words or not words)
+        if words:
+            self.register_buffer("word_ids", torch.zeros(self.pairing.outputs, dtype=torch.long))
 
     @property
     def recoverable(self) -> set[str]:

@@ -1,0 +1,115 @@
+"""Files of predictions: what another model, or an earlier run, said of some rows."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arena.data.cells import number, shown
+from arena.data.files import read_columns, read_records
+from arena.errors import DataError, InputOutputError
+
+PREFIXES = ("probability_", "winner_")
+"""Of the columns of probabilities: in a run folder's `predictions/`, and as `arena.predict` writes them."""
+ROUNDING = 1e-3
+"""How far the probabilities of a row may be from a sum of 1; files are written with few digits."""
+
+
+class PredictionsFile:
+    """A csv, jsonl or parquet file with the column `id` and one row for each id.
+
+    Args:
+        path: the file.
+        key: of the configuration, for messages.
+        needs: what the file must have, for messages.
+
+    Attributes:
+        path: the file.
+        columns: names of its columns.
+
+    Raises:
+        InputOutputError: there is no such file.
+        DataError: it is damaged, or has no column `id`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        key: str,
+        needs: str = "it needs the column id and one probability for each class (probability_<class>, winner_<class>)",
+    ) -> None:
+        self.path, self.key, self.needs = Path(path).expanduser(), key, needs
+        if not self.path.is_file():
+            raise InputOutputError(f"{key}={path}: no such file")
+        self.columns = read_columns(self.path)
+        if "id" not in self.columns:
+            raise self.error(needs)
+
+    def error(self, what: str) -> DataError:
+        """An error that names key and file."""
+        return DataError(f"{self.key}={self.path}: {what}")
+
+    def class_columns(self, labels: list[str]) -> list[str]:
+        """The columns of the probabilities in the order of `labels`, `[K]`.
+
+        Raises:
+            DataError: there are none, or those of other classes.
+        """
+        for prefix in PREFIXES:
+            found = [name.removeprefix(prefix) for name in self.columns if name.startswith(prefix)]
+            if found and set(found) != set(labels):
+                ours = f"data.labels has {len(labels)} ({', '.join(labels)})"
+                raise self.error(f"it has {len(found)} classes ({', '.join(found)}), but {ours}")
+            if found:
+                return [prefix + label for label in labels]
+        raise self.error(self.needs)
+
+    def rows(self, ids: list[str], wanted: list[str], who: str) -> list[dict[str, Any]]:
+        """The file's row of each id, in their order, `[M]`.
+
+        Args:
+            ids: of the rows, `[M]`.
+            wanted: columns to read besides `id`.
+            who: has these ids, for messages.
+
+        Raises:
+            DataError: a broken row, an id that occurs twice, or one that does not occur.
+        """
+        known: dict[str, dict[str, Any]] = {}
+        for record in read_records(self.path, ["id", *wanted]):
+            if record.row is None or record.error is not None:
+                raise self.error(f"row {record.number}: {record.error.reason if record.error else 'broken'}")
+            name = str(record.row.get("id"))
+            if name in known:
+                raise self.error(f"id {name} occurs twice")
+            known[name] = {column: record.row.get(column) for column in wanted}
+        missing = [name for name in ids if name not in known]
+        if missing:
+            raise self.error(
+                f"{len(missing)} of {len(ids)} {who} have no prediction there (first: id {missing[0]}); let a model "
+                "predict their file first (arena.predict)"
+            )
+        return [known[name] for name in ids]
+
+    def probabilities(self, ids: list[str], labels: list[str], who: str) -> np.ndarray:
+        """Probabilities of the classes for each id, `[M, K]` float64, each row's sum 1.
+
+        Args:
+            ids: of the rows, `[M]`.
+            labels: names of the K classes.
+            who: has these ids, for messages.
+
+        Raises:
+            DataError: as `class_columns` and `rows`, or what is there are no probabilities.
+        """
+        columns = self.class_columns(labels)
+        found = np.empty((len(ids), len(labels)))
+        for position, (name, row) in enumerate(zip(ids, self.rows(ids, columns, who), strict=True)):
+            cells = [row[column] for column in columns]
+            shares = [share for cell in cells if (share := number(cell)) is not None]
+            if len(shares) < len(cells) or abs(math.fsum(shares) - 1) > ROUNDING + 1e-9:
+                said = ", ".join(map(shown, cells))
+                raise self.error(f"id {name} has {said}, which are no probabilities: 0 or more, and 1 together")
+            found[position] = shares
+        return found / found.sum(axis=1, keepdims=True)
