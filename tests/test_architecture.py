@@ -18,6 +18,7 @@ LAYERS = {
     "config": 2,
     "build": 3,
     "judge": 3,
+    "reference": 3,
     "record": 3,
     "show": 3,
     "restore": 4,
@@ -26,6 +27,7 @@ LAYERS = {
     "evaluate": 5,
     "predict": 5,
     "explore": 5,
+    "baseline": 5,
 }
 HYDRA_USERS = {"build.py", "config.py", "train.py"}
 """config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""

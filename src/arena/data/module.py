@@ -147,9 +147,24 @@ class PairData(Description, LightningDataModule):
             # Lightning restores a checkpoint after this hook.
             self._loader = None
             self._position = {"epoch": 0, "position": 0}
-        if self._table is not None:
+        if hasattr(self, "sequences"):
             return
         layout = compile_template(self.tokenizer, **self.template)
+        self.divide_rows()
+        tokens = tokenize(self.source, self.tokenizer, self.positions, self.missing_text, self.cache)
+        self.sequences = fit(tokens, layout, self.room.max_length, self.room.cut, self.room.turns)
+        ids = self.table["id"].take(pa.array(self._rows["train"])).to_pylist()
+        self._sampler = self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
+        self.report()
+
+    def divide_rows(self) -> None:
+        """Read, select, group and split, once; all of `setup` that needs no tokenizer.
+
+        Raises:
+            UsageError, InputOutputError, DataError: as the reader, `select_rows` and `divide`.
+        """
+        if self._table is not None:
+            return
         self.source, held_out = read_parts(self.reader, self.path, self.hold_outs, self.rules, self.cache, self.rejects)
         positions, self._dropped = tables.select_rows(self.source.facts, self.labels, *self.selection)
         self._groups = grouped(self.source, positions, self.near_duplicates, self.cache)
@@ -161,12 +176,7 @@ class PairData(Description, LightningDataModule):
         facts = facts.filter(pa.array(~leaked))
         self._target = tables.class_indices(facts, self.labels)
         self._rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
-        tokens = tokenize(self.source, self.tokenizer, self.positions, self.missing_text, self.cache)
-        self.sequences = fit(tokens, layout, self.room.max_length, self.room.cut, self.room.turns)
         self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
-        ids = self.table["id"].take(pa.array(self._rows["train"])).to_pylist()
-        self._sampler = self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
-        self.report()
 
     # Loaders.
 
