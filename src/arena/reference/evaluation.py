@@ -53,12 +53,15 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
         seed: of the cross-validation.
     """
     fitting: Fitting = fitting_of(data, seed)
-    features = {split: Features(data.source, data.positions[data.rows(split)]) for split in splits_of(data)}
+    features: dict[Split, Features] = {}
+    for split in splits_of(data):
+        features[split] = Features(data.source, data.positions[data.rows(split)])
     found = {}
     for name in names:
         began = time.time()
         outcome = Outcome(fitting.fit(name))
-        outcome.probabilities = {split: outcome.member.predict_features(features[split]) for split in features}
+        for split, read in features.items():
+            outcome.probabilities[split] = outcome.member.predict_features(read)
         outcome.seconds = time.time() - began
         found[name] = outcome
         if "val" in features:

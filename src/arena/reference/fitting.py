@@ -21,10 +21,10 @@ FOLDS = 3
 STRENGTHS = {
     "length": (0.001, 0.01, 0.1, 1.0, 10.0),
     "structure": (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
-    "words": (0.001, 0.03, 0.1, 0.3, 1.0, 3.0),
+    "words": (0.01, 0.1, 0.3, 1.0, 3.0),
 }
 """Inverse regularisations (`C`) from strong to weak."""
-TOLERANCES = {"length": 1e-7, "structure": 1e-7, "words": 1e-5}
+TOLERANCES = {"length": 1e-7, "structure": 1e-7, "words": 1e-4}
 PATIENCE = 1
 """Weaker regularisations that are still tried after the best one."""
 

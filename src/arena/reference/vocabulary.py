@@ -14,7 +14,7 @@ log = logging.getLogger("arena")
 
 RAREST = 3
 """A column must occur in this many training answers: the others cannot repeat what they taught."""
-LARGEST = 200_000
+LARGEST = 100_000
 """Columns at most, the most frequent ones."""
 
 
