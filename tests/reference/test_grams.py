@@ -1,5 +1,7 @@
 """Hashed counts against scikit-learn's, which keeps the words themselves."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
@@ -10,7 +12,7 @@ TEXTS = ["The tide,  the TIDE\nturns; 42 tides!", "", "one", "Ein Müller, the t
 
 def test_words_and_pairs_are_counted():
     found = word_counts(Characters(TEXTS))
-    known = CountVectorizer(token_pattern=r"[^\W_]+", ngram_range=(1, 2)).fit_transform(TEXTS)
+    known: Any = CountVectorizer(token_pattern=r"[^\W_]+", ngram_range=(1, 2)).fit_transform(TEXTS)
     assert found.nnz == known.nnz  # no two of these few words share a bucket
     np.testing.assert_array_equal(found.sum(axis=1), known.sum(axis=1).A1)
     np.testing.assert_array_equal((found @ found.T).toarray(), (known @ known.T).toarray())
@@ -19,7 +21,7 @@ def test_words_and_pairs_are_counted():
 def test_pieces_of_characters_are_counted():
     found = piece_counts(Characters(TEXTS), (3, 4))
     plain = [" ".join(text.lower().split()) for text in TEXTS]
-    known = CountVectorizer(analyzer="char", ngram_range=(3, 4)).fit_transform(plain)
+    known: Any = CountVectorizer(analyzer="char", ngram_range=(3, 4)).fit_transform(plain)
     assert found.nnz == known.nnz
     np.testing.assert_array_equal((found @ found.T).toarray(), (known @ known.T).toarray())
 
@@ -37,12 +39,12 @@ def test_weights_are_those_of_scikit_learn():
     vocabulary = Vocabulary.learn(rows, np.arange(len(TEXTS)), rarest=1)
     weighed = vocabulary.weigh(TEXTS)
     answers = TEXTS + TEXTS[::-1]
-    expected = 0
+    expected: Any = 0
     for how in (
         {"token_pattern": r"[^\W_]+", "ngram_range": (1, 2)},
         {"analyzer": "char", "ngram_range": (3, 4), "preprocessor": lambda text: " ".join(text.lower().split())},
     ):
-        known = TfidfVectorizer(sublinear_tf=True, **how).fit(answers).transform(TEXTS)
+        known: Any = TfidfVectorizer(sublinear_tf=True, **how).fit(answers).transform(TEXTS)
         expected = expected + (known @ known.T).toarray()
     np.testing.assert_allclose((weighed @ weighed.T).toarray(), expected, atol=1e-5)
 
