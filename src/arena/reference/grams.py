@@ -1,7 +1,7 @@
 """Words, pairs of words and pieces of characters, hashed and counted for many texts at once.
 
 What `HashingVectorizer` of scikit-learn counts, but computed on one array of characters for a thousand texts together:
-forty times as fast for pieces of characters, because no text passes through Python a piece at a time. Chinese and
+more than ten times as fast for pieces of characters, as no text passes through Python a piece at a time. Chinese and
 Japanese characters are words of their own, so pairs of words are pairs of characters there.
 """
 
