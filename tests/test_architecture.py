@@ -18,10 +18,10 @@ LAYERS = {
     "config": 2,
     "build": 3,
     "judge": 3,
+    "reference": 3,
     "record": 3,
     "show": 3,
     "restore": 4,
-    "reference": 4,
     "ensemble": 4,
     "report": 4,
     "train": 5,
@@ -30,6 +30,7 @@ LAYERS = {
     "average": 5,
     "explore": 5,
     "export": 5,
+    "baseline": 5,
 }
 HYDRA_USERS = {"build.py", "config.py", "train.py"}
 """config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""

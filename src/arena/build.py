@@ -102,6 +102,17 @@ def keep(task: "Task", data: "PairData", settings: Settings, run: RunFolder) -> 
         settings["model"]["architecture"] = architecture
 
 
+def references(settings: Settings, data: "PairData", run: RunFolder) -> dict[str, Any]:
+    """The reference models that `baselines` names, fitted on the training split and kept in the run folder; see
+    `arena.reference.evaluation.Outcome`."""
+    from arena.reference import evaluation, store
+
+    outcomes = evaluation.fit_and_predict(settings["baselines"], data, settings["seed"])
+    for name, outcome in outcomes.items():
+        store.save(run.path / store.FOLDER, name, outcome.member)
+    return outcomes
+
+
 def task(settings: Settings) -> "Task":
     """Model, loss, metrics and optimiser in one LightningModule."""
     from arena.task import Task

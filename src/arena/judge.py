@@ -16,7 +16,14 @@ HEADLINE = ("log_loss", "accuracy")
 """The numbers that baselines are given for."""
 
 
-def judge(path: Path, metrics: Metrics, class_counts: np.ndarray, resamples: int, seed: int) -> dict[str, Any]:
+def judge(
+    path: Path,
+    metrics: Metrics,
+    class_counts: np.ndarray,
+    resamples: int,
+    seed: int,
+    baselines: dict[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
     """Metrics of one predictions file, each with a 95% interval over whole prompts, beside its baselines.
 
     Args:
@@ -25,11 +32,12 @@ def judge(path: Path, metrics: Metrics, class_counts: np.ndarray, resamples: int
         class_counts: rows of each class in the training split, for the prior, `[K]`.
         resamples: bootstrap resamples; 0 gives no intervals.
         seed: of the bootstrap.
+        baselines: probabilities of other models for the rows of the file, each `[N, K]`.
 
     Returns:
         `rows`, `groups`, `loss` (mean training loss, nats), `metrics` (name -> value, low, high, and numerator and
-        denominator for rates), `baselines` (prior, and bayes where the truth is known), `gain_over_prior` (nats a row
-        that the model saves, with its interval).
+        denominator for rates), `baselines` (prior, those given, and bayes where the truth is known), `gain_over_prior`
+        (nats a row that the model saves, with its interval), `skill` (for each baseline given, see `skill_over`).
     """
     table = pq.read_table(path)
     labels = metrics.labels
@@ -44,17 +52,45 @@ def judge(path: Path, metrics: Metrics, class_counts: np.ndarray, resamples: int
         "metrics": values_with_intervals(metrics, probabilities, target, groups, resamples, seed),
         "baselines": {},
     }
-    baselines = {"prior": prior_probabilities(torch.from_numpy(class_counts), len(target)).numpy()}
+    prior = {"prior": prior_probabilities(torch.from_numpy(class_counts), len(target)).numpy()}
+    known = prior | {name: values for name, values in (baselines or {}).items() if name != "prior"}
     if (truth := _columns(table, TRUE_PROBABILITY, labels)) is not None:
-        baselines["bayes"] = truth
-    for name, baseline in baselines.items():
+        known["bayes"] = truth
+    for name, baseline in known.items():
         values, _ = _compute(metrics, baseline, target)
         result["baselines"][name] = {key: values[key] for key in HEADLINE if key in values}
-    difference = paired_difference(
-        row_log_loss(baselines["prior"], target), row_log_loss(probabilities, target), groups, 10 * resamples, seed
-    )
-    result["gain_over_prior"] = dict(zip(("value", "low", "high"), difference, strict=True))
+    losses = {name: row_log_loss(baseline, target) for name, baseline in known.items()}
+    model = row_log_loss(probabilities, target)
+    skills = {
+        name: skill_over(loss, model, groups, 10 * resamples, seed)
+        for name, loss in losses.items()
+        if name != "bayes"
+    }  # fmt: skip
+    result["gain_over_prior"] = {key: skills["prior"][key] for key in ("value", "low", "high")}
+    result["skill"] = {
+        name: {"skill": skill["skill"], "gain": {key: skill[key] for key in ("value", "low", "high")}}
+        for name, skill in skills.items()
+        if name != "prior"
+    }
     return result
+
+
+def skill_over(
+    baseline: np.ndarray, model: np.ndarray, groups: np.ndarray, resamples: int, seed: int
+) -> dict[str, float]:
+    """`value`, `low`, `high`: nats a row that the model saves over the baseline, paired and over resampled groups;
+    `skill`: the same as a share, `1 - log_loss / log_loss_of_the_baseline`, NaN where the baseline loses nothing.
+
+    Args:
+        baseline: log loss of each row, `[N]`.
+        model: log loss of the same rows, `[N]`.
+        groups: what was drawn together, `[N]`.
+        resamples: bootstrap resamples; 0 gives no interval.
+        seed: of the bootstrap.
+    """
+    gain = paired_difference(baseline, model, groups, resamples, seed)
+    mean = float(baseline.mean()) if len(baseline) else 0.0
+    return dict(zip(("value", "low", "high"), gain, strict=True)) | {"skill": gain.mean / mean if mean else np.nan}
 
 
 def values_with_intervals(

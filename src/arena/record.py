@@ -63,6 +63,12 @@ class Record:
             self.result[name] = old | value if isinstance(old, dict) and isinstance(value, dict) else value
         self.write()
 
+    def judged(self, split: str, judged: dict[str, Any]) -> None:
+        """Add what `arena.judge.judge` said of one split (`val` is called `validation` in the result)."""
+        values = judged["metrics"] | {"loss": {"value": judged["loss"]}}
+        self.add(**{"validation" if split == "val" else split: values, "baselines": {split: judged["baselines"]}})
+        self.add(gain_over_prior={split: judged["gain_over_prior"]}, skill={split: judged["skill"]})
+
     def finish(self, status: str) -> None:
         """The run has done all that it should."""
         self.result |= {"status": status, "reason": None}

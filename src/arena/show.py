@@ -72,8 +72,14 @@ def number(value: float | None) -> str:
 
 def table(title: str, judged: dict[str, Any]) -> None:
     """Print the final table."""
-    lines = rows_of(judged)
-    title = f"{title}: {judged['rows']} rows, {judged['groups']} prompts"
+    printed(f"{title}: {judged['rows']} rows, {judged['groups']} prompts", rows_of(judged))
+    say(f"gain over the prior: {_nats(judged['gain_over_prior'])}")
+    for name, skill in judged.get("skill", {}).items():
+        say(f"gain over {name}: {_nats(skill['gain'])}, skill {skill['skill']:.1%}")
+
+
+def printed(title: str, lines: list[list[str]]) -> None:
+    """Print lines of cells under their header: a table on a terminal, aligned columns elsewhere."""
     if terminal():
         from rich import print as rich_print
         from rich.table import Table
@@ -84,11 +90,13 @@ def table(title: str, judged: dict[str, Any]) -> None:
         for line in lines[1:]:
             made.add_row(*line)
         rich_print(made)
-    else:
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        say(title)
-        for line in lines:
-            say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    gain = judged["gain_over_prior"]
-    spread = f" ({gain['low']:.4f} to {gain['high']:.4f})" if gain["low"] != gain["high"] else ""
-    say(f"gain over the prior: {gain['value']:.4f} nats a row{spread}")
+        return
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    say(title)
+    for line in lines:
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _nats(gain: dict[str, float]) -> str:
+    known = gain["low"] != gain["high"] and not math.isnan(gain["low"])
+    return f"{gain['value']:.4f} nats a row" + (f" ({gain['low']:.4f} to {gain['high']:.4f})" if known else "")

@@ -28,6 +28,7 @@ def train(composed: "DictConfig") -> float | None:
         data = build.data(settings)
         data.setup("fit")
         record_data(record, data)
+        references = build.references(settings, data, run) if first else {}
         task = build.task(settings)
         build.check_fit(task, data, settings)
         build.start(task, data)
@@ -36,7 +37,7 @@ def train(composed: "DictConfig") -> float | None:
             record.write_config()
         trainer = build.trainer(settings, run)
         fit(trainer, task, data, settings, record)
-        conclude(trainer, task, data, settings, record)
+        conclude(trainer, task, data, settings, record, references)
         return record.result["monitor"]["value"]
 
 
@@ -89,7 +90,9 @@ def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Re
         record.add(**build.progress(trainer, record.started, started, record.result["time"]["fit"]))
 
 
-def conclude(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record) -> None:
+def conclude(
+    trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record, references: dict[str, Any]
+) -> None:
     """Judge the best weights on validation and test, write the result, print the table."""
     started = time.time()
     if record.run.best.is_file():
@@ -100,16 +103,15 @@ def conclude(trainer: Any, task: Any, data: Any, settings: build.Settings, recor
         return
     from arena import show
     from arena.judge import judge
+    from arena.reference.evaluation import aligned
 
+    counts, resamples = data.class_counts("train"), settings["resamples"]
     for split in ("val", "test") if settings["test"] else ("val",):
         path = record.run.predictions(split)
-        judged = judge(path, task.metrics, data.class_counts("train"), settings["resamples"], settings["seed"])
-        key = "validation" if split == "val" else "test"
-        record.add(
-            **{key: judged["metrics"] | {"loss": {"value": judged["loss"]}}, "baselines": {split: judged["baselines"]}}
-        )
-        record.add(gain_over_prior={split: judged["gain_over_prior"]})
-    show.table(key, judged)  # pyright: ignore
+        baselines = aligned(path, references, data, split)
+        judged = judge(path, task.metrics, counts, resamples, settings["seed"], baselines)
+        record.judged(split, judged)
+    show.table("test" if settings["test"] else "validation", judged)  # pyright: ignore
     record.add(time={"test": time.time() - started})
     record.finish(build.status(trainer))
     say(f"result in {record.run.path}")

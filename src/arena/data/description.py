@@ -85,8 +85,10 @@ class Description:
         return chosen / chosen.sum(axis=1, keepdims=True)
 
     def covariates(self, split: Split) -> pa.Table:
-        """Row (position in `table`), id, group, models, language, source and sizes of the rows of a split."""
-        return tables.covariates(self.table, self.rows(split), self.sequences.tokens)
+        """Row (position in `table`), id, group, models, language, source and sizes of the rows of a split; the column
+        `tokens` is null where the rows were divided but never tokenised."""
+        lengths = self.sequences.tokens if hasattr(self, "sequences") else None
+        return tables.covariates(self.table, self.rows(split), lengths)
 
     def summary(self) -> dict[str, Any]:
         """The facts for `result.json`, in JSON's types. Every row is accounted for: `rows_read` is the sum of
@@ -108,10 +110,11 @@ class Description:
             "joined": self._groups.joined,
             "largest_group": self._groups.largest,
             "class_shares": {name: dict(zip(self.labels, shares[name].tolist(), strict=True)) for name in SPLITS},
-            "truncated_share": float(self.sequences.is_cut.mean()),
-            "answer_invisible_share": float(self.sequences.invisible.mean()),
-            "tokens": {name: int(self.sequences.tokens[rows].sum()) for name, rows in self._rows.items()},
         }
+        if hasattr(self, "sequences"):
+            found["truncated_share"] = float(self.sequences.is_cut.mean())
+            found["answer_invisible_share"] = float(self.sequences.invisible.mean())
+            found["tokens"] = {name: int(self.sequences.tokens[rows].sum()) for name, rows in self._rows.items()}
         accounted = account.rejected + account.merged + sum(self._dropped.values()) + self.table.num_rows
         assert account.read == accounted, found
         return found
@@ -131,12 +134,12 @@ class Description:
         """Say in a few lines of the log what the rows in use are like."""
         sizes = ", ".join(f"{len(rows)} {name}" for name, rows in self._rows.items())
         dropped = "".join(f", {rows} dropped ({reason})" for reason, rows in self._dropped.items())
-        invisible = 100 * self.sequences.invisible.mean()
-        log.info(
-            "data: %s rows%s; %.1f%% of the rows are cut%s",
-            *(sizes, dropped, 100 * self.sequences.is_cut.mean()),
-            f", an answer is invisible in {invisible:.1f}%" if invisible else "",
-        )
+        cut = ""
+        if hasattr(self, "sequences"):
+            invisible = 100 * self.sequences.invisible.mean()
+            cut = f"; {100 * self.sequences.is_cut.mean():.1f}% of the rows are cut"
+            cut += f", an answer is invisible in {invisible:.1f}%" if invisible else ""
+        log.info("data: %s rows%s%s", sizes, dropped, cut)
         joined = ", ".join(f"{rows} by {reason}" for reason, rows in self._groups.joined.items() if rows)
         log.info("data: groups that stay together: %s; the largest has %d rows", joined or "none", self._groups.largest)
         absent = [label for label, count in zip(self.labels, self.class_counts("train"), strict=True) if not count]

@@ -61,8 +61,7 @@ class PairData(Description, LightningDataModule):
         eval_batch_size: rows in a batch without gradients.
         val_share: share of the rows for validation.
         test_share: share of the rows for the test.
-        folds: validate on one of this many equal parts instead of on a share.
-        fold: which one, from 0.
+        folds, fold: validate on one (from 0) of this many equal parts instead of on a share.
         stratify: columns whose shares are to be the same in every split.
         near_duplicates: Jaccard similarity of 5-character pieces from which prompts, or whole rows, count as one; null:
             only equal ones.
@@ -74,7 +73,7 @@ class PairData(Description, LightningDataModule):
         hardness: predictions of a baseline for the training rows (csv or parquet with id and loss or probabilities).
         curriculum_epochs: epochs from easy to hard at the beginning.
         window: batches that are sorted by length together; 1 is plain shuffling and pads most.
-        limit: take only the first rows of the file.
+        limit: take only the first rows.
         num_workers: processes that make batches.
         seed: of the order of the training rows.
         on_tie: what to do with ties when `labels` has none.
@@ -168,9 +167,25 @@ class PairData(Description, LightningDataModule):
             # Lightning restores a checkpoint after this hook.
             self._loader = None
             self._position = BEGINNING
-        if self._table is not None:
+        if hasattr(self, "sequences"):
             return
         layout, self.words = self._layout()
+        self.divide_rows()
+        tokens = tokenize(self.source, self.tokenizer, self.positions, self.missing_text, self.cache)
+        self.sequences = views(tokens, layout, self.room, self.formulation)
+        ids = self.table["id"].take(pa.array(self._rows["train"])).to_pylist()
+        self._sampler = self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
+        self.report()
+
+    def divide_rows(self) -> None:
+        """Read, select, group, split and label, once; all of `setup` that needs no tokenizer.
+
+        Raises:
+            UsageError, InputOutputError, DataError: as the reader, `select_rows`, `divide`, and the files of a teacher
+                or of pseudo-labels.
+        """
+        if self._table is not None:
+            return
         parts = self.hold_outs | {PART: self.pseudo.path}
         self.source, part = read_parts(self.reader, self.path, parts, self.rules, self.cache, self.rejects)
         own = int((part != PART).sum())
@@ -191,14 +206,8 @@ class PairData(Description, LightningDataModule):
         facts = facts.filter(pa.array(~leaked))
         self._target = tables.class_indices(facts, self.labels)
         self._rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
-        tokens = tokenize(self.source, self.tokenizer, self.positions, self.missing_text, self.cache)
-        self.sequences = views(tokens, layout, self.room, self.formulation)
+        self._taught = self.lesson.build(facts, self.labels, self._target, self._rows["train"], self.positions >= own)
         self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
-        ids = self.table["id"].take(pa.array(self._rows["train"])).to_pylist()
-        guessed = self.positions >= own
-        self._taught = self.lesson.build(facts, self.labels, self._target, self._rows["train"], guessed)
-        self._sampler = self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
-        self.report()
 
     # Loaders.
 

@@ -62,14 +62,15 @@ def select_rows(
     return positions, {reason: rows for reason, rows in dropped.items() if rows}
 
 
-def covariates(table: pa.Table, rows: np.ndarray, tokens: np.ndarray) -> pa.Table:
+def covariates(table: pa.Table, rows: np.ndarray, tokens: np.ndarray | None) -> pa.Table:
     """What is known of some rows besides their text and outcome.
 
     Args:
         table: facts with the column `group`.
         rows: positions in the table, `[M]`; they become the column `row`.
-        tokens: tokens of each row of the table as the model sees it, `[R]`.
+        tokens: tokens of each row of the table as the model sees it, `[R]`; None where nobody has counted them.
     """
     names = ["id", "group", "model_a", "model_b", "language", "source", *(size.name for size in SIZES)]
     known = table.select(names).take(pa.array(rows))
-    return pa.table({"row": rows, **{name: known[name] for name in names}, "tokens": tokens[rows]})
+    counted = pa.nulls(len(rows), pa.int64()) if tokens is None else tokens[rows]
+    return pa.table({"row": rows, **{name: known[name] for name in names}, "tokens": counted})

@@ -1,0 +1,154 @@
+"""Fit the reference models of a run, predict its splits with each, and compare them."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from arena.callback.predictions import prediction_table, write_table
+from arena.data.description import Split
+from arena.judge import row_log_loss
+from arena.metric.interval import paired_difference
+from arena.reference import store
+from arena.reference.features import Features
+from arena.reference.fitting import Fitting, fitting_of
+from arena.reference.members import Member
+from arena.run import RunFolder
+
+log = logging.getLogger("arena")
+JUDGED: tuple[Split, ...] = ("val", "test")
+
+
+@dataclass
+class Outcome:
+    """A fitted member and what it says.
+
+    Attributes:
+        member: the model.
+        seconds: to fit it and to predict; features that several members read are counted with the first.
+        probabilities: of the rows of each split, `[M, K]` float64.
+    """
+
+    member: Member
+    seconds: float = 0.0
+    probabilities: dict[Split, np.ndarray] = field(default_factory=dict)
+
+
+def splits_of(data: Any) -> list[Split]:
+    """The judged splits that have rows."""
+    return [split for split in JUDGED if len(data.rows(split))]
+
+
+def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Outcome]:
+    """Each member fitted on the training split of a data module whose rows are divided, with its predictions.
+
+    Args:
+        names: of `arena.reference.names.MEMBERS`.
+        data: an `arena.data.module.PairData`.
+        seed: of the cross-validation.
+    """
+    fitting: Fitting = fitting_of(data, seed)
+    features: dict[Split, Features] = {}
+    for split in splits_of(data):
+        features[split] = Features(data.source, data.positions[data.rows(split)])
+    found = {}
+    for name in names:
+        began = time.time()
+        outcome = Outcome(fitting.fit(name))
+        for split, read in features.items():
+            outcome.probabilities[split] = outcome.member.predict_features(read)
+        outcome.seconds = time.time() - began
+        found[name] = outcome
+        if "val" in features:
+            loss = row_log_loss(outcome.probabilities["val"], data.targets("val")).mean()
+            log.info("%s: validation log loss %.4f, %.1f s", name, loss, outcome.seconds)
+    return found
+
+
+def write(run: RunFolder, outcomes: dict[str, Outcome], data: Any, best: str) -> None:
+    """Save the members, the predictions of each below `predictions/<member>/`, and those of the best one."""
+    for name, outcome in outcomes.items():
+        store.save(run.path / store.FOLDER, name, outcome.member)
+        for split, probabilities in outcome.probabilities.items():
+            made = table_of(data, split, probabilities)
+            write_table(run.path / "predictions" / name / f"{split}.parquet", made)
+            if name == best:
+                write_table(run.predictions(split), made)
+
+
+def table_of(data: Any, split: Split, probabilities: np.ndarray) -> Any:
+    """Predictions with the columns of a trained model's file; `loss` is the log loss."""
+    target = data.targets(split)
+    loss = row_log_loss(probabilities, target).astype(np.float32)
+    return prediction_table(
+        data.covariates(split), data.labels, data.rows(split), probabilities.astype(np.float32), target, loss,
+        data.true_probabilities(split),
+    )  # fmt: skip
+
+
+def aligned(path: Path, outcomes: dict[str, Outcome], data: Any, split: Split) -> dict[str, np.ndarray]:
+    """The members' probabilities for the rows of a predictions file, `[N, K]`; it may hold a part of the split."""
+    place = {name: i for i, name in enumerate(data.covariates(split)["id"].to_pylist())}
+    order = [place[name] for name in pq.read_table(path, columns=["id"])["id"].to_pylist()]
+    return {name: outcome.probabilities[split][order] for name, outcome in outcomes.items()}
+
+
+def compare(
+    outcomes: dict[str, Outcome], prior: np.ndarray, data: Any, resamples: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """For each member `seconds`, `tuning` and for each split `log_loss`, `accuracy` and `gain_over_prior` (nats a row)
+    as value, low, high: 95% intervals over resampled groups, the same draws as in `arena.judge`.
+
+    Args:
+        outcomes: the members.
+        prior: probabilities of the prior, `[K]`.
+        data: the data module.
+        resamples: of the bootstrap; 0 gives no intervals.
+        seed: of the bootstrap.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, outcome in outcomes.items():
+        found[name] = {"seconds": outcome.seconds, "tuning": outcome.member.tuning}
+        for split, probabilities in outcome.probabilities.items():
+            target, groups = data.targets(split), data.groups(split)
+            loss = row_log_loss(probabilities, target)
+            correct = (probabilities.argmax(axis=1) == target).astype(np.float64)
+            gain = -np.log(prior)[target] - loss
+            values = {"log_loss": (loss, 1), "accuracy": (correct, 1), "gain_over_prior": (gain, 10)}
+            found[name][split] = {
+                key: dict(zip(("value", "low", "high"), interval, strict=True))
+                for key, (row, times) in values.items()
+                for interval in [paired_difference(row, np.zeros(len(row)), groups, times * resamples, seed)]
+            }
+    return found
+
+
+def lines(compared: dict[str, dict[str, Any]], best: str) -> list[list[str]]:
+    """The comparison as one table for `baselines.tsv`, header first."""
+    measures = ("log_loss", "accuracy", "gain_over_prior")
+    header = [name for measure in measures for name in (measure, f"{measure}_low", f"{measure}_high")]
+    found = [["split", "member", "best", *header, "seconds"]]
+    for split in JUDGED:
+        for name, values in compared.items():
+            if split in values:
+                cells = [f"{values[split][m][part]:.6f}" for m in measures for part in ("value", "low", "high")]
+                found.append([split, name, "yes" if name == best else "", *cells, f"{values['seconds']:.2f}"])
+    return found
+
+
+def shown(compared: dict[str, dict[str, Any]], split: str) -> list[list[str]]:
+    """The comparison on one split for people, header first."""
+    found = [["member", "log loss", "95% interval", "accuracy", "95% interval", "gain over prior", "95% interval", "s"]]
+    for name, values in compared.items():
+        cells = []
+        for measure in ("log_loss", "accuracy", "gain_over_prior"):
+            value = values[split][measure]
+            known = not np.isnan(value["low"])
+            cells += [f"{value['value']:z.4f}", f"{value['low']:z.4f} to {value['high']:z.4f}" if known else ""]
+        found.append([name, *cells, f"{values['seconds']:.1f}"])
+    return found
