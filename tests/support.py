@@ -100,7 +100,7 @@ KINDS = {
     "llama": {"num_key_value_heads": 1, "tie_word_embeddings": False},
     "gemma2": {"num_key_value_heads": 1, "head_dim": 16, "final_logit_softcapping": 2.0, "tie_word_embeddings": True},
     "bert": {},
-    "roberta": {"max_position_embeddings": 514},
+    "roberta": {"max_position_embeddings": 514, "pad_token_id": 1},
     "deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0},
     "modernbert": {"global_attn_every_n_layers": 2, "local_attention": 64},
 }

@@ -38,7 +38,7 @@ DATA = [
     (["data.template=dgit"], 2, "data.template=dgit: no such template; did you mean 'digit'?"),
     (["data.template='{prompt}'"], 2, "data.template needs {prompt}, {response_a}, {response_b} once each"),
     (["data.template=chat"], 2, "the byte tokenizer has no chat template; choose another template or model"),
-    (["data.fold=1"], 2, "data.fold=1 says which part validates, but not of how many: set data.folds"),
+    (["data.fold=5"], 2, "data.fold=5: with data.folds=5 one of 0 to 4 is needed"),
     (["data.folds=5"], 2, "data.fold=None: with data.folds=5 one of 0 to 4 is needed"),
     (["data.folds=5", "data.fold=5"], 2, "data.fold=5: with data.folds=5 one of 0 to 4 is needed"),
     (["data.stratify=[langauge]"], 2, "data.stratify: there is no column langauge .*did you mean 'language'?"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import ROOT, compose
+from support import ROOT, compose, small_folder
 
 from arena import config
 from arena.callback import journal
@@ -41,6 +41,10 @@ RUNS: dict[str, list[str]] = {
     "model/qwen15b": ["model=qwen15b", *QWEN],
     "model/qwen7b": ["model=qwen7b", *QWEN],
     "model/gemma2_9b": ["model=gemma2_9b", *QWEN, "model.architecture.head_dim=16"],
+    "adapter/none": ["adapter=none"],
+    "adapter/lora": ["model=qwen05b", *QWEN, "adapter=lora"],
+    "adapter/dora": ["model=qwen05b", *QWEN, "adapter=dora", "adapter.targets=[q_proj]"],
+    "adapter/qlora": ["model=qwen05b", "model.path={weights}", "adapter=qlora"],
     "trainer/gpu": ["trainer=gpu", "trainer.accelerator=cpu"],
     "trainer/ddp": ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.strategy=auto"],
     "trainer/fsdp": ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.strategy=auto"],
@@ -55,7 +59,7 @@ RUNS: dict[str, list[str]] = {
 """The files that each command line is there for, without their ending, and its overrides."""
 FILES = {
     "kaggle": "kaggle.csv", "pairs": "pairs.jsonl", "wsdm": "wsdm.parquet", "conversations": "conversations.jsonl",
-    "sessions": "sessions.jsonl", "transcripts": "transcripts.jsonl",
+    "sessions": "sessions.jsonl", "transcripts": "transcripts.jsonl", "weights": "weights",
 }  # fmt: skip
 COMPOSED_ELSEWHERE = {"train", "data/_pairs", "data/_templates", "hydra/job_logging/arena", "hydra/hydra_logging/arena"}
 """Files that every run includes."""
@@ -79,6 +83,7 @@ def files(tmp_path_factory) -> dict[str, str]:
         }
         for i in range(96)
     ]  # fmt: skip
+    small_folder("qwen2", folder / "weights")
     with open(folder / "kaggle.csv", "w", newline="") as file:
         columns = ["id", "model_a", "model_b", "prompt", "response_a", "response_b", *(f"winner_{w}" for w in winners)]
         writer = csv.writer(file)
@@ -190,7 +195,7 @@ def test_the_monitors_mode_must_fit_its_metric(train_run):
 def test_schema_accepts_every_choice_of_every_group():
     """Also without building anything: the check must know all signatures."""
     for key, overrides in RUNS.items():
-        chosen = [o.format(**dict.fromkeys(FILES, __file__)) if o.startswith("data.path=") else o for o in overrides]
+        chosen = [o.format(**dict.fromkeys(FILES, __file__)) if "path=" in o else o for o in overrides]
         composed = compose(*chosen, "run_dir=out")
         assert config.resolved(composed)["num_classes"] in (2, 3), key
 

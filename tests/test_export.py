@@ -24,7 +24,7 @@ def trained(train_run, tmp_path, kind, *overrides):
 
 
 def exported(run, tmp_path, **others):
-    given = restore.Options(run, {}, export.DEFAULTS | {"output": str(tmp_path / "out")} | others)
+    given = restore.Options([run], {}, export.DEFAULTS | {"output": str(tmp_path / "out")} | others)
     return export.export(given)
 
 

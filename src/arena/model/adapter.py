@@ -72,7 +72,7 @@ class Adapter:
         """
         if self.method == "none":
             return backbone
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig
 
         config = LoraConfig(
             r=self.rank,
@@ -83,10 +83,17 @@ class Adapter:
             use_dora=self.method == "dora",
             bias="none",
         )
-        with warnings.catch_warnings():
-            # peft 0.21 asks transformers 5.23 under the name that it had before.
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
-            return get_peft_model(backbone, config)
+        return wrapped(backbone, config)
+
+
+def wrapped(module: Any, config: Any) -> Any:
+    """peft's model around a module, without a warning that is not for the user."""
+    from peft import get_peft_model
+
+    with warnings.catch_warnings():
+        # peft 0.21 asks transformers 5.23 under the name that it had before.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+        return get_peft_model(module, config)
 
 
 def check_quantization() -> None:

@@ -87,7 +87,9 @@ def adapted(model: SequenceClassifier, labels: list[str], pad: int) -> Any:
             f"merge=false: the head of a {model.config.model_type} needs settings that no adapter folder holds; "
             "take merge=true"
         )
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig
+
+    from arena.model.adapter import wrapped as with_adapters
 
     made = _empty(model, labels, pad, on_meta=True)
     prefix, verbalizer = made.base_model_prefix, model.pairing.formulation == "verbalizer"
@@ -99,7 +101,7 @@ def adapted(model: SequenceClassifier, labels: list[str], pad: int) -> Any:
         modules_to_save=None if verbalizer else [_head_name(made)],
         task_type="CAUSAL_LM" if verbalizer else "SEQ_CLS",
     )
-    wrapped: Any = get_peft_model(made, config).to_empty(device="cpu")
+    wrapped: Any = with_adapters(made, config).to_empty(device="cpu")
     # Set afterwards: peft would put the folder in which the base lies on this machine.
     wrapped.peft_config["default"].base_model_name_or_path = model.name
     target = dict(wrapped.named_parameters())
@@ -250,6 +252,7 @@ def load_again(folder: Any, model: SequenceClassifier, merge: bool, pad: int, ba
         with warnings.catch_warnings():
             # The folder names the model of the hub; here it is read from where it lies.
             warnings.filterwarnings("ignore", message=".*base_model_name_or_path.*")
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
             made = PeftModel.from_pretrained(made, str(folder))
     else:
         made = family.from_pretrained(str(folder), **options)
