@@ -9,7 +9,7 @@ from support import compose
 
 from arena import baseline, build, config
 from arena.errors import DataError, InputOutputError, UsageError
-from arena.judge import judge, row_log_loss
+from arena.judge import accuracy_change, judge, row_log_loss
 from arena.reference import members, store
 from arena.run import RunFolder
 
@@ -134,7 +134,9 @@ def test_the_judge_pairs_rows_with_those_of_the_baseline(run):
     other = np.roll(own, 1, axis=1)
     path, counts = run.path / "predictions/length/val.parquet", np.array([5, 5, 5])
     judged = judge(path, metrics, counts, 100, 3, {"same": own, "rolled": other})
-    assert judged["skill"]["same"] == {"skill": 0.0, "gain": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    accuracy = nothing | {"only_model": 0, "only_baseline": 0, "p": 1.0}
+    assert judged["skill"]["same"] == {"skill": 0.0, "gain": nothing, "accuracy": accuracy}
     difference = row_log_loss(other, target) - row_log_loss(own, target)
     _, member = np.unique(table["group"].to_pylist(), return_inverse=True)
     number = member.max() + 1
@@ -153,3 +155,16 @@ def test_no_reference_model_is_allowed_and_an_unknown_one_is_not(train_run):
     assert run.read_result()["skill"] == {"val": {}}
     with pytest.raises(UsageError, match="baselines=.*one of length, structure, tfidf"):
         config.resolved(compose("baselines=[lenght]", "run_dir=out"))
+
+
+def test_a_change_of_accuracy_is_counted_and_tested():
+    """20 rows: 7 that only the model has right, 2 only the baseline, 6 both, 5 none: +5/20, and of 9 tosses of a fair
+    coin 2 or fewer, or 7 or more, are heads with probability 2 (1 + 9 + 36) / 2^9."""
+    model = np.array([True] * 7 + [False] * 2 + [True] * 6 + [False] * 5)
+    baseline = np.array([False] * 7 + [True] * 2 + [True] * 6 + [False] * 5)
+    found = accuracy_change(baseline, model, np.arange(20), 2000, seed=0)
+    assert found["value"] == pytest.approx(0.25)
+    assert (found["only_model"], found["only_baseline"]) == (7, 2)
+    assert found["p"] == pytest.approx(2 * (1 + 9 + 36) / 2**9)
+    # A mean of 20 values in {-1, 0, 1} with variance 9/20 - 1/16: two standard errors are 0.28.
+    assert found["high"] - found["low"] == pytest.approx(0.55, abs=0.1)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from support import ROOT, compose, small_folder
 
 from arena import config
@@ -17,6 +18,9 @@ SMALL = [
 """The real architectures, shrunk."""
 VOCABULARY = "model.architecture.vocab_size=300"
 QWEN = [*SMALL, VOCABULARY, "model.architecture.num_key_value_heads=1"]
+CPU = "trainer.accelerator=cpu"
+WSDM = ["data.path={wsdm}", CPU]
+DIGIT = ["model.path={weights}", "data.path={kaggle}", CPU]
 RUNS: dict[str, list[str]] = {
     "loss/cross_entropy data/toy metric/pairwise optim/adamw trainer/cpu logger/csv callback/default model/tiny": [],
     "loss/focal": ["loss=focal", "loss.gamma=2", "loss.alpha={tie: 2.0}"],
@@ -55,11 +59,25 @@ RUNS: dict[str, list[str]] = {
     "logger/wandb": ["logger=wandb"],
     "experiment/pandalm_minilm": ["experiment=pandalm_minilm", *SMALL, "data.path={pairs}"],
     "experiment/wsdm_qwen05b": ["experiment=wsdm_qwen05b", *QWEN, "data.path={wsdm}", "trainer.accelerator=cpu"],
-}
+    "experiment/wsdm_qwen05b_swap": ["experiment=wsdm_qwen05b_swap", *QWEN, *WSDM],
+    "experiment/wsdm_qwen05b_smoothing": ["experiment=wsdm_qwen05b_smoothing", *QWEN, *WSDM],
+    "experiment/wsdm_qwen05b_more_data": [
+        "experiment=wsdm_qwen05b_more_data", *QWEN, "data.path=[{wsdm},{kaggle}]", CPU,
+    ],
+    "experiment/wsdm_qwen05b_score": ["experiment=wsdm_qwen05b_score", *QWEN, *WSDM],
+    "experiment/wsdm_qwen15b": ["experiment=wsdm_qwen15b", *QWEN, *WSDM],
+    "experiment/arena55k_qlora": ["experiment=arena55k_qlora", *DIGIT],
+    "experiment/arena55k_qlora_recommended": ["experiment=arena55k_qlora_recommended", *DIGIT],
+    "experiment/kaggle_modernbert": ["experiment=kaggle_modernbert", *SMALL, "data.path={kaggle}", CPU],
+    "experiment/arena55k_gemma2_teacher": [
+        "experiment=arena55k_gemma2_teacher", *QWEN, "model.architecture.head_dim=16", "data.path={kaggle}",
+        "data.teacher={teacher}", "data.fold=1", CPU,
+    ],
+}  # fmt: skip
 """The files that each command line is there for, without their ending, and its overrides."""
 FILES = {
     "kaggle": "kaggle.csv", "pairs": "pairs.jsonl", "wsdm": "wsdm.parquet", "conversations": "conversations.jsonl",
-    "sessions": "sessions.jsonl", "transcripts": "transcripts.jsonl", "weights": "weights",
+    "sessions": "sessions.jsonl", "transcripts": "transcripts.jsonl", "weights": "weights", "teacher": "teacher.csv",
 }  # fmt: skip
 COMPOSED_ELSEWHERE = {"train", "data/_pairs", "data/_templates", "hydra/job_logging/arena", "hydra/hydra_logging/arena"}
 """Files that every run includes."""
@@ -84,10 +102,13 @@ def files(tmp_path_factory) -> dict[str, str]:
         for i in range(96)
     ]  # fmt: skip
     small_folder("qwen2", folder / "weights")
-    with open(folder / "kaggle.csv", "w", newline="") as file:
+    with open(folder / "kaggle.csv", "w", newline="") as file, open(folder / "teacher.csv", "w", newline="") as other:
         columns = ["id", "model_a", "model_b", "prompt", "response_a", "response_b", *(f"winner_{w}" for w in winners)]
         writer = csv.writer(file)
         writer.writerow(columns)
+        teacher = csv.writer(other)
+        teacher.writerow(["id", *(f"probability_{w}" for w in winners)])
+        teacher.writerows([row["id"], 0.5, 0.3, 0.2] for row in rows)
         for row in rows:
             texts = [json.dumps([row[name]]) for name in ("prompt", "response_a", "response_b")]
             writer.writerow([row["id"], "x", "y", *texts, *(int(row["winner"] == w) for w in winners)])
@@ -142,27 +163,33 @@ def test_every_file_has_a_run():
 @pytest.mark.parametrize("key", RUNS)
 def test_a_run_of_two_steps_leaves_a_complete_folder(key, files, train_run):
     overrides = [o.format(**files) if "{" in o and "}" in o and ": " not in o else o for o in RUNS[key]]
-    run = train_run("run", *overrides, "trainer.max_steps=2", "data.max_length=48")
+    length = 300 if "qlora" in key or "gemma2_teacher" in key or "kaggle_modern" in key else 48
+    run = train_run("run", *overrides, "trainer.max_steps=2", f"data.max_length={length}")
     result = run.read_result()
     assert result["status"] == "completed"
     assert result["monitor"]["value"] is not None
     assert result["steps"] == 2
-    assert result["test"]["log_loss"]["value"] > 0
-    assert result["baselines"]["test"]["prior"]["log_loss"] > 0
+    settings = OmegaConf.to_container(OmegaConf.load(run.config))
+    assert isinstance(settings, dict)
+    splits = ["val", "test"] if settings["test"] else ["val"]
+    for split, name in (("val", "validation"), ("test", "test")):
+        assert bool(result[name]) == (split in splits)
+        if split in splits:
+            assert result[name]["log_loss"]["value"] > 0
+            assert result["baselines"][split]["prior"]["log_loss"] > 0
     assert {"fingerprint", "rows_kept", "splits", "class_shares"} <= set(result["data"])
     assert {"setup", "fit", "test"} <= set(result["time"])
     for path in (
         run.config,
         run.metrics,
         run.splits,
-        run.predictions("val"),
-        run.predictions("test"),
+        *map(run.predictions, splits),
         run.best,
         run.last,
     ):
         assert path.is_file(), path
     logged = {(row["split"], row["name"]) for row in journal.read(run.metrics)}
-    assert {("val", "log_loss"), ("val", "accuracy"), ("test", "log_loss")} <= logged
+    assert {("val", "log_loss"), ("val", "accuracy"), (splits[-1], "log_loss"), ("start", "log_loss")} <= logged
     for path in (run.best, run.last):
         torch.load(path, weights_only=True)
 
@@ -195,7 +222,8 @@ def test_the_monitors_mode_must_fit_its_metric(train_run):
 def test_schema_accepts_every_choice_of_every_group():
     """Also without building anything: the check must know all signatures."""
     for key, overrides in RUNS.items():
-        chosen = [o.format(**dict.fromkeys(FILES, __file__)) if "path=" in o else o for o in overrides]
+        files = dict.fromkeys(FILES, __file__)
+        chosen = [o.format(**files) if "path=" in o or "teacher=" in o else o for o in overrides]
         composed = compose(*chosen, "run_dir=out")
         assert config.resolved(composed)["num_classes"] in (2, 3), key
 

@@ -3,11 +3,10 @@
 import logging
 import os
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena.console import terminal
-from arena.errors import DataError, InputOutputError, UsageError
+from arena.errors import UsageError
 from arena.run import RunFolder
 
 if TYPE_CHECKING:
@@ -107,10 +106,20 @@ def references(settings: Settings, data: "PairData", run: RunFolder) -> dict[str
     `arena.reference.evaluation.Outcome`."""
     from arena.reference import evaluation, store
 
-    outcomes = evaluation.fit_and_predict(settings["baselines"], data, settings["seed"])
+    names = [name for name in settings["baselines"] if name != "untrained"]
+    outcomes = evaluation.fit_and_predict(names, data, settings["seed"])
     for name, outcome in outcomes.items():
         store.save(run.path / store.FOLDER, name, outcome.member)
     return outcomes
+
+
+def untrained(settings: Settings, task: "Task", data: "PairData", run: RunFolder) -> dict[str, Any]:
+    """What the model says before its first step, where `baselines` asks for it."""
+    if "untrained" not in settings["baselines"]:
+        return {}
+    from arena.reference.untrained import Untrained
+
+    return {"untrained": Untrained(task, evaluator(settings, run), data, run)}
 
 
 def task(settings: Settings) -> "Task":
@@ -224,62 +233,6 @@ def status(trainer: Any) -> str:
 
     stopped = any(isinstance(c, EarlyStopping) and c.stopped_epoch > 0 for c in trainer.callbacks)
     return "stopped_early" if stopped else "completed"
-
-
-def check_checkpoint(task: "Task", path: Path) -> int:
-    """The optimiser step at which a checkpoint was written.
-
-    Raises:
-        InputOutputError: it cannot be read.
-        DataError: it belongs to another model.
-    """
-    checkpoint = read_checkpoint(path)
-    compare(task.own_state(), checkpoint.get("state_dict", {}), path)
-    return int(checkpoint["global_step"])
-
-
-def load_weights(task: "Task", path: Path) -> None:
-    """Put the weights of a checkpoint into a task.
-
-    Raises:
-        InputOutputError: it cannot be read.
-        DataError: it belongs to another model.
-    """
-    state = read_checkpoint(path).get("state_dict", {})
-    compare(task.own_state(), state, path)
-    task.load_state_dict(state, strict=task.strict_loading)
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint, memory-mapped: tensors and plain values only.
-
-    Raises:
-        InputOutputError: it cannot be read.
-    """
-    import pickle
-
-    import torch
-
-    if not path.is_file():
-        raise InputOutputError(f"{path}: no such checkpoint")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise InputOutputError(f"{path}: not a checkpoint that can be read ({str(error).splitlines()[0]})") from error
-
-
-def compare(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
-    """Insist that two `state_dict`s have the same names and shapes.
-
-    Raises:
-        DataError: they do not; `path` is the checkpoint to blame.
-    """
-    missing = [name for name in wanted if name not in found]
-    extra = [name for name in found if name not in wanted]
-    shapes = [name for name in wanted if name in found and wanted[name].shape != found[name].shape]
-    for names, what in ((missing, "lacks"), (extra, "has besides"), (shapes, "has in another shape")):
-        if names:
-            raise DataError(f"{path}: a checkpoint of another model; it {what} {len(names)} weights ({names[0]})")
 
 
 def _length(settings: Settings) -> Settings:

@@ -38,7 +38,7 @@ class Root:
     validate_every: Count | None
     test: bool
     resamples: WholeNumber
-    baselines: list[Literal["length", "structure", "tfidf"]]
+    baselines: list[Literal["length", "structure", "tfidf", "untrained"]]
     toy_rows: Count
     tags: list[str]
     num_classes: Count

@@ -30,14 +30,14 @@ def judge(
         path: `predictions/<split>.parquet`.
         metrics: the metrics of the configuration; used and reset.
         class_counts: rows of each class in the training split, for the prior, `[K]`.
-        resamples: bootstrap resamples; 0 gives no intervals.
-        seed: of the bootstrap.
+        resamples, seed: of the bootstrap; 0 resamples give no intervals.
         baselines: probabilities of other models for the rows of the file, each `[N, K]`.
 
     Returns:
         `rows`, `groups`, `loss` (mean training loss, nats), `metrics` (name -> value, low, high, and numerator and
         denominator for rates), `baselines` (prior, those given, and bayes where the truth is known), `gain_over_prior`
-        (nats a row that the model saves, with its interval), `skill` (for each baseline given, see `skill_over`).
+        (nats a row that the model saves, with its interval), `skill` (for each baseline given, see `skill_over` and
+        `accuracy_change`).
     """
     table = pq.read_table(path)
     labels = metrics.labels
@@ -59,20 +59,26 @@ def judge(
     for name, baseline in known.items():
         values, _ = _compute(metrics, baseline, target)
         result["baselines"][name] = {key: values[key] for key in HEADLINE if key in values}
-    losses = {name: row_log_loss(baseline, target) for name, baseline in known.items()}
-    model = row_log_loss(probabilities, target)
+    known.pop("bayes", None)
     skills = {
-        name: skill_over(loss, model, groups, 10 * resamples, seed)
-        for name, loss in losses.items()
-        if name != "bayes"
-    }  # fmt: skip
-    result["gain_over_prior"] = {key: skills["prior"][key] for key in ("value", "low", "high")}
-    result["skill"] = {
-        name: {"skill": skill["skill"], "gain": {key: skill[key] for key in ("value", "low", "high")}}
-        for name, skill in skills.items()
-        if name != "prior"
+        name: _skill(baseline, probabilities, target, groups, resamples, seed) for name, baseline in known.items()
     }
-    return result
+    result["gain_over_prior"] = skills.pop("prior")["gain"]
+    return result | {"skill": skills}
+
+
+def _skill(
+    baseline: np.ndarray, model: np.ndarray, target: np.ndarray, groups: np.ndarray, resamples: int, seed: int
+) -> dict[str, Any]:
+    """What the model adds to one baseline, in nats and in rows that are right; ten times the resamples, being cheap."""
+    losses = row_log_loss(baseline, target), row_log_loss(model, target)
+    skill = skill_over(*losses, groups, 10 * resamples, seed)
+    right = baseline.argmax(1) == target, model.argmax(1) == target
+    return {
+        "skill": skill.pop("skill"),
+        "gain": skill,
+        "accuracy": accuracy_change(*right, groups, 10 * resamples, seed),
+    }
 
 
 def skill_over(
@@ -91,6 +97,26 @@ def skill_over(
     gain = paired_difference(baseline, model, groups, resamples, seed)
     mean = float(baseline.mean()) if len(baseline) else 0.0
     return dict(zip(("value", "low", "high"), gain, strict=True)) | {"skill": gain.mean / mean if mean else np.nan}
+
+
+def accuracy_change(
+    baseline: np.ndarray, model: np.ndarray, groups: np.ndarray, resamples: int, seed: int
+) -> dict[str, float]:
+    """`value`, `low`, `high`: accuracy of the model minus that of the baseline, paired and over resampled groups;
+    `only_model`, `only_baseline`: rows that only one of them has right; `p`: of McNemar's exact test, which asks
+    whether these two counts could come from a fair coin. It takes rows as independent; the interval does not.
+
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages".
+
+    Args: as `skill_over`, with whether each row is right, `[N]` bool.
+    """
+    from scipy.stats import binomtest
+
+    change = paired_difference(model.astype(float), baseline.astype(float), groups, resamples, seed)
+    only_model, only_baseline = int((model & ~baseline).sum()), int((baseline & ~model).sum())
+    p = binomtest(only_model, only_model + only_baseline).pvalue if only_model + only_baseline else 1.0
+    counts = {"only_model": only_model, "only_baseline": only_baseline, "p": float(p)}
+    return dict(zip(("value", "low", "high"), change, strict=True)) | counts
 
 
 def values_with_intervals(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from arena import build
+from arena import build, weights
 from arena.config import register_resolvers, resolved
 from arena.errors import DataError, UsageError
 from arena.run import RunFolder, find_runs
@@ -121,7 +121,7 @@ def rebuild(run: RunFolder, settings: build.Settings, checkpoint: Path | None = 
         task = build.task(settings)
     finally:
         log.setLevel(level)
-    build.load_weights(task, checkpoint or run.best)
+    weights.load_weights(task, checkpoint or run.best)
     log.info("weights from %s", checkpoint or run.best)
     return task.eval()
 

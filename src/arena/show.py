@@ -76,6 +76,21 @@ def table(title: str, judged: dict[str, Any]) -> None:
     say(f"gain over the prior: {_nats(judged['gain_over_prior'])}")
     for name, skill in judged.get("skill", {}).items():
         say(f"gain over {name}: {_nats(skill['gain'])}, skill {skill['skill']:.1%}")
+        if name == "untrained":
+            say(f"  {accuracy_line(skill['accuracy'])}")
+
+
+def accuracy_line(change: dict[str, float]) -> str:
+    """The change of accuracy with what it rests on, in words."""
+    known = not math.isnan(change["low"]) and change["low"] != change["high"]
+    spread = f" ({change['low']:+.4f} to {change['high']:+.4f})" if known else ""
+    verdict = ""
+    if known:
+        verdict = "; the interval holds zero: not shown" if change["low"] <= 0 <= change["high"] else ""
+    return (
+        f"accuracy {change['value']:+.4f}{spread}{verdict}; {change['only_model']} rows only the trained model has "
+        f"right, {change['only_baseline']} only the untrained one (McNemar p {change['p']:.3f})"
+    )
 
 
 def printed(title: str, lines: list[list[str]]) -> None:

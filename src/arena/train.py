@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from arena import build, config
+from arena import build, config, weights
 from arena.console import say
 from arena.errors import UsageError
 from arena.record import Record
@@ -35,6 +35,7 @@ def train(composed: "DictConfig") -> float | None:
         if first:
             build.keep(task, data, settings, run)
             record.write_config()
+            references |= build.untrained(settings, task, data, run)
         trainer = build.trainer(settings, run)
         fit(trainer, task, data, settings, record)
         conclude(trainer, task, data, settings, record, references)
@@ -77,7 +78,7 @@ def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Re
     checkpoint = None
     if settings["resume"]:
         checkpoint = record.run.last
-        step = build.check_checkpoint(task, checkpoint)
+        step = weights.check_checkpoint(task, checkpoint)
         if record.writes:
             journal.rewind(record.run.metrics, step)
     started = time.time()
@@ -96,7 +97,7 @@ def conclude(
     """Judge the best weights on validation and test, write the result, print the table."""
     started = time.time()
     if record.run.best.is_file():
-        build.load_weights(task, record.run.best)
+        weights.load_weights(task, record.run.best)
     if settings["test"]:
         trainer.test(task, datamodule=data, verbose=False)
     if not record.writes:

@@ -51,13 +51,13 @@ def average(runs: list[RunFolder], output: RunFolder) -> None:
     """
     import torch
 
-    from arena import build
+    from arena import weights
     from arena.callback.storage import AtomicCheckpointIO
 
-    found = [build.read_checkpoint(run.best) for run in runs]
+    found = [weights.read_checkpoint(run.best) for run in runs]
     states = [each["state_dict"] for each in found]
     for run, state in zip(runs, states, strict=True):
-        build.compare(states[0], state, run.best)
+        weights.compare(states[0], state, run.best)
     mean: dict[str, Tensor] = {}
     for name, first in states[0].items():
         values = [state[name] for state in states]

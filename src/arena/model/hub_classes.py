@@ -172,7 +172,8 @@ def _empty(model: SequenceClassifier, labels: list[str], pad: int, on_meta: bool
         config.num_labels = len(names)
         config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
         config.problem_type = "regression" if len(names) == 1 else "single_label_classification"
-        config.pad_token_id = pad
+        if not _is_encoder(config.model_type):
+            config.pad_token_id = pad  # finds the last token; RoBERTa would number its positions by it instead
     if config.model_type == "deberta-v2":
         config.pooler_hidden_act, config.pooler_hidden_size = "linear", config.hidden_size
     if config.model_type == "modernbert":

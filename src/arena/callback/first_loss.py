@@ -1,0 +1,72 @@
+"""Looks at the model before its first step: does it know nothing, as it should, or something wrong?"""
+
+import logging
+import math
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+log = logging.getLogger("arena")
+
+
+class FirstLoss(Callback):
+    """Holds the log loss of the first batch, before any step, against ln K, that of equal probabilities.
+
+    A head that starts at zero gives ln K exactly, one that starts at the class shares about their entropy. Far above
+    ln K the model is sure of something wrong: a head of another task, states too large for a fresh head, answer words
+    that the model would never say. It may recover, but a good part of the training goes into that.
+
+    The value is logged as `start/log_loss`, in evaluation mode, so that nothing random is used up.
+
+    Args:
+        tolerance: standard errors of the batch's mean that the log loss may lie above ln K without a warning.
+    """
+
+    def __init__(self, tolerance: float = 3.0) -> None:
+        self.tolerance = tolerance
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """One forward pass more, at the very first batch of a run."""
+        # Sharded models (several processes) may not be called outside of a step.
+        if trainer.global_step or batch_idx or not batch.supervised or trainer.world_size > 1:
+            return
+        module: Any = pl_module
+        modes = [(part, part.training) for part in module.modules()]
+        module.eval()
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            probabilities = module.loss.predict(module.model(batch)).float()
+        for part, mode in modes:
+            part.training = mode
+        rows = row_log_losses(probabilities, batch.target)
+        found, classes = float(rows.mean()), probabilities.shape[1]
+        spread = float(rows.std()) / math.sqrt(len(rows)) if len(rows) > 1 else 0.0
+        # At once: what a step logs is written every `log_every_n_steps` steps only.
+        for logger in trainer.loggers:
+            logger.log_metrics({"start/log_loss": found}, step=0)
+        text = (
+            f"before the first step: log loss {found:.4f} on {len(rows)} rows (ln {classes} = {math.log(classes):.4f})"
+        )
+        if found > math.log(classes) + max(self.tolerance * spread, 0.05):
+            log.warning(
+                "%s: worse than equal probabilities; a head of another task, or answer words that this model does not "
+                "say? A smaller start (model.start=uniform) or another template may help",
+                text,
+            )
+        else:
+            log.info("%s", text)
+
+
+def row_log_losses(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """-sum t log p of the rows with a target, nats, `[M]`.
+
+    Args:
+        probabilities: `[N, K]`.
+        target: class indices `[N]` (negative: none) or probabilities `[N, K]`.
+    """
+    logarithms = probabilities.clamp_min(1e-15).log()
+    if target.is_floating_point():
+        known = torch.isfinite(target).all(1) & (target.sum(1) > 0)
+        return -(target * logarithms).sum(1)[known]
+    known = target >= 0
+    return -logarithms[known].gather(1, target[known, None])[:, 0]
