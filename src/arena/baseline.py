@@ -29,6 +29,7 @@ training split without pretrained weights and judges them on validation and test
 
 The folder holds result.json, baselines.tsv, splits.parquet, predictions of the best model by validation log loss
 (predictions/<split>.parquet) and of each (predictions/<model>/<split>.parquet), and the fitted models (reference/).
+Those for the training rows are out of fold, for data.offset=FOLDER, data.hardness and data.teacher of arena.train.
 
 Exit codes: 0 ok, 2 usage or config, 65 data, 74 input/output.
 """

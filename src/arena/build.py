@@ -79,7 +79,8 @@ def start(task: "Task", data: "PairData") -> None:
     """Tell loss and model what is known before the first step: how many rows of each class training serves, one added
     to each so that none is impossible, and the tokens of the answer words.
 
-    A loss that corrects for the classes answers with those that the model's logits should start at.
+    A loss that corrects for the classes answers with those that the model's logits should start at. With an offset
+    they start equal, so that the first predictions are the offset's.
     """
     import torch
 
@@ -88,6 +89,8 @@ def start(task: "Task", data: "PairData") -> None:
     counts = torch.from_numpy(data.served_counts())
     if hasattr(task.loss, "start_at"):
         counts = task.loss.start_at(counts)
+    if data.lesson.offset is not None:
+        counts = torch.zeros_like(counts)  # the offset knows the shares
     counts = counts.double() + 1
     words = None if data.words is None else torch.tensor(data.words)
     task.model.start_at(Start(counts / counts.sum(), words))

@@ -45,6 +45,8 @@ def export(given: restore.Options) -> Path:
     settings = restore.settings_of(given.run, given.data)
     if not settings["model"]["_target_"].startswith("arena.model.encoder."):
         raise UsageError(f"run={given.run.path}: its model is arena's own and has no class in transformers")
+    if settings["data"].get("offset") is not None:
+        raise UsageError(f"run={given.run.path}: it was trained with data.offset, which no class of transformers adds")
     build.quiet()
     checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else None
     task = restore.rebuild(given.run, settings, checkpoint)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from arena.task import Task
 
 log = logging.getLogger("arena")
-INPUTS = ("path", "val_path", "test_path", "hardness", "teacher", "pseudo_path", "pseudo_labels")
+INPUTS = ("path", "val_path", "test_path", "hardness", "teacher", "offset", "pseudo_path", "pseudo_labels")
 """Keys of `data` that name files of the training."""
 TOLERANCE = 1e-6
 """Nats by which a rebuilt model may miss the recorded validation loss."""
@@ -81,15 +81,19 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
 
     Raises:
         UsageError: a key that the run's data do not have, or a value of a wrong type.
+        DataError: see `check_offset`.
     """
     from omegaconf import OmegaConf
 
     register_resolvers()
     settings: Any = OmegaConf.to_container(OmegaConf.load(run.config))
+    offset = settings["data"].get("offset")
     for key, value in (data or {}).items():
         if key not in settings["data"]:
             raise UsageError(f"data.{key}: no such key{closest(key, settings['data'])}")
         settings["data"][key] = value
+    if "path" in (data or {}):
+        check_offset(run, offset, data or {})
     if "path" in (data or {}) and settings["data"]["reader"]["_target_"].startswith("arena.data.toy."):
         settings["data"]["reader"] = {"_target_": "arena.data.pairs.PairReader"}
     settings["resume"] = None
@@ -106,6 +110,29 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
     checked = resolved(composed)
     checked["data"] |= away
     return checked
+
+
+def check_offset(run: RunFolder, offset: str | list[str] | None, data: dict[str, Any]) -> None:
+    """Insist on an offset for other rows than those of the training, where the run was trained with one.
+
+    Args:
+        run: the run.
+        offset: that of its training.
+        data: `data.*` keys of the command line, with a path.
+
+    Raises:
+        DataError: there is none.
+        UsageError: there is one, and the run was trained without.
+    """
+    given = data.get("offset")
+    if offset is not None and given is None:
+        baseline = offset if isinstance(offset, str) else "BASELINE"
+        raise DataError(
+            f"data.offset: a value is needed, {run.path} was trained on top of {offset}; make it for these rows with "
+            f"python -m arena.predict run={baseline} data.path={data['path']} rules=false output=FILE.parquet"
+        )
+    if offset is None and given is not None:
+        raise UsageError(f"data.offset={given}: {run.path} was trained without one")
 
 
 def rebuild(run: RunFolder, settings: build.Settings, checkpoint: Path | None = None) -> "Task":

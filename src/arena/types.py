@@ -34,6 +34,7 @@ class TextBatch:
         answer_tokens: tokens of answers A and B before anything was cut, `[N, 2]` int64; None where not known.
         teacher: what another model says of the classes, `[N, K]` float32 probabilities, NaN in rows where it is not
             asked; only in training, and only for a loss that learns from it.
+        offset: log probabilities of another model that are added to the logits, `[N, K]` float32; None for nothing.
     """
 
     input_ids: Tensor
@@ -44,6 +45,7 @@ class TextBatch:
     supervised: int
     teacher: Tensor | None = None
     answer_tokens: Tensor | None = None
+    offset: Tensor | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """A copy with every tensor moved by `Tensor.to(*args, **kwargs)`."""

@@ -40,6 +40,7 @@ class Collate:
         answer_tokens: tokens of answers A and B, `[R, 2]` int64, for models that ask for them.
         mirror: class k is class `mirror[k]` after the exchange, `[K]`; needed only for exchanged rows.
         teacher: another model's class probabilities, `[R, K]` float32, NaN where it was not asked.
+        offset: another model's log probabilities, which are added to the logits, `[R, K]` float32.
     """
 
     store: Store
@@ -50,6 +51,7 @@ class Collate:
     answer_tokens: np.ndarray | None = None
     mirror: np.ndarray | None = None
     teacher: np.ndarray | None = None
+    offset: np.ndarray | None = None
 
     def __call__(self, positions: np.ndarray) -> TextBatch:
         """The batch of the rows at these positions, in this order."""
@@ -62,7 +64,8 @@ class Collate:
         input_ids = np.full(attention_mask.shape, self.pad, dtype=np.int64)
         input_ids[attention_mask] = np.concatenate(arrays)
         target = self._seen(self.target, rows, swapped > 0)
-        teacher = None if self.teacher is None else torch.from_numpy(self._seen(self.teacher, rows, swapped > 0))
+        told = [None if a is None else self._seen(a, rows, swapped > 0) for a in (self.teacher, self.offset)]
+        teacher, offset = (None if each is None else torch.from_numpy(each) for each in told)
         known = target != UNLABELLED if target.ndim == 1 else np.ones(len(rows), dtype=bool)
         return TextBatch(
             input_ids=torch.from_numpy(input_ids),
@@ -73,6 +76,7 @@ class Collate:
             supervised=int(known.sum()),
             answer_tokens=self._answer_tokens(rows, swapped > 0),
             teacher=teacher,
+            offset=offset,
         )
 
     def _answer_tokens(self, rows: np.ndarray, swapped: np.ndarray) -> torch.Tensor | None:

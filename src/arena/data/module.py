@@ -57,10 +57,8 @@ class PairData(Description, LightningDataModule):
         cut: what a text that is too long loses.
         turns: who has the room first where several turns do not fit.
         missing_text: stands for a missing turn.
-        batch_size: rows in a training batch, for each process.
-        eval_batch_size: rows in a batch without gradients.
-        val_share: share of the rows for validation.
-        test_share: share of the rows for the test.
+        batch_size, eval_batch_size: rows in a training batch, for each process, and in a batch without gradients.
+        val_share, test_share: shares of the rows for validation and for the test.
         folds, fold: validate on one (from 0) of this many equal parts instead of on a share.
         stratify: columns whose shares are to be the same in every split.
         near_duplicates: Jaccard similarity of 5-character pieces from which prompts, or whole rows, count as one; null:
@@ -85,9 +83,10 @@ class PairData(Description, LightningDataModule):
             of a validation or test row never do, whatever `on_leak` says.
         pseudo_labels: predictions for these rows, as `teacher`.
         pseudo_confidence: rows whose largest probability is below this are left out.
-        pseudo_weight: factor of such a row's weight.
-        pseudo_soft: their target is the probabilities, not the most probable class.
+        pseudo_weight, pseudo_soft: factor of such a row's weight; whether its target is the probabilities.
         cache: folder for what was read and tokenised before; "auto" for the user's cache, null for none.
+        offset: another model's predictions for every row in use, as `teacher`, or several such files, or the run folder
+            of `arena.baseline`: their logarithms are added to the logits, in training and ever after.
     """
 
     _table: pa.Table | None = None
@@ -133,7 +132,7 @@ class PairData(Description, LightningDataModule):
         num_workers: WholeNumber = 0,
         seed: WholeNumber = 0,
         on_tie: Literal["error", "drop"] = "error",
-        cache: str | None = None,
+        cache: str | None = None, offset: InputPath | list[InputPath] | None = None,
         target: Literal["winner", "votes"] = "winner", teacher: InputPath | None = None,
         pseudo_path: InputPath | None = None, pseudo_labels: InputPath | None = None,
         pseudo_confidence: Share = 0.8, pseudo_weight: Positive = 1.0, pseudo_soft: bool = False,
@@ -150,7 +149,7 @@ class PairData(Description, LightningDataModule):
         self.room = Room(max_length, cut, turns)
         plan = Plan(swap, sampling, sampling_power, max_copies, hardness, curriculum_epochs, seed)
         self.plan, self.division = plan.check(self.labels), division.check()
-        self.lesson = Targets(target, teacher)
+        self.lesson = Targets(target, teacher, offset)
         self.pseudo = Pseudo(pseudo_path, pseudo_labels, pseudo_confidence, pseudo_weight, pseudo_soft).check()
         self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
         self.cache = default_root() if cache == "auto" else Path(cache).expanduser() if cache else None
@@ -207,6 +206,7 @@ class PairData(Description, LightningDataModule):
         self._target = tables.class_indices(facts, self.labels)
         self._rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
         self._taught = self.lesson.build(facts, self.labels, self._target, self._rows["train"], self.positions >= own)
+        self._offset = self.lesson.offsets(facts, self.labels)
         self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
 
     # Loaders.
@@ -260,8 +260,8 @@ class PairData(Description, LightningDataModule):
         sequences = views(tokens, self._layout()[0], self.room, self.formulation)
         target = np.full(rows.num_rows, UNLABELLED, dtype=np.int64)
         weight, sizes = np.ones(rows.num_rows, np.float32), sequences.answer_tokens()
-        mirror = tables.mirror(self.labels)
-        collate = Collate(sequences, target, weight, self.tokenizer.pad, answer_tokens=sizes, mirror=mirror)
+        mirror, offset = tables.mirror(self.labels), self.lesson.offsets(rows.facts, self.labels)
+        collate = Collate(sequences, target, weight, self.tokenizer.pad, 1, sizes, mirror, offset=offset)
         positions = np.arange(rows.num_rows) + (rows.num_rows if swapped else 0)
         return EvaluationLoader(positions, collate, self.serving.eval_batch_size, self.serving.num_workers), sequences
 
@@ -281,7 +281,7 @@ class PairData(Description, LightningDataModule):
         mirror = tables.mirror(self.labels)
         sizes, target = self.sequences.answer_tokens(), self._target if target is None else target
         pad = self.tokenizer.pad
-        return Collate(self.sequences, target, weight, pad, answer_tokens=sizes, mirror=mirror, teacher=teacher)
+        return Collate(self.sequences, target, weight, pad, 1, sizes, mirror, teacher, self._offset)
 
     def _process(self) -> tuple[int, int]:
         return getattr(self.trainer, "global_rank", 0), getattr(self.trainer, "world_size", 1)

@@ -65,6 +65,25 @@ class PredictionsFile:
                 return [prefix + label for label in labels]
         raise self.error(self.needs)
 
+    def records(self, wanted: list[str]) -> dict[str, dict[str, Any]]:
+        """All rows of the file by their ids.
+
+        Args:
+            wanted: columns to read besides `id`.
+
+        Raises:
+            DataError: a broken row, or an id that occurs twice.
+        """
+        known: dict[str, dict[str, Any]] = {}
+        for record in read_records(self.path, ["id", *wanted]):
+            if record.row is None or record.error is not None:
+                raise self.error(f"row {record.number}: {record.error.reason if record.error else 'broken'}")
+            name = str(record.row.get("id"))
+            if name in known:
+                raise self.error(f"id {name} occurs twice")
+            known[name] = {column: record.row.get(column) for column in wanted}
+        return known
+
     def rows(self, ids: list[str], wanted: list[str], who: str) -> list[dict[str, Any]]:
         """The file's row of each id, in their order, `[M]`.
 
@@ -76,14 +95,7 @@ class PredictionsFile:
         Raises:
             DataError: a broken row, an id that occurs twice, or one that does not occur.
         """
-        known: dict[str, dict[str, Any]] = {}
-        for record in read_records(self.path, ["id", *wanted]):
-            if record.row is None or record.error is not None:
-                raise self.error(f"row {record.number}: {record.error.reason if record.error else 'broken'}")
-            name = str(record.row.get("id"))
-            if name in known:
-                raise self.error(f"id {name} occurs twice")
-            known[name] = {column: record.row.get(column) for column in wanted}
+        known = self.records(wanted)
         missing = [name for name in ids if name not in known]
         if missing:
             raise self.error(
@@ -106,10 +118,17 @@ class PredictionsFile:
         columns = self.class_columns(labels)
         found = np.empty((len(ids), len(labels)))
         for position, (name, row) in enumerate(zip(ids, self.rows(ids, columns, who), strict=True)):
-            cells = [row[column] for column in columns]
-            shares = [share for cell in cells if (share := number(cell)) is not None]
-            if len(shares) < len(cells) or abs(math.fsum(shares) - 1) > ROUNDING + 1e-9:
-                said = ", ".join(map(shown, cells))
-                raise self.error(f"id {name} has {said}, which are no probabilities: 0 or more, and 1 together")
-            found[position] = shares
+            found[position] = self.shares(name, [row[column] for column in columns])
         return found / found.sum(axis=1, keepdims=True)
+
+    def shares(self, name: str, cells: list[Any]) -> list[float]:
+        """The probabilities of one row, `[K]`; their sum is 1 up to `ROUNDING`.
+
+        Raises:
+            DataError: they are none.
+        """
+        found = [share for cell in cells if (share := number(cell)) is not None]
+        if len(found) < len(cells) or abs(math.fsum(found) - 1) > ROUNDING + 1e-9:
+            said = ", ".join(map(shown, cells))
+            raise self.error(f"id {name} has {said}, which are no probabilities: 0 or more, and 1 together")
+        return found

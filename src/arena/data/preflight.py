@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from arena.data import offset
 from arena.data.predictions_file import PredictionsFile
 from arena.data.prepare import Division
 from arena.data.pseudo import Pseudo
@@ -36,6 +37,8 @@ def check(data: Mapping[str, Any], reader: Any) -> None:
     for key in ("teacher", "pseudo_labels"):
         if data[key] is not None:
             PredictionsFile(data[key], f"data.{key}").class_columns(labels)
+    if data["offset"] is not None:
+        offset.check(data["offset"], labels)
     if hasattr(reader, "open"):
         for key in ("path", "val_path", "test_path", "pseudo_path"):
             if key == "path" or data[key] is not None:

@@ -1,4 +1,4 @@
-"""What training rows are told to be: the winner, the shares of the votes, and what a teacher says of them.
+"""What training rows are told to be: the winner, the shares of the votes, what a teacher says of them; and the offset.
 
 Only training learns from shares. Which class a row has for stratification, sampling, class shares, validation and test
 is always its winner.
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from arena.data.offset import log_probabilities
 from arena.data.predictions_file import PredictionsFile
 from arena.data.rows import WINNERS
 from arena.errors import DataError
@@ -23,10 +24,12 @@ class Targets:
     Attributes:
         target: "winner" for one class a row, "votes" for the shares of the votes where they are known.
         teacher: a file of predictions for the training rows, or None.
+        offset: files of predictions for all rows, whose logarithms are added to the logits, or None.
     """
 
     target: Literal["winner", "votes"] = "winner"
     teacher: str | None = None
+    offset: str | list[str] | None = None
 
     def select(
         self, facts: pa.Table, positions: np.ndarray, labels: list[str], on_tie: str, dropped: dict[str, int]
@@ -90,6 +93,14 @@ class Targets:
         file = PredictionsFile(self.teacher, "data.teacher")
         teacher[asked] = file.probabilities(ids, labels, "training rows")
         return target, teacher
+
+    def offsets(self, facts: pa.Table, labels: list[str]) -> np.ndarray | None:
+        """Log probabilities of the offset for R rows, `[R, K]` float32; None without one.
+
+        Raises:
+            InputOutputError, DataError: see `arena.data.offset.log_probabilities`.
+        """
+        return None if self.offset is None else log_probabilities(self.offset, facts["id"].to_pylist(), labels)
 
 
 def votes(facts: pa.Table, labels: list[str]) -> np.ndarray:

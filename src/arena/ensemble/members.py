@@ -63,7 +63,7 @@ def gather(runs: list[RunFolder], data: dict[str, Any], checkpoint: str | None =
         raise UsageError(f"checkpoint={checkpoint}: it belongs to one run, but run= names {len(runs)}")
     found = []
     for run, name in zip(runs, short_names(runs), strict=True):
-        settings = {} if run.is_baseline else restore.settings_of(run, data)
+        settings = {} if run.is_baseline else restore.settings_of(run, _meant_for(run, data, len(runs)))
         weights = Path(checkpoint) if checkpoint else run.best
         if settings and not weights.is_file():
             status = run.read_result().get("status", "unknown")
@@ -77,6 +77,14 @@ def gather(runs: list[RunFolder], data: dict[str, Any], checkpoint: str | None =
                 f"{', '.join(first.labels)}; only runs with the same classes can be averaged"
             )
     return found
+
+
+def _meant_for(run: RunFolder, data: dict[str, Any], runs: int) -> dict[str, Any]:
+    """`data` without the offset, if that can only be meant for others of the runs."""
+    from omegaconf import OmegaConf
+
+    alone = runs == 1 or "offset" not in data or OmegaConf.select(OmegaConf.load(run.config), "data.offset") is not None
+    return data if alone else {key: value for key, value in data.items() if key != "offset"}
 
 
 def labels_of(run: RunFolder) -> list[str]:

@@ -11,7 +11,7 @@ from arena import hub
 from arena.errors import InputOutputError, UsageError
 from arena.model import backbone as backbones
 from arena.model.adapter import Adapter
-from arena.model.formulation import Formulation, Pairing, TieModel
+from arena.model.formulation import Formulation, Pairing, TieModel, with_offset
 from arena.model.pooling import Pool, Pooling
 from arena.schema import Share, WholeNumber
 from arena.types import Start, TextBatch
@@ -188,7 +188,7 @@ class SequenceClassifier(nn.Module):
             cap = getattr(self.config, "final_logit_softcapping", None)
             if cap and self.pairing.formulation == "verbalizer":
                 outputs = cap * torch.tanh(outputs / cap)
-            return self.pairing(outputs, len(batch))
+            return with_offset(self.pairing(outputs, len(batch)), batch)
 
     def _positions(self, mask: Tensor) -> dict[str, Tensor]:
         """Positions that count real tokens, for rows that are padded on the left; nothing to say otherwise."""

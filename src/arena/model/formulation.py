@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from arena.errors import UsageError
-from arena.types import Start
+from arena.types import Start, TextBatch
 
 Formulation = Literal["joint", "symmetric", "score", "verbalizer"]
 TieModel = Literal["davidson", "rao_kupper"]
@@ -27,6 +27,15 @@ def check_labels(formulation: str, labels: list[str]) -> None:
         )
     if formulation == "score" and not set(labels) <= {"model_a", "model_b", "tie"}:
         raise UsageError(f"model.formulation=score: data.labels={labels} may hold model_a, model_b and tie only")
+
+
+def with_offset(logits: Tensor, batch: TextBatch) -> Tensor:
+    """Logits `[N, K]` on top of what another model says of the rows, its log probabilities (`data.offset`).
+
+    The offset of a generalised linear model (McCullagh and Nelder 1989, section 6.3.2): the model learns only what the
+    other one does not know, and one whose logits are all equal predicts exactly what the other one does.
+    """
+    return logits if batch.offset is None else logits + batch.offset
 
 
 def davidson(first: Tensor, second: Tensor, log_tie: Tensor) -> Tensor:

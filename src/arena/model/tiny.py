@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arena.model.formulation import Pairing, TieModel
+from arena.model.formulation import Pairing, TieModel, with_offset
 from arena.schema import Count, Share, WholeNumber
 from arena.types import Start, TextBatch
 
@@ -80,7 +80,7 @@ class TinyClassifier(nn.Module):
         visible[:, 0] = True  # attention over nothing would be NaN
         for layer in self.layers:
             hidden = layer(hidden, visible[:, None, None, :])
-        return self.pairing(self._classify(hidden, shares), len(batch))
+        return with_offset(self.pairing(self._classify(hidden, shares), len(batch)), batch)
 
     def _shares(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """`[N, P, S]` float32: the part of each of the P blocks that belongs to each segment; padding to none."""

@@ -32,11 +32,15 @@ class Outcome:
         member: the model.
         seconds: to fit it and to predict; features that several members read are counted with the first.
         probabilities: of the rows of each split, `[M, K]` float64.
+        out_of_fold: of the training rows, see `Fitting.out_of_fold`; `[M, K]` float64.
+        folds: of that cross-validation.
     """
 
     member: Member
     seconds: float = 0.0
     probabilities: dict[Split, np.ndarray] = field(default_factory=dict)
+    out_of_fold: np.ndarray | None = None
+    folds: int = 0
 
 
 def splits_of(data: Any) -> list[Split]:
@@ -59,7 +63,7 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
     found = {}
     for name in names:
         began = time.time()
-        outcome = Outcome(fitting.fit(name))
+        outcome = Outcome(fitting.fit(name), out_of_fold=fitting.out_of_fold(name), folds=fitting.folds)
         for split, read in features.items():
             outcome.probabilities[split] = outcome.member.predict_features(read)
         outcome.seconds = time.time() - began
@@ -71,10 +75,16 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
 
 
 def write(run: RunFolder, outcomes: dict[str, Outcome], data: Any, best: str) -> None:
-    """Save the members, the predictions of each below `predictions/<member>/`, and those of the best one."""
+    """Save the members, the predictions of each below `predictions/<member>/`, and those of the best one.
+
+    What is written for the training rows are the predictions out of fold: a model that learns on top of them, or that
+    asks how hard a row is, must not see how well a row was learned by heart.
+    """
     for name, outcome in outcomes.items():
         store.save(run.path / store.FOLDER, name, outcome.member)
-        for split, probabilities in outcome.probabilities.items():
+        assert outcome.out_of_fold is not None
+        told: dict[Split, np.ndarray] = {"train": outcome.out_of_fold, **outcome.probabilities}
+        for split, probabilities in told.items():
             made = table_of(data, split, probabilities)
             write_table(run.path / "predictions" / name / f"{split}.parquet", made)
             if name == best:
@@ -101,8 +111,9 @@ def aligned(path: Path, outcomes: dict[str, Outcome], data: Any, split: Split) -
 def compare(
     outcomes: dict[str, Outcome], prior: np.ndarray, data: Any, resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """For each member `seconds`, `tuning` and for each split `log_loss`, `accuracy` and `gain_over_prior` (nats a row)
-    as value, low, high: 95% intervals over resampled groups, the same draws as in `arena.judge`.
+    """For each member `seconds`, `tuning`, `out_of_fold` (log loss of the training rows and number of folds) and for
+    each split `log_loss`, `accuracy` and `gain_over_prior` (nats a row) as value, low, high: 95% intervals over
+    resampled groups, the same draws as in `arena.judge`.
 
     Args:
         outcomes: the members.
@@ -114,6 +125,9 @@ def compare(
     found: dict[str, dict[str, Any]] = {}
     for name, outcome in outcomes.items():
         found[name] = {"seconds": outcome.seconds, "tuning": outcome.member.tuning}
+        if outcome.out_of_fold is not None:
+            loss = row_log_loss(outcome.out_of_fold, data.targets("train")).mean()
+            found[name]["out_of_fold"] = {"log_loss": float(loss), "folds": outcome.folds}
         for split, probabilities in outcome.probabilities.items():
             target, groups = data.targets(split), data.groups(split)
             loss = row_log_loss(probabilities, target)

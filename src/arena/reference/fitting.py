@@ -48,9 +48,24 @@ class Fitting:
         self.fold = folds_of(groups, FOLDS, seed)
         self._fitted: dict[str, tuple[Member, np.ndarray]] = {}
 
+    @property
+    def folds(self) -> int:
+        """Parts of the cross-validation; fewer than `FOLDS` where there are fewer groups."""
+        return int(self.fold.max()) + 1
+
     def fit(self, name: str) -> Member:
         """One of `MEMBERS`; each is fitted once."""
         return self._fit(name)[0]
+
+    def out_of_fold(self, name: str) -> np.ndarray:
+        """Probabilities of the training rows by the models of the cross-validation that have not seen them, with the
+        regularisation that was chosen, `[N, K]` float64.
+
+        Not out of fold are the class shares and, without labels, the features' means and the idf; where there is a
+        single group (`folds` is 1) nothing is.
+        """
+        scores = self._fit(name)[1]
+        return logistic.probabilities(scores[np.arange(len(self.fold)), self.fold])
 
     def _fit(self, name: str) -> tuple[Member, np.ndarray]:
         """The member, and the logits of every row in each model of the cross-validation and in the member,
@@ -61,7 +76,7 @@ class Fitting:
         counts = np.bincount(self.target, minlength=len(self.labels)).astype(np.float64)
         mirror = None if name == "prior" else table.mirror(self.labels)
         member = Member(name, self.labels, _log_shares(counts if mirror is None else (counts + counts[mirror]) / 2))
-        scores = np.zeros((len(self.target), int(self.fold.max()) + 2, len(self.labels))) + member.offset
+        scores = np.zeros((len(self.target), self.folds + 1, len(self.labels))) + member.offset
         for kind in MEMBERS[name]:
             scores = self._add(member, kind, scores)
         member.tuning["seconds"] = time.time() - began
