@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from arena.schema import NonNegative
+
 log = logging.getLogger("arena")
 
 
@@ -20,11 +22,12 @@ class FirstLoss(Callback):
     The value is logged as `start/log_loss`, in evaluation mode, so that nothing random is used up.
 
     Args:
-        tolerance: standard errors of the batch's mean that the log loss may lie above ln K without a warning.
+        most: nats above ln K from which the warning comes in any case; below, three standard errors of the batch's mean
+            are left to chance.
     """
 
-    def __init__(self, tolerance: float = 3.0) -> None:
-        self.tolerance = tolerance
+    def __init__(self, most: NonNegative = 0.5) -> None:
+        self.most = most
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """One forward pass more, at the very first batch of a run."""
@@ -47,7 +50,7 @@ class FirstLoss(Callback):
         text = (
             f"before the first step: log loss {found:.4f} on {len(rows)} rows (ln {classes} = {math.log(classes):.4f})"
         )
-        if found > math.log(classes) + max(self.tolerance * spread, 0.05):
+        if found > math.log(classes) + min(max(3 * spread, 0.05), self.most):
             log.warning(
                 "%s: worse than equal probabilities; a head of another task, or answer words that this model does not "
                 "say? A smaller start (model.start=uniform) or another template may help",
