@@ -54,7 +54,8 @@ def export(given: restore.Options) -> Path:
     temporary = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         difference = write(task.model, data, temporary, others["merge"])
-        card(given.run, settings, data, temporary, others["name"] or output.name, others["merge"])
+        ties = task.model.pairing.tie_law
+        card(given.run, settings, data, temporary, others["name"] or output.name, others["merge"], ties)
         os.replace(temporary, output)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -107,13 +108,13 @@ def sample(model: Any, data: Any) -> Any:
     return TextBatch(torch.where(mask > 0, ids, pad), mask, nothing, nothing.float(), nothing, 0)
 
 
-def card(run: Any, settings: build.Settings, data: Any, folder: Path, name: str, merge: bool) -> None:
+def card(run: Any, settings: build.Settings, data: Any, folder: Path, name: str, merge: bool, ties: str | None) -> None:
     """`README.md` of the folder."""
     from arena.report.card import model_card
     from arena.run import write_atomically
 
     template = {key: value for key, value in data.template.items() if key != "words"}
-    text = model_card(name, settings, run.read_result(), template, data.template.get("words"), merge)
+    text = model_card(name, settings, run.read_result(), template, data.template.get("words"), merge, ties)
     write_atomically(folder / "README.md", text)
 
 

@@ -1,18 +1,10 @@
 """Which runs `run=` names, and what an ensemble makes of them."""
 
-import importlib.util
-import sys
-from types import ModuleType
-
-import numpy as np
-import pyarrow as pa
 import pytest
 from omegaconf import OmegaConf
 from support import compose
 
-from arena.data.rows import Rows
 from arena.ensemble import members
-from arena.ensemble.partial import Partial
 from arena.errors import InputOutputError, UsageError
 from arena.run import RunFolder, find_runs
 
@@ -65,26 +57,3 @@ def test_a_run_without_weights_is_named_with_its_status(study):
     folder.write_result({"status": "diverged"})
     with pytest.raises(InputOutputError, match=r"best.ckpt: no such checkpoint \(the run's status is: diverged\)"):
         members.gather([folder], {})
-
-
-@pytest.mark.skipif(importlib.util.find_spec("arena.reference") is not None, reason="arena.reference is there itself")
-def test_a_baseline_is_asked_in_both_orders_and_its_columns_put_in_order(tmp_path, monkeypatch):
-    """Stands in for `arena.reference.members`: the share of each answer in the characters of both."""
-
-    def predict(path, rows):
-        a, b = (rows.facts[f"response_{side}_characters"].to_numpy() for side in "ab")
-        return ["model_b", "model_a"], np.stack([b / (a + b + 1), (a + 1) / (a + b + 1)], axis=1)
-
-    module = ModuleType("arena.reference.members")
-    module.predict = predict  # pyright: ignore[reportAttributeAccessIssue]
-    monkeypatch.setitem(sys.modules, "arena.reference", ModuleType("arena.reference"))
-    monkeypatch.setitem(sys.modules, "arena.reference.members", module)
-    run = RunFolder(tmp_path / "baseline")
-    run.write_result({"kind": "baseline", "labels": ["model_a", "model_b"]})
-    [member] = members.gather(find_runs(str(run.path)), {"path": "rows.csv"})
-    texts = {"id": ["1"], "prompt": [["p"]], "response_a": [["aaa"]], "response_b": [["b"]]}
-    rows = Rows.from_table(pa.table(texts), "test")
-    straight, exchanged = members.predict(member, ["model_a", "model_b"], rows, True, Partial(tmp_path / "x.csv"))
-    assert straight == pytest.approx(np.array([[4 / 5, 1 / 5]]))
-    # Exchanged, A has one character and B three: 2/5 and 3/5, mirrored back.
-    assert exchanged == pytest.approx(np.array([[3 / 5, 2 / 5]]))

@@ -102,6 +102,21 @@ class Pairing(nn.Module):
         """Numbers that the head has to give for each sequence, C."""
         return 1 if self.formulation == "score" else len(self.labels)
 
+    @property
+    def tie_law(self) -> str | None:
+        """How two scores make a tie, with the learned strength, in words; None where they make none."""
+        if self.formulation != "score" or "tie" not in self.labels:
+            return None
+        strength = self.tie_strength.detach()
+        if self.ties == "davidson":
+            law = f"(exp(score_a), exp(score_b), {float(strength.exp()):.4f} exp((score_a + score_b) / 2))"
+            return f"With ties: P(A), P(B), P(tie) are in proportion to {law} (Davidson 1970)."
+        limit = f"{float(functional.softplus(strength)):.4f}"
+        return (
+            f"With ties: P(A) = sigmoid(score_a - score_b - {limit}), P(B) = sigmoid(score_b - score_a - {limit}), "
+            "P(tie) is the rest (Rao and Kupper 1967)."
+        )
+
     def start_at(self, start: Start) -> Tensor:
         """Let two equal answers tie as often as the training rows do; returns the shares for the head's bias, `[K]`."""
         shares = start.shares.double()

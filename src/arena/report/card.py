@@ -22,6 +22,7 @@ def model_card(
     template: Mapping[str, Any],
     words: Mapping[str, str] | None,
     merge: bool,
+    ties: str | None = None,
 ) -> str:
     """The card as Markdown with the hub's front matter.
 
@@ -32,6 +33,7 @@ def model_card(
         template: the text of a row (`arena.data.template`).
         words: a verbalizer's answer words.
         merge: whether the folder holds a whole model; else adapters.
+        ties: how two scores make the probability of a tie (`arena.model.formulation.Pairing.tie_law`).
     """
     model, data = settings["model"], settings["data"]
     sections = [
@@ -40,7 +42,7 @@ def model_card(
         f"{model['name']}, trained to say which of two answers to a prompt a person would prefer "
         f"(classes: {', '.join(data['labels'])}).",
         "## What it gives",
-        MEANING[model.get("formulation", "joint")],
+        " ".join(filter(None, [MEANING[model.get("formulation", "joint")], ties])),
         *_template_lines(template, words, data),
         "## How to load it",
         _loading(model, data["labels"], merge),
