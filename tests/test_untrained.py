@@ -13,6 +13,7 @@ KAGGLE = "data/lmsys_kaggle_sample/train.csv"
 SHORT = ["trainer.accelerator=cpu", "trainer.max_steps=4", "validate_every=2", "data.max_length=300", "resamples=50"]
 
 
+@pytest.mark.slow
 def test_study_two_is_one_command(arena, shared, tmp_path):
     """Real weights of 260 thousand parameters, real votes: QLoRA on the CPU, the base model judged on the same rows."""
     folder = stories_folder(shared / "models" / "stories260k", tmp_path / "stories")

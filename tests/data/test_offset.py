@@ -198,6 +198,7 @@ def test_the_baseline_predicts_its_training_rows_out_of_fold(base):
     assert base.predictions("train").read_bytes() == (base.path / f"predictions/{best}/train.parquet").read_bytes()
 
 
+@pytest.mark.slow
 def test_from_the_baseline_to_a_prediction(base, train_run, arena, tmp_path):
     run = train_run("top", "data.limit=300", "data.batch_size=16", f"data.offset={base.path}", "trainer.max_steps=2")
     result = run.read_result()

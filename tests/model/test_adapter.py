@@ -93,7 +93,7 @@ def test_targets_by_name_and_pattern(qwen, targets):
         assert all(name.startswith("layers.1.") for name in chosen)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["lora", *(pytest.param(name, marks=pytest.mark.slow) for name in METHODS[1:])])
 def test_a_run_leaves_adapters_and_head_and_comes_back_bit_for_bit(train_run, arena, qwen, tmp_path, method):
     """Head and adapters are trained away from their start; a fresh process gives the very same probabilities."""
     run = train_run("run", "model=qwen05b", f"model.path={qwen}", f"adapter={method}", *QUICK)
