@@ -14,7 +14,8 @@ MODELS = {
     "qwen2": "qwen05b", "llama": "qwen05b", "gemma2": "gemma2_9b", "bert": "mbert", "roberta": "mbert",
     "deberta-v2": "deberta_v3", "modernbert": "modernbert",
 }  # fmt: skip
-OTHERS = ("deberta-v2", "gemma2", "llama", "modernbert", "roberta")
+WORDS = ("joint", "verbalizer")
+OTHERS = ("bert", "deberta-v2", "gemma2", "llama", "modernbert", "roberta")
 FIRST = {"bert", "roberta", "deberta-v2", "modernbert"}
 
 
@@ -29,7 +30,7 @@ def exported(run, tmp_path, **others):
     return export.export(given)
 
 
-@pytest.mark.parametrize("kind", ["bert", "qwen2", *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHERS)])
+@pytest.mark.parametrize("kind", ["qwen2", *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHERS)])
 def test_every_architecture_loads_without_arena(train_run, tmp_path, kind):
     """The command itself compares the logits to 1e-5; here the classes are asked for by name as a stranger would."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -44,7 +45,9 @@ def test_every_architecture_loads_without_arena(train_run, tmp_path, kind):
         assert model(input_ids=ids).logits.shape == (1, 3)
 
 
-@pytest.mark.parametrize("method", ["qlora", pytest.param("lora", marks=pytest.mark.slow), "dora"])
+@pytest.mark.parametrize(
+    "method", ["qlora", *(pytest.param(method, marks=pytest.mark.slow) for method in ("lora", "dora"))]
+)
 @pytest.mark.parametrize("formulation", ["score", pytest.param("verbalizer", marks=pytest.mark.slow)])
 def test_adapters_are_added_to_the_weights(train_run, tmp_path, method, formulation):
     run = trained(train_run, tmp_path, "qwen2", f"adapter={method}", f"model.formulation={formulation}")
@@ -56,7 +59,7 @@ def test_adapters_are_added_to_the_weights(train_run, tmp_path, method, formulat
     ]
 
 
-@pytest.mark.parametrize("formulation", ["joint", "score", "verbalizer"])
+@pytest.mark.parametrize("formulation", ["score", *(pytest.param(f, marks=pytest.mark.slow) for f in WORDS)])
 def test_adapters_alone_load_as_a_peft_model(train_run, tmp_path, formulation):
     run = trained(train_run, tmp_path, "llama", "adapter=lora", f"model.formulation={formulation}")
     folder = exported(run, tmp_path, merge=False)

@@ -15,7 +15,7 @@ LABELS = {"three": ["model_a", "model_b", "tie"], "two": ["model_b", "model_a"]}
 
 SCORED = ("score", "three")
 CASES = [
-    (name, formulation, labels, ties)
+    pytest.param(name, formulation, labels, ties, marks=[pytest.mark.slow] if name == "modernbert" else [])
     for name in ("tiny", "qwen05b", "minilm", "modernbert")
     for formulation in ("joint", "symmetric", "score", "verbalizer")
     for labels in LABELS

@@ -43,6 +43,7 @@ def test_study_two_is_one_command(arena, shared, tmp_path):
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_what_the_untrained_model_said(train_run, tmp_path):
     folder = small_folder("qwen2", tmp_path / "qwen")
     common = [
