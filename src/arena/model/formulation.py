@@ -6,27 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arena.errors import UsageError
+from arena.model.preflight import check_labels
 from arena.types import Start, TextBatch
 
 Formulation = Literal["joint", "symmetric", "score", "verbalizer"]
 TieModel = Literal["davidson", "rao_kupper"]
 OTHER = {"model_a": "model_b", "model_b": "model_a"}
-
-
-def check_labels(formulation: str, labels: list[str]) -> None:
-    """Whether a formulation can speak of these classes.
-
-    Raises:
-        UsageError: it needs both answers as classes, and they are not.
-    """
-    if formulation in ("symmetric", "score") and not {"model_a", "model_b"} <= set(labels):
-        raise UsageError(
-            f"model.formulation={formulation}: data.labels={labels} must hold both model_a and model_b; "
-            "joint takes any classes"
-        )
-    if formulation == "score" and not set(labels) <= {"model_a", "model_b", "tie"}:
-        raise UsageError(f"model.formulation=score: data.labels={labels} may hold model_a, model_b and tie only")
 
 
 def with_offset(logits: Tensor, batch: TextBatch) -> Tensor:

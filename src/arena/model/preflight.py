@@ -8,9 +8,23 @@ from arena import hub
 from arena.errors import UsageError
 
 TINY = "arena.model.tiny."
-PAIRED = ("symmetric", "score")
 ENCODERS = ("bert", "roberta", "xlm-roberta", "distilbert", "deberta", "deberta-v2", "modernbert", "electra", "albert")
 """Architectures that read in both directions: they have no logits of a next token."""
+
+
+def check_labels(formulation: str, labels: list[str]) -> None:
+    """Whether a formulation can speak of these classes.
+
+    Raises:
+        UsageError: it needs both answers as classes, and they are not.
+    """
+    if formulation in ("symmetric", "score") and not {"model_a", "model_b"} <= set(labels):
+        raise UsageError(
+            f"model.formulation={formulation}: data.labels={labels} must hold both model_a and model_b; "
+            "joint takes any classes"
+        )
+    if formulation == "score" and not set(labels) <= {"model_a", "model_b", "tie"}:
+        raise UsageError(f"model.formulation=score: data.labels={labels} may hold model_a, model_b and tie only")
 
 
 def check(model: Mapping[str, Any], adapter: Mapping[str, Any]) -> None:
@@ -22,11 +36,7 @@ def check(model: Mapping[str, Any], adapter: Mapping[str, Any]) -> None:
         InputOutputError: the weights are not here and the hub cannot be reached.
     """
     formulation, labels = model.get("formulation", "joint"), list(model.get("labels", []))
-    if formulation in PAIRED and not {"model_a", "model_b"} <= set(labels):
-        raise UsageError(
-            f"model.formulation={formulation}: data.labels={labels} must hold both model_a and model_b; "
-            "joint takes any classes"
-        )
+    check_labels(formulation, labels)
     if model["_target_"].startswith(TINY):
         if formulation == "verbalizer":
             raise UsageError("model.formulation=verbalizer needs a language model; model=tiny has no words")
