@@ -1,7 +1,7 @@
 """The contracts between the rooms of the house.
 
 Shape legend, used everywhere: N rows of a batch, V sequences of a row, L tokens of the longest sequence in the batch, K
-classes, H hidden width.
+classes, T heads with C classes together (`arena.heads`), H hidden width.
 Units: losses and log losses in nats, lengths in tokens, sizes in rows.
 """
 
@@ -27,14 +27,18 @@ class TextBatch:
     Attributes:
         input_ids: token ids, `[V * N, L]` int64.
         attention_mask: 1 where there is a token, 0 where there is padding, `[V * N, L]` int64.
-        target: class indices `[N]` int64 (`UNLABELLED` where unknown), or class probabilities `[N, K]` float32.
+        target: class indices `[N]` int64 (`UNLABELLED` where unknown), or class probabilities `[N, K]` float32; with
+            several heads the class index of each, `[N, T]` int64, counted from 0 in every head.
         weight: weight of each row in the loss, `[N]` float32; 0 for rows without a target.
         row: position of each row in the table that the batch was cut from, `[N]` int64. It joins predictions to text.
-        supervised: number of rows with a target, counted on the host so that logging needs no device sync.
+        supervised: number of rows with a target (of any head), counted on the host so that logging needs no device
+            sync.
         answer_tokens: tokens of answers A and B before anything was cut, `[N, 2]` int64; None where not known.
         teacher: what another model says of the classes, `[N, K]` float32 probabilities, NaN in rows where it is not
             asked; only in training, and only for a loss that learns from it.
         offset: log probabilities of another model that are added to the logits, `[N, K]` float32; None for nothing.
+        copies: how often each row is in the batch, all rows once before any comes again: for losses that compare what
+            a model says of the same row under different dropout.
     """
 
     input_ids: Tensor
@@ -46,6 +50,7 @@ class TextBatch:
     teacher: Tensor | None = None
     answer_tokens: Tensor | None = None
     offset: Tensor | None = None
+    copies: int = 1
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """A copy with every tensor moved by `Tensor.to(*args, **kwargs)`."""
@@ -68,7 +73,8 @@ class Start:
     """What a model may know before its first step; see `arena.model.heads`.
 
     Attributes:
-        shares: shares of the classes that its first predictions should have, `[K]` float64.
+        shares: shares of the classes that its first predictions should have, `[K]` float64; with several heads the
+            shares of each head's classes side by side, `[C]`.
         words: token ids of the answer word of each class, `[K]` int64; None where the template has none.
     """
 
