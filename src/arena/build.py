@@ -10,6 +10,7 @@ from arena.errors import UsageError
 from arena.run import RunFolder
 
 if TYPE_CHECKING:
+    from arena.data.head_module import HeadData
     from arena.data.module import PairData
     from arena.task import Task
 
@@ -64,39 +65,29 @@ def preflight(settings: Settings) -> None:
     from arena.model import preflight as model_preflight
 
     model_preflight.check(settings["model"], settings["adapter"])
-    if settings["data"]["_target_"].startswith("arena.data.module."):
+    if settings["data"]["_target_"].startswith("arena.data."):
         from arena.data.preflight import check
 
         check(settings["data"], instantiate(settings["data"]["reader"]))
 
 
-def data(settings: Settings) -> "PairData":
+def data(settings: Settings) -> "PairData | HeadData":
     """The data module; it reads nothing before `setup`."""
     return instantiate(settings["data"])
 
 
-def start(task: "Task", data: "PairData") -> None:
-    """Tell loss and model what is known before the first step: how many rows of each class training serves, one added
-    to each so that none is impossible, and the tokens of the answer words.
-
-    A loss that corrects for the classes answers with those that the model's logits should start at. With an offset
-    they start equal, so that the first predictions are the offset's.
-    """
+def start(task: "Task", data: "PairData | HeadData") -> None:
+    """Tell loss and model what is known before the first step (`data.start`): how many rows of each class training
+    serves. A loss that corrects for the classes answers with the counts that the model's logits should start at."""
     import torch
-
-    from arena.types import Start
 
     counts = torch.from_numpy(data.served_counts())
     if hasattr(task.loss, "start_at"):
-        counts = task.loss.start_at(counts)
-    if data.lesson.offset is not None:
-        counts = torch.zeros_like(counts)  # the offset knows the shares
-    counts = counts.double() + 1
-    words = None if data.words is None else torch.tensor(data.words)
-    task.model.start_at(Start(counts / counts.sum(), words))
+        counts = task.loss.start_at(counts, torch.from_numpy(data.class_counts("train")))
+    task.model.start_at(data.start(counts))
 
 
-def keep(task: "Task", data: "PairData", settings: Settings, run: RunFolder) -> None:
+def keep(task: "Task", data: "PairData | HeadData", settings: Settings, run: RunFolder) -> None:
     """Leave in the run folder what rebuilds the model without its source: true architecture and tokenizer."""
     data.tokenizer.save(run.tokenizer)
     architecture = getattr(task.model, "architecture", None)
@@ -104,7 +95,7 @@ def keep(task: "Task", data: "PairData", settings: Settings, run: RunFolder) -> 
         settings["model"]["architecture"] = architecture
 
 
-def references(settings: Settings, data: "PairData", run: RunFolder) -> dict[str, Any]:
+def references(settings: Settings, data: "PairData | HeadData", run: RunFolder) -> dict[str, Any]:
     """The reference models that `baselines` names, fitted on the training split and kept in the run folder; see
     `arena.reference.evaluation.Outcome`."""
     from arena.reference import evaluation, store
@@ -116,7 +107,7 @@ def references(settings: Settings, data: "PairData", run: RunFolder) -> dict[str
     return outcomes
 
 
-def untrained(settings: Settings, task: "Task", data: "PairData", run: RunFolder) -> dict[str, Any]:
+def untrained(settings: Settings, task: "Task", data: "PairData | HeadData", run: RunFolder) -> dict[str, Any]:
     """What the model says before its first step, where `baselines` asks for it."""
     if "untrained" not in settings["baselines"]:
         return {}
@@ -138,7 +129,7 @@ def task(settings: Settings) -> "Task":
     )
 
 
-def check_fit(task: "Task", data: "PairData", settings: Settings) -> None:
+def check_fit(task: "Task", data: "PairData | HeadData", settings: Settings) -> None:
     """What only the built parts can tell: token ids fit the embedding, the monitored value is one that should move.
 
     Raises:

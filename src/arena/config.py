@@ -72,6 +72,8 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     except InterpolationKeyError as error:
         raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
     except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, ArenaError):  # a resolver looked at a file
+            raise error.__cause__ from None
         raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
     schema.check_values(plain, Root)
     schema.check_values(plain["monitor"], Monitor, "monitor.")
@@ -171,6 +173,8 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
 
     if isinstance(error, ArenaError):
         return error
+    if isinstance(error.__cause__, ArenaError):
+        return error.__cause__
     text = str(error)
     if isinstance(error, MissingConfigException):
         choice = re.search(r"Could not find '([^']+)'", text)

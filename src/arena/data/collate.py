@@ -1,5 +1,6 @@
 """Rows of token ids to one padded batch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,7 +34,8 @@ class Collate:
 
     Attributes:
         store: token ids of all R rows of the table.
-        target: class index of each row, `[R]` int64, `UNLABELLED` where unknown; or class probabilities `[R, K]`.
+        target: class index of each row, `[R]` int64, `UNLABELLED` where unknown; or class probabilities `[R, K]`; or
+            class indices of several heads, `[R, T]` int64.
         weight: weight of each row, `[R]` float32.
         pad: the id of padding.
         multiple: lengths are rounded up to a multiple of this, for kernels that like round numbers.
@@ -41,6 +43,9 @@ class Collate:
         mirror: class k is class `mirror[k]` after the exchange, `[K]`; needed only for exchanged rows.
         teacher: another model's class probabilities, `[R, K]` float32, NaN where it was not asked.
         offset: another model's log probabilities, which are added to the logits, `[R, K]` float32.
+        copies: how often each row is in a batch (`TextBatch.copies`).
+        augment: (ids of a sequence, row, epoch) -> other ids, see `arena.data.augment`.
+        epoch: set by the loader.
     """
 
     store: Store
@@ -52,12 +57,18 @@ class Collate:
     mirror: np.ndarray | None = None
     teacher: np.ndarray | None = None
     offset: np.ndarray | None = None
+    copies: int = 1
+    augment: Callable[[np.ndarray, int, int], np.ndarray] | None = None
+    epoch: int = 0
 
     def __call__(self, positions: np.ndarray) -> TextBatch:
         """The batch of the rows at these positions, in this order."""
-        swapped, rows = np.divmod(positions, len(self.weight))
+        swapped, rows = np.divmod(np.tile(positions, self.copies), len(self.weight))
         made = [self.store.sequences(row, bool(other)) for row, other in zip(rows, swapped, strict=True)]
         arrays = [views[number] for number in range(self.store.number) for views in made]
+        if self.augment is not None:
+            names = np.tile(rows, self.store.number).tolist()
+            arrays = [self.augment(ids, row, self.epoch) for ids, row in zip(arrays, names, strict=True)]
         lengths = np.array([len(array) for array in arrays])
         longest = -(-int(lengths.max()) // self.multiple) * self.multiple
         attention_mask = np.arange(longest) < lengths[:, None]
@@ -66,7 +77,7 @@ class Collate:
         target = self._seen(self.target, rows, swapped > 0)
         told = [None if a is None else self._seen(a, rows, swapped > 0) for a in (self.teacher, self.offset)]
         teacher, offset = (None if each is None else torch.from_numpy(each) for each in told)
-        known = target != UNLABELLED if target.ndim == 1 else np.ones(len(rows), dtype=bool)
+        known = _has_label(target)
         return TextBatch(
             input_ids=torch.from_numpy(input_ids),
             attention_mask=torch.from_numpy(attention_mask.astype(np.int64)),
@@ -77,6 +88,7 @@ class Collate:
             answer_tokens=self._answer_tokens(rows, swapped > 0),
             teacher=teacher,
             offset=offset,
+            copies=self.copies,
         )
 
     def _answer_tokens(self, rows: np.ndarray, swapped: np.ndarray) -> torch.Tensor | None:
@@ -95,3 +107,11 @@ class Collate:
             return np.where(swapped[:, None], target[:, self.mirror], target)
         mirrored = np.where(target == UNLABELLED, UNLABELLED, self.mirror[np.maximum(target, 0)])
         return np.where(swapped, mirrored, target)
+
+
+def _has_label(target: np.ndarray) -> np.ndarray:
+    """Whether a row has a target at all, `[N]` bool."""
+    if target.dtype.kind == "f":
+        return np.ones(len(target), dtype=bool)
+    known = target != UNLABELLED
+    return known if target.ndim == 1 else known.any(axis=1)

@@ -33,7 +33,7 @@ class Description:
         sequences: token ids of the rows in use.
     """
 
-    labels: list[str]
+    labels: Any
     source: Rows
     positions: np.ndarray
     sequences: Views
@@ -65,6 +65,15 @@ class Description:
         """Rows of each class in a split, `[K]` int64."""
         return np.bincount(self.targets(split), minlength=len(self.labels))
 
+    def class_shares(self, split: Split) -> dict[str, float]:
+        """Share of each class in a split."""
+        shares = self.class_counts(split) / max(1, len(self.rows(split)))
+        return dict(zip(self.labels, shares.tolist(), strict=True))
+
+    def absent(self) -> list[str]:
+        """Classes without a training row."""
+        return [label for label, count in zip(self.labels, self.class_counts("train"), strict=True) if not count]
+
     def served_counts(self) -> np.ndarray:
         """Training rows of each class as an epoch serves them, with sampling and exchanged answers, `[K]` float64."""
         return self._sampler.class_counts(self._target, tables.mirror(self.labels), len(self.labels))
@@ -93,7 +102,6 @@ class Description:
     def summary(self) -> dict[str, Any]:
         """The facts for `result.json`, in JSON's types. Every row is accounted for: `rows_read` is the sum of
         `rows_rejected`, `rows_merged`, all of `rows_dropped`, and `rows_kept`."""
-        shares = {name: self.class_counts(name) / max(1, len(self._rows[name])) for name in SPLITS}
         account = self.source.account
         found = {
             "fingerprint": self.source.fingerprint,
@@ -109,7 +117,7 @@ class Description:
             "groups": {name: len(set(self.groups(name))) for name in SPLITS},
             "joined": self._groups.joined,
             "largest_group": self._groups.largest,
-            "class_shares": {name: dict(zip(self.labels, shares[name].tolist(), strict=True)) for name in SPLITS},
+            "class_shares": {name: self.class_shares(name) for name in SPLITS},
         }
         if hasattr(self, "sequences"):
             found["truncated_share"] = float(self.sequences.is_cut.mean())
@@ -142,8 +150,7 @@ class Description:
         log.info("data: %s rows%s%s", sizes, dropped, cut)
         joined = ", ".join(f"{rows} by {reason}" for reason, rows in self._groups.joined.items() if rows)
         log.info("data: groups that stay together: %s; the largest has %d rows", joined or "none", self._groups.largest)
-        absent = [label for label, count in zip(self.labels, self.class_counts("train"), strict=True) if not count]
-        if absent:
+        if absent := self.absent():
             log.warning("data: no training row has the class %s; should data.labels leave it out?", ", ".join(absent))
 
     def texts(self) -> Iterator[pa.RecordBatch]:

@@ -1,4 +1,4 @@
-"""Files of records: csv, jsonl (either may end in .gz) and parquet, one `Record` at a time, good or broken.
+"""Files of records: csv, tsv, jsonl (each may end in .gz) and parquet, one `Record` at a time, good or broken.
 
 The standard library's `csv` and `json` only, because every faster reader guesses: pandas turns the answers "null", "NA"
 and "" into missing values, pyarrow turns a column of quoted digits into numbers. A broken record never hides the
@@ -20,7 +20,7 @@ from arena.data.cells import LONGEST_CELL, RowError, not_utf8, without_bad_bytes
 from arena.errors import DataError, InputOutputError
 
 Row = dict[str, Any]
-KINDS = (".csv", ".jsonl", ".parquet")
+KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
 LONGEST_LINE = 2**27
 """Characters. A longer line is no row, and reading it whole could fill the memory."""
 LONGEST_RECORD = 2**26
@@ -61,10 +61,11 @@ def read_columns(path: Path) -> list[str]:
         raise InputOutputError(f"{path}: no such file; give data.path=<file>")
     kind = kind_of(path)
     if kind is None:
-        raise DataError(f"{path}: unknown kind of file; accepted: .csv, .csv.gz, .jsonl, .jsonl.gz, .parquet")
+        raise DataError(f"{path}: unknown kind of file; accepted: .csv, .tsv, .jsonl (each may end in .gz), .parquet")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty")
-    return {".csv": _csv_columns, ".jsonl": _jsonl_columns, ".parquet": parquet.columns}[kind](path)
+    readers = {".csv": _csv_columns, ".tsv": _csv_columns, ".jsonl": _jsonl_columns, ".parquet": parquet.columns}
+    return readers[kind](path)
 
 
 def read_records(path: Path, wanted: Collection[str] | None = None) -> Iterator[Record]:
@@ -80,7 +81,7 @@ def read_records(path: Path, wanted: Collection[str] | None = None) -> Iterator[
     kind = kind_of(path)
     if kind == ".parquet":
         return _parquet_records(path, wanted)
-    return _csv_records(path) if kind == ".csv" else _jsonl_records(path)
+    return _csv_records(path) if kind in (".csv", ".tsv") else _jsonl_records(path)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -172,10 +173,14 @@ def _next_cells(cells: Iterator[list[str]]) -> list[str] | None:
         csv.field_size_limit(limit)
 
 
+def _delimiter(path: Path) -> str:
+    return "\t" if kind_of(path) == ".tsv" else ","
+
+
 def _csv_columns(path: Path) -> list[str]:
     lines = _lines(path)
     try:
-        columns = _next_cells(csv.reader(lines, strict=True)) or []
+        columns = _next_cells(csv.reader(lines, strict=True, delimiter=_delimiter(path))) or []
     except csv.Error as error:
         raise DataError(f"{path}: the header is not csv: {error}") from error
     finally:
@@ -188,7 +193,7 @@ def _csv_columns(path: Path) -> list[str]:
 def _csv_records(path: Path) -> Iterator[Record]:
     """After a broken record reading goes on with the line behind its first, so an open quote costs one line."""
     lines = _CsvLines(_lines(path))
-    cells = csv.reader(lines, strict=True)
+    cells = csv.reader(lines, strict=True, delimiter=_delimiter(path))
     columns = _next_cells(cells) or []
     number = 0
     while True:

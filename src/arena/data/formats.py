@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from arena.data import cells, conversations
+from arena.data.head_format import HeadFormat
 from arena.data.rows import FACT_SCHEMA, TEXTS, WINNERS
 from arena.errors import DataError
 
@@ -76,6 +77,15 @@ class Format:
             *(("winner",) if self.labels == "winner" else ()),
         )
 
+    @property
+    def hint(self) -> str:
+        """What to do about a missing column."""
+        return ACCEPTED
+
+    def row(self, raw: dict[str, Any], number: int, repair: bool, notes: list[str]) -> dict[str, Any]:
+        """One row of one record, see `check_row`."""
+        return check_row(raw, self, number, repair, notes)
+
 
 FORMATS = {
     "kaggle": Format("Kaggle LMSYS", "turns", "one_hot"),
@@ -110,11 +120,11 @@ def recognise(columns: Collection[str]) -> Format:
     return FORMATS["wsdm" if present & {"winner", "language", "scored"} else "kaggle_test"]
 
 
-def require_columns(path: Path, columns: list[str], form: Format) -> None:
+def require_columns(path: Path, columns: list[str], form: "Format | HeadFormat") -> None:
     """Raise a `DataError` where a column that the format needs is missing or occurs twice."""
     missing = [name for name in form.needed if name not in columns]
     if missing:
-        raise DataError(f"{path}: missing column {', '.join(missing)}; found {', '.join(columns)}; {ACCEPTED}")
+        raise DataError(f"{path}: missing column {', '.join(missing)}; found {', '.join(columns)}; {form.hint}")
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise DataError(f"{path}: column {', '.join(twice)} occurs twice")

@@ -21,12 +21,14 @@ import numpy as np
 from arena.data import formats
 from arena.data.cells import REPAIRABLE, RowError
 from arena.data.files import Record, read_columns, read_records
+from arena.data.head_format import HeadFormat
 from arena.data.rows import ROWS_AT_ONCE, TEXTS, Account, RowWriter
 from arena.errors import DataError
 from arena.schema import Share
 
 log = logging.getLogger("arena")
 
+Form = formats.Format | HeadFormat
 READER_VERSION = 2
 """Raise it whenever the same files give other rows: kept rows are then read again."""
 
@@ -46,23 +48,28 @@ class Rules:
     repair: bool = False
 
 
-def recognise_file(path: Path, layout: str = "auto") -> tuple[list[str], formats.Format]:
+def recognise_file(path: Path, layout: str | HeadFormat = "auto") -> tuple[list[str], Form]:
     """The columns of a file and what they mean.
 
     Args:
         path: the file.
-        layout: a key of `formats.FORMATS`; "auto" goes by the names of the columns.
+        layout: a format, or a key of `formats.FORMATS`; "auto" goes by the names of the columns.
 
     Raises:
         InputOutputError, DataError: as `files.read_columns`, or columns that the format needs are missing.
     """
     columns = read_columns(path)
-    form = formats.recognise(columns) if layout == "auto" else formats.FORMATS[layout]
+    if isinstance(layout, str):
+        form = formats.recognise(columns) if layout == "auto" else formats.FORMATS[layout]
+    else:
+        form = layout
     formats.require_columns(path, columns, form)
     return columns, form
 
 
-def ingest(paths: list[Path], layout: str, rules: Rules, folder: Path, rejects: Path | None = None) -> None:
+def ingest(
+    paths: list[Path], layout: str | HeadFormat, rules: Rules, folder: Path, rejects: Path | None = None
+) -> None:
     """Fill `folder` (see `rows.RowWriter`) with the rows of all files, in order.
 
     Args:
@@ -79,7 +86,8 @@ def ingest(paths: list[Path], layout: str, rules: Rules, folder: Path, rejects: 
     known = [(path, name, *recognise_file(path, layout)) for path, name in zip(paths, names_of(paths), strict=True)]
     truth = any("true_probability" in columns for _, _, columns, _ in known)
     with ExitStack() as stack:
-        desk = _Desk(rules, stack.enter_context(RowWriter(folder, truth)), folder / "rejects.jsonl")
+        writer = stack.enter_context(RowWriter(folder, truth, heads=not isinstance(layout, str)))
+        desk = _Desk(rules, writer, folder / "rejects.jsonl")
         stack.callback(desk.close)
         for path, name, _, form in known:
             desk.read(path, name, form)
@@ -89,7 +97,7 @@ def ingest(paths: list[Path], layout: str, rules: Rules, folder: Path, rejects: 
     if account.kept == 0:
         codes = ", ".join(f"{code} {count}" for code, count in account.codes.items())
         why = f" ({account.read} records, none of which can be used: {codes})" if account.read else ""
-        raise DataError(f"{', '.join(map(str, paths))}: no rows{why}; {formats.ACCEPTED}")
+        raise DataError(f"{', '.join(map(str, paths))}: no rows{why}; {known[0][3].hint}")
 
 
 def names_of(paths: list[Path]) -> list[str]:
@@ -128,7 +136,7 @@ class _Desk:
         self._path = rejects
         self._file: IO[str] | None = None
 
-    def read(self, path: Path, name: str, form: formats.Format) -> None:
+    def read(self, path: Path, name: str, form: Form) -> None:
         """Take all records of one file."""
         self.account.formats[name] = form.name
         self.seen.begin(name)
@@ -145,7 +153,7 @@ class _Desk:
                 "%s: %d ids are other rows' ids in another file; they became '%s:<id>'", name, self.seen.renamed, name
             )
 
-    def _rows(self, path: Path, name: str, form: formats.Format) -> Iterator[dict[str, Any]]:
+    def _rows(self, path: Path, name: str, form: Form) -> Iterator[dict[str, Any]]:
         for record in read_records(path, form.used):
             self.account.read += 1
             notes: list[str] = []
@@ -163,17 +171,17 @@ class _Desk:
             row["source"] = row["source"] or name
             yield row
 
-    def _check(self, record: Record, form: formats.Format, notes: list[str]) -> dict[str, Any]:
+    def _check(self, record: Record, form: Form, notes: list[str]) -> dict[str, Any]:
         """The row of a record. Only a record that cannot be used as it stands is repaired."""
         try:
             if record.error is not None:
                 raise record.error
-            return formats.check_row(record.row or {}, form, record.number, notes=notes)
+            return form.row(record.row or {}, record.number, False, notes)
         except RowError as error:
             if not self.rules.repair or record.row is None or error.code not in REPAIRABLE:
                 raise
             notes.clear()
-            row = formats.check_row(record.row, form, record.number, repair=True, notes=notes)
+            row = form.row(record.row, record.number, True, notes)
             notes.append("W_REPAIRED")
             return row
 
@@ -236,7 +244,8 @@ class _Seen:
             RowError: an earlier row of the same file has this id.
         """
         texts = _hash_texts(row)
-        label = 0 if row["winner"] is None else _hash(f"{row['winner']} {row['probability']}")
+        said = row["winner"] if "labels" not in row else (row["labels"] if any(row["labels"]) else None)
+        label = 0 if said is None else _hash(f"{said} {row['probability']}")
         other = self._claim(row["id"])
         is_new = True
         if other is not None:

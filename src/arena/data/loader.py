@@ -142,7 +142,10 @@ class BucketLoader:
 
     def _remaining(self) -> DataLoader:
         batches = self.batches(self.epoch)[self.position :]
-        return inner_loader(batches, self.collate, self.num_workers, self.pin_memory, self.seed)
+        # Not `self.repeat`: the same batches again, but not the same augmentation.
+        return inner_loader(
+            batches, replace(self.collate, epoch=self.epoch), self.num_workers, self.pin_memory, self.seed
+        )
 
     def state_dict(self) -> dict[str, int]:
         """The epoch, and how many of its batches have been handed out."""
@@ -193,7 +196,7 @@ class EvaluationLoader:
 
 def without_targets(batch: TextBatch) -> TextBatch:
     """The same batch as a batch of unknown outcome."""
-    target = torch.full((len(batch),), UNLABELLED, dtype=torch.int64, device=batch.row.device)
+    target = torch.full_like(batch.target, UNLABELLED)
     return replace(batch, target=target, weight=torch.zeros_like(batch.weight), supervised=0)
 
 

@@ -1,23 +1,25 @@
-"""Comparisons as Lightning wants them: read, split, encoded and served in batches."""
+"""Comparisons as Lightning wants them: read, split and encoded."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
-from lightning.pytorch import LightningDataModule
+from torch import Tensor
 
 from arena.data import table as tables
 from arena.data.cache import default_root
-from arena.data.description import Description, Split
+from arena.data.collate import Collate
+from arena.data.description import Description
 from arena.data.ingest import Rules
-from arena.data.loader import BucketLoader, Collate, EvaluationLoader
+from arena.data.loader import EvaluationLoader
 from arena.data.prepare import Division, divide, grouped, read_parts
 from arena.data.pseudo import PART, Joined, Pseudo
 from arena.data.rows import Rows
 from arena.data.sampling import Plan, Serving
+from arena.data.served import Served
 from arena.data.split import SPLITS
 from arena.data.targets import Targets
 from arena.data.template import Layout, check_words, choose, compile_template, word_tokens
@@ -26,17 +28,13 @@ from arena.data.tokenizer import Tokenizer
 from arena.data.tokens import MISSING, tokenize
 from arena.data.views import Views, views
 from arena.schema import Count, InputPath, NonNegative, Positive, Share, WholeNumber
-from arena.types import UNLABELLED
-
-BEGINNING = {"epoch": 0, "position": 0}
-"""Where the training loader stands before its first batch."""
+from arena.types import UNLABELLED, Start
 
 
-class PairData(Description, LightningDataModule):
+class PairData(Description, Served):
     """Pairwise comparisons with a fixed set of classes.
 
-    A checkpoint keeps the position of the training loader under this module's name, so that a resumed run goes on with
-    the batch that comes next. Positions in `table` (`row`) tie batches, predictions and covariates together.
+    Positions in `table` (`row`) tie batches, predictions and covariates together.
 
     Args:
         reader: (path, rules, cache, rejects) -> `Rows`.
@@ -90,8 +88,6 @@ class PairData(Description, LightningDataModule):
     """
 
     _table: pa.Table | None = None
-    _loader: BucketLoader | None = None
-    _position = BEGINNING
 
     def __init__(
         self,
@@ -154,18 +150,13 @@ class PairData(Description, LightningDataModule):
         self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
         self.cache = default_root() if cache == "auto" else Path(cache).expanduser() if cache else None
 
-    # Set-up.
-
     def setup(self, stage: str | None = None) -> None:
         """Read, select, group, split and encode, once. Each new fit starts its order anew unless a checkpoint follows.
 
         Raises:
             UsageError, InputOutputError, DataError: as the reader, `select_rows`, `divide`, `fit` and `Plan`.
         """
-        if stage == "fit":
-            # Lightning restores a checkpoint after this hook.
-            self._loader = None
-            self._position = BEGINNING
+        self.begin(stage)
         if hasattr(self, "sequences"):
             return
         layout, self.words = self._layout()
@@ -209,34 +200,14 @@ class PairData(Description, LightningDataModule):
         self._offset = self.lesson.offsets(facts, self.labels)
         self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
 
-    # Loaders.
-
-    def train_dataloader(self) -> BucketLoader:
-        """The training loader, one and the same object during a fit."""
-        if self._loader is None:
-            self._loader = BucketLoader(
-                self._sampler,
-                self._collate(*self._taught),
-                self.serving.batch_size,
-                self.serving.window,
-                self.serving.seed,
-                self.serving.num_workers,
-                torch.cuda.is_available(),
-                *self._process(),
-                endless=getattr(self.trainer, "limit_train_batches", 1.0) != 1.0,
-            )
-            overfit = getattr(self.trainer, "overfit_batches", 0)
-            self._loader.repeat = overfit if isinstance(overfit, int) else int(overfit * len(self._loader))
-            self._loader.load_state_dict(self._position)
-        return self._loader
-
-    def val_dataloader(self) -> EvaluationLoader | list[Any]:
-        """Validation rows in a fixed order; an empty list where there are none."""
-        return self.evaluation_loader("val")
-
-    def test_dataloader(self) -> EvaluationLoader | list[Any]:
-        """Test rows in a fixed order; an empty list where there are none."""
-        return self.evaluation_loader("test")
+    def start(self, counts: Tensor) -> Start:
+        """What a model may know before its first step: the shares of classes with these counts, one row added to each
+        so that none is impossible, and the tokens of the answer words. With an offset all classes start equal, so that
+        the first predictions are the offset's."""
+        if self.lesson.offset is not None:
+            counts = torch.zeros_like(counts)  # the offset knows the shares
+        counts = counts.double() + 1
+        return Start(counts / counts.sum(), None if self.words is None else torch.tensor(self.words))
 
     def read(self) -> Rows:
         """All rows of `path`, labelled or not. Needs no `setup`."""
@@ -265,36 +236,10 @@ class PairData(Description, LightningDataModule):
         positions = np.arange(rows.num_rows) + (rows.num_rows if swapped else 0)
         return EvaluationLoader(positions, collate, self.serving.eval_batch_size, self.serving.num_workers), sequences
 
-    def evaluation_loader(self, split: Split) -> EvaluationLoader | list[Any]:
-        """The rows of a split in a fixed order; an empty list where it has none."""
-        rows = self.rows(split)
-        if not len(rows):
-            return []
-        pin = torch.cuda.is_available()
-        return EvaluationLoader(
-            rows, self._collate(), self.serving.eval_batch_size, self.serving.num_workers, pin, *self._process()
-        )
-
-    def _collate(self, target: np.ndarray | None = None, teacher: np.ndarray | None = None) -> Collate:
-        """The rows in batches; without arguments with the class index of each as its target."""
+    def collate(self, training: bool) -> Collate:
+        """The rows in batches: in training with what the lesson tells of them, else with the class index of each."""
+        target, teacher = self._taught if training else (self._target, None)
         weight = self.table["weight"].to_numpy().astype(np.float32)
         mirror = tables.mirror(self.labels)
-        sizes, target = self.sequences.answer_tokens(), self._target if target is None else target
-        pad = self.tokenizer.pad
+        sizes, pad = self.sequences.answer_tokens(), self.tokenizer.pad
         return Collate(self.sequences, target, weight, pad, 1, sizes, mirror, teacher, self._offset)
-
-    def _process(self) -> tuple[int, int]:
-        return getattr(self.trainer, "global_rank", 0), getattr(self.trainer, "world_size", 1)
-
-    # The position of the training loader. Lightning keeps the loader's own state too, but never restores it where
-    # something asked for the number of steps before the fit (`estimated_stepping_batches`); this one it always does.
-
-    def state_dict(self) -> dict[str, int]:
-        """Epoch and batch that the training loader has reached."""
-        return self._position if self._loader is None else self._loader.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from there, whether the loader exists yet or not."""
-        self._position = dict(state_dict)
-        if self._loader is not None:
-            self._loader.load_state_dict(state_dict)

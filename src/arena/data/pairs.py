@@ -13,8 +13,8 @@ from typing import Literal
 from arena.data import hubfiles
 from arena.data.cache import cached, file_fingerprint, key_of
 from arena.data.files import kind_of
-from arena.data.formats import Format
-from arena.data.ingest import READER_VERSION, Rules, ingest, names_of, recognise_file
+from arena.data.head_format import HeadFormat
+from arena.data.ingest import READER_VERSION, Form, Rules, ingest, names_of, recognise_file
 from arena.data.rows import Account, Rows
 from arena.errors import DataError, InputOutputError, UsageError
 
@@ -58,7 +58,7 @@ class PairReader:
         self.repo = repo
         self.file = file
         self.split = split
-        self.layout = layout
+        self.layout: str | HeadFormat = layout
 
     def __call__(
         self,
@@ -84,7 +84,7 @@ class PairReader:
         paths = self.files(path)
         names, before = names_of(paths), _stamps(paths)
         prints = [(name, file_fingerprint(place)) for name, place in zip(names, paths, strict=True)]
-        settings = (READER_VERSION, self.layout, sorted(asdict(rules).items()))
+        settings = (READER_VERSION, str(self.layout), sorted(asdict(rules).items()))
         key = key_of(*settings, prints)
         if rejects is None and cache is not None:
             rejects = cache / f"rejects-{key}.jsonl"
@@ -100,7 +100,7 @@ class PairReader:
         _log(rows.account)
         return rows
 
-    def open(self, path: str | Sequence[str] | None = None) -> list[tuple[Path, list[str], Format]]:
+    def open(self, path: str | Sequence[str] | None = None) -> list[tuple[Path, list[str], Form]]:
         """Each file with its columns and its format; reads no further than the first row of each.
 
         Called alone, it tells a wrong file from a right one before anything heavy is imported.

@@ -3,20 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from arena.data import offset
+from arena.data import augment, offset
+from arena.data.head_pseudo import HeadPseudo
+from arena.data.head_sampling import HeadPlan
+from arena.data.head_table import template_of
 from arena.data.predictions_file import PredictionsFile
 from arena.data.prepare import Division
 from arena.data.pseudo import Pseudo
 from arena.data.sampling import Plan
 from arena.data.table import check_labels
 from arena.data.template import check_words, choose
+from arena.heads import Heads
 
 
 def check(data: Mapping[str, Any], reader: Any) -> None:
-    """Hold the node `data` of a configuration against what `PairData` will ask, and look at the files' columns.
+    """Hold the node `data` of a configuration against what its class will ask, and look at the files' columns.
 
     Args:
-        data: arguments of `arena.data.module.PairData`.
+        data: arguments of `arena.data.module.PairData` or `arena.data.head_module.HeadData`.
         reader: its reader; one that reads files can `open` them.
 
     Raises:
@@ -24,6 +28,14 @@ def check(data: Mapping[str, Any], reader: Any) -> None:
         InputOutputError: a file cannot be found or read.
         DataError: a file's columns are not those that are needed.
     """
+    if isinstance(data["labels"], Mapping):
+        check_heads(data, reader)
+    else:
+        check_pairs(data, reader)
+
+
+def check_pairs(data: Mapping[str, Any], reader: Any) -> None:
+    """The same for comparisons, see `check`."""
     labels = check_labels(data["labels"])
     formulation = data.get("formulation", "joint")
     template = choose(data["template"], data["templates"] or {}, formulation)
@@ -43,3 +55,16 @@ def check(data: Mapping[str, Any], reader: Any) -> None:
         for key in ("path", "val_path", "test_path", "pseudo_path"):
             if key == "path" or data[key] is not None:
                 reader.open(data[key])
+
+
+def check_heads(data: Mapping[str, Any], reader: Any) -> None:
+    """The same for texts with several labels, against what `arena.data.head_module.HeadData` will ask."""
+    heads = Heads(data["labels"])
+    template_of(data["template"], reader.form)
+    HeadPlan(data["sampling"], data["sampling_power"], data["multipliers"], data["max_copies"]).check(heads)
+    augment.check(data["augment"] or {})
+    Division(data["val_share"], data["test_share"], data["folds"], data["fold"], [], 0, "drop").check()
+    HeadPseudo(data["pseudo_path"], data["pseudo_labels"]).check()
+    for key in ("path", "val_path", "test_path"):
+        if data[key] is not None:
+            reader.open(data[key])

@@ -102,7 +102,9 @@ def grouped(rows: Rows, positions: np.ndarray, threshold: float | None, cache: P
     return Groups(group=np.load(folder / "group.npy"), **known)
 
 
-def divide(facts: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: Division) -> tuple[np.ndarray, np.ndarray]:
+def divide(
+    facts: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: Division, classes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The split of each row, `[R]` strings, and which rows are left out because they leak into a hold-out file, `[R]`.
 
     Args:
@@ -110,6 +112,7 @@ def divide(facts: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: Divis
         groups: group of each row, `[R]`.
         held_out: "val" or "test" for rows of a hold-out file, else "", `[R]`.
         how: the rest.
+        classes: class index of each head, `[R, T]`: what is stratified instead of the columns of `how`.
 
     Raises:
         UsageError: shares that make no sense.
@@ -127,8 +130,11 @@ def divide(facts: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: Divis
     free = np.flatnonzero((held_out == "") & ~leaked)
     if not len(free):
         raise DataError("no row is left to train on: every one has a prompt of a hold-out file")
-    chosen = facts.take(pa.array(free))
-    codes = stratify_codes([chosen[name].to_pylist() for name in how.stratify])
+    if classes is None:
+        chosen = facts.take(pa.array(free))
+        codes = stratify_codes([chosen[name].to_pylist() for name in how.stratify])
+    else:
+        codes = classes[free]
     shares = {
         split: 0.0 if (held_out == split).any() else share
         for split, share in (("val", how.val_share), ("test", how.test_share))

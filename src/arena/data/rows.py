@@ -35,6 +35,8 @@ where they are known better than by one vote, else null. Rows of one `session` b
 `source` names the file or the set."""
 TRUE_PROBABILITY = pa.field("true_probability", pa.list_(pa.float64()))
 """Only in generated data: the probabilities of `WINNERS` that the label was drawn from."""
+LABELS = pa.field("labels", pa.list_(pa.string()))
+"""Only in data with several heads: the class of each head in their order, null where it has none."""
 SIZES = [pa.field(f"{name}_characters", pa.int64()) for name in TEXTS] + [pa.field("turns", pa.int64())]
 """Counted while writing: characters in all turns of each text, and user turns."""
 ROWS_AT_ONCE = 1024
@@ -167,11 +169,12 @@ class RowWriter:
     Args:
         folder: an existing folder; gets `facts.arrow`, `texts.arrow` and, on `close`, `account.json`.
         truth: whether rows carry `true_probability`.
+        heads: whether rows carry `labels`.
     """
 
-    def __init__(self, folder: Path, truth: bool = False) -> None:
+    def __init__(self, folder: Path, truth: bool = False, heads: bool = False) -> None:
         self.folder = folder
-        known = [*FACT_SCHEMA, TRUE_PROBABILITY] if truth else list(FACT_SCHEMA)
+        known = [*FACT_SCHEMA, *([TRUE_PROBABILITY] if truth else []), *([LABELS] if heads else [])]
         self.schema = pa.schema([*known, *TEXT_SCHEMA])
         self._facts = pa.ipc.new_file(str(folder / "facts.arrow"), pa.schema([*known, *SIZES]))
         self._texts = pa.ipc.new_file(str(folder / "texts.arrow"), TEXT_SCHEMA)

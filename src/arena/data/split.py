@@ -13,6 +13,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from arena.data.stratify import class_counts, place_jointly
 from arena.errors import DataError, UsageError
 
 SPLITS = ("train", "val", "test")
@@ -54,7 +55,8 @@ def assign_splits(
 
     Args:
         groups: group of each row, `[R]`.
-        labels: class index of each row, `[R]`; see `stratify_codes`.
+        labels: class index of each row, `[R]`; see `stratify_codes`. Or that of several heads, `[R, T]`, negative where
+            a row has none: all heads are stratified jointly (`arena.data.stratify`).
         val_share: share of the rows for validation; 0 for none. Not used with `folds`.
         test_share: share of the rows for the test; 0 for none.
         seed: another seed gives another split.
@@ -115,7 +117,7 @@ def assign_parts(
 
     Args:
         groups: group of each row, `[R]`.
-        labels: class index of each row, `[R]`.
+        labels: class index of each row, `[R]`, or of each head, `[R, T]`, see `assign_splits`.
         shares: share of the rows for each part, `[P]`, with sum 1; 0 for a part without rows.
         seed: another seed gives another division.
         names: names of the parts, `[P]`, for messages.
@@ -125,13 +127,25 @@ def assign_parts(
     """
     shares = np.asarray(shares, dtype=np.float64)
     keys, group_of_row = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    classes, class_of_row = np.unique(np.asarray(labels), return_inverse=True)
-    counts = np.zeros((len(keys), len(classes)), dtype=np.int64)
-    np.add.at(counts, (group_of_row, class_of_row), 1)
     digests = (blake2b(f"{seed} {key}".encode(), digest_size=8).digest() for key in keys)
     shuffled = np.argsort(np.fromiter((int.from_bytes(digest) for digest in digests), np.uint64, len(keys)))
+    if np.ndim(labels) == 2:
+        counts = class_counts(np.asarray(labels), len(keys), group_of_row)
+        part_of_group = place_jointly(counts, shuffled, shares)
+    else:
+        part_of_group = _place_classes(np.asarray(labels), group_of_row, shuffled, shares)
+    _require_rows(part_of_group[group_of_row], shares, names, len(keys))
+    return part_of_group[group_of_row]
 
-    part_of_group = np.zeros(len(keys), dtype=np.int64)
+
+def _place_classes(
+    labels: np.ndarray, group_of_row: np.ndarray, shuffled: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
+    """The part of each group, `[G]`, where every row has one class."""
+    classes, class_of_row = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(shuffled), len(classes)), dtype=np.int64)
+    np.add.at(counts, (group_of_row, class_of_row), 1)
+    part_of_group = np.zeros(len(shuffled), dtype=np.int64)
     size = counts.sum(axis=1)
     several = shuffled[size[shuffled] > 1]
     several = several[np.argsort(-size[several], kind="stable")]
@@ -141,8 +155,7 @@ def assign_parts(
     for label in range(len(classes)):
         single = shuffled[(size[shuffled] == 1) & (counts[shuffled, label] == 1)]
         part_of_group[single] = _deal_singles(len(single), left[:, label])
-    _require_rows(part_of_group[group_of_row], shares, names, len(keys))
-    return part_of_group[group_of_row]
+    return part_of_group
 
 
 def stratify_codes(columns: Sequence[Sequence[object] | np.ndarray], minimum: int = 20) -> np.ndarray:

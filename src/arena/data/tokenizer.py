@@ -70,6 +70,10 @@ class Tokenizer(Protocol):
         """As `encode` in two parts: first what runs without Python's lock, and when the result is called, the rest."""
         ...
 
+    def vocabulary(self) -> dict[str, int]:
+        """The id of each token, written as the vocabulary writes it."""
+        ...
+
     def chat(self, system: str | None = None) -> tuple[list[int], list[int]]:
         """The ids before and behind a single message of the user, up to where the answer begins.
 
@@ -106,6 +110,10 @@ class ByteTokenizer:
         """As `encode`; nothing here can run without Python's lock."""
         return lambda: self.encode(texts)
 
+    def vocabulary(self) -> dict[str, int]:
+        """Each byte as the character of the same number."""
+        return {chr(byte): byte for byte in range(256)}
+
     def chat(self, system: str | None = None) -> tuple[list[int], list[int]]:
         """Bytes have no chat template."""
         raise UsageError("data.template: the byte tokenizer has no chat template; choose another template or model")
@@ -123,6 +131,7 @@ class Backend:
     fingerprint: str
     encode: Callable[[list[str]], list[Any]]
     markup: Callable[[str], list[int]]
+    vocabulary: Callable[[], dict[str, int]]
 
 
 def load(folder: Path) -> Backend:
@@ -208,6 +217,7 @@ def _describe(tokenizer: Any, named: dict[str, str], vocabulary: str) -> Backend
         fingerprint=hashlib.sha256(behaviour.encode()).hexdigest()[:16],
         encode=lambda texts: tokenizer.encode_batch_fast(texts, add_special_tokens=False),
         markup=markup,
+        vocabulary=tokenizer.get_vocab,
         **special,
     )
 
@@ -273,6 +283,10 @@ class HubTokenizer:
             encoded = self._backend.encode([without_surrogates(text) for text in texts])
         # array.array reads a list of numbers three times as fast as numpy does.
         return lambda: [np.frombuffer(array("i", each.ids), np.int32) for each in encoded]
+
+    def vocabulary(self) -> dict[str, int]:
+        """The id of each token, written as the vocabulary writes it."""
+        return self._backend.vocabulary()
 
     def chat(self, system: str | None = None) -> tuple[list[int], list[int]]:
         """The ids around a message in the chat template of the model's folder; ChatML where the vocabulary has its

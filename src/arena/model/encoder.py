@@ -12,6 +12,7 @@ from arena.errors import InputOutputError, UsageError
 from arena.model import backbone as backbones
 from arena.model.adapter import Adapter
 from arena.model.formulation import Formulation, Pairing, TieModel, with_offset
+from arena.model.heads import HeadSettings, ManyHeads, SideBySide
 from arena.model.pooling import Pool, Pooling
 from arena.schema import Share, WholeNumber
 from arena.types import Start, TextBatch
@@ -31,7 +32,7 @@ class SequenceClassifier(nn.Module):
     (`recoverable`), and a fingerprint insists that it is the same.
 
     Args:
-        labels: names of the K classes.
+        labels: names of the K classes, or of the classes of each head.
         name: hub id of the backbone.
         architecture: the published architecture (`model_type` and sizes), used where `pretrained` is false.
         path: a local folder that is used instead of the hub.
@@ -57,6 +58,7 @@ class SequenceClassifier(nn.Module):
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
         separator: id of the separator between prompt, A and B, for backbones with two token types (BERT): what follows
             the second one (answer B) gets type 1, as BERT's own second texts do. Null gives every token type 0.
+        head: how each of several heads is built (`head=multi`); its `dropout` stands for `head_dropout`.
 
     Raises:
         InputOutputError: the weights cannot be found or do not fill the backbone.
@@ -64,10 +66,11 @@ class SequenceClassifier(nn.Module):
     """
 
     word_ids: Tensor
+    head: Any
 
     def __init__(
         self,
-        labels: list[str],
+        labels: list[str] | dict[str, list[str]],
         name: str,
         architecture: dict,
         path: str | None = None,
@@ -87,11 +90,13 @@ class SequenceClassifier(nn.Module):
         tune_words: bool = False,
         gradient_checkpointing: bool = False,
         separator: WholeNumber | None = None,
+        head: HeadSettings | None = None,
     ) -> None:
         super().__init__()
         self.name, self.start, self.separator = name, start, separator
         self.adapter = adapter or Adapter()
-        self.pairing: Any = Pairing(formulation, labels, ties)
+        many = isinstance(labels, dict)
+        self.pairing: Any = SideBySide(labels) if many else Pairing(formulation, labels, ties)
         self.folder = hub.locate(name, path, package) if pretrained else None
         if self.folder is None:
             made = backbones.build(architecture, hidden_dropout, attention_dropout)
@@ -107,7 +112,11 @@ class SequenceClassifier(nn.Module):
             self.register_buffer("fingerprint", loaded.fingerprint)
             self.register_load_state_dict_pre_hook(_same_backbone)
         self.backbone: Any = self.adapter.attach(loaded.module)
-        self._add_head(pooling, head_dropout, head_bias, head_norm, length_features, tune_words)
+        self._add_head(pooling, 0.0 if many else head_dropout, head_norm, length_features)
+        if many:
+            self.head = ManyHeads(self.pairing.heads, self.config.hidden_size, head or HeadSettings())
+        else:
+            self._add_linear(head_bias, tune_words)
         if start == "pretrained" and formulation != "verbalizer":
             self._take_head()
         # transformers hands out pretrained modules switched to evaluation, and Lightning leaves them so: without this
@@ -115,18 +124,20 @@ class SequenceClassifier(nn.Module):
         self.train()
         log.info("%s", self._story(loaded))
 
-    def _add_head(
-        self, pooling: Pooling, dropout: float, bias: bool, norm: bool, length_features: bool, tune_words: bool
-    ) -> None:
-        """What stands between the backbone's states and the pairing; its weights start at zero."""
+    def _add_head(self, pooling: Pooling, dropout: float, norm: bool, length_features: bool) -> None:
+        """What stands between the backbone's states and the head."""
         width = self.config.hidden_size
         words = self.pairing.formulation == "verbalizer"
         self.pool = Pool("last" if words else pooling, width)
         self.norm = nn.LayerNorm(width, bias=False) if norm and not words else nn.Identity()
         self.dropout = nn.Dropout(0.0 if words else dropout)
         self.lengths = (1 if self.pairing.formulation == "score" else 2) if length_features and not words else 0
+
+    def _add_linear(self, bias: bool, tune_words: bool) -> None:
+        """The head of a single classification; its weights start at zero."""
+        words = self.pairing.formulation == "verbalizer"
         bias = bias and self.pairing.formulation in ("joint", "symmetric")
-        self.head = nn.Linear(width + self.lengths, self.pairing.outputs, bias=bias)
+        self.head = nn.Linear(self.config.hidden_size + self.lengths, self.pairing.outputs, bias=bias)
         nn.init.zeros_(self.head.weight)
         if bias:
             nn.init.zeros_(self.head.bias)
@@ -160,6 +171,8 @@ class SequenceClassifier(nn.Module):
             with torch.no_grad():
                 self.word_ids.copy_(start.words)
                 self.head.weight.copy_(self._word_rows(start.words))
+        elif self.start == "prior" and isinstance(self.head, ManyHeads):
+            self.head.set_bias(shares.log())
         elif self.start == "prior" and self.head.bias is not None:
             with torch.no_grad():
                 self.head.bias.copy_(shares.log())
@@ -227,7 +240,7 @@ class SequenceClassifier(nn.Module):
         """What was loaded, what is new and what of the folder is not used, in one line."""
         total = sum(p.numel() for p in loaded.module.parameters()) / 1e6
         words = self.pairing.formulation == "verbalizer"
-        head = "the language model's rows for the answer words" if words else f"the head ({self.head.weight.numel()})"
+        head = "the language model's rows for the answer words" if words else f"the head ({_size(self.head)})"
         kind = "from the folder" if self.start == "pretrained" and not words else "new"
         parts = [f"model {self.name}: {total:.1f}M parameters of the backbone from {loaded.source}"]
         parts.append(f"the head: {head}" if words else f"{kind}: {head}")
@@ -237,6 +250,10 @@ class SequenceClassifier(nn.Module):
         if loaded.ignored:
             parts.append(f"not used: {', '.join(loaded.ignored[:4])}{' ...' if len(loaded.ignored) > 4 else ''}")
         return "; ".join(parts)
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
 
 
 def _same_backbone(module: Any, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:

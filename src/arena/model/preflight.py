@@ -27,6 +27,21 @@ def check_labels(formulation: str, labels: list[str]) -> None:
         raise UsageError(f"model.formulation=score: data.labels={labels} may hold model_a, model_b and tie only")
 
 
+def check_heads(formulation: str, model: Mapping[str, Any]) -> None:
+    """Whether a model can have several heads.
+
+    Raises:
+        UsageError: it cannot as it is set.
+    """
+    if model.get("head") is None:
+        raise UsageError("data=heads needs head=multi, which brings a head for each column, their loss and metrics")
+    if formulation != "joint":
+        raise UsageError(f"model.formulation={formulation}: with head=multi a text is read once; take joint")
+    for key, wrong in (("length_features", True), ("start", "pretrained")):
+        if model.get(key) == wrong:
+            raise UsageError(f"model.{key}={str(wrong).lower()}: head=multi has no such thing; leave it out")
+
+
 def check(model: Mapping[str, Any], adapter: Mapping[str, Any]) -> None:
     """Hold the nodes `model` and `adapter` of a configuration against what will be asked of them; find the weights.
 
@@ -35,8 +50,11 @@ def check(model: Mapping[str, Any], adapter: Mapping[str, Any]) -> None:
             an adapter for modules that do not exist, 4-bit weights where they do not work.
         InputOutputError: the weights are not here and the hub cannot be reached.
     """
-    formulation, labels = model.get("formulation", "joint"), list(model.get("labels", []))
-    check_labels(formulation, labels)
+    formulation, labels = model.get("formulation", "joint"), model.get("labels", [])
+    if isinstance(labels, Mapping):
+        check_heads(formulation, model)
+    else:
+        check_labels(formulation, list(labels))
     if model["_target_"].startswith(TINY):
         if formulation == "verbalizer":
             raise UsageError("model.formulation=verbalizer needs a language model; model=tiny has no words")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from arena.model.formulation import Pairing, TieModel, with_offset
+from arena.model.heads import HeadSettings, ManyHeads, SideBySide
 from arena.schema import Count, Share, WholeNumber
 from arena.types import Start, TextBatch
 
@@ -23,7 +24,7 @@ class TinyClassifier(nn.Module):
     What lies behind a row's last token changes nothing, nor do the other rows of the batch.
 
     Args:
-        labels: names of the classes; K of them.
+        labels: names of the classes; K of them. Or the classes of each of several heads.
         formulation: joint, symmetric or score, see `arena.model.formulation`.
         ties: how two scores make a tie (score only).
         vocabulary_size: number of ids.
@@ -36,11 +37,12 @@ class TinyClassifier(nn.Module):
         dropout: share of hidden values set to 0 in training (none inside attention).
         input_dropout: share of ids that the convolution does not see in training, as if they were padding: a model
             that starts from nothing otherwise learns the training rows by heart (Iyyer et al. 2015, word dropout).
+        head: how each of several heads is built.
     """
 
     def __init__(
         self,
-        labels: list[str],
+        labels: list[str] | dict[str, list[str]],
         formulation: Literal["joint", "symmetric", "score"] = "joint",
         ties: TieModel = "davidson",
         vocabulary_size: Count = 260,
@@ -52,9 +54,9 @@ class TinyClassifier(nn.Module):
         stride: Count = 8,
         dropout: Share = 0.1,
         input_dropout: Share = 0.3,
+        head: HeadSettings | None = None,
     ) -> None:
         super().__init__()
-        self.labels = list(labels)
         self.separator = separator
         self.segments = segments
         self.stem = Stem(vocabulary_size, width, stride, input_dropout)
@@ -62,6 +64,10 @@ class TinyClassifier(nn.Module):
         self.layers = nn.ModuleList([Layer(width, heads, dropout) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
+        if isinstance(labels, dict):
+            self.pairing = SideBySide(labels)
+            self.head = ManyHeads(self.pairing.heads, segments * width, head or HeadSettings())
+            return
         self.pairing = Pairing(formulation, labels, ties)
         self.head = nn.Linear(segments * width, self.pairing.outputs)
         # The first predictions are then uniform and the first loss is ln K.
@@ -69,8 +75,10 @@ class TinyClassifier(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def start_at(self, start: Start) -> None:
-        """Let two equal answers tie as often as the training rows do; the head's bias stays at zero."""
-        self.pairing.start_at(start)
+        """Let two equal answers tie as often as the training rows do; the bias of a single head stays at zero."""
+        shares = self.pairing.start_at(start)
+        if isinstance(self.head, ManyHeads):
+            self.head.set_bias(shares.log())
 
     def forward(self, batch: TextBatch) -> Tensor:
         """Logits `[N, K]` float32 of a batch of `[V * N, L]` ids."""

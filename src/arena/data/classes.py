@@ -1,0 +1,95 @@
+"""The classes of label columns: what a file says they are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from arena.data.cells import RowError, shown
+from arena.data.files import read_columns, read_records
+from arena.errors import DataError, UsageError
+from arena.schema import closest
+
+MOST = 200
+"""Classes of one head. A column with more different values is no classification."""
+
+
+def label_of(column: str, cell: Any) -> str | None:
+    """The class that a cell names, None where it is empty. Whole numbers and truth values are classes too.
+
+    Raises:
+        RowError: anything else.
+    """
+    if cell is None or cell == "" or (isinstance(cell, float) and cell != cell):
+        return None
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer()):
+        return str(int(cell))
+    if not isinstance(cell, str):
+        raise RowError("E_LABEL", column, f"{shown(cell)} is no class; expected text or a whole number")
+    return cell.strip() or None
+
+
+def classes_of(
+    paths: str | Sequence[str] | None,
+    heads: Sequence[str] | None,
+    given: dict[str, Sequence[Any]] | None = None,
+) -> dict[str, list[str]]:
+    """The classes of each head in the order of the logits: those `given`, else those of the files, sorted.
+
+    Numbers are sorted as numbers. A class is one whatever head it is in; a head whose column is empty has none.
+
+    Args:
+        paths: csv, tsv, jsonl or parquet files.
+        heads: columns with labels; those of `given` by default.
+        given: classes of some heads, or of all (then no file is read).
+
+    Raises:
+        UsageError: no heads, or no file.
+        InputOutputError: no such file.
+        DataError: a file lacks the column of a head; or it has fewer than two classes, or more than `MOST`.
+    """
+    known = {name: [str(label_of(name, label)) for label in labels] for name, labels in (given or {}).items()}
+    names = list(heads or known)
+    if not names:
+        raise UsageError("data.heads: a value is needed; give the columns with labels, data.heads=[a,b]")
+    missing = [name for name in names if name not in known]
+    if missing:
+        if not paths:
+            raise UsageError("data.path: a value is needed; give data.path=FILE")
+        found = _read([paths] if isinstance(paths, str) else list(paths), missing)
+        known |= {name: _checked(name, found[name], paths) for name in missing}
+    return {name: known[name] for name in names}
+
+
+def _checked(head: str, labels: set[str], paths: str | Sequence[str]) -> list[str]:
+    if not 2 <= len(labels) <= MOST:
+        what = ", ".join(sorted(labels)[:3]) or "no label at all"
+        raise DataError(
+            f"{paths}: column {head} has {len(labels)} different values ({what}{', ...' if len(labels) > 3 else ''}); "
+            f"a head of data.heads needs 2 to {MOST} classes"
+        )
+    return sorted(labels, key=lambda label: (not label.isdigit(), int(label) if label.isdigit() else 0, label))
+
+
+def _read(paths: list[str], heads: list[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {head: set() for head in heads}
+    for place in paths:
+        path = Path(place).expanduser()
+        require_heads(path, read_columns(path), heads)
+        for record in read_records(path, heads):
+            for head in heads:
+                try:
+                    label = label_of(head, (record.row or {}).get(head))
+                except RowError:
+                    continue  # the reader will say which row it is
+                if label is not None and len(found[head]) <= MOST:
+                    found[head].add(label)
+    return found
+
+
+def require_heads(path: Path, columns: list[str], heads: Sequence[str]) -> None:
+    """Raise a `DataError` where a file has no column for a head."""
+    for head in heads:
+        if head not in columns:
+            raise DataError(f"{path}: no column {head} (data.heads){closest(head, columns)}")

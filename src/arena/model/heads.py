@@ -1,0 +1,98 @@
+"""Several classification heads over one state of a text."""
+
+import torch
+from torch import Tensor, nn
+
+from arena.heads import Heads
+from arena.schema import Count, Share, WholeNumber
+from arena.types import Start
+
+
+class HeadSettings:
+    """How each head is built.
+
+    Args:
+        layers: hidden layers before the logits; 0 is a linear head.
+        width: of the hidden layers; null for that of the text's state.
+        dropout: before every layer of a head.
+        samples: dropout masks of which the logits are the mean in training (multi-sample dropout, Inoue, arXiv
+            1905.09788, who averages the losses; the mean of the logits costs one pass through the loss). Only the heads
+            run more than once.
+    """
+
+    def __init__(
+        self, layers: WholeNumber = 1, width: Count | None = None, dropout: Share = 0.1, samples: Count = 1
+    ) -> None:
+        self.layers, self.width, self.dropout, self.samples = layers, width, dropout, samples
+
+
+class ManyHeads(nn.Module):
+    """One multi-layer perceptron for each head, `[N, H]` -> `[N, C]`, heads side by side in their order.
+
+    The last layers start at zero, so that the first loss is known exactly (ln K of each head, or the entropy of its
+    classes) and no head begins louder than another.
+
+    Args:
+        heads: names and classes.
+        width: H.
+        settings: see `HeadSettings`.
+    """
+
+    def __init__(self, heads: Heads, width: int, settings: HeadSettings) -> None:
+        super().__init__()
+        self.samples = settings.samples
+        self.heads = nn.ModuleList()
+        for size in heads.sizes:
+            layers: list[nn.Module] = []
+            last = width
+            for _ in range(settings.layers):
+                hidden = settings.width or width
+                layers += [nn.Dropout(settings.dropout), nn.Linear(last, hidden), nn.GELU()]
+                last = hidden
+            logits = nn.Linear(last, size)
+            nn.init.zeros_(logits.weight)
+            nn.init.zeros_(logits.bias)
+            self.heads.append(nn.Sequential(*layers, nn.Dropout(settings.dropout), logits))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Logits `[N, C]`."""
+        if not self.training or self.samples == 1:
+            return torch.cat([head(states) for head in self.heads], dim=1)
+        repeated = states.repeat(self.samples, 1)
+        logits = torch.cat([head(repeated) for head in self.heads], dim=1)
+        return logits.unflatten(0, (self.samples, -1)).mean(0)
+
+    @torch.no_grad()
+    def set_bias(self, bias: Tensor) -> None:
+        """Start every head's logits at `[C]` numbers."""
+        layers = [head[-1] for head in self.heads]  # pyright: ignore[reportIndexIssue]
+        for layer, part in zip(layers, bias.split([layer.out_features for layer in layers]), strict=True):
+            layer.bias.copy_(part)
+
+
+class SideBySide(nn.Module):
+    """The logits of several heads as they are: what `arena.model.formulation.Pairing` is for two answers.
+
+    Args:
+        labels: classes of each head.
+    """
+
+    formulation = "joint"
+    tie_law = None
+
+    def __init__(self, labels: dict[str, list[str]]) -> None:
+        super().__init__()
+        self.heads = Heads(labels)
+
+    @property
+    def outputs(self) -> int:
+        """Logits of a row, C."""
+        return self.heads.width
+
+    def start_at(self, start: Start) -> Tensor:
+        """The shares for the heads' biases, `[C]`."""
+        return start.shares.double()
+
+    def forward(self, outputs: Tensor, rows: int) -> Tensor:
+        """`[N, C]` as it is."""
+        return outputs
