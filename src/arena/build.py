@@ -88,7 +88,7 @@ def start(task: "Task", data: "PairData") -> None:
 
     counts = torch.from_numpy(data.served_counts())
     if hasattr(task.loss, "start_at"):
-        counts = task.loss.start_at(counts)
+        counts = task.loss.start_at(counts, torch.from_numpy(data.class_counts("train")))
     if data.lesson.offset is not None:
         counts = torch.zeros_like(counts)  # the offset knows the shares
     counts = counts.double() + 1
