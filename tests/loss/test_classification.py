@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from arena.errors import UsageError
+from arena.loss.class_weight import class_factors
 from arena.loss.classification import (
     CrossEntropy,
     Focal,
     GeneralizedCrossEntropy,
     SymmetricCrossEntropy,
-    class_factors,
     cross_entropy,
     focal,
     generalized_cross_entropy,

@@ -28,6 +28,13 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("symmetric_cross_entropy", {"alpha": 0.0}),
     ("logit_adjustment", {"tau": 0.5, "label_smoothing": 0.1, "decision": "natural"}),
     ("distillation", {"share": 0.9, "temperature": 2.0}),
+    ("cross_entropy", {"class_weight": "effective", "class_weight_from_epoch": 2}),
+    ("ldam", {"scale": 3.0, "class_weight": [1.0, 2.0, 4.0]}),
+    ("dice", {"power": 0.5}),
+    ("asymmetric", {"gamma_positive": 0.5, "label_smoothing": 0.0}),
+    ("poly", {"epsilon": -1.0, "label_smoothing": 0.1, "class_weight": {"tie": 2.0}}),
+    ("two_stage", {"first": "tie", "class_weight": [1.0, 2.0, 4.0]}),
+    ("multi_head", {"kind": "focal", "alpha": [1.0, 2.0, 4.0], "gamma": 3.5}),
 ]
 EVERY_LOSS = pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=lambda value: str(value))
 EVERY_FILE = pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
@@ -166,7 +173,11 @@ def test_predict_gives_probabilities_and_keeps_the_order(name: str, changes: dic
         probabilities = build(name, changes).predict(logits.to(dtype))
         assert probabilities.dtype == torch.float32
         torch.testing.assert_close(probabilities.sum(-1), torch.ones(12))
-        assert torch.equal(probabilities.argmax(-1), logits.to(dtype).argmax(-1))
+        if name != "two_stage":  # the classes of the second stage share what the first one leaves
+            assert torch.equal(probabilities.argmax(-1), logits.to(dtype).argmax(-1))
+        torch.testing.assert_close(
+            build(name, changes).log_probabilities(logits).exp(), build(name, changes).predict(logits)
+        )
 
 
 @EVERY_LOSS
@@ -249,15 +260,16 @@ def test_rows_are_the_parts_of_the_mean(name: str, changes: dict[str, Any]) -> N
 @EVERY_FILE
 def test_it_moves_and_copies_like_a_module(name: str) -> None:
     """Nothing but what was learned in checkpoints: a factor from the configuration is not state."""
-    assert set(build(name).state_dict()) == ({"shares"} if name == "logit_adjustment" else set())
+    learned = {"logit_adjustment": {"shares"}, "ldam": {"margin"}, "multi_head": {"head_factor"}}
+    assert set(build(name).state_dict()) == learned.get(name, set())
     assert not list(build(name).parameters())
 
 
 @EVERY_FILE
 def test_logits_of_another_model_are_refused(name: str) -> None:
     logits, target = random_case()
-    with pytest.raises(UsageError, match="3 logits per row but the loss has 2 classes"):
-        build(name, labels=["model_a", "model_b"])(logits, batch_of(target))
+    with pytest.raises(UsageError, match="3 logits per row but the loss has 4 classes"):
+        build(name, labels=["model_a", "model_b", "tie", "neither"])(logits, batch_of(target))
 
 
 @EVERY_FILE
@@ -282,6 +294,9 @@ def test_a_teacher_is_heard_or_refused(name: str) -> None:
         ("logit_adjustment", {"label_smoothing": 0.1}),
         ("bradley_terry", {"label_smoothing": 0.1}),
         ("distillation", {}),
+        ("asymmetric", {}),
+        ("poly", {"label_smoothing": 0.1, "class_weight": [1.0, 2.0, 4.0]}),
+        ("two_stage", {"class_weight": [1.0, 2.0, 4.0]}),
     ],
 )
 def test_a_soft_target_is_the_mean_of_its_votes(name: str, changes: dict[str, Any]) -> None:
@@ -290,7 +305,7 @@ def test_a_soft_target_is_the_mean_of_its_votes(name: str, changes: dict[str, An
     shares = torch.tensor([0.5, 0.2, 0.3])
     loss = build(name, changes)
     if name == "logit_adjustment":
-        cast(Any, loss).start_at(torch.tensor([470, 470, 60]))
+        cast(Any, loss).start_at(torch.tensor([470, 470, 60]), torch.tensor([470, 470, 60]))
     hard = torch.stack([loss.rows(logits, batch_of(torch.full((7,), label))) for label in range(3)], dim=-1)
     torch.testing.assert_close(loss.rows(logits, batch_of(shares.expand(7, 3))), hard @ shares)
 

@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from arena.errors import UsageError
 from arena.loss.base import Loss, at_least_float32
+from arena.loss.class_weight import check_counts
 from arena.loss.classification import cross_entropy
 from arena.schema import NonNegative, Share
 
@@ -46,6 +46,7 @@ class LogitAdjustment(Loss):
     """
 
     shares: Tensor
+    prior_source = "logit adjustment (loss.tau)"
 
     def __init__(
         self,
@@ -58,8 +59,12 @@ class LogitAdjustment(Loss):
         self.tau, self.label_smoothing, self.decision = tau, label_smoothing, decision
         self.register_buffer("shares", torch.full((len(self.labels),), 1 / len(self.labels)))
 
-    def start_at(self, class_counts: Tensor) -> Tensor:
-        r"""Learn how many training rows each class has, `[K]`; a class without rows counts as one row.
+    def start_at(self, served: Tensor, natural: Tensor) -> Tensor:
+        r"""Learn how many rows each class has; a class without rows counts as one row.
+
+        Args:
+            served: rows as an epoch serves them, `[K]`: the shares that training sees are the ones to correct for.
+            natural: rows as they are, `[K]`.
 
         Returns:
             The rows of each class at which the model's own logits should start, `[K]` float64 with the same sum:
@@ -68,21 +73,28 @@ class LogitAdjustment(Loss):
         Raises:
             UsageError: another number of classes than `labels`.
         """
-        if class_counts.shape != (len(self.labels),):
-            raise UsageError(f"{len(class_counts)} class counts for the {len(self.labels)} classes of the loss")
-        counts = class_counts.double().clamp_min(1)
+        check_counts(served, self.labels)
+        counts = served.double().clamp_min(1)
         shares = counts / counts.sum()
         self.shares.copy_(shares)
         rest = shares ** (1 - self.tau)
-        return class_counts.double().sum() * rest / rest.sum()
+        return served.double().sum() * rest / rest.sum()
+
+    def prior_factors(self) -> Tensor | None:
+        r"""$\pi^{-\tau}$, `[K]`: the model's own logits learn $\pi^{1-\tau}$ in place of the prior."""
+        return self.shares**-self.tau if self.tau else None
 
     def cost(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross entropy of the adjusted logits of each row, `[N]` nats."""
         return logit_adjusted(logits, target, self.shares, self.tau, self.label_smoothing)
 
-    def predict(self, logits: Tensor) -> Tensor:
-        """Probabilities `[N, K]` float32: of the logits, or with the shares added, as `decision` says."""
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """Logarithms of what `predict` gives, `[N, K]`."""
         logits = at_least_float32(logits)
         if self.decision == "natural":
             logits = logits + self.tau * self.shares.to(logits.dtype).log()
-        return torch.softmax(logits, dim=-1).float()
+        return torch.log_softmax(logits, dim=-1)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        """Probabilities `[N, K]` float32: of the logits, or with the shares added, as `decision` says."""
+        return self.log_probabilities(logits).exp().float()

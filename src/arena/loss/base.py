@@ -57,9 +57,11 @@ class Loss(nn.Module):
 
     Attributes:
         uses_teacher: whether the loss learns from `TextBatch.teacher`; the others refuse a batch that has one.
+        prior_source: what `prior_factors` come from, in words for a person.
     """
 
     uses_teacher = False
+    prior_source = ""
 
     def __init__(self, labels: list[str]) -> None:
         super().__init__()
@@ -120,9 +122,8 @@ class Loss(nn.Module):
             UsageError: the model has another number of classes than `labels`, or there is a teacher that this loss
                 would not listen to.
         """
-        if batch.teacher is not None and not self.uses_teacher:
-            name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
-            raise UsageError(f"data.teacher is given but loss={name} does not use it; choose loss=distillation")
+        if not self.uses_teacher:
+            refuse_teacher(self, batch)
         active = has_target(batch.target) & (batch.weight != 0)
         rows = self.training_rows(torch.where(active.unsqueeze(-1), logits, 0.0), batch)
         return LossOutput(mean_over_rows(rows, batch.weight, active, batch.supervised), batch.supervised, {})
@@ -130,6 +131,29 @@ class Loss(nn.Module):
     def predict(self, logits: Tensor) -> Tensor:
         """Probabilities `[N, K]` float32 of the classes: the softmax of the logits."""
         return torch.softmax(logits.float(), dim=-1)
+
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """Logarithms of what `predict` gives, `[N, K]` float32, or float64 for such logits."""
+        return torch.log_softmax(at_least_float32(logits), dim=-1)
+
+    def prior_factors(self) -> Tensor | None:
+        """By how much the loss multiplies the prior of each class in training, `[K]`; None where it does not.
+
+        Training from rows with the shares q and these factors w is, at the minimum, training from rows with shares in
+        proportion to q w. `start_at` must have run.
+        """
+        return None
+
+
+def refuse_teacher(loss: nn.Module, batch: TextBatch) -> None:
+    """Insist that a batch for a loss that does not listen to a teacher has none.
+
+    Raises:
+        UsageError: it has one.
+    """
+    if batch.teacher is not None:
+        name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(loss).__name__).lower()
+        raise UsageError(f"data.teacher is given but loss={name} does not use it; choose loss=distillation")
 
 
 def at_least_float32(logits: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Losses for one choice out of K classes: cross entropy, focal loss, and two that bear wrong labels."""
 
-from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from arena.errors import UsageError
 from arena.loss.base import Loss, target_probabilities
-from arena.schema import NonNegative, Positive, Share
+from arena.loss.class_weight import WeightedLoss
+from arena.schema import NonNegative, Positive, Share, WholeNumber
 
 
 def cross_entropy(
@@ -92,54 +93,39 @@ def symmetric_cross_entropy(logits: Tensor, target: Tensor, alpha: float, beta: 
     return alpha * cross_entropy(logits, target) - beta * log_zero * miss
 
 
-def class_factors(labels: list[str], factors: dict[str, Positive] | list[Positive] | None, name: str) -> Tensor | None:
-    """Factors in the order of `labels`, `[K]` float32; a class that a mapping leaves out has factor 1.
-
-    Raises:
-        UsageError: an unknown class, or another number of factors than classes. `name` is the key to blame.
-    """
-    if factors is None:
-        return None
-    valid = ", ".join(labels)
-    if isinstance(factors, Mapping):
-        unknown = sorted(set(factors) - set(labels))
-        if unknown:
-            raise UsageError(f"{name}: no class {', '.join(map(repr, unknown))}; the classes are {valid}")
-        return torch.tensor([float(factors.get(label, 1.0)) for label in labels])
-    if len(factors) != len(labels):
-        raise UsageError(f"{name}: {len(factors)} factors for {len(labels)} classes; give one for each of {valid}")
-    return torch.tensor([float(factor) for factor in factors])
-
-
-class CrossEntropy(Loss):
+class CrossEntropy(WeightedLoss):
     """Cross entropy in nats, see `cross_entropy`; its minimum is the true probability (without smoothing and weights).
+
+    The class-balanced loss of Cui et al. 2019 is `class_weight: effective`.
 
     Args:
         labels: names of the K classes, in the order of the logits.
         label_smoothing: share of the target that is spread evenly over all classes.
-        class_weight: factor of each class by name (a class left out has 1), or a list in the order of `labels`.
+        class_weight: factor of each class by name (a class left out has 1), a list in the order of `labels`, or a rule
+            that makes them from the training rows, see `arena.loss.class_weight`.
+        class_weight_beta: of `effective`.
+        class_weight_cap: the largest factor that a rule may give, after their mean has been made 1.
+        class_weight_from_epoch: the first epoch, counted from 0, in which the factors act (deferred re-weighting).
     """
-
-    class_weight: Tensor | None
 
     def __init__(
         self,
         labels: list[str],
         label_smoothing: Share = 0.0,
-        class_weight: dict[str, Positive] | list[Positive] | None = None,
+        class_weight: Literal["balanced", "sqrt", "effective"] | dict[str, Positive] | list[Positive] | None = None,
+        class_weight_beta: Share = 0.999,
+        class_weight_cap: Positive = 10.0,
+        class_weight_from_epoch: WholeNumber = 0,
     ) -> None:
-        super().__init__(labels)
+        super().__init__(labels, class_weight, class_weight_beta, class_weight_cap, class_weight_from_epoch)
         self.label_smoothing = label_smoothing
-        factors = class_factors(self.labels, class_weight, "loss.class_weight")
-        # Comes from the configuration, so it does not belong in checkpoints.
-        self.register_buffer("class_weight", factors, persistent=False)
 
     def cost(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross entropy of each row, `[N]` nats."""
         return cross_entropy(logits, target, self.label_smoothing, self.class_weight)
 
 
-class Focal(Loss):
+class Focal(WeightedLoss):
     """Focal loss for K classes, see `focal`. Keeps the arg-max but not the probabilities: its minimum is too modest.
 
     For a true probability of 0.94 in three classes, gamma 3.5 asks for 0.625. Compare log losses only after a
@@ -148,27 +134,31 @@ class Focal(Loss):
     Args:
         labels: names of the K classes, in the order of the logits.
         gamma: 0 gives cross entropy; the larger, the less the rows count that are already right.
-        alpha: factor of each class by name (a class left out has 1), or a list in the order of `labels`.
+        alpha: factor of each class by name (a class left out has 1), a list in the order of `labels`, or a rule that
+            makes them from the training rows, see `arena.loss.class_weight`.
         label_smoothing: share of the target that is spread evenly over all classes.
+        class_weight_beta: of `effective`.
+        class_weight_cap: the largest factor that a rule may give, after their mean has been made 1.
+        class_weight_from_epoch: the first epoch, counted from 0, in which the factors act (deferred re-weighting).
     """
-
-    alpha: Tensor | None
 
     def __init__(
         self,
         labels: list[str],
         gamma: NonNegative = 2.0,
-        alpha: dict[str, Positive] | list[Positive] | None = None,
+        alpha: Literal["balanced", "sqrt", "effective"] | dict[str, Positive] | list[Positive] | None = None,
         label_smoothing: Share = 0.0,
+        class_weight_beta: Share = 0.999,
+        class_weight_cap: Positive = 10.0,
+        class_weight_from_epoch: WholeNumber = 0,
     ) -> None:
-        super().__init__(labels)
+        super().__init__(labels, alpha, class_weight_beta, class_weight_cap, class_weight_from_epoch, "loss.alpha")
         self.gamma = gamma
         self.label_smoothing = label_smoothing
-        self.register_buffer("alpha", class_factors(self.labels, alpha, "loss.alpha"), persistent=False)
 
     def cost(self, logits: Tensor, target: Tensor) -> Tensor:
         """Focal loss of each row, `[N]` nats."""
-        return focal(logits, target, self.gamma, self.alpha, self.label_smoothing)
+        return focal(logits, target, self.gamma, self.class_weight, self.label_smoothing)
 
 
 class GeneralizedCrossEntropy(Loss):
