@@ -72,11 +72,14 @@ def fraction(metric: Metric) -> tuple[Tensor, Tensor]:
     | F-beta | (1 + beta^2) tp | (1 + beta^2) tp + beta^2 fn + fp |
     """
     assert isinstance(metric, BinaryStatScores | MulticlassStatScores)
-    tp, fp, tn, fn = (
-        torch.as_tensor(getattr(metric, state)).detach().cpu().double() for state in ("tp", "fp", "tn", "fn")
-    )
+    states = ("tp", "fp", "tn", "fn")
+    return fraction_of(metric, *(torch.as_tensor(getattr(metric, name)).detach().cpu().double() for name in states))
+
+
+def fraction_of(metric: Metric, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) -> tuple[Tensor, Tensor]:
+    """The same from counts at hand, `[..., K]` for metrics of K classes (micro averages: `[...]`)."""
     if getattr(metric, "average", None) == "micro":
-        tp, fp, tn, fn = tp.sum(), fp.sum(), tn.sum(), fn.sum()
+        tp, fp, tn, fn = tp.sum(dim=-1), fp.sum(dim=-1), tn.sum(dim=-1), fn.sum(dim=-1)
     match metric:
         case BinaryAccuracy():
             return tp + tn, tp + fp + tn + fn
@@ -96,18 +99,18 @@ def averaged(numerator: Tensor, denominator: Tensor, average: str | None, suppor
     """The rate or rates of a metric: 0/0 is NaN, and so is every average that contains it.
 
     Args:
-        numerator: `[K]` or a scalar.
+        numerator: `[..., K]`, or without classes.
         denominator: like the numerator.
         average: torchmetrics' name: `macro` (every class counts the same), `weighted` (by support; classes without
             any are left out), or anything else (as they are).
-        support: rows of each class, `[K]`.
+        support: rows of each class, `[..., K]`.
     """
     rate = numerator / denominator
     if average == "macro":
-        return rate.mean()
+        return rate.mean(dim=-1)
     if average == "weighted":
-        share = support.double() / support.sum()
-        return torch.where(share > 0, share * rate, 0.0).sum()
+        share = support.double() / support.sum(dim=-1, keepdim=True)
+        return torch.where(share > 0, share * rate, 0.0).sum(dim=-1)
     return rate
 
 
