@@ -30,7 +30,7 @@ class Member:
     """
 
     name: str
-    labels: list[str]
+    labels: Any
     offset: np.ndarray
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     scalings: dict[str, Scaling] = field(default_factory=dict)

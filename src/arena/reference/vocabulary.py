@@ -45,9 +45,14 @@ class Vocabulary:
                     found[first : first + BUCKETS] += np.bincount(counts.indices, minlength=BUCKETS)
             if done % 10_240 == 0:
                 log.info("words of %d of %d training rows counted", done, len(positions))
+        return cls.of_counts(found, answers, rarest, largest)
+
+    @classmethod
+    def of_counts(cls, found: np.ndarray, texts: int, rarest: int = RAREST, largest: int = LARGEST) -> Self:
+        """From the number of texts in which each column occurs, `[2 * BUCKETS]`."""
         common = np.argsort(-found, kind="stable")[:largest]
         columns = np.sort(common[found[common] >= rarest])
-        weight = np.log((1 + answers) / (1 + found[columns])) + 1
+        weight = np.log((1 + texts) / (1 + found[columns])) + 1
         return cls(columns, weight.astype(np.float32))
 
     def differences(self, rows: Rows, positions: np.ndarray) -> csr_array:
