@@ -121,7 +121,9 @@ def test_conf_mirrors_the_packages():
             for line in path.read_text().splitlines():
                 target = line.partition("_target_:")[2].split(",")[0].split("}")[0].strip()
                 if target.startswith("arena."):
-                    allowed = (f"arena.{group}.", "arena.data.tokenizer.") if group == "model" else f"arena.{group}."
+                    # A model brings its tokenizer, an optimiser that averages the callback that shows the average.
+                    besides = {"model": "arena.data.tokenizer.", "optim": "arena.callback.averaging."}
+                    allowed = (f"arena.{group}.", besides.get(group, f"arena.{group}."))
                     assert target.startswith(allowed), f"{path}: {target}"
 
 

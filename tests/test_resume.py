@@ -46,8 +46,17 @@ def stop_at(monkeypatch, step: int, number: int = signal.SIGTERM) -> None:
 
 @pytest.mark.parametrize(
     "extra",
-    [[], ["trainer.accumulate_grad_batches=2", "validate_every=3"], ["optim.schedule=plateau", "data.num_workers=2"]],
-    ids=["plain", "accumulated", "plateau-workers"],
+    [
+        [],
+        ["trainer.accumulate_grad_batches=2", "validate_every=3"],
+        ["optim.schedule=plateau", "data.num_workers=2"],
+        ["callback=ema", "callback.ema.update_starting_at_step=3"],
+        ["optim=schedule_free"],
+        pytest.param(["optim=lion", "optim.schedule=wsd"], marks=pytest.mark.slow),
+        pytest.param(["optim=muon", "optim.layer_decay=0.8"], marks=pytest.mark.slow),
+        pytest.param(["optim=adamw8bit", "model.width=64"], marks=pytest.mark.slow),
+    ],
+    ids=["plain", "accumulated", "plateau-workers", "ema", "schedule-free", "lion", "muon", "adamw8bit"],
 )
 def test_three_stops_change_no_bit(train_run, monkeypatch, extra):
     """Dropout and shuffling on; stops at 7, 15 (where a validation is due, or not) and 22."""
@@ -65,7 +74,11 @@ def test_three_stops_change_no_bit(train_run, monkeypatch, extra):
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "PairData"):
         assert equal(first[key], second[key]), key
     saved = [
-        {name: state for name, state in c["callbacks"].items() if "Random" in name or "Check" in name}
+        {
+            name: state
+            for name, state in c["callbacks"].items()
+            if "Random" in name or "Check" in name or "Average" in name
+        }
         for c in (first, second)
     ]
     assert equal(*saved)

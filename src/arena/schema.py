@@ -218,12 +218,12 @@ def signature_of(target: str) -> Signature | None:
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             return _from_arguments(item.args, skip_self=True)
+    bases = (signature_of(f"{module}.{base.id}") for base in node.bases if isinstance(base, ast.Name))
+    inherited = next((signature for signature in bases if signature is not None), None)
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-        return _from_fields(node)
-    for base in node.bases:
-        if isinstance(base, ast.Name) and (inherited := signature_of(f"{module}.{base.id}")) is not None:
-            return inherited
-    return None
+        own = _from_fields(node)
+        return Signature(inherited.parameters | own.parameters, inherited.open) if inherited is not None else own
+    return inherited
 
 
 def _from_arguments(arguments: ast.arguments, skip_self: bool) -> Signature:

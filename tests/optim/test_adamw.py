@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from arena.errors import UsageError
-from arena.optim.adamw import AdamW, parameter_groups
+from arena.optim.adamw import AdamW
+from arena.optim.groups import parameter_groups
 from arena.optim.schedule import WarmupPlateau, make_schedule
 
 
@@ -18,9 +19,9 @@ class Model(nn.Module):
         self.head = nn.Linear(4, 2)
 
 
-def rates(name: str, warmup: int, steps: int) -> list[float]:
+def rates(name: str, warmup: int, steps: int, **options) -> list[float]:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    schedule = make_schedule(name, optimizer, warmup, steps, "min", 0.5, 1)
+    schedule = make_schedule(name, optimizer, warmup, steps, **options)
     found = []
     for _ in range(steps):
         found.append(optimizer.param_groups[0]["lr"])
@@ -31,19 +32,30 @@ def rates(name: str, warmup: int, steps: int) -> list[float]:
 
 @pytest.mark.parametrize("warmup", [0, 1, 7])
 @pytest.mark.parametrize(
-    ("name", "theirs"), [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup")]
+    ("name", "theirs"),
+    [
+        ("linear", "linear"),
+        ("cosine", "cosine"),
+        ("constant", "constant_with_warmup"),
+        ("polynomial", "polynomial"),
+        ("wsd", "warmup_stable_decay"),
+    ],
 )
 def test_schedules_are_those_of_transformers(name, theirs, warmup):
+    """With a power of 3, and a cool-down over the last .3 * 30 = 9 steps."""
     from transformers.optimization import get_scheduler
 
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    reference = get_scheduler(theirs, optimizer, num_warmup_steps=warmup, num_training_steps=30)
+    more = {"polynomial": {"power": 3.0, "lr_end": 0.0}, "wsd": {"num_decay_steps": 9, "decay_type": "linear"}}
+    reference = get_scheduler(
+        theirs, optimizer, num_warmup_steps=warmup, num_training_steps=30, scheduler_specific_kwargs=more.get(name)
+    )
     expected = []
     for _ in range(30):
         expected.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         reference.step()
-    assert rates(name, warmup, 30) == pytest.approx(expected, abs=1e-12)
+    assert rates(name, warmup, 30, power=3.0, cooldown=0.3) == pytest.approx(expected, abs=1e-12)
 
 
 def test_plateau_warms_up_and_falls_when_the_value_stalls():
@@ -99,6 +111,16 @@ def test_a_step_is_torchs_adamw():
         m.head(m.norm(m.body(x))).square().sum().backward()
         optimizer.step()
     torch.testing.assert_close(model.head.weight, other.head.weight)
+
+
+def test_stages_that_do_not_fit_are_refused():
+    with pytest.raises(UsageError, match="cooldown=0.6: 6 steps and a warm-up of 5 are more than 10"):
+        AdamW(lr=1.0, schedule="wsd", cooldown=0.6, warmup=0.5).build(Model(), nn.Identity(), 10, fused=False)
+
+
+def test_a_moment_that_never_learns_is_refused():
+    with pytest.raises(UsageError, match="betas"):
+        AdamW(lr=1.0, betas=[0.9, 1.0]).build(Model(), nn.Identity(), 10, fused=False)
 
 
 def test_a_schedule_without_an_end_is_refused():

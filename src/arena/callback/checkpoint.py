@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckpoint
 
+from arena.callback.averaging import judged
 from arena.errors import DivergedError, Interrupted
 from arena.schema import Positive
 
@@ -19,7 +20,8 @@ log = logging.getLogger("arena")
 
 
 class Checkpoint(LightningCheckpoint):
-    """`best.ckpt` holds the weights of the best validation, `last.ckpt` all that an exact resume needs.
+    """`best.ckpt` holds the weights of the best validation (an average, where it saw one: `arena.callback.averaging`),
+    `last.ckpt` all that an exact resume needs.
 
     `last.ckpt` is written after every validation, every `every_minutes`, at the last step and when SIGTERM or Ctrl-C
     asks to stop. A stop or a save that falls on a step with a validation waits for that validation, so a resumed run
@@ -100,9 +102,10 @@ class Checkpoint(LightningCheckpoint):
             names = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
             raise KeyError(f"monitor.name={self.monitor}: the validation logs no such value; there are: {names}")
         if self.would_improve(float(value)):
-            self._refuse_non_finite(pl_module)
-            self.best_value, self.best_step = float(value), trainer.global_step
-            trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
+            with judged(trainer, pl_module):
+                self._refuse_non_finite(pl_module)
+                self.best_value, self.best_step = float(value), trainer.global_step
+                trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
         if trainer.state.fn == "fit":
             self._save_last(trainer)
             if self._stop_requested(trainer):

@@ -2,27 +2,46 @@
 
 import math
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from arena.errors import UsageError
 
-Schedule = Literal["constant", "linear", "cosine", "plateau"]
-
 
 def make_schedule(
-    name: str, optimizer: Optimizer, warmup: int, steps: int | None, mode: str, factor: float, patience: int
+    name: str,
+    optimizer: Optimizer,
+    warmup: int,
+    steps: int | None,
+    *,
+    power: float = 2.0,
+    cooldown: float = 0.2,
+    mode: str = "min",
+    factor: float = 0.5,
+    patience: int = 2,
 ) -> LRScheduler:
     """The schedule `name` after a linear warm-up from 0 over `warmup` steps.
 
-    `constant` stays, `linear` and `cosine` fall to 0 at `steps` (`decay`), `plateau` multiplies by `factor` whenever
-    the monitored value has not improved for `patience` validations. The first three are what transformers'
-    `get_scheduler` gives, but to import that costs peft and bitsandbytes, a third of the whole start-up.
+    `constant` stays; `linear`, `cosine`, `polynomial` and `wsd` fall to 0 at `steps` (`decay`); `plateau` multiplies by
+    `factor` whenever the monitored value has not improved for `patience` validations. All but the last are what
+    transformers' `get_scheduler` gives, but to import that costs peft and bitsandbytes, a third of the whole start-up.
+
+    Args:
+        name: see above.
+        optimizer: its groups' learning rates are the base.
+        warmup: optimiser steps.
+        steps: of the whole run, None if it has no end.
+        power: of `polynomial`.
+        cooldown: share of all steps in which `wsd` falls.
+        mode: of `plateau`, whether the monitored value should fall or rise.
+        factor: of `plateau`.
+        patience: of `plateau`.
 
     Raises:
-        UsageError: `linear` or `cosine` without a number of steps.
+        UsageError: a schedule that falls to an end, without a number of steps; or one whose warm-up and cool-down
+            together are longer than the run.
     """
     if name == "plateau":
         return WarmupPlateau(optimizer, warmup, mode, factor, patience)
@@ -30,18 +49,30 @@ def make_schedule(
         raise UsageError(
             f"optim.schedule={name} needs an end: give trainer.max_steps, trainer.max_epochs or optim.total_steps"
         )
-    return LambdaLR(optimizer, partial(decay, name=name, warmup=warmup, steps=steps or 0))
+    falling = math.ceil(cooldown * (steps or 0))
+    if name == "wsd" and warmup + falling > (steps or 0):
+        raise UsageError(f"optim.cooldown={cooldown}: {falling} steps and a warm-up of {warmup} are more than {steps}")
+    shape = partial(decay, name=name, warmup=warmup, steps=steps or 0, power=power, falling=falling)
+    return LambdaLR(optimizer, shape)
 
 
-def decay(step: int, name: str, warmup: int, steps: int) -> float:
-    """Factor of the base learning rate at `step` (0 is the first): t/warmup, then 1, 1 - u or (1 + cos(pi u)) / 2,
-    where u is the share of the steps after the warm-up that lie behind."""
+def decay(step: int, name: str, warmup: int, steps: int, power: float = 2.0, falling: int = 0) -> float:
+    """Factor of the base learning rate at `step` (0 is the first): t / warmup, then by name, where u is the share of
+    the steps after the warm-up that lie behind:
+
+    constant 1; linear 1 - u; cosine (1 + cos(pi u)) / 2; polynomial (1 - u)^power; wsd (warm-up, stable, decay; Hu et
+    al., arXiv 2404.06395) 1 until the last `falling` steps, over which it goes down to 0 in a straight line.
+    """
     if step < warmup:
         return step / warmup
     if name == "constant":
         return 1.0
+    if name == "wsd":
+        return max(0.0, min(1.0, (steps - step) / max(1, falling)))
     done = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return 1.0 - done if name == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+    if name == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * done))
+    return 1.0 - done if name == "linear" else (1.0 - done) ** power
 
 
 class WarmupPlateau(LRScheduler):

@@ -1,0 +1,117 @@
+"""What all optimisers share: parameter groups, schedule and warm-up."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import Optimizer
+
+from arena.errors import UsageError
+from arena.optim.groups import Place, parameter_groups
+from arena.optim.schedule import make_schedule
+from arena.schema import Count, NonNegative, Positive, Share, WholeNumber
+
+
+@dataclass
+class Recipe(ABC):
+    """How an optimiser and its schedule are made for a model; each optimiser is a subclass with `make`.
+
+    Attributes:
+        lr: peak learning rate of the top layer.
+        weight_decay: decay of matrices, per step and relative to the learning rate; biases and norms have none.
+        head_lr_multiplier: learning rate of what starts from nothing (`arena.optim.groups.HEAD`) relative to `lr`.
+        layer_decay: learning rate of each layer relative to the one above it; the embeddings are below all.
+        schedule: see `arena.optim.schedule`.
+        warmup: share of all steps in which the learning rate rises from 0.
+        warmup_steps: the same in steps; wins over `warmup`.
+        total_steps: length of the schedule, where it must not follow `trainer.max_steps` (a run in several parts).
+        power: power of `polynomial`.
+        cooldown: share of all steps in which `wsd` falls.
+        plateau_factor: what `plateau` multiplies the learning rate with.
+        plateau_patience: validations without improvement that `plateau` waits.
+        mode: whether the monitored value should fall or rise; used by `plateau`.
+    """
+
+    lr: Positive
+    weight_decay: NonNegative = 0.01
+    head_lr_multiplier: Positive = 1.0
+    layer_decay: Share = 1.0
+    schedule: Literal["constant", "linear", "cosine", "polynomial", "wsd", "plateau"] = "linear"
+    warmup: Share = 0.1
+    warmup_steps: WholeNumber | None = None
+    total_steps: Count | None = None
+    power: Positive = 2.0
+    cooldown: Share = 0.2
+    plateau_factor: Share = 0.5
+    plateau_patience: WholeNumber = 2
+    mode: Literal["min", "max"] = "min"
+
+    def build(self, model: nn.Module, loss: nn.Module, steps: int | None, fused: bool) -> dict[str, Any]:
+        """Optimiser and schedule in Lightning's form.
+
+        Args:
+            model: its trainable parameters, grouped.
+            loss: its trainable parameters (tie strength, head weights), with the head's learning rate and no decay.
+            steps: optimiser steps of the whole run, None if it has no end.
+            fused: use the fused kernel, where the optimiser and all devices have one.
+
+        Raises:
+            UsageError: a schedule or a layer decay that this run or model cannot have, or a package that is missing.
+        """
+        groups = parameter_groups(
+            model, loss, self.lr, self.weight_decay, self.head_lr_multiplier, self.layer_decay, self.options
+        )
+        optimizer = self.make(groups, fused)
+        total = self.total_steps or steps
+        warmup = self.warmup_steps if self.warmup_steps is not None else int(self.warmup * (total or 0))
+        schedule = make_schedule(
+            self.schedule,
+            optimizer,
+            warmup,
+            total,
+            power=self.power,
+            cooldown=self.cooldown,
+            mode=self.mode,
+            factor=self.plateau_factor,
+            patience=self.plateau_patience,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
+
+    @abstractmethod
+    def make(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+        """The optimiser over parameter groups that have their learning rate and decay."""
+
+    def options(self, place: Place) -> Mapping[str, Any]:
+        """What the optimiser wants to be told of a parameter besides its learning rate and decay."""
+        return {}
+
+
+def pair(betas: list[float] | None, default: tuple[float, float]) -> tuple[float, float]:
+    """Decay rates of two moments as torch wants them.
+
+    Raises:
+        UsageError: not two of them, or one that is 1 (nothing would ever be learnt).
+    """
+    values = tuple(betas or default)
+    if len(values) != 2 or max(values) >= 1:
+        raise UsageError(f"optim.betas={list(values)}: two numbers from 0 to below 1 are needed")
+    return values  # pyright: ignore[reportReturnType]
+
+
+def library(name: str) -> Any:
+    """The class `name` of the package pytorch_optimizer, which only some optimisers need.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return getattr(importlib.import_module("pytorch_optimizer"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "pytorch_optimizer":
+            raise
+        raise UsageError(
+            f"optim: {name} needs the package pytorch_optimizer; pip install 'arena[optimizers]', or take optim=adamw"
+        ) from None
