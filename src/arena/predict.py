@@ -31,14 +31,19 @@ where it stopped when the same command is given again.
   weights=equal          validation: fitted to the runs' validation predictions (runs that differ only in data.fold
                          share one weight); or one number for each run: [0.5,0.5]
   rules=true             identical answers get .06 .06 .88 (tie), an empty one .04 against .88; false: the model's word
+  calibrated=true        a run with a calibration.json (arena.calibrate) gives calibrated probabilities, each run of an
+                         ensemble its own; false: the probabilities as the model gives them
   checkpoint=FILE        weights other than the run's best
   out_of_fold=false      true: predict nothing; write the validation predictions of runs that differ in data.fold as
                          one .parquet file, with the columns fold and run
+
+A single run that was calibrated with a decision rule also gets the column predicted (predicted_<head>), with
+format=probabilities.
 """
 MEANS = ("probability", "logarithm")
 DEFAULTS: dict[str, Any] = {
     **{"output": None, "checkpoint": None, "format": "probabilities", "swap": False, "average": "probability"},
-    **{"weights": "equal", "rules": True, "out_of_fold": False},
+    **{"weights": "equal", "rules": True, "calibrated": True, "out_of_fold": False},
 }
 
 
@@ -48,11 +53,11 @@ def predict(given: restore.Options) -> Path:
     Raises:
         UsageError: a key without a value or with a wrong one, or classes that do not fit.
         InputOutputError: a run without weights.
-        DataError: runs with different classes; see also `fitted_weights`.
+        DataError: runs with different classes, or a calibration of other weights; see also `fitted_weights`.
         Interrupted: a signal; what was predicted is kept.
     """
     others = given.others
-    for key in ("swap", "rules", "out_of_fold"):
+    for key in ("swap", "rules", "calibrated", "out_of_fold"):
         if not isinstance(others[key], bool):
             raise UsageError(f"{key}={others[key]}: true or false is needed")
     if not others["output"]:
@@ -63,7 +68,7 @@ def predict(given: restore.Options) -> Path:
     if "path" not in given.data:
         raise UsageError("data.path: a value is needed; give data.path=FILE")
     check(others, len(given.runs))
-    members = gather(given.runs, given.data, others["checkpoint"])
+    members = gather(given.runs, given.data, others["checkpoint"], others["calibrated"])
     labels = members[0].labels
     formats.check(others["format"], output, labels)
     if others["swap"] and not {"model_a", "model_b"} <= set(labels):

@@ -19,6 +19,7 @@ INPUTS = ("path", "val_path", "test_path", "hardness", "teacher", "offset", "pse
 """Keys of `data` that name files of the training."""
 TOLERANCE = 1e-6
 """Nats by which a rebuilt model may miss the recorded validation loss."""
+WAY_ON = " (verify=false goes on regardless)"
 
 
 @dataclass
@@ -153,8 +154,10 @@ def rebuild(run: RunFolder, settings: build.Settings, checkpoint: Path | None = 
     return task.eval()
 
 
-def verify(run: RunFolder, settings: build.Settings, task: "Task", trainer: Any, data: Any) -> float:
-    """Validate again and insist on the recorded validation loss; returns it.
+def verify(
+    run: RunFolder, settings: build.Settings, task: "Task", trainer: Any, data: Any, way_on: str = WAY_ON
+) -> float:
+    """Validate again and insist on the recorded validation loss; returns it. `way_on`: what the message ends on.
 
     Raises:
         DataError: nothing was recorded, the data changed, or the loss is not reproduced.
@@ -174,6 +177,6 @@ def verify(run: RunFolder, settings: build.Settings, task: "Task", trainer: Any,
     if not abs(found - recorded) <= TOLERANCE:
         raise DataError(
             f"{run.path}: these weights give a validation loss of {found:.7f}, the run recorded {recorded:.7f}; "
-            "they are not the weights, the data or the kind of machine of that run (verify=false goes on regardless)"
+            f"they are not the weights, the data or the kind of machine of that run{way_on}"
         )
     return found

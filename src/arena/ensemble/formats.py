@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,20 @@ def check(name: str, output: Path, labels: list[str]) -> None:
         )
 
 
-def write(output: Path, name: str, ids: list[str], probabilities: Any, labels: list[str]) -> None:
+def write(
+    output: Path,
+    name: str,
+    ids: list[str],
+    probabilities: Any,
+    labels: list[str],
+    predicted: Mapping[str, list[str]] | None = None,
+) -> None:
     """One line for each row, in the order given.
 
-    `probabilities`: the id and a column `winner_<label>` for each class. `kaggle`: exactly id, winner_model_a,
-    winner_model_b, winner_tie; without a class for ties winner_tie is `NO_TIE` and the others share the rest. `wsdm`:
-    exactly id, winner. A tie's probability goes to A and B in equal parts, so the more probable of the two wins, and
-    model_a where they are equal.
+    `probabilities`: the id, a column `winner_<label>` for each class, and those of `predicted`. `kaggle`: exactly id,
+    winner_model_a, winner_model_b, winner_tie; without a class for ties winner_tie is `NO_TIE` and the others share the
+    rest. `wsdm`: exactly id, winner. A tie's probability goes to A and B in equal parts, so the more probable of the
+    two wins, and model_a where they are equal.
 
     Args:
         output: the file, replaced in one step.
@@ -48,6 +55,7 @@ def write(output: Path, name: str, ids: list[str], probabilities: Any, labels: l
         ids: of the rows, `[N]`.
         probabilities: `[N, K]` float64; each row sums to one.
         labels: names of the K classes.
+        predicted: columns with the class of each row by a decision rule, `[N]` each; only in `probabilities`.
     """
     if name == "wsdm":
         a, b = (probabilities[:, labels.index(label)] for label in ("model_a", "model_b"))
@@ -55,7 +63,8 @@ def write(output: Path, name: str, ids: list[str], probabilities: Any, labels: l
     else:
         if name == "kaggle":
             probabilities, labels = _three(probabilities, labels), list(KAGGLE)
-        columns = {PREFIX + label: probabilities[:, k] for k, label in enumerate(labels)}
+        columns: dict[str, Any] = {PREFIX + label: probabilities[:, k] for k, label in enumerate(labels)}
+        columns |= predicted or {} if name == "probabilities" else {}
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{os.getpid()}.{output.name}")
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena import build, restore
+from arena.calibration import store
 from arena.console import say
 from arena.ensemble.partial import Part, Partial
 from arena.errors import DataError, InputOutputError, UsageError
@@ -32,6 +33,7 @@ class Member:
         labels: its classes in the order of its columns.
         settings: its configuration for the rows to predict; empty for a run of `arena.baseline`.
         checkpoint: its weights.
+        calibration: what is done to its probabilities; None for nothing.
     """
 
     run: RunFolder
@@ -39,6 +41,11 @@ class Member:
     labels: list[str]
     settings: build.Settings
     checkpoint: Path
+    calibration: store.Calibration | None = None
+
+    def calibrated(self, probabilities: "np.ndarray") -> "np.ndarray":
+        """Its probabilities `[N, C]`, in the order of `labels`, after its calibration, if it has one."""
+        return self.calibration.apply(probabilities) if self.calibration else probabilities
 
     @property
     def is_baseline(self) -> bool:
@@ -46,18 +53,21 @@ class Member:
         return not self.settings
 
 
-def gather(runs: list[RunFolder], data: dict[str, Any], checkpoint: str | None = None) -> list[Member]:
+def gather(
+    runs: list[RunFolder], data: dict[str, Any], checkpoint: str | None = None, calibrated: bool = False
+) -> list[Member]:
     """Look at every run, without importing anything heavy.
 
     Args:
         runs: their folders.
         data: `data.*` keys that replace those of the runs.
         checkpoint: weights other than the best of the one run.
+        calibrated: whether the calibration of a run is used where it has one.
 
     Raises:
         UsageError: a checkpoint for several runs, or a key that a run does not have.
         InputOutputError: a run without weights.
-        DataError: runs with different classes.
+        DataError: runs with different classes, or a calibration of other weights.
     """
     if checkpoint and len(runs) > 1:
         raise UsageError(f"checkpoint={checkpoint}: it belongs to one run, but run= names {len(runs)}")
@@ -68,7 +78,9 @@ def gather(runs: list[RunFolder], data: dict[str, Any], checkpoint: str | None =
         if settings and not weights.is_file():
             status = run.read_result().get("status", "unknown")
             raise InputOutputError(f"{weights}: no such checkpoint (the run's status is: {status})")
-        found.append(Member(run, name, labels_of(run), settings, weights))
+        labels = labels_of(run)
+        calibration = store.read(run, labels, weights) if calibrated and settings else None
+        found.append(Member(run, name, labels, settings, weights, calibration))
     first = found[0]
     for other in found[1:]:
         if set(other.labels) != set(first.labels):
@@ -154,6 +166,8 @@ def predict(member: Member, labels: list[str], rows: "Rows", swap: bool, partial
             probabilities = part.read(rows.num_rows, len(labels))
         if not np.isfinite(probabilities).all():
             raise DataError(f"{member.run.path}: its probabilities are not finite in {_broken(probabilities)} rows")
+        # The calibration knows the answers in the order in which the model sees them.
+        probabilities = member.calibrated(probabilities)
         if swapped:
             probabilities = probabilities[:, mirror(member.labels)]
         # float32 probabilities sum to one up to 1e-7 only; competitions check more closely.

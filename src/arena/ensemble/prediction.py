@@ -27,6 +27,9 @@ def write_predictions(
             `fitted_weights`.
     """
     labels = members[0].labels
+    for member in members:
+        if member.calibration:
+            say(f"{member.name}: calibrated {member.calibration}")
     weights = others["weights"]
     if weights == "validation":
         weights = recipes.fitted_weights(members, labels)
@@ -56,8 +59,20 @@ def write_predictions(
         say(f"rules: {touched.identical} rows with identical answers, {touched.empty} with one empty answer overridden")
     if others["format"] == "kaggle" and "tie" not in labels:
         say(f"the run has no class for ties: winner_tie is {formats.NO_TIE} in every row (13.8 nats for each tie)")
-    formats.write(output, others["format"], rows.facts["id"].to_pylist(), probabilities, labels)
+    ids = rows.facts["id"].to_pylist()
+    formats.write(output, others["format"], ids, probabilities, labels, predicted(members, probabilities))
     say(f"{rows.num_rows} rows written to {output}")
+
+
+def predicted(members: list[Member], probabilities: Any) -> dict[str, list[str]]:
+    """The class of each row by the decision rule of the one member, by column; nothing for several, whose rules were
+    tuned to their own probabilities and not to the average."""
+    rules = [member.calibration for member in members if member.calibration]
+    if len(members) == 1:
+        return rules[0].decide(probabilities) if rules else {}
+    if any(head.decision for each in rules for head in each.heads.values()):
+        say("the decision rules of single runs do not hold for their average: there is no column predicted")
+    return {}
 
 
 def say_disagreement(name: str, straight: Any, exchanged: Any) -> None:

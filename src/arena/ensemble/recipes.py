@@ -92,13 +92,22 @@ def fitted_weights(members: list[Member], labels: list[str]) -> list[float]:
 def _recipe(members: list[Member], positions: list[int], labels: list[str]) -> Recipe:
     columns = ["id", "target", *(PROBABILITY + label for label in labels)]
     tables = [read_validation(members[position].run, labels).select(columns) for position in positions]
+    tables = [each.filter(each["target"].is_valid()) for each in tables]
+    probabilities = np.concatenate(
+        [_calibrated(members[position], each, labels) for position, each in zip(positions, tables, strict=True)]
+    )
     table = pa.concat_tables(tables, promote_options="permissive")
-    table = table.filter(table["target"].is_valid())
     ids = np.array(table["id"].to_pylist(), dtype=str)
     name = members[positions[0]].name + (f" ({len(positions)} folds)" if len(positions) > 1 else "")
     unique_ids(ids, f"weights=validation: {name}")
     target = np.array([labels.index(label) for label in table["target"].to_pylist()], dtype=np.int64)
-    return Recipe(positions, name, ids, probabilities_of(table, labels), target)
+    return Recipe(positions, name, ids, probabilities, target)
+
+
+def _calibrated(member: Member, table: pa.Table, labels: list[str]) -> np.ndarray:
+    """Probabilities `[N, K]` of the member's validation rows in the order of `labels`, as it will give others'."""
+    own = member.calibrated(probabilities_of(table, member.labels))
+    return own[:, [member.labels.index(label) for label in labels]]
 
 
 def _show(recipes: list[Recipe], weights: np.ndarray, likelihood: np.ndarray, target: np.ndarray) -> None:

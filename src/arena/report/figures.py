@@ -51,8 +51,9 @@ class Series:
 
 
 @contextmanager
-def drawing(path: Path, height: float, columns: int = 1) -> Iterator[list[Any]]:
-    """Axes to draw on, side by side; the picture is saved when the block ends."""
+def drawing(path: Path, height: float, columns: int = 1, heights: Sequence[float] = (1,)) -> Iterator[list[Any]]:
+    """Axes to draw on, side by side, in as many rows as there are relative heights; the picture is saved when the block
+    ends."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -60,8 +61,9 @@ def drawing(path: Path, height: float, columns: int = 1) -> Iterator[list[Any]]:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
-        axes = figure.subplots(1, columns, sharey=columns > 1, squeeze=False)[0]
-        yield list(axes)
+        below: Any = {"height_ratios": heights, "sharex": "col" if len(heights) > 1 else False}
+        axes = figure.subplots(len(heights), columns, sharey="row" if columns > 1 else False, squeeze=False, **below)
+        yield list(axes.flat)
         figure.savefig(path, dpi=DPI, metadata={"Software": None})
 
 

@@ -1,0 +1,120 @@
+"""What a calibration changes, measured on rows that it was not fitted to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from arena.calibration.measures import MEASURES, measure
+from arena.calibration.rows import Array, HeadRows, Integers
+
+SIDES = ("before", "after", "change")
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One head, before and after.
+
+    Attributes:
+        rows: labelled rows with the probabilities as the model gives them.
+        calibrated: `[N, K]`.
+        called: the class that each row is given with the decision rule, `[N]`; without one the likeliest.
+    """
+
+    rows: HeadRows
+    calibrated: Array
+    called: Integers
+
+
+def compare(
+    heads: Mapping[str, Compared], group: Integers, bins: int, resamples: int, seed: int
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Every measure before and after, and the change, each with a 95% interval over resampled groups.
+
+    The draws are the same for all heads and both sides, so the interval of the change is paired. Accuracy and macro-F1
+    after are those of the decision rule.
+
+    Args:
+        heads: by name.
+        group: number of the group of each row of the split, `[M]`.
+        bins: of the calibration errors.
+        resamples: of the bootstrap; 0 gives no intervals.
+        seed: of the draws.
+
+    Returns:
+        head (and `mean` over the heads, where there are several) -> measure -> before, after, change -> value, low,
+        high.
+    """
+    values = _values(heads, None, bins)
+    known, member = np.unique(group, return_inverse=True)
+    draw = np.random.default_rng(seed)
+    resamples = resamples if len(known) > 1 else 0
+    drawn = np.array(
+        [
+            _values(heads, counts[member], bins)
+            for counts in draw.multinomial(len(known), np.full(len(known), 1 / max(len(known), 1)), size=resamples)
+        ]
+    )
+    names = [*heads, *([MEAN] if len(heads) > 1 else [])]
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for i, name in enumerate(names):
+        found[name] = {}
+        for k, what in enumerate(MEASURES):
+            entry = found[name][what] = {}
+            for j, side in enumerate(SIDES):
+                low, high = _ends(drawn[:, i, j, k]) if resamples else (np.nan, np.nan)
+                entry[side] = {"value": float(values[i, j, k]), "low": low, "high": high}
+    return found
+
+
+def _values(heads: Mapping[str, Compared], times: Integers | None, bins: int) -> Array:
+    """The measures of all heads, and of their mean where there are several, `[T (+ 1), 3, measures]`.
+
+    `times`: how often each row of the split is drawn, `[M]`; None for the split itself.
+    """
+    found = []
+    for each in heads.values():
+        rows, target = each.rows, each.rows.target
+        likeliest = rows.probabilities.argmax(axis=1)
+        chosen = slice(None) if times is None else np.repeat(np.arange(len(target)), times[rows.place])
+        before = measure(rows.probabilities[chosen], likeliest[chosen], target[chosen], bins)
+        after = measure(each.calibrated[chosen], each.called[chosen], target[chosen], bins)
+        found.append([before, after, after - before])
+    stacked = np.array(found)
+    return np.concatenate([stacked, stacked.mean(axis=0, keepdims=True)]) if len(stacked) > 1 else stacked
+
+
+def _ends(values: Array) -> tuple[float, float]:
+    """95% interval from the defined resamples; NaN where more than a tenth are undefined."""
+    defined = values[np.isfinite(values)]
+    if len(defined) < 0.9 * len(values):
+        return np.nan, np.nan
+    low, high = np.quantile(defined, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def lines_of(compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[list[str]]:
+    """The comparison as a table of texts under a header: one line for each head and measure."""
+    lines = [["head", "measure", "before", "95% interval", "after", "95% interval", "change", "95% interval"]]
+    for head, values in compared.items():
+        for name, sides in values.items():
+            cells = []
+            for side, signed in zip(SIDES, ("", "", "+"), strict=True):
+                each = sides[side]
+                known = np.isfinite(each["low"])
+                cells += [f"{each['value']:{signed}.4f}"]
+                cells += [f"{each['low']:{signed}.4f} to {each['high']:{signed}.4f}" if known else ""]
+            lines.append([head, name, *cells])
+    return lines if any(compared) else [line[1:] for line in lines]
+
+
+def tsv_of(compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """The comparison as tab-separated values, all digits."""
+    lines = ["\t".join(["head", "measure", *(f"{side}{end}" for side in SIDES for end in ("", "_low", "_high"))])]
+    for head, values in compared.items():
+        for name, sides in values.items():
+            cells = [sides[side][end] for side in SIDES for end in ("value", "low", "high")]
+            lines.append("\t".join([head, name, *(repr(cell) if np.isfinite(cell) else "" for cell in cells)]))
+    return "\n".join(lines) + "\n"
