@@ -37,7 +37,7 @@ class Description:
     source: Rows
     positions: np.ndarray
     sequences: Views
-    _table: pa.Table | None
+    _table: pa.Table | None = None
     _target: np.ndarray
     _rows: dict[str, np.ndarray]
     _dropped: dict[str, int]

@@ -87,8 +87,6 @@ class PairData(Description, Served):
             of `arena.baseline`: their logarithms are added to the logits, in training and ever after.
     """
 
-    _table: pa.Table | None = None
-
     def __init__(
         self,
         reader: Callable[..., Rows],

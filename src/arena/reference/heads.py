@@ -24,7 +24,7 @@ MEMBERS = ("prior", "tfidf")
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 RAREST = 2
 """A column must occur in this many training texts."""
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5
 AT_ONCE = 1024
 
 
@@ -150,7 +150,7 @@ class HeadFitting:
         part = np.stack([*(fold != held_out for held_out in range(number)), np.ones(len(fold), bool)], axis=1)
         offset = np.zeros((len(rows), number + 1, size)) + self._log_shares(place)
         block, tried = Block(matrix[rows], np.eye(size), 1.0), []
-        weights: Any = None
+        weights: list[Any] | None = None
         best: tuple[float, np.ndarray] | None = None
         for strength in STRENGTHS:
             weights = logistic.fit([block._replace(strength=strength)], target, part, offset, weights, TOLERANCE)
@@ -164,10 +164,10 @@ class HeadFitting:
                 break
         assert best is not None
         found = min(tried, key=lambda each: each["log_loss"])
-        member.tuning[head] = {**found, "tried": tried, "folds": number}
+        member.tuning[head] = found | {"tried": tried, "folds": number}
         log.info("tfidf %s: C = %g by cross-validation, log loss %.4f", head, found["strength"], found["log_loss"])
         scores = self._log_shares(place) + np.asarray(
-            logistic.product(matrix, best[1].reshape(len(best[1]), -1)).reshape(matrix.shape[0], *best[1].shape[1:])
+            logistic.product(matrix, best[1].reshape(len(best[1]), -1)).reshape(len(self.target), *best[1].shape[1:])
         )
         return best[1][:, -1], logistic.probabilities(scores[np.arange(len(self.fold)), self.fold])
 
