@@ -49,7 +49,7 @@ def shared() -> Path:
 def train_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunFolder]:
     """`train_run("folder", "trainer.max_steps=2")` trains in this process and returns the run folder.
 
-    Small and quick unless told otherwise: 120 toy rows, batches of 8, no intervals, fp32.
+    Small and quick unless told otherwise: 120 toy rows, batches of 8, no intervals, no pictures, fp32.
     """
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
@@ -58,7 +58,8 @@ def train_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         from arena import train
 
         place = tmp_path / folder
-        train.train(compose("data.limit=120", "data.batch_size=8", "resamples=0", *overrides, f"run_dir={place}"))
+        small = ["data.limit=120", "data.batch_size=8", "resamples=0", "evaluate.figures=false"]
+        train.train(compose(*small, *overrides, f"run_dir={place}"))
         return RunFolder(place)
 
     return run
@@ -72,7 +73,7 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFolder]:
 
     place = tmp_path_factory.mktemp("folds")
     common = ["data.limit=300", "data.batch_size=16", "resamples=0", "trainer.max_steps=8", "test=false"]
-    common += ["data.folds=2", "data.max_length=128"]
+    common += ["data.folds=2", "data.max_length=128", "evaluate.figures=false"]
     two = ["data.labels=[model_a,model_b]", "data.on_tie=drop", "data.fold=0"]
     chosen = {"0": ["data.fold=0"], "1": ["data.fold=1"], "focal": ["data.fold=0", "loss=focal"], "two": two}
     with pytest.MonkeyPatch.context() as patch:

@@ -23,6 +23,8 @@ LAYERS = {
     "record": 3,
     "weights": 3,
     "show": 3,
+    "aims": 3,
+    "tables": 4,
     "restore": 4,
     "ensemble": 4,
     "report": 4,

@@ -130,17 +130,22 @@ def task(settings: Settings) -> "Task":
 
 
 def check_fit(task: "Task", data: "PairData | HeadData", settings: Settings) -> None:
-    """What only the built parts can tell: token ids fit the embedding, the monitored value is one that should move.
+    """What only the built parts can tell: token ids fit the embedding, the monitored value is one that should move,
+    and there are metrics of the names that `evaluate.targets` has.
 
     Raises:
-        UsageError: the tokenizer has more ids than the model, or the monitor's mode contradicts its metric.
+        UsageError: the tokenizer has more ids than the model, the monitor's mode contradicts its metric, or there is no
+            such metric.
     """
+    from arena.aims import check_names
+
     known = getattr(task.model, "vocabulary_size", None)
     if known is not None and data.tokenizer.size > known:
         raise UsageError(
             f"tokenizer: it has {data.tokenizer.size} ids, the model's embedding only {known}; "
             "model.path and the tokenizer must be of one model"
         )
+    check_names(settings.get("evaluate", {}).get("targets") or {}, task.metrics.names)
     monitor = settings["monitor"]
     name = monitor["name"].partition("/")[2]
     higher = task.metrics.higher_is_better(name) if name != "loss" else False

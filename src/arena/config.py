@@ -28,6 +28,14 @@ class Monitor:
 
 
 @dataclass
+class Evaluation:
+    """What the best weights are held against at the end."""
+
+    targets: dict[str, float] | None
+    figures: bool
+
+
+@dataclass
 class Root:
     """Types of the values at the root of `conf/train.yaml`."""
 
@@ -38,6 +46,7 @@ class Root:
     validate_every: Count | None
     test: bool
     resamples: WholeNumber
+    evaluate: dict
     baselines: list[Literal["length", "structure", "tfidf", "untrained"]]
     toy_rows: Count
     tags: list[str]
@@ -77,6 +86,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
     schema.check_values(plain, Root)
     schema.check_values(plain["monitor"], Monitor, "monitor.")
+    schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.")
     schema.check(plain)
     if plain["model"].get("path"):
         # Adapters are restored over these weights, from whatever folder that is done.

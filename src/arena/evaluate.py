@@ -16,7 +16,9 @@ on the run's own validation rows, or on every row of another file.
   run=FOLDER          a run folder of arena.train
   data.path=FILE      judge on this labelled file instead (any data.* key can be given)
   checkpoint=FILE     weights other than the run's best
-  output=FOLDER       where predictions.parquet and evaluation.json go (default: FOLDER/evaluation/<name of the file>)
+  output=FOLDER       where predictions.parquet, evaluation.json and the tables of classes go (default:
+                      FOLDER/evaluation/<name of the file>)
+  targets={accuracy: 0.7}   what to reach, shown beside what was reached (default: evaluate.targets of the run)
   resamples=200       bootstrap resamples behind each interval
   verify=true         false skips the check of the validation loss (needed where the training data are gone)
 """
@@ -26,7 +28,7 @@ WHOLE: dict[str, Any] = {
     **{"target": "winner", "teacher": None, "pseudo_path": None, "pseudo_labels": None},
 }
 """Data settings under which all rows of a file are one split."""
-DEFAULTS: dict[str, Any] = {"checkpoint": None, "output": None, "resamples": 200, "verify": True}
+DEFAULTS: dict[str, Any] = {"checkpoint": None, "output": None, "targets": None, "resamples": 200, "verify": True}
 
 
 def evaluate(given: restore.Options) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     build.quiet()
     checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else None
     task = restore.rebuild(run, settings, checkpoint)
+    targets = targets_of(settings, others["targets"], task.metrics.names)
     trainer = build.evaluator(settings, run)
     data = build.data(settings)
     if others["verify"]:
@@ -52,7 +55,7 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
         written = own_rows(task, trainer, data, predictions)
     else:
         written = other_rows(task, trainer, build.data(elsewhere), predictions)
-    return report(run, task, others["resamples"], settings["seed"], written, folder, name)
+    return report(run, task, others["resamples"], settings["seed"], written, folder, name, targets)
 
 
 def own_rows(task: Any, trainer: Any, data: Any, path: Path) -> Path:
@@ -83,26 +86,65 @@ def other_rows(task: Any, trainer: Any, data: Any, path: Path) -> Path:
     return write_predictions(path, task.predictions["test"], covariates, data.labels, truth)
 
 
+def targets_of(settings: build.Settings, given: Any, names: list[str]) -> dict[str, float]:
+    """What to reach: `targets=` of the command line, or else `evaluate.targets` of the run.
+
+    Raises:
+        UsageError: what is given is no mapping to numbers, or names a metric that there is not.
+    """
+    from arena import aims
+
+    targets = settings.get("evaluate", {}).get("targets") if given is None else aims.check_values(given, "targets")
+    aims.check_names(targets or {}, names)
+    return targets or {}
+
+
 def report(
-    run: Any, task: Any, resamples: int, seed: int, predictions: Path, folder: Path, name: str
+    run: Any,
+    task: Any,
+    resamples: int,
+    seed: int,
+    predictions: Path,
+    folder: Path,
+    name: str,
+    targets: dict[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Judge the predictions against the prior of the run's training rows; write `evaluation.json`, print the table."""
+    """Judge the predictions against the prior of the run's training rows; write `evaluation.json` and the tables, print
+    the numbers."""
     import json
 
-    import numpy as np
-
-    from arena import show
+    from arena import aims, show, tables
     from arena.judge import judge
     from arena.run import plain, write_atomically
 
-    facts = run.read_result()["data"]
-    shares, rows = facts["class_shares"]["train"], facts["splits"]["train"]
-    counts = np.array([round(shares[label] * rows) for label in task.metrics.labels])
+    counts = training_counts(run, task.metrics.labels)
     judged = judge(predictions, task.metrics, counts, resamples, seed)
     write_atomically(folder / "evaluation.json", json.dumps(plain(judged), indent=2) + "\n")
-    show.table(name, judged)
+    tables.write(predictions, task.metrics.labels, folder, counts)
+    reached = aims.lines(targets or {}, judged["metrics"], task.metrics)
+    if targets:
+        aims.write(folder / aims.FILE, reached)
+    show.table(name, judged, folder)
+    show.targets(aims.shown(reached))
     say(f"written to {folder}")
     return judged
+
+
+def training_counts(run: Any, labels: Any) -> Any:
+    """Rows of each class in the run's training split, `[K]`, or `[C]` of several heads, from its `result.json`."""
+    import numpy as np
+
+    from arena.heads import Heads
+
+    heads = Heads(labels)
+    facts = run.read_result()["data"]
+    shares = facts["class_shares"]["train"]
+    counts = []
+    for head in heads.names:
+        # The shares of a head are those among the rows that have its label.
+        rows = facts["labelled"]["train"][head] if heads.named else facts["splits"]["train"]
+        counts += [round(shares[name] * rows) for name in heads.columns_of(head)]
+    return np.array(counts)
 
 
 def main() -> None:

@@ -68,6 +68,8 @@ class Record:
         values = judged["metrics"] | {"loss": {"value": judged["loss"]}}
         self.add(**{"validation" if split == "val" else split: values, "baselines": {split: judged["baselines"]}})
         self.add(gain_over_prior={split: judged["gain_over_prior"]}, skill={split: judged["skill"]})
+        if "heads" in judged:
+            self.add(heads={split: judged["heads"]})
 
     def finish(self, status: str) -> None:
         """The run has done all that it should."""

@@ -63,6 +63,56 @@ def rows_of(judged: dict[str, Any]) -> list[list[str]]:
     return lines
 
 
+def mean_rows(judged: dict[str, Any]) -> list[list[str]]:
+    """The means over heads: metric, each head counting the same with its interval, by labelled rows, and baselines."""
+    metrics, baselines = judged["metrics"], judged["baselines"]
+    found = [["metric", "mean", "95% interval", "by rows", *baselines]]
+    for name in (name for name in metrics if "/" not in name):
+        others = [number(values.get(name)) for values in baselines.values()]
+        found.append([name, *_value_and_interval(metrics[name]), number(metrics[f"weighted/{name}"]["value"]), *others])
+    return found
+
+
+def head_rows(judged: dict[str, Any]) -> list[list[str]]:
+    """One line for each head: rows, log loss, accuracy and macro-F1, beside those of the prior."""
+    metrics, prior = judged["metrics"], judged["baselines"]["prior"]
+    shown = [name for name in ("log_loss", "accuracy", "macro_f1") if name in metrics]
+    found = [["head", "rows", *(cell for name in shown for cell in (name, "95% interval", "prior"))]]
+    for head, facts in judged["heads"].items():
+        cells = []
+        for name in shown:
+            cells += [*_value_and_interval(metrics[f"{head}/{name}"]), number(prior.get(f"{head}/{name}"))]
+        found.append([head, str(facts["rows"]), *cells])
+    return found
+
+
+def rarest_rows(judged: dict[str, Any]) -> list[list[str]]:
+    """The class with the fewest labelled rows in each head: how many of them were found, and of its predictions right.
+
+    Recall and precision stand beside what they are a fraction of.
+    """
+    metrics = judged["metrics"]
+    found = [["head", "rarest class", "rows", "predicted", "recall", "precision"]]
+    for head in judged["heads"]:
+        start = f"{head}/count_target/"
+        rows = {name.removeprefix(start): entry["value"] for name, entry in metrics.items() if name.startswith(start)}
+        rarest = min(rows, key=lambda label: rows[label])
+        rates = []
+        for rate in ("recall", "precision"):
+            entry = metrics.get(f"{head}/{rate}/{rarest}")
+            rates.append("")
+            if entry is not None and "denominator" in entry:
+                rates[-1] = f"{number(entry['value'])} ({entry['numerator']:g}/{entry['denominator']:g})"
+        predicted = metrics[f"{head}/count_predicted/{rarest}"]["value"]
+        found.append([head, rarest, f"{rows[rarest]:g}", f"{predicted:g}", *rates])
+    return found
+
+
+def _value_and_interval(entry: dict[str, float]) -> tuple[str, str]:
+    known = not math.isnan(entry.get("low", math.nan))
+    return number(entry["value"]), f"{number(entry['low'])} to {number(entry['high'])}" if known else ""
+
+
 def number(value: float | None) -> str:
     """Four decimals, nothing for None, a word for NaN."""
     if value is None:
@@ -70,14 +120,27 @@ def number(value: float | None) -> str:
     return "undefined" if math.isnan(value) else f"{value:.4f}"
 
 
-def table(title: str, judged: dict[str, Any]) -> None:
-    """Print the final table."""
-    printed(f"{title}: {judged['rows']} rows, {judged['groups']} prompts", rows_of(judged))
+def table(title: str, judged: dict[str, Any], folder: Any = None) -> None:
+    """Print the final table, and where the tables of all classes lie."""
+    if "heads" in judged:
+        printed(f"{title}: {judged['rows']} rows, {judged['groups']} groups, means over heads", mean_rows(judged))
+        printed("heads", head_rows(judged))
+        printed("rarest class of each head", rarest_rows(judged))
+    else:
+        printed(f"{title}: {judged['rows']} rows, {judged['groups']} prompts", rows_of(judged))
     say(f"gain over the prior: {_nats(judged['gain_over_prior'])}")
     for name, skill in judged.get("skill", {}).items():
         say(f"gain over {name}: {_nats(skill['gain'])}, skill {skill['skill']:.1%}")
         if name == "untrained":
             say(f"  {accuracy_line(skill['accuracy'])}")
+    if folder is not None:
+        say(f"every class, confusion matrices{' and cross tables' if 'heads' in judged else ''}: {folder}")
+
+
+def targets(lines: list[list[str]]) -> None:
+    """Print what was reached of `evaluate.targets` (`arena.aims.shown`), if there is any."""
+    if len(lines) > 1:
+        printed("targets", lines)
 
 
 def accuracy_line(change: dict[str, float]) -> str:

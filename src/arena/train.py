@@ -102,17 +102,24 @@ def conclude(
         trainer.test(task, datamodule=data, verbose=False)
     if not record.writes:
         return
-    from arena import show
+    from arena import aims, show, tables
     from arena.judge import judge
     from arena.reference.evaluation import aligned
 
     counts, resamples = data.class_counts("train"), settings["resamples"]
+    chosen = settings["evaluate"]
     for split in ("val", "test") if settings["test"] else ("val",):
         path = record.run.predictions(split)
         baselines = aligned(path, references, data, split)
         judged = judge(path, task.metrics, counts, resamples, settings["seed"], baselines)
         record.judged(split, judged)
-    show.table("test" if settings["test"] else "validation", judged)  # pyright: ignore
+        report = record.run.path / "report" / split
+        tables.write(path, task.metrics.labels, report, counts, chosen["figures"])
+        reached = aims.lines(chosen["targets"] or {}, judged["metrics"], task.metrics)
+        if chosen["targets"]:
+            aims.write(report / aims.FILE, reached)
+    show.table("test" if settings["test"] else "validation", judged, report)  # pyright: ignore
+    show.targets(aims.shown(reached))  # pyright: ignore
     record.add(time={"test": time.time() - started})
     record.finish(build.status(trainer))
     say(f"result in {record.run.path}")

@@ -4,25 +4,30 @@ import logging
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
+from arena.heads import Heads
 from arena.schema import Share
 
 log = logging.getLogger("arena")
+REMEDIES = "more data, a larger model, swapped answers, label smoothing or another learning rate"
+REMEDIES_OF_A_HEAD = "more data, a larger model, balanced sampling or class weights, or another learning rate"
 
 
 class CollapseWarning(Callback):
     """Warns after each validation in which (nearly) every row got the same class.
 
     A collapsed model hides behind its accuracy: it scores the share of the commonest class, its recall is 1 for one
-    class and 0 for the others, its specificity 0 and its negative predictive value undefined.
+    class and 0 for the others, its specificity 0 and its negative predictive value undefined. Each of several heads is
+    looked at alone.
 
     Args:
-        labels: names of the classes.
+        labels: names of the classes, or those of each head.
         share: share of the predictions that one class may have before the warning comes.
     """
 
-    def __init__(self, labels: list[str], share: Share = 0.99) -> None:
-        self.labels = labels
+    def __init__(self, labels: list[str] | dict[str, list[str]], share: Share = 0.99) -> None:
+        self.heads = Heads(labels)
         self.share = share
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -30,14 +35,20 @@ class CollapseWarning(Callback):
         predictions: Any = pl_module.predictions.get("val")  # pyright: ignore
         if trainer.sanity_checking or predictions is None:
             return
-        counts = predictions.probabilities.argmax(1).bincount(minlength=len(self.labels))
+        for head, probabilities in self.heads.split(predictions.probabilities).items():
+            self._look(head, probabilities, trainer.global_step)
+
+    def _look(self, head: str, probabilities: Tensor, step: int) -> None:
+        classes = self.heads.classes[head]
+        counts = probabilities.argmax(1).bincount(minlength=len(classes))
         most = int(counts.argmax())
         rows = int(counts.sum())
         if int(counts[most]) < self.share * rows or rows < 2:
             return
-        spread = float(predictions.probabilities.std(0).max())
+        spread = float(probabilities.std(0).max())
         log.warning(
-            "collapsed at step %d: %d of %d validation rows are predicted as %s (probabilities vary by %.3f between "
-            "rows); more data, a larger model, swapped answers, label smoothing or another learning rate may help",
-            trainer.global_step, int(counts[most]), rows, self.labels[most], spread,
+            "%scollapsed at step %d: %d of %d validation rows are predicted as %s (probabilities vary by %.3f between "
+            "rows); %s may help",
+            f"head {head} " if head else "", step, int(counts[most]), rows, classes[most], spread,
+            REMEDIES_OF_A_HEAD if head else REMEDIES,
         )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from arena.heads import Heads
 from arena.schema import NonNegative
 
 log = logging.getLogger("arena")
@@ -19,14 +20,17 @@ class FirstLoss(Callback):
     ln K the model is sure of something wrong: a head of another task, states too large for a fresh head, answer words
     that the model would never say. It may recover, but a good part of the training goes into that.
 
-    The value is logged as `start/log_loss`, in evaluation mode, so that nothing random is used up.
+    Of several heads it is the mean over the labels of a row, held against the mean of their ln K. The value is logged
+    as `start/log_loss`, in evaluation mode, so that nothing random is used up.
 
     Args:
+        labels: names of the classes, or those of each head.
         most: nats above ln K from which the warning comes in any case; below, three standard errors of the batch's mean
             are left to chance.
     """
 
-    def __init__(self, most: NonNegative = 0.5) -> None:
+    def __init__(self, labels: list[str] | dict[str, list[str]], most: NonNegative = 0.5) -> None:
+        self.heads = Heads(labels)
         self.most = most
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -41,16 +45,17 @@ class FirstLoss(Callback):
             probabilities = module.loss.predict(module.model(batch)).float()
         for part, mode in modes:
             part.training = mode
-        rows = row_log_losses(probabilities, batch.target)
-        found, classes = float(rows.mean()), probabilities.shape[1]
+        rows = row_log_losses(probabilities, batch.target, self.heads)
+        # What equal probabilities would give: ln K, or the mean of ln K over the labels that a row has.
+        equal = torch.cat([torch.full_like(p, 1 / p.shape[1]) for p in self.heads.split(probabilities).values()], dim=1)
+        found, chance = float(rows.mean()), float(row_log_losses(equal, batch.target, self.heads).mean())
         spread = float(rows.std()) / math.sqrt(len(rows)) if len(rows) > 1 else 0.0
         # At once: what a step logs is written every `log_every_n_steps` steps only.
         for logger in trainer.loggers:
             logger.log_metrics({"start/log_loss": found}, step=0)
-        text = (
-            f"before the first step: log loss {found:.4f} on {len(rows)} rows (ln {classes} = {math.log(classes):.4f})"
-        )
-        if found > math.log(classes) + min(max(3 * spread, 0.05), self.most):
+        name = f"ln {self.heads.width}" if not self.heads.named else "equal probabilities"
+        text = f"before the first step: log loss {found:.4f} on {len(rows)} rows ({name} = {chance:.4f})"
+        if found > chance + min(max(3 * spread, 0.05), self.most):
             log.warning(
                 "%s: worse than equal probabilities; a head of another task, or answer words that this model does not "
                 "say? A smaller start (model.start=uniform) or another template may help",
@@ -60,16 +65,21 @@ class FirstLoss(Callback):
             log.info("%s", text)
 
 
-def row_log_losses(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """-sum t log p of the rows with a target, nats, `[M]`.
+def row_log_losses(probabilities: torch.Tensor, target: torch.Tensor, heads: Heads) -> torch.Tensor:
+    """-sum t log p of the rows with a target, nats, `[M]`; of several heads the mean over the labels that a row has.
 
     Args:
-        probabilities: `[N, K]`.
-        target: class indices `[N]` (negative: none) or probabilities `[N, K]`.
+        probabilities: `[N, K]`, or `[N, C]` of several heads.
+        target: class indices `[N]` (negative: none) or probabilities `[N, K]`; class indices `[N, T]` of several heads.
+        heads: names and classes.
     """
     logarithms = probabilities.clamp_min(1e-15).log()
     if target.is_floating_point():
         known = torch.isfinite(target).all(1) & (target.sum(1) > 0)
         return -(target * logarithms).sum(1)[known]
-    known = target >= 0
-    return -logarithms[known].gather(1, target[known, None])[:, 0]
+    index = target.reshape(len(target), len(heads))
+    parts = heads.split(logarithms).values()
+    losses = torch.cat([-part.gather(1, index[:, t, None].clamp_min(0)) for t, part in enumerate(parts)], dim=1)
+    known = index >= 0
+    some = known.any(1)
+    return (torch.where(known, losses, 0.0).sum(1) / known.sum(1).clamp_min(1))[some]

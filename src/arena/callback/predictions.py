@@ -9,7 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-PROBABILITY = "probability_"
+from arena.heads import LOSS, PROBABILITY, Heads, Labels
+
+__all__ = [
+    "PROBABILITY",
+    "TRUE_PROBABILITY",
+    "PredictionWriter",
+    "prediction_table",
+    "write_predictions",
+    "write_table",
+]
 TRUE_PROBABILITY = "true_probability_"
 
 
@@ -18,14 +27,14 @@ class PredictionWriter(Callback):
 
     Columns: id, one `probability_<label>` for each class, target (label name), loss (nats, the training loss of the
     row), the row's covariates as the data module gives them (`covariates(split)`), and `true_probability_<label>`
-    where the truth is known.
+    where the truth is known. Several heads have `probability_<head>_<label>` and `target_<head>` each.
 
     Args:
         folder: where the files go.
-        labels: names of the classes.
+        labels: names of the classes, or those of each head.
     """
 
-    def __init__(self, folder: str, labels: list[str]) -> None:
+    def __init__(self, folder: str, labels: list[str] | dict[str, list[str]]) -> None:
         self.folder = Path(folder)
         self.labels = labels
 
@@ -56,7 +65,7 @@ class PredictionWriter(Callback):
 
 
 def write_predictions(
-    path: Path, predictions: Any, covariates: pa.Table, labels: list[str], true_probabilities: np.ndarray | None
+    path: Path, predictions: Any, covariates: pa.Table, labels: Labels, true_probabilities: np.ndarray | None
 ) -> Path:
     """Write one predictions file from what the task kept (`arena.task.Predictions`); returns `path`."""
     row, probabilities, target, loss = (
@@ -68,7 +77,7 @@ def write_predictions(
 
 def prediction_table(
     covariates: pa.Table,
-    labels: list[str],
+    labels: Labels,
     row: np.ndarray,
     probabilities: np.ndarray,
     target: np.ndarray,
@@ -79,24 +88,29 @@ def prediction_table(
 
     Args:
         covariates: id and everything else that describes a row; its column `row` holds positions in the data table.
-        labels: names of the K classes.
+        labels: names of the K classes, or those of each of T heads, C in all.
         row: positions, `[N]`, increasing.
-        probabilities: `[N, K]`.
-        target: class indices `[N]` (negative: unknown) or probabilities `[N, K]`, whose largest entry names the target.
+        probabilities: `[N, K]` or `[N, C]`.
+        target: class indices `[N]` (negative: unknown) or probabilities `[N, K]`, whose largest entry names the target;
+            of several heads class indices `[N, T]`.
         loss: nats, `[N]`.
-        true_probabilities: `[M, K]` in the order of `covariates`, or None.
+        true_probabilities: `[M, K]` or `[M, C]` in the order of `covariates`, or None.
     """
     order = {int(position): i for i, position in enumerate(covariates.column("row").to_pylist())}
     take = np.array([order[int(position)] for position in row], dtype=np.int64)
     covariates = covariates.take(pa.array(take))
-    index = target if target.ndim == 1 else target.argmax(1)
+    heads = Heads(labels)
+    one = target if target.ndim == 1 else target.argmax(1)
+    index = target if heads.named else one[:, None]
     columns: dict[str, Any] = {"id": covariates.column("id")}
-    columns |= {PROBABILITY + label: probabilities[:, k] for k, label in enumerate(labels)}
-    columns["target"] = pa.array([labels[i] if i >= 0 else None for i in index], pa.string())
-    columns["loss"] = loss
+    columns |= {PROBABILITY + name: probabilities[:, k] for k, name in enumerate(heads.columns)}
+    for t, (head, classes) in enumerate(heads.classes.items()):
+        named = [classes[i] if i >= 0 else None for i in index[:, t]]
+        columns[heads.target_column(head)] = pa.array(named, pa.string())
+    columns[LOSS] = loss
     columns |= {name: covariates.column(name) for name in covariates.column_names if name not in ("id", "row")}
     if true_probabilities is not None:
-        columns |= {TRUE_PROBABILITY + label: true_probabilities[take, k] for k, label in enumerate(labels)}
+        columns |= {TRUE_PROBABILITY + name: true_probabilities[take, k] for k, name in enumerate(heads.columns)}
     return pa.table(columns)
 
 

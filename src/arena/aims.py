@@ -1,0 +1,86 @@
+"""`evaluate.targets`: what a model should reach, beside what it reached."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from arena.errors import UsageError
+from arena.run import write_atomically
+from arena.schema import closest
+
+FILE = "targets.csv"
+HEADER = ["metric", "reached", "low", "high", "target", "gap", "share_of_target", "met"]
+
+
+def check_names(targets: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Insist on a metric for each target.
+
+    Args:
+        targets: values by the metric's name.
+        names: all names of the configured metrics.
+
+    Raises:
+        UsageError: there is no metric of such a name.
+    """
+    known = list(names)
+    for name in targets:
+        if name not in known:
+            raise UsageError(f"evaluate.targets: no metric {name!r}{closest(name, known)}")
+
+
+def check_values(targets: Any, key: str) -> dict[str, float]:
+    """Targets as given on a command line that Hydra does not read.
+
+    Raises:
+        UsageError: they are no mapping from names to numbers.
+    """
+    numbers = isinstance(targets, Mapping) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in targets.values()
+    )
+    if not numbers:
+        raise UsageError(f"{key}={targets}: names of metrics with numbers are needed, such as {key}={{macro_f1: 0.7}}")
+    return {str(name): float(value) for name, value in targets.items()}
+
+
+def lines(targets: Mapping[str, float], values: Mapping[str, Mapping[str, float]], metrics: Any) -> list[list[Any]]:
+    """The table, header first: `gap` is reached minus target; `share_of_target` is reached / target, or target /
+    reached where lower is better, so that 1 or more always says that the target is met.
+
+    Args:
+        targets: values by the metric's name.
+        values: `value`, and where known `low` and `high`, by the metric's name (`arena.judge.judge`).
+        metrics: tells which direction is better (`higher_is_better(name)`).
+    """
+    found: list[list[Any]] = [list(HEADER)]
+    for name, target in targets.items():
+        entry = values[name]
+        reached, low, high = (float(entry.get(part, math.nan)) for part in ("value", "low", "high"))
+        falls = metrics.higher_is_better(name) is False
+        share, of = (target, reached) if falls else (reached, target)
+        met = reached <= target if falls else reached >= target
+        cells = [reached, low, high, target, reached - target, share / of if of else math.nan]
+        found.append([name, *cells, "" if math.isnan(reached) else "yes" if met else "no"])
+    return found
+
+
+def write(path: Path, table: list[list[Any]]) -> None:
+    """Write the table as CSV; what is undefined is an empty cell."""
+    made = io.StringIO()
+    writer = csv.writer(made, lineterminator="\n")
+    for line in table:
+        writer.writerow(["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in line])
+    write_atomically(path, made.getvalue())
+
+
+def shown(table: list[list[Any]]) -> list[list[str]]:
+    """The table for people: four decimals, shares in percent."""
+    found = [["metric", "reached", "95% interval", "target", "gap", "share of target", "met"]]
+    for name, reached, low, high, target, gap, share, met in table[1:]:
+        interval = "" if math.isnan(low) else f"{low:.4f} to {high:.4f}"
+        value = "undefined" if math.isnan(reached) else f"{reached:.4f}"
+        rest = ["", ""] if math.isnan(reached) else [f"{gap:+.4f}", "" if math.isnan(share) else f"{share:.1%}"]
+        found.append([name, value, interval, f"{target:.4f}", *rest, met])
+    return found
