@@ -22,6 +22,7 @@ training split without pretrained weights and judges them on validation and test
 
   data=... data.path=...   as for arena.train, with every data.* key (data.limit=1000, data.fold=0 data.folds=5, ...);
                            also experiment=..., metric=..., study=..., toy_rows=...
+  head=multi               several classifications of one text (data.text=COLUMN data.heads=[a,b]): prior and tfidf
   models=[length,tfidf]    which of them (default: all)
   output=FOLDER            the run folder, as hydra.run.dir=FOLDER (default: outputs/<study>/<time>)
   resamples=200            bootstrap resamples behind each interval; 0: no intervals
@@ -33,25 +34,36 @@ Those for the training rows are out of fold, for data.offset=FOLDER, data.hardne
 
 Exit codes: 0 ok, 2 usage or config, 65 data, 74 input/output.
 """
-KEYS = ("data", "experiment", "hydra.run.dir", "metric", "num_classes", "resamples", "seed", "study", "toy_rows")
+KEYS = (
+    "data",
+    "experiment",
+    "head",
+    "hydra.run.dir",
+    "metric",
+    "num_classes",
+    "resamples",
+    "seed",
+    "study",
+    "toy_rows",
+)
 """What of the configuration of arena.train has a meaning here, with the keys below."""
 SPLITS = {"val": "validation", "test": "test"}
 """Name of each judged split in files, and in `result.json`."""
 
 
-def options(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
-    """The models, the output folder, and the rest, which is a configuration.
+def options(arguments: list[str]) -> tuple[list[str] | None, str | None, list[str]]:
+    """The models (None for all), the output folder, and the rest, which is a configuration.
 
     Raises:
         SystemExit: after `--help`.
         UsageError: an unknown key or model.
     """
-    from arena.reference.names import MEMBERS, check_names
+    from arena.reference.names import check_names
 
     if {"--help", "-h"} & set(arguments) or not arguments:
         print(USAGE)
         raise SystemExit(0)
-    chosen, output, rest = list(MEMBERS), None, []
+    chosen, output, rest = None, None, []
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key == "models":
@@ -62,8 +74,8 @@ def options(arguments: list[str]) -> tuple[list[str], str | None, list[str]]:
             rest.append(argument)
         else:
             raise UsageError(f"{key}: no such key{closest(key, [*KEYS, 'models', 'output', 'data.path'])}")
-    if not chosen:
-        raise UsageError(f"models=[]: name at least one of {', '.join(MEMBERS)}")
+    if chosen == []:
+        raise UsageError("models=[]: name at least one model (see --help)")
     return chosen, output, rest
 
 
@@ -86,7 +98,7 @@ def prepare(output: str | None, overrides: list[str]) -> tuple[dict[str, Any], R
     return settings, run
 
 
-def baseline(models: list[str], settings: dict[str, Any], run: RunFolder) -> dict[str, Any]:
+def baseline(models: list[str] | None, settings: dict[str, Any], run: RunFolder) -> dict[str, Any]:
     """Divide the rows, fit and judge every model, write the run folder, print the table; returns the result."""
     with run.locked(), Record(run, settings) as record:
         build.quiet()
@@ -101,7 +113,7 @@ def baseline(models: list[str], settings: dict[str, Any], run: RunFolder) -> dic
         record.add(kind="baseline", labels=data.labels, data=data.summary())
         record.add(time={"setup": time.time() - record.started})
         began = time.time()
-        outcomes = evaluation.fit_and_predict(models, data, settings["seed"])
+        outcomes = evaluation.fit_and_predict(known_models(models, data), data, settings["seed"])
         record.add(time={"fit": time.time() - began})
         began = time.time()
         conclude(outcomes, data, settings, record)
@@ -111,17 +123,22 @@ def baseline(models: list[str], settings: dict[str, Any], run: RunFolder) -> dic
     return record.result
 
 
+def known_models(models: list[str] | None, data: Any) -> list[str]:
+    """The models that were asked for; by default all that there are for these data."""
+    from arena.reference import heads, names
+
+    return models or list(heads.MEMBERS if isinstance(data.labels, dict) else names.MEMBERS)
+
+
 def conclude(outcomes: dict[str, Any], data: Any, settings: dict[str, Any], record: Record) -> None:
     """Compare the models, judge the best, write predictions, models and the table, and print it."""
-    import torch
-
     from arena import show
-    from arena.judge import judge
-    from arena.metric.baseline import prior_probabilities
+    from arena.heads import Heads
+    from arena.judge import judge, prior_of
     from arena.reference import evaluation
 
     counts, resamples, seed = data.class_counts("train"), settings["resamples"], settings["seed"]
-    prior = prior_probabilities(torch.from_numpy(counts), 1)[0].numpy()
+    prior = prior_of(Heads(data.labels), counts, 1)[0]
     compared = evaluation.compare(outcomes, prior, data, resamples, seed)
     best = min(compared, key=lambda name: compared[name]["val"]["log_loss"]["value"])
     evaluation.write(record.run, outcomes, data, best)

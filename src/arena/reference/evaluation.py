@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 
 from arena.callback.predictions import prediction_table, write_table
 from arena.data.description import Split
-from arena.judge import row_log_loss
+from arena.heads import Heads
+from arena.judge import label_log_losses
 from arena.metric.interval import paired_difference
 from arena.reference import store
 from arena.reference.features import Features
-from arena.reference.fitting import Fitting, fitting_of
+from arena.reference.fitting import fitting_of
+from arena.reference.heads import HeadFitting, Words
 from arena.reference.members import Member
 from arena.run import RunFolder
 
@@ -52,14 +54,15 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
     """Each member fitted on the training split of a data module whose rows are divided, with its predictions.
 
     Args:
-        names: of `arena.reference.names.MEMBERS`.
-        data: an `arena.data.module.PairData`.
+        names: of `arena.reference.names.MEMBERS`; with several heads of `arena.reference.heads.MEMBERS`.
+        data: an `arena.data.module.PairData` or `arena.data.head_module.HeadData`.
         seed: of the cross-validation.
     """
-    fitting: Fitting = fitting_of(data, seed)
-    features: dict[Split, Features] = {}
+    fitting: Any = HeadFitting.of(data, seed) if isinstance(data.labels, Mapping) else fitting_of(data, seed)
+    kind: Any = Words if isinstance(data.labels, Mapping) else Features
+    features: dict[Split, Any] = {}
     for split in splits_of(data):
-        features[split] = Features(data.source, data.positions[data.rows(split)])
+        features[split] = kind(data.source, data.positions[data.rows(split)])
     found = {}
     for name in names:
         began = time.time()
@@ -69,7 +72,7 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
         outcome.seconds = time.time() - began
         found[name] = outcome
         if "val" in features:
-            loss = row_log_loss(outcome.probabilities["val"], data.targets("val")).mean()
+            loss = losses_of(data, "val", outcome.probabilities["val"]).mean()
             log.info("%s: validation log loss %.4f, %.1f s", name, loss, outcome.seconds)
     return found
 
@@ -93,12 +96,24 @@ def write(run: RunFolder, outcomes: dict[str, Outcome], data: Any, best: str) ->
 
 def table_of(data: Any, split: Split, probabilities: np.ndarray) -> Any:
     """Predictions with the columns of a trained model's file; `loss` is the log loss."""
-    target = data.targets(split)
-    loss = row_log_loss(probabilities, target).astype(np.float32)
+    target, loss = data.targets(split), losses_of(data, split, probabilities).astype(np.float32)
     return prediction_table(
         data.covariates(split), data.labels, data.rows(split), probabilities.astype(np.float32), target, loss,
         data.true_probabilities(split),
     )  # fmt: skip
+
+
+def losses_of(data: Any, split: Split, probabilities: np.ndarray) -> np.ndarray:
+    """Log loss of each row of a split, of several heads the mean over those that have a label; nats, `[M]`."""
+    heads, target = Heads(data.labels), data.targets(split)
+    return np.nanmean(label_log_losses(heads, probabilities, target.reshape(len(target), -1)), axis=1)
+
+
+def right_of(data: Any, split: Split, probabilities: np.ndarray) -> np.ndarray:
+    """Whether each row of a split is right, of several heads the share of those with a label that are, `[M]`."""
+    target = data.targets(split).reshape(len(probabilities), -1)
+    told = np.stack([part.argmax(axis=1) for part in Heads(data.labels).split(probabilities).values()], axis=1)
+    return (told == target).sum(axis=1) / (target >= 0).sum(axis=1)
 
 
 def aligned(path: Path, outcomes: dict[str, Outcome], data: Any, split: Split) -> dict[str, np.ndarray]:
@@ -117,7 +132,7 @@ def compare(
 
     Args:
         outcomes: the members.
-        prior: probabilities of the prior, `[K]`.
+        prior: probabilities of the prior, `[K]`; of several heads side by side, `[C]`.
         data: the data module.
         resamples: of the bootstrap; 0 gives no intervals.
         seed: of the bootstrap.
@@ -126,13 +141,12 @@ def compare(
     for name, outcome in outcomes.items():
         found[name] = {"seconds": outcome.seconds, "tuning": outcome.member.tuning}
         if outcome.out_of_fold is not None:
-            loss = row_log_loss(outcome.out_of_fold, data.targets("train")).mean()
+            loss = losses_of(data, "train", outcome.out_of_fold).mean()
             found[name]["out_of_fold"] = {"log_loss": float(loss), "folds": outcome.folds}
         for split, probabilities in outcome.probabilities.items():
-            target, groups = data.targets(split), data.groups(split)
-            loss = row_log_loss(probabilities, target)
-            correct = (probabilities.argmax(axis=1) == target).astype(np.float64)
-            gain = -np.log(prior)[target] - loss
+            groups, loss = data.groups(split), losses_of(data, split, probabilities)
+            correct = right_of(data, split, probabilities)
+            gain = losses_of(data, split, np.tile(prior, (len(loss), 1))) - loss
             values = {"log_loss": (loss, 1), "accuracy": (correct, 1), "gain_over_prior": (gain, 10)}
             found[name][split] = {
                 key: dict(zip(("value", "low", "high"), interval, strict=True))

@@ -98,6 +98,12 @@ class HeadFitting:
         self.fold = folds_of(groups, FOLDS, seed)
         self._fitted: dict[str, tuple[HeadMember, np.ndarray]] = {}
 
+    @classmethod
+    def of(cls, data: Any, seed: int = 0) -> "HeadFitting":
+        """For the training split of an `arena.data.head_module.HeadData` that has divided its rows."""
+        words = Words(data.source, data.positions[data.rows("train")])
+        return cls(words, data.targets("train"), data.groups("train"), data.heads, seed)
+
     @property
     def folds(self) -> int:
         """Parts of the cross-validation."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from arena.errors import InputOutputError
 from arena.reference.features import Scaling
+from arena.reference.heads import HeadMember
 from arena.reference.members import Member
 from arena.reference.names import FOLDER as FOLDER
 from arena.reference.names import MEMBERS
@@ -59,7 +60,8 @@ def load(folder: Path, name: str) -> Member:
         facts = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         with np.load(place, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-        found, member = facts["version"], Member(facts["name"], facts["labels"], arrays["offset"])
+        made = HeadMember if isinstance(facts["labels"], dict) else Member
+        found, member = facts["version"], made(facts["name"], facts["labels"], arrays["offset"])
         member.tuning = facts["tuning"]
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputOutputError(f"{place}: not a reference model that can be read ({error})") from error

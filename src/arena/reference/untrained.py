@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from arena.callback.predictions import PROBABILITY
-from arena.judge import row_log_loss
-from arena.reference.evaluation import splits_of, table_of, write_table
+from arena.heads import PROBABILITY, Heads
+from arena.reference.evaluation import losses_of, splits_of, table_of, write_table
 from arena.run import RunFolder
 
 log = logging.getLogger("arena")
@@ -40,9 +39,9 @@ class Untrained:
                 evaluate = trainer.validate if split == "val" else trainer.test
                 evaluate(task, dataloaders=data.evaluation_loader(split), verbose=False)
                 write_table(path, table_of(data, split, task.predictions[split].probabilities.double().numpy()))
-            table = pq.read_table(path, columns=[PROBABILITY + label for label in data.labels])
+            table = pq.read_table(path, columns=[PROBABILITY + column for column in Heads(data.labels).columns])
             columns = [column.to_numpy().astype(np.float64) for column in table.columns]
             self.probabilities[split] = np.stack(columns, axis=1)
         if "val" in self.probabilities:
-            loss = row_log_loss(self.probabilities["val"], data.targets("val")).mean()
+            loss = losses_of(data, "val", self.probabilities["val"]).mean()
             log.info("untrained: validation log loss %.4f, %.1f s", loss, time.time() - began)
