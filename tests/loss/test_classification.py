@@ -125,11 +125,18 @@ def test_focal_of_two_classes_is_the_sigmoid_form(gamma: float) -> None:
     torch.testing.assert_close(focal(logits, target, gamma), miss**gamma * entropy)
 
 
-@pytest.mark.parametrize(("gamma", "uniform"), [(2.0, 0.488272), (2.5, 0.398673), (3.0, 0.325515), (3.5, 0.265782)])
-def test_focal_of_a_uniform_prediction(gamma: float, uniform: float) -> None:
-    """(2/3)^gamma * log 3: the value at which a collapsed model of three classes stays."""
-    assert uniform == pytest.approx((2 / 3) ** gamma * math.log(3), abs=1e-6)
-    torch.testing.assert_close(focal(torch.zeros(1, 3), torch.tensor([1]), gamma).item(), uniform, atol=1e-6, rtol=0)
+@pytest.mark.parametrize(
+    ("classes", "gamma", "uniform"),
+    [
+        (3, 2.0, 0.488272), (3, 2.5, 0.398673), (3, 3.0, 0.325515), (3, 3.5, 0.265782),
+        (2, 2.0, 0.173287), (2, 2.5, 0.122532), (2, 3.0, 0.086643), (2, 3.5, 0.061266),
+    ],
+)  # fmt: skip
+def test_focal_of_a_uniform_prediction(classes: int, gamma: float, uniform: float) -> None:
+    """((K - 1) / K)^gamma * log K: the value at which a collapsed model of K classes stays."""
+    assert uniform == pytest.approx((1 - 1 / classes) ** gamma * math.log(classes), abs=1e-6)
+    found = focal(torch.zeros(1, classes), torch.tensor([1]), gamma).item()
+    torch.testing.assert_close(found, uniform, atol=1e-6, rtol=0)
 
 
 def test_focal_keeps_counting_a_nearly_certain_row() -> None:

@@ -85,8 +85,8 @@ def report(name: str, labels: list[str], natural: Tensor, served: Tensor, factor
     if sampled and weighed:
         reversal = " and make rarer classes the commoner ones" if turned_round(before, after) else ""
         log.warning(
-            "%sthe sampler (data.sampling) and %s both correct for rare classes%s: %s; drop one of them, the sampler by "
-            "data.sampling=uniform",
+            "%sthe sampler (data.sampling) and %s both correct for rare classes%s: %s; drop one of them, the "
+            "sampler by data.sampling=uniform",
             where, source, reversal, text,
         )  # fmt: skip
     else:

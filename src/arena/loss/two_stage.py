@@ -25,8 +25,8 @@ def two_stage_log_probabilities(logits: Tensor, first: int) -> Tensor:
     Returns:
         `[N, K]`; the probabilities sum to 1.
     """
-    others = [place for place in range(logits.shape[-1]) if place != first]
-    rest = logits[..., others]
+    # Two slices and not a list of places, which would be copied to the device in every step.
+    rest = torch.cat([logits[..., :first], logits[..., first + 1 :]], dim=-1)
     lead = logits[..., first] - rest.mean(dim=-1)
     within = functional.logsigmoid(-lead).unsqueeze(-1) + torch.log_softmax(rest, dim=-1)
     return torch.cat([within[..., :first], functional.logsigmoid(lead).unsqueeze(-1), within[..., first:]], dim=-1)
