@@ -23,7 +23,8 @@ where it stopped when the same command is given again.
                          a pattern in quotes ('multirun/study/*'), or a folder that holds the runs 0, 1, 2, ...
   data.path=FILE         rows to predict (any data.* key can be given, such as data.eval_batch_size)
   output=FILE            replaced in one step
-  format=probabilities   .csv or .parquet: id and winner_<label> for each class of the run
+  format=probabilities   .csv or .parquet: id and winner_<label> for each class of the run; of several heads
+                         probability_<head>_<class> and predicted_<head>
          kaggle          .csv: id,winner_model_a,winner_model_b,winner_tie (a run without ties gives them 0.000001)
          wsdm            .csv: id,winner; a tie counts half for each answer, and model_a wins where they are equal
   swap=false             true: predict every row with its answers in both orders and average; takes twice the time
@@ -113,6 +114,8 @@ def out_of_fold(given: restore.Options, output: Path) -> Path:
     if output.suffix != ".parquet":
         raise UsageError(f"output={output}: with out_of_fold=true the name must end in .parquet")
     labels = [labels_of(run) for run in given.runs]
+    if isinstance(labels[0], dict):
+        raise UsageError("out_of_fold=true: it is for one classification; runs with several heads have their own files")
     for run, found in zip(given.runs, labels, strict=True):
         if found != labels[0]:
             raise DataError(f"{run.path} has the classes {found}, {given.runs[0].path} has {labels[0]}")

@@ -68,7 +68,7 @@ class HeadData(HeadDescription, Served):
         reader: HeadReader,
         tokenizer: Tokenizer,
         labels: dict[str, list[str]],
-        path: InputPath | list[InputPath],
+        path: InputPath | list[InputPath] | None = None,
         text: str | list[str] | None = None,
         heads: list[str] | None = None,
         classes: dict[str, list] | None = None,
@@ -89,8 +89,7 @@ class HeadData(HeadDescription, Served):
         eval_batch_size: Count = 64,
         val_share: Share = 0.15,
         test_share: Share = 0.15,
-        folds: Count | None = None,
-        fold: WholeNumber | None = None,
+        folds: Count | None = None, fold: WholeNumber | None = None,  # fmt: skip
         near_duplicates: Share | None = None,
         split_seed: WholeNumber = 0,
         sampling: Literal["uniform", "balanced"] = "uniform",
@@ -99,16 +98,14 @@ class HeadData(HeadDescription, Served):
         max_copies: Count | None = None,
         copies: Count = 1,
         augment: dict[str, Share] | None = None,
-        pseudo_path: InputPath | None = None,
-        pseudo_labels: InputPath | None = None,
-        pseudo_confidence: Share = 0.9,
-        pseudo_weight: Positive = 1.0,
+        pseudo_path: InputPath | None = None, pseudo_labels: InputPath | None = None,
+        pseudo_confidence: Share = 0.9, pseudo_weight: Positive = 1.0,
         window: Count = 100,
         limit: Count | None = None,
         num_workers: WholeNumber = 0,
         seed: WholeNumber = 0,
         cache: str | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.reader, self.tokenizer, self.path, self.limit = reader, tokenizer, path, limit
         self.heads, self.labels = Heads(labels), {name: list(each) for name, each in labels.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.errors import UsageError
+from arena.heads import PROBABILITY, Heads, Labels
 from arena.schema import closest
 
 PREFIX = "winner_"
@@ -17,7 +18,7 @@ FORMATS = {"probabilities": (".csv", ".parquet"), "kaggle": (".csv",), "wsdm": (
 """The formats and the endings of their files."""
 
 
-def check(name: str, output: Path, labels: list[str]) -> None:
+def check(name: str, output: Path, labels: Labels) -> None:
     """Whether these classes can be written in this format to a file of this name.
 
     Raises:
@@ -39,12 +40,13 @@ def write(
     name: str,
     ids: list[str],
     probabilities: Any,
-    labels: list[str],
+    labels: Any,
     predicted: Mapping[str, list[str]] | None = None,
 ) -> None:
     """One line for each row, in the order given.
 
-    `probabilities`: the id, a column `winner_<label>` for each class, and those of `predicted`. `kaggle`: exactly id,
+    `probabilities`: the id, a column `winner_<label>` for each class (`probability_<head>_<label>` of several heads),
+    and those of `predicted`. `kaggle`: exactly id,
     winner_model_a, winner_model_b, winner_tie; without a class for ties winner_tie is `NO_TIE` and the others share the
     rest. `wsdm`: exactly id, winner. A tie's probability goes to A and B in equal parts, so the more probable of the
     two wins, and model_a where they are equal.
@@ -53,8 +55,8 @@ def write(
         output: the file, replaced in one step.
         name: one of `FORMATS`.
         ids: of the rows, `[N]`.
-        probabilities: `[N, K]` float64; each row sums to one.
-        labels: names of the K classes.
+        probabilities: `[N, K]` float64; each row sums to one. Of several heads `[N, C]`, each head's sum.
+        labels: names of the K classes, or of the classes of each head.
         predicted: columns with the class of each row by a decision rule, `[N]` each; only in `probabilities`.
     """
     if name == "wsdm":
@@ -63,7 +65,9 @@ def write(
     else:
         if name == "kaggle":
             probabilities, labels = _three(probabilities, labels), list(KAGGLE)
-        columns: dict[str, Any] = {PREFIX + label: probabilities[:, k] for k, label in enumerate(labels)}
+        heads = Heads(labels)
+        prefix = PROBABILITY if heads.named else PREFIX
+        columns: dict[str, Any] = {prefix + name: probabilities[:, k] for k, name in enumerate(heads.columns)}
         columns |= predicted or {} if name == "probabilities" else {}
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{os.getpid()}.{output.name}")

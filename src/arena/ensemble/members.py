@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from arena.calibration import store
 from arena.console import say
 from arena.ensemble.partial import Part, Partial
 from arena.errors import DataError, InputOutputError, UsageError
+from arena.heads import Heads
 from arena.run import RunFolder
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Member:
     Attributes:
         run: its folder.
         name: the shortest name that tells it from the others.
-        labels: its classes in the order of its columns.
+        labels: its classes in the order of its columns, or those of each head.
         settings: its configuration for the rows to predict; empty for a run of `arena.baseline`.
         checkpoint: its weights.
         calibration: what is done to its probabilities; None for nothing.
@@ -38,7 +39,7 @@ class Member:
 
     run: RunFolder
     name: str
-    labels: list[str]
+    labels: Any
     settings: build.Settings
     checkpoint: Path
     calibration: store.Calibration | None = None
@@ -83,10 +84,11 @@ def gather(
         found.append(Member(run, name, labels, settings, weights, calibration))
     first = found[0]
     for other in found[1:]:
-        if set(other.labels) != set(first.labels):
+        theirs, ours = Heads(other.labels), Heads(first.labels)
+        if set(theirs.columns) != set(ours.columns) or theirs.named != ours.named:
             raise DataError(
-                f"{other.run.path} has the classes {', '.join(other.labels)}, {first.run.path} has "
-                f"{', '.join(first.labels)}; only runs with the same classes can be averaged"
+                f"{other.run.path} has the classes {', '.join(theirs.columns)}, {first.run.path} has "
+                f"{', '.join(ours.columns)}; only runs with the same classes can be averaged"
             )
     return found
 
@@ -99,16 +101,18 @@ def _meant_for(run: RunFolder, data: dict[str, Any], runs: int) -> dict[str, Any
     return data if alone else {key: value for key, value in data.items() if key != "offset"}
 
 
-def labels_of(run: RunFolder) -> list[str]:
-    """The classes of a run, from its configuration; of a run of `arena.baseline` from `result.json`."""
+def labels_of(run: RunFolder) -> Any:
+    """The classes of a run, or those of each head, from its configuration; of a run of `arena.baseline` from
+    `result.json`."""
     from omegaconf import OmegaConf
 
     labels = run.read_result().get("labels") if run.is_baseline else None
     if labels is None and run.config.is_file():
-        labels = OmegaConf.select(OmegaConf.load(run.config), "data.labels")
+        # Resolved when it was written: nothing looks at the data again.
+        labels = OmegaConf.to_object(OmegaConf.select(OmegaConf.load(run.config), "data.labels"))
     if labels is None:
         raise DataError(f"{run.path}: nothing says which classes this run has")
-    return list(labels)
+    return dict(labels) if isinstance(labels, Mapping) else list(labels)
 
 
 def short_names(runs: list[RunFolder]) -> list[str]:
@@ -131,7 +135,7 @@ def read_rows(members: list[Member], data: dict[str, Any]) -> "Rows":
         if way and way not in ways:
             ways[way] = member, build.data(member.settings).read()
     if not ways:
-        return _read_alone(data)
+        return _read_alone(members[0], data)
     (first, rows), *others = ways.values()
     for member, same in others:
         if not same.facts["id"].equals(rows.facts["id"]):
@@ -139,7 +143,9 @@ def read_rows(members: list[Member], data: dict[str, Any]) -> "Rows":
     return rows
 
 
-def _read_alone(data: dict[str, Any]) -> "Rows":
+def _read_alone(member: Member, data: dict[str, Any]) -> "Rows":
+    if isinstance(member.labels, Mapping):
+        return build.data(restore.settings_of(member.run, data)).read()
     from arena.data.cache import default_root
     from arena.data.ingest import Rules
     from arena.data.pairs import PairReader
@@ -147,15 +153,17 @@ def _read_alone(data: dict[str, Any]) -> "Rows":
     return PairReader()(data["path"], Rules(), default_root(), None)
 
 
-def predict(member: Member, labels: list[str], rows: "Rows", swap: bool, partial: Partial) -> list["np.ndarray"]:
-    """Probabilities `[N, K]` float64 in the order of `labels`: of the rows as they are and, with `swap`, of the rows
-    with their answers exchanged, mirrored back. What an earlier process left in `partial` is not computed again."""
+def predict(member: Member, labels: Any, rows: "Rows", swap: bool, partial: Partial) -> list["np.ndarray"]:
+    """Probabilities `[N, K]`, or `[N, C]` of several heads, float64 in the order of `labels`: of the rows as they are
+    and, with `swap`, of the rows with their answers exchanged, mirrored back. What an earlier process left in `partial`
+    is not computed again."""
     import numpy as np
 
     from arena.data.table import mirror
 
     found = []
-    column = [member.labels.index(label) for label in labels]
+    own = Heads(member.labels)
+    column = [own.columns.index(name) for name in Heads(labels).columns]
     parts = list(_orders(member, rows, swap, partial))
     if not member.is_baseline and any(part.rows < rows.num_rows for _, part in parts):
         _run_model(member, rows, parts)
@@ -163,7 +171,7 @@ def predict(member: Member, labels: list[str], rows: "Rows", swap: bool, partial
         if member.is_baseline:
             probabilities = _ask_baseline(member, rows, swapped)
         else:
-            probabilities = part.read(rows.num_rows, len(labels))
+            probabilities = part.read(rows.num_rows, own.width)
         if not np.isfinite(probabilities).all():
             raise DataError(f"{member.run.path}: its probabilities are not finite in {_broken(probabilities)} rows")
         # The calibration knows the answers in the order in which the model sees them.
@@ -171,7 +179,8 @@ def predict(member: Member, labels: list[str], rows: "Rows", swap: bool, partial
         if swapped:
             probabilities = probabilities[:, mirror(member.labels)]
         # float32 probabilities sum to one up to 1e-7 only; competitions check more closely.
-        probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+        parts = [part / part.sum(axis=1, keepdims=True) for part in own.split(probabilities).values()]
+        probabilities = np.concatenate(parts, axis=1)
         found.append(probabilities[:, column])
     return found
 
@@ -232,4 +241,6 @@ def _ask_baseline(member: Member, rows: "Rows", swapped: bool) -> "np.ndarray":
     from arena.reference.members import predict as baseline  # pyright: ignore[reportMissingImports]
 
     labels, probabilities = baseline(member.run.path, Exchanged(rows) if swapped else rows)
-    return np.asarray(probabilities, dtype=np.float64)[:, [list(labels).index(label) for label in member.labels]]
+    known = Heads(labels).columns
+    order = [known.index(name) for name in Heads(member.labels).columns]
+    return np.asarray(probabilities, dtype=np.float64)[:, order]

@@ -1,5 +1,7 @@
 """Means of probabilities, and the weights of a mixture."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 GEOMETRIC = "logarithm"
@@ -13,10 +15,12 @@ class Mean:
 
     Args:
         kind: `probability` or `logarithm`.
+        sizes: classes of each head, where several are side by side in a row; None for one classification.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, sizes: Sequence[int] | None = None) -> None:
         self.kind = kind
+        self.sizes = sizes
         self._sum: np.ndarray | None = None
         self._weight = 0.0
 
@@ -29,12 +33,12 @@ class Mean:
         self._weight += weight
 
     def result(self) -> np.ndarray:
-        """The mean, `[N, K]` float64; each row sums to one."""
+        """The mean, `[N, K]` float64; each row sums to one, or each head of it."""
         assert self._sum is not None, "nothing was added"
-        mean = self._sum / self._weight
+        parts = np.split(self._sum / self._weight, np.cumsum(self.sizes or [self._sum.shape[1]])[:-1], axis=1)
         if self.kind == GEOMETRIC:
-            mean = np.exp(mean - mean.max(axis=1, keepdims=True))
-        return mean / mean.sum(axis=1, keepdims=True)
+            parts = [np.exp(part - part.max(axis=1, keepdims=True)) for part in parts]
+        return np.concatenate([part / part.sum(axis=1, keepdims=True) for part in parts], axis=1)
 
 
 def convex_weights(likelihood: np.ndarray, tolerance: float = 1e-7, steps: int = 20_000) -> np.ndarray:

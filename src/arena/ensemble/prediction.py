@@ -7,7 +7,8 @@ from arena.console import say
 from arena.ensemble import formats, mixture, recipes, rules
 from arena.ensemble.members import Member, predict, read_rows
 from arena.ensemble.partial import Partial
-from arena.errors import DataError
+from arena.errors import DataError, UsageError
+from arena.heads import Heads, column
 
 
 def write_predictions(
@@ -32,6 +33,8 @@ def write_predictions(
             say(f"{member.name}: calibrated {member.calibration}")
     weights = others["weights"]
     if weights == "validation":
+        if isinstance(labels, dict):
+            raise UsageError("weights=validation: with several heads give numbers, or weights=equal")
         weights = recipes.fitted_weights(members, labels)
     elif weights == "equal":
         weights = [1.0] * len(members)
@@ -43,7 +46,8 @@ def write_predictions(
                 f"{said}; format={others['format']} needs every row: mend the file, or try data.repair=true"
             )
         say(f"{said}: they are not in the output")
-    mean = mixture.Mean(others["average"])
+    heads = Heads(labels)
+    mean = mixture.Mean(others["average"], heads.sizes)
     for member, weight in zip(members, weights, strict=True):
         if weight == 0:
             say(f"{member.name}: weight 0, left out")
@@ -54,14 +58,23 @@ def write_predictions(
         for probabilities in orders:
             mean.add(probabilities, weight / len(orders))
     probabilities = mean.result()
-    if others["rules"]:
+    if others["rules"] and not heads.named:
         touched = rules.apply(probabilities, labels, rows)
         say(f"rules: {touched.identical} rows with identical answers, {touched.empty} with one empty answer overridden")
-    if others["format"] == "kaggle" and "tie" not in labels:
+    if others["format"] == "kaggle" and "tie" not in heads.columns:
         say(f"the run has no class for ties: winner_tie is {formats.NO_TIE} in every row (13.8 nats for each tie)")
     ids = rows.facts["id"].to_pylist()
-    formats.write(output, others["format"], ids, probabilities, labels, predicted(members, probabilities))
+    called = (likeliest(heads, probabilities) if heads.named else {}) | predicted(members, probabilities)
+    formats.write(output, others["format"], ids, probabilities, labels, called)
     say(f"{rows.num_rows} rows written to {output}")
+
+
+def likeliest(heads: Heads, probabilities: Any) -> dict[str, list[str]]:
+    """The likeliest class of each head for each row, by column (`predicted_<head>`)."""
+    return {
+        column("predicted", head): [heads.classes[head][index] for index in part.argmax(axis=1).tolist()]
+        for head, part in heads.split(probabilities).items()
+    }
 
 
 def predicted(members: list[Member], probabilities: Any) -> dict[str, list[str]]:
