@@ -34,6 +34,47 @@ def compose(*overrides: str) -> DictConfig:
         return hydra_compose("train", [*precision, *overrides])
 
 
+HEADS = {"stance": ["AGAINST", "FAVOR", "NONE"], "sentiment": ["negative", "positive"]}
+
+
+def head_predictions(path: Path, labels: dict[str, list[str]], rows: int):
+    """A predictions file of random heads that know something: its path, probabilities `[N, C]` and targets `[N, T]`.
+
+    A sixth of the labels is missing, row 7 has none, and three rows each are one group.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from arena.callback.predictions import prediction_table, write_table
+    from arena.types import UNLABELLED
+
+    generator = np.random.default_rng(0)
+    parts, targets = [], []
+    for classes in labels.values():
+        target = generator.integers(0, len(classes), rows)
+        scores = generator.normal(size=(rows, len(classes))) + np.eye(len(classes))[target]
+        parts.append(np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True))
+        targets.append(np.where(generator.random(rows) < 0.15, UNLABELLED, target))
+    probabilities, target = np.concatenate(parts, axis=1).astype(np.float32), np.stack(targets, axis=1)
+    target[7] = UNLABELLED
+    identity = {"row": np.arange(rows), "id": list(map(str, range(rows))), "group": [f"g{i // 3}" for i in range(rows)]}
+    loss = np.where((target >= 0).any(axis=1), 0.5, np.nan)
+    write_table(path, prediction_table(pa.table(identity), labels, np.arange(rows), probabilities, target, loss))
+    return path, probabilities, target
+
+
+def metrics_of_heads(labels: dict[str, list[str]]):
+    """The metrics of conf/metric/multi_head.yaml for these heads."""
+    from omegaconf import OmegaConf
+
+    from arena import build
+
+    made = OmegaConf.merge(
+        {"data": {"labels": labels}}, {"metric": OmegaConf.load(ROOT / "conf" / "metric" / "multi_head.yaml")}
+    )
+    return build.instantiate(OmegaConf.to_container(made.metric, resolve=True))
+
+
 def encode(
     table, tokenizer, max_length=512, missing_text="(no answer)", cut: Cut = "tail", turns: Turns = "last", **template
 ):
