@@ -63,7 +63,7 @@ def test_a_head_is_what_it_would_be_alone(heads: Heads, build: Build) -> None:
         reference = sklearn_metrics.precision_recall_fscore_support(y, p.argmax(1))
         for name, column in zip(("precision", "recall", "f1", "count_target"), reference, strict=True):
             found = [values[f"{head}/{name}/{label}"] for label in LABELS[head]]
-            assert found == pytest.approx(list(column), abs=1e-6)
+            assert found == pytest.approx(np.asarray(column).tolist(), abs=1e-6)
         assert metrics.counts()[f"{head}/recall/{LABELS[head][0]}"][1] == int((y == 0).sum())
 
 
