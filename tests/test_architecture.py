@@ -9,13 +9,14 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "arena"
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = {"data", "model", "loss", "metric", "optim"}
-GROUND = {"resolvers", "console", "types", "errors", "schema", "run", "hub", "heads"}
+GROUND = {"console", "types", "errors", "schema", "run", "hub", "heads"}
 LAYERS = {
     **{name: 0 for name in GROUND},
     **{name: 1 for name in PACKAGES},
     "task": 2,
     "callback": 2,
     "config": 2,
+    "resolvers": 2,
     "build": 3,
     "judge": 3,
     "reference": 3,

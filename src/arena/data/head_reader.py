@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from arena.data.head_format import HeadFormat
+from arena.data.ingest import Rules
 from arena.data.pairs import PairReader
 from arena.data.rows import Rows
 from arena.errors import UsageError
@@ -34,8 +35,8 @@ class HeadReader(PairReader):
                 raise UsageError(f"data.text={column}: it is one of data.heads too; a model would read its own answer")
         self.form = self.layout = HeadFormat(tuple(columns), labels, id, group)
 
-    def unlabelled(self, path: str | Sequence[str], rules: object, cache: Path | None) -> Rows:
+    def unlabelled(self, path: str | Sequence[str] | None, rules: Rules, cache: Path | None) -> Rows:
         """The rows of files to predict, with labels or without."""
         other = copy(self)
         other.layout = replace(self.form, labelled=False)
-        return other(path, rules, cache, None)  # pyright: ignore[reportArgumentType]
+        return other(path, rules, cache, None)
