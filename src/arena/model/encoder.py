@@ -55,12 +55,15 @@ class SequenceClassifier(nn.Module):
             head of the folder (a reward model's, say).
         tune_words: whether a verbalizer's head is trained too.
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
+        reinit_layers: the top n layers of pretrained weights start anew (Zhang et al., arXiv 2006.05987): they know
+            most about the task of before. It helped with few rows and short training.
         separator: id of the separator between prompt, A and B, for backbones with two token types (BERT): what follows
             the second one (answer B) gets type 1, as BERT's own second texts do. Null gives every token type 0.
 
     Raises:
         InputOutputError: the weights cannot be found or do not fill the backbone.
-        UsageError: the classes do not fit the formulation, or an adapter's target does not exist.
+        UsageError: the classes do not fit the formulation, an adapter's target does not exist, or layers that start
+            anew are more than there are, or frozen.
     """
 
     word_ids: Tensor
@@ -87,10 +90,13 @@ class SequenceClassifier(nn.Module):
         tune_words: bool = False,
         gradient_checkpointing: bool = False,
         separator: WholeNumber | None = None,
+        reinit_layers: WholeNumber = 0,
     ) -> None:
         super().__init__()
         self.name, self.start, self.separator = name, start, separator
         self.adapter = adapter or Adapter()
+        if reinit_layers and self.adapter.method != "none":
+            raise UsageError(f"model.reinit_layers={reinit_layers}: adapters freeze the layers; take adapter=none")
         self.pairing: Any = Pairing(formulation, labels, ties)
         self.folder = hub.locate(name, path, package) if pretrained else None
         if self.folder is None:
@@ -98,6 +104,9 @@ class SequenceClassifier(nn.Module):
             loaded = backbones.Backbone(made, "random weights", [], None)
         else:
             loaded = backbones.load(self.folder, name, hidden_dropout, attention_dropout, self.adapter)
+        self.reinit_layers = reinit_layers if self.folder is not None else 0
+        if self.reinit_layers:
+            backbones.start_anew(loaded.module, reinit_layers)
         if gradient_checkpointing:
             backbones.checkpoint_activations(loaded.module)
         self.config: Any = loaded.module.config
@@ -234,6 +243,8 @@ class SequenceClassifier(nn.Module):
         if self.adapter.method != "none":
             trained = sum(p.numel() for p in self.backbone.parameters() if p.requires_grad)
             parts.append(f"new: {self.adapter.method} adapters ({trained}), the backbone is frozen")
+        if self.reinit_layers:
+            parts.append(f"new: the top {self.reinit_layers} of {self.config.num_hidden_layers} layers")
         if loaded.ignored:
             parts.append(f"not used: {', '.join(loaded.ignored[:4])}{' ...' if len(loaded.ignored) > 4 else ''}")
         return "; ".join(parts)
