@@ -49,7 +49,7 @@ def trained(recipe, steps: int = 5) -> tuple[Model, torch.optim.Optimizer]:
     return model, optimizer
 
 
-def same(a: nn.Module, b: nn.Module, **tolerance: float) -> None:
+def same(a: nn.Module, b: nn.Module, **tolerance: Any) -> None:
     for (name, mine), theirs in zip(a.named_parameters(), b.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, **tolerance, msg=lambda text, name=name: f"{name}: {text}")
 
