@@ -174,7 +174,8 @@ def start_anew(module: Any, number: int) -> None:
         raise UsageError(f"model.reinit_layers={number}: {module.config.model_type} has {len(layers)} layers here")
     for layer in layers[len(layers) - number :]:
         for tensor in (*layer.parameters(), *layer.buffers()):
-            tensor._is_hf_initialized = False  # transformers marks what it loaded, and would leave it alone
+            # transformers marks what it loaded, and would leave it alone.
+            tensor._is_hf_initialized = False  # pyright: ignore[reportAttributeAccessIssue]
         for part in layer.modules():
             module._init_weights(part)
 
