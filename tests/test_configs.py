@@ -62,6 +62,7 @@ RUNS: dict[str, list[str]] = {
     "debug/overfit": ["debug=overfit"],
     "debug/profiler": ["debug=profiler"],
     "callback/early_stopping": ["callback=early_stopping", "optim.schedule=plateau"],
+    "callback/adversarial": ["callback=adversarial", "trainer.accumulate_grad_batches=2"],
     "callback/ema": ["callback=ema", "callback.ema.update_every_n_steps=2"],
     "optim/adamw8bit": ["optim=adamw8bit"],
     "optim/lion": ["optim=lion", "optim.schedule=wsd"],

@@ -50,13 +50,24 @@ def stop_at(monkeypatch, step: int, number: int = signal.SIGTERM) -> None:
         [],
         ["trainer.accumulate_grad_batches=2", "validate_every=3"],
         ["optim.schedule=plateau", "data.num_workers=2"],
-        ["callback=ema", "callback.ema.update_starting_at_step=3"],
-        ["optim=schedule_free"],
+        pytest.param(["callback=ema", "callback.ema.update_starting_at_step=3"], marks=pytest.mark.slow),
+        pytest.param(["optim=schedule_free"], marks=pytest.mark.slow),
         pytest.param(["optim=lion", "optim.schedule=wsd"], marks=pytest.mark.slow),
         pytest.param(["optim=muon", "optim.layer_decay=0.8"], marks=pytest.mark.slow),
         pytest.param(["optim=adamw8bit", "model.width=64"], marks=pytest.mark.slow),
+        pytest.param(["callback=adversarial", "callback.adversarial.method=awp"], marks=pytest.mark.slow),
     ],
-    ids=["plain", "accumulated", "plateau-workers", "ema", "schedule-free", "lion", "muon", "adamw8bit"],
+    ids=[
+        "plain",
+        "accumulated",
+        "plateau-workers",
+        "ema",
+        "schedule-free",
+        "lion",
+        "muon",
+        "adamw8bit",
+        "adversarial",
+    ],
 )
 def test_three_stops_change_no_bit(train_run, monkeypatch, extra):
     """Dropout and shuffling on; stops at 7, 15 (where a validation is due, or not) and 22."""

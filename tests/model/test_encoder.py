@@ -8,7 +8,7 @@ from support import compose
 
 from arena import build, config, hub
 from arena.errors import InputOutputError
-from arena.model.encoder import token_types
+from arena.model.inputs import token_types
 from arena.model.pooling import pool
 from arena.types import Start
 

@@ -161,6 +161,25 @@ def settings_of(config: Any) -> dict[str, Any]:
     return {"model_type": config.model_type} | known
 
 
+def start_anew(module: Any, number: int) -> None:
+    """Give the top `number` layers random weights, as the architecture's own initialisation draws them.
+
+    Raises:
+        UsageError: there are fewer layers.
+    """
+    total = getattr(module.config, "num_hidden_layers", 0)
+    stacks = (part for part in module.modules() if isinstance(part, nn.ModuleList) and len(part) == total)
+    layers = list(next(stacks, []))
+    if number > len(layers):
+        raise UsageError(f"model.reinit_layers={number}: {module.config.model_type} has {len(layers)} layers here")
+    for layer in layers[len(layers) - number :]:
+        for tensor in (*layer.parameters(), *layer.buffers()):
+            # transformers marks what it loaded, and would leave it alone.
+            tensor._is_hf_initialized = False  # pyright: ignore[reportAttributeAccessIssue]
+        for part in layer.modules():
+            module._init_weights(part)
+
+
 def checkpoint_activations(module: nn.Module) -> None:
     """Recompute activations in the backward pass."""
     # Renamed in transformers 5.23. Its default is the form that needs no gradient of the input.

@@ -13,6 +13,8 @@ from arena.model import backbone as backbones
 from arena.model.adapter import Adapter
 from arena.model.formulation import Formulation, Pairing, TieModel, with_offset
 from arena.model.heads import HeadSettings, ManyHeads, SideBySide
+from arena.model.inputs import length_features as lengths_of
+from arena.model.inputs import token_types
 from arena.model.pooling import Pool, Pooling
 from arena.schema import Share, WholeNumber
 from arena.types import Start, TextBatch
@@ -56,13 +58,16 @@ class SequenceClassifier(nn.Module):
             head of the folder (a reward model's, say).
         tune_words: whether a verbalizer's head is trained too.
         gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
+        reinit_layers: the top n layers of pretrained weights start anew (Zhang et al., arXiv 2006.05987): they know
+            most about the task of before. It helped with few rows and short training.
         separator: id of the separator between prompt, A and B, for backbones with two token types (BERT): what follows
             the second one (answer B) gets type 1, as BERT's own second texts do. Null gives every token type 0.
         head: how each of several heads is built (`head=multi`); its `dropout` stands for `head_dropout`.
 
     Raises:
         InputOutputError: the weights cannot be found or do not fill the backbone.
-        UsageError: the classes do not fit the formulation, or an adapter's target does not exist.
+        UsageError: the classes do not fit the formulation, an adapter's target does not exist, or layers that start
+            anew are more than there are, or frozen.
     """
 
     word_ids: Tensor
@@ -90,12 +95,15 @@ class SequenceClassifier(nn.Module):
         tune_words: bool = False,
         gradient_checkpointing: bool = False,
         separator: WholeNumber | None = None,
+        reinit_layers: WholeNumber = 0,
         head: HeadSettings | None = None,
     ) -> None:
         super().__init__()
         self.name, self.start, self.separator = name, start, separator
         self.adapter = adapter or Adapter()
         many = isinstance(labels, dict)
+        if reinit_layers and self.adapter.method != "none":
+            raise UsageError(f"model.reinit_layers={reinit_layers}: adapters freeze the layers; take adapter=none")
         self.pairing: Any = SideBySide(labels) if many else Pairing(formulation, labels, ties)
         self.folder = hub.locate(name, path, package) if pretrained else None
         if self.folder is None:
@@ -103,6 +111,9 @@ class SequenceClassifier(nn.Module):
             loaded = backbones.Backbone(made, "random weights", [], None)
         else:
             loaded = backbones.load(self.folder, name, hidden_dropout, attention_dropout, self.adapter)
+        self.reinit_layers = reinit_layers if self.folder is not None else 0
+        if self.reinit_layers:
+            backbones.start_anew(loaded.module, reinit_layers)
         if gradient_checkpointing:
             backbones.checkpoint_activations(loaded.module)
         self.config: Any = loaded.module.config
@@ -113,10 +124,7 @@ class SequenceClassifier(nn.Module):
             self.register_load_state_dict_pre_hook(_same_backbone)
         self.backbone: Any = self.adapter.attach(loaded.module)
         self._add_head(pooling, 0.0 if many else head_dropout, head_norm, length_features)
-        if many:
-            self.head = ManyHeads(self.pairing.heads, self.config.hidden_size, head or HeadSettings())
-        else:
-            self._add_linear(head_bias, tune_words)
+        self._add_logits(head or HeadSettings(), head_bias, tune_words)
         if start == "pretrained" and formulation != "verbalizer":
             self._take_head()
         # transformers hands out pretrained modules switched to evaluation, and Lightning leaves them so: without this
@@ -133,8 +141,11 @@ class SequenceClassifier(nn.Module):
         self.dropout = nn.Dropout(0.0 if words else dropout)
         self.lengths = (1 if self.pairing.formulation == "score" else 2) if length_features and not words else 0
 
-    def _add_linear(self, bias: bool, tune_words: bool) -> None:
-        """The head of a single classification; its weights start at zero."""
+    def _add_logits(self, settings: HeadSettings, bias: bool, tune_words: bool) -> None:
+        """One head for each of several classifications, or the linear one of a single; they start at zero."""
+        if isinstance(self.pairing, SideBySide):
+            self.head = ManyHeads(self.pairing.heads, self.config.hidden_size, settings)
+            return
         words = self.pairing.formulation == "verbalizer"
         bias = bias and self.pairing.formulation in ("joint", "symmetric")
         self.head = nn.Linear(self.config.hidden_size + self.lengths, self.pairing.outputs, bias=bias)
@@ -196,7 +207,7 @@ class SequenceClassifier(nn.Module):
             pooled = self.pool(output.last_hidden_state, getattr(output, "hidden_states", None), mask)
             features = self.dropout(self.norm(pooled.float()))
             if self.lengths:
-                features = torch.cat([features, length_features(batch, len(pooled), self.lengths)], dim=1)
+                features = torch.cat([features, lengths_of(batch, len(pooled), self.lengths)], dim=1)
             outputs = self.head(features)
             cap = getattr(self.config, "final_logit_softcapping", None)
             if cap and self.pairing.formulation == "verbalizer":
@@ -247,6 +258,8 @@ class SequenceClassifier(nn.Module):
         if self.adapter.method != "none":
             trained = sum(p.numel() for p in self.backbone.parameters() if p.requires_grad)
             parts.append(f"new: {self.adapter.method} adapters ({trained}), the backbone is frozen")
+        if self.reinit_layers:
+            parts.append(f"new: the top {self.reinit_layers} of {self.config.num_hidden_layers} layers")
         if loaded.ignored:
             parts.append(f"not used: {', '.join(loaded.ignored[:4])}{' ...' if len(loaded.ignored) > 4 else ''}")
         return "; ".join(parts)
@@ -260,30 +273,3 @@ def _same_backbone(module: Any, state: dict[str, Tensor], prefix: str, *rest: An
     stored = state.get(f"{prefix}fingerprint")
     if stored is not None:
         backbones.check_same(stored, module.fingerprint, module.name)
-
-
-def length_features(batch: TextBatch, sequences: int, number: int) -> Tensor:
-    """Logarithms of the lengths of the answers that each sequence shows, `[V * N, number]`, about 0 for 128 tokens.
-
-    Args:
-        batch: with `answer_tokens`.
-        sequences: V * N.
-        number: 1 where a sequence shows one answer (the first half A, the second B), 2 where it shows both in order.
-
-    Raises:
-        UsageError: the batch does not say how long the answers are.
-    """
-    if batch.answer_tokens is None:
-        raise UsageError("model.length_features=true: the data do not say how long the answers are")
-    logarithms = ((batch.answer_tokens + 1).float() / 128).log()
-    if number == 1:
-        return torch.cat([logarithms[:, :1], logarithms[:, 1:]])
-    return logarithms if sequences == len(batch) else torch.cat([logarithms, logarithms.flip(1)])
-
-
-def token_types(input_ids: Tensor, separator: int | None) -> Tensor | None:
-    """1 for what follows the second separator of a row, else 0, `[N, L]`; None without a separator."""
-    if separator is None:
-        return None
-    is_separator = (input_ids == separator).long()
-    return (is_separator.cumsum(1) - is_separator >= 2).long()

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from arena.errors import UsageError
-from arena.model.encoder import SequenceClassifier, token_types
+from arena.model.encoder import SequenceClassifier
+from arena.model.inputs import token_types
 
 SMALL = 1e-4
 """BERT's classes put a tanh before the head, and tanh(x / 10000) * 10000 = x up to 1e-8 x^3 / 3."""
