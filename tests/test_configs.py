@@ -1,6 +1,7 @@
 """Every YAML file of conf/ is composed, checked, built and run for two steps by a test in this file."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ VOCABULARY = "model.architecture.vocab_size=300"
 QWEN = [*SMALL, VOCABULARY, "model.architecture.num_key_value_heads=1"]
 CPU = "trainer.accelerator=cpu"
 WSDM = ["data.path={wsdm}", CPU]
+TWO_HEADS = ["head=multi", "data.path={heads}", "data.text=text", "data.heads=[sentiment,polarization]"]
 DIGIT = ["model.path={weights}", "data.path={kaggle}", CPU]
 RUNS: dict[str, list[str]] = {
     "loss/cross_entropy data/toy metric/pairwise optim/adamw trainer/cpu logger/csv callback/default model/tiny": [],
@@ -69,6 +71,17 @@ RUNS: dict[str, list[str]] = {
     "optim/muon": ["optim=muon", "optim.schedule=polynomial"],
     "optim/schedule_free": ["optim=schedule_free"],
     "logger/wandb": ["logger=wandb"],
+    "head/single": ["head=single"],
+    "head/multi data/heads metric/multi_head": [*TWO_HEADS, "data.copies=1", "data.augment={word_swap: 0.1}"],
+    "experiment/mbert_two_heads": ["experiment=mbert_two_heads", *SMALL, VOCABULARY, "data.path={heads}", CPU],
+    "experiment/mbert_two_heads_second": [
+        "experiment=mbert_two_heads_second", *SMALL, VOCABULARY, "data.path={heads}", CPU,
+    ],
+    "experiment/mbert_two_heads_recommended": [
+        "experiment=mbert_two_heads_recommended", *SMALL, VOCABULARY, "data.path={heads}", CPU,
+    ],
+    "experiment/semeval_stance": ["experiment=semeval_stance", *SMALL, "data.path={heads}"],
+    "experiment/hoasa_ten_heads": ["experiment=hoasa_ten_heads", *SMALL, "data.path={heads}"],
     "experiment/pandalm_minilm": ["experiment=pandalm_minilm", *SMALL, "data.path={pairs}"],
     "experiment/wsdm_qwen05b": ["experiment=wsdm_qwen05b", *QWEN, "data.path={wsdm}", "trainer.accelerator=cpu"],
     "experiment/wsdm_qwen05b_swap": ["experiment=wsdm_qwen05b_swap", *QWEN, *WSDM],
@@ -90,9 +103,15 @@ RUNS: dict[str, list[str]] = {
 FILES = {
     "kaggle": "kaggle.csv", "pairs": "pairs.jsonl", "wsdm": "wsdm.parquet", "conversations": "conversations.jsonl",
     "sessions": "sessions.jsonl", "transcripts": "transcripts.jsonl", "weights": "weights", "teacher": "teacher.csv",
+    "heads": "heads.csv",
 }  # fmt: skip
 COMPOSED_ELSEWHERE = {"train", "data/_pairs", "data/_templates", "hydra/job_logging/arena", "hydra/hydra_logging/arena"}
 """Files that every run includes."""
+
+
+def yaml_of(experiment: str) -> Any:
+    """The experiment's own file."""
+    return OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml")
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +143,15 @@ def files(tmp_path_factory) -> dict[str, str]:
         for row in rows:
             texts = [json.dumps([row[name]]) for name in ("prompt", "response_a", "response_b")]
             writer.writerow([row["id"], "x", "y", *texts, *(int(row["winner"] == w) for w in winners)])
+    heads = yaml_of("semeval_stance")["data"]["heads"] + yaml_of("hoasa_ten_heads")["data"]["heads"]
+    with open(folder / "heads.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["text", "target", "sentiment", "polarization", *(head for head in heads if head != "sentiment")]
+        )
+        for i in range(96):
+            labels = ("abc"[(i + h) % 3] for h in range(len(heads) + 1))
+            writer.writerow([f"text number {i} of these", f"target {i % 2}", *labels])
     with open(folder / "pairs.jsonl", "w") as file:
         for row in rows:
             lists = {name: [row[name]] for name in ("prompt", "response_a", "response_b")}
