@@ -5,7 +5,7 @@
 
 `run` trains `experiment=semeval_stance` plainly and with one change at a time, each with several seeds on one split,
 into FOLDER/<change>_<seed>; what is finished is not run again. `table` reads the predictions: the changes are compared
-on the validation rows, and only the plain recipe is held against TF-IDF on the test rows. The TF-IDF logistic regression
+on the validation rows, and only the plain recipe is held against TF-IDF on the test rows. That logistic regression
 (scikit-learn; words, pairs of words and character pieces) chooses its regularisation and class weights by the macro-F1
 of each head on the same validation rows. Intervals are 95%, over groups of texts drawn again, all seeds together.
 The data are looked for below ARENA_SHARED (default ../shared).
@@ -103,8 +103,11 @@ def shown(values: np.ndarray, signed: bool = False) -> str:
 
 def measure(run: dict[str, Any], weights: np.ndarray) -> dict[str, np.ndarray]:
     """Macro-F1 over all heads and over `JUDGED`, and F1 of each watched class, on every resample."""
-    macro = {head: np.array([macro_f1(*run[head], weight) for weight in weights]) for head in HEADS}
-    rare = {f"{head}/{c}": np.array([f1(*run[head], c, weight) for weight in weights]) for head, c in HEADS.items()}
+    macro, rare = {}, {}
+    for head, label in HEADS.items():
+        target, predicted = run[head]
+        macro[head] = np.array([macro_f1(target, predicted, weight) for weight in weights])
+        rare[f"{head}/{label}"] = np.array([f1(target, predicted, label, weight) for weight in weights])
     judged = np.mean([macro[head] for head in JUDGED], axis=0)
     return {"macro_f1": np.mean(list(macro.values()), axis=0), "judged": judged, **macro, **rare}
 
@@ -157,7 +160,7 @@ def table(folder: Path) -> None:
     }
     lines = [["change", "seeds", "macro-F1", *(f"F1 {head}/{label}" for head, label in HEADS.items())]]
     seeds = {name: {path.name.rpartition("_")[2] for path in paths} for name, paths in runs.items()}
-    for name, paths in runs.items():
+    for name in runs:
         common = sorted(seeds[name] & seeds["plain"])
         val = [read(folder / f"{name}_{seed}" / "predictions" / "val.parquet") for seed in common]
         base = [read(folder / f"plain_{seed}" / "predictions" / "val.parquet") for seed in common]
