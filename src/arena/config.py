@@ -81,9 +81,11 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     except InterpolationKeyError as error:
         raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
     except OmegaConfBaseException as error:
-        if isinstance(error.__cause__, ArenaError):  # a resolver looked at a file
-            raise error.__cause__ from None
+        if (reason := _reason(error)) is not None:
+            raise reason from None
         raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
+    if isinstance(plain["data"]["labels"], dict) and plain["head"] is None:
+        raise UsageError("data=heads needs head=multi, which brings a head for each column, their loss and metrics")
     schema.check_values(plain, Root)
     schema.check_values(plain["monitor"], Monitor, "monitor.")
     schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.")
@@ -183,8 +185,8 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
 
     if isinstance(error, ArenaError):
         return error
-    if isinstance(error.__cause__, ArenaError):
-        return error.__cause__
+    if (reason := _reason(error)) is not None:
+        return reason
     text = str(error)
     if isinstance(error, MissingConfigException):
         choice = re.search(r"Could not find '([^']+)'", text)
@@ -222,6 +224,13 @@ def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
         )
     choices = [str(choice) for choice in node if not str(choice).startswith("_")]
     return schema.closest(name, choices if parent else [*choices, *groups])
+
+
+def _reason(error: BaseException | None) -> ArenaError | None:
+    """What a resolver that looked at a file had to say; OmegaConf wraps it several times."""
+    while error is not None and not isinstance(error, ArenaError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _first_line(error: Exception) -> str:

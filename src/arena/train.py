@@ -28,9 +28,9 @@ def train(composed: "DictConfig") -> float | None:
         data = build.data(settings)
         data.setup("fit")
         record_data(record, data)
-        references = build.references(settings, data, run) if first else {}
         task = build.task(settings)
         build.check_fit(task, data, settings)
+        references = build.references(settings, data, run) if first else {}
         build.start(task, data)
         if first:
             build.keep(task, data, settings, run)
