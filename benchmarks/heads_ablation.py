@@ -6,8 +6,8 @@
 `run` trains `experiment=semeval_stance` plainly and with one change at a time, each with several seeds on one split,
 into FOLDER/<change>_<seed>; what is finished is not run again. `table` reads the predictions: the changes are compared
 on the validation rows; the plain recipe and the best there are held against TF-IDF on the test rows. That logistic
-regression (scikit-learn; words, pairs of words and character pieces) chooses its regularisation and class weights by the
-macro-F1 of each head on the same validation rows. Intervals are 95%, over groups of texts drawn again, all seeds
+regression (scikit-learn; words, pairs of words and character pieces) chooses its regularisation and class weights by
+the macro-F1 of each head on the same validation rows. Intervals are 95%, over groups of texts drawn again, all seeds
 together.
 The data are looked for below ARENA_SHARED (default ../shared).
 """
