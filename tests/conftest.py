@@ -1,6 +1,8 @@
 """Shared by all tests: where real data lie, and how to run arena as a person does."""
 
+import importlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -63,6 +65,29 @@ def train_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         return RunFolder(place)
 
     return run
+
+
+@pytest.fixture
+def typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, list[str]]]:
+    """What `python -m arena.train ARGUMENTS` answers in an empty folder, in this process: exit code, lines on stderr.
+
+    `module`: another entry point.
+    """
+
+    def call(*arguments: str, module: str = "train") -> tuple[int, list[str]]:
+        entry = importlib.import_module(f"arena.{module}")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setattr(sys, "argv", [f"arena.{module}", *arguments])
+        monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process goes on after the command
+        with pytest.raises(SystemExit) as end:
+            entry.main()
+        assert isinstance(end.value.code, int)
+        return end.value.code, capsys.readouterr().err.strip().splitlines()
+
+    return call
 
 
 @pytest.fixture(scope="session")

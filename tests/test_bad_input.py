@@ -2,14 +2,11 @@
 
 import importlib
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from arena import train
 
 CASES = [
     (["modle=tiny"], 2, "modle: no such group or key; did you mean 'model'?"),
@@ -51,22 +48,6 @@ DATA = [
     (["data.labels=[model_a,tie]", "data.swap=both"], 2, "must hold both model_a and model_b"),
 ]
 """Found once the run folder exists: it says so in `result.json`."""
-
-
-@pytest.fixture
-def typed(tmp_path, monkeypatch, capsys):
-    """What `python -m arena.train ARGUMENTS` answers, in this process: exit code and lines on stderr."""
-
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        monkeypatch.setattr(sys, "argv", ["arena.train", *arguments])
-        monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process goes on after the command
-        with pytest.raises(SystemExit) as end:
-            train.main()
-        return end.value.code, capsys.readouterr().err.strip().splitlines()
-
-    return call
 
 
 @pytest.mark.parametrize(

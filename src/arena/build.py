@@ -71,6 +71,17 @@ def preflight(settings: Settings) -> None:
         check(settings["data"], instantiate(settings["data"]["reader"]))
 
 
+def rehearse(settings: Settings) -> None:
+    """Build the loss and throw it away: what is wrong with its options is said before the data are read.
+
+    Raises:
+        UsageError: an option or a head that there is not, or R-Drop without two copies of each row.
+    """
+    loss = instantiate(settings["loss"])
+    if hasattr(loss, "rdrop"):
+        loss.rdrop.check(settings["data"].get("copies", 1))
+
+
 def data(settings: Settings) -> "PairData | HeadData":
     """The data module; it reads nothing before `setup`."""
     return instantiate(settings["data"])

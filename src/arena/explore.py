@@ -63,6 +63,11 @@ def explore(own: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     output = Path(own["output"]).expanduser()
     config.register_resolvers()
     settings = config.settings_of(overrides, run_dir=str(output.absolute()))
+    if isinstance(settings["data"]["labels"], dict):
+        raise UsageError(
+            "data=heads: the page is about comparisons; python -m arena.baseline head=multi with the same data.* keys "
+            "shows classes, splits and what simple models reach"
+        )
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False  # the weights are not looked at
     from arena.report.exploration import require_free

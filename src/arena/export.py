@@ -43,6 +43,11 @@ def export(given: restore.Options) -> Path:
     if not isinstance(others["merge"], bool):
         raise UsageError(f"merge={others['merge']}: true or false is needed")
     settings = restore.settings_of(given.run, given.data)
+    if isinstance(settings["data"]["labels"], dict):
+        raise UsageError(
+            f"run={given.run.path}: it has several heads, which no class of transformers holds; arena.predict gives "
+            "its probabilities"
+        )
     if not settings["model"]["_target_"].startswith("arena.model.encoder."):
         raise UsageError(f"run={given.run.path}: its model is arena's own and has no class in transformers")
     if settings["data"].get("offset") is not None:

@@ -25,6 +25,7 @@ def train(composed: "DictConfig") -> float | None:
     with run.locked(enabled=first), Record(run, settings, writes=first) as record:
         build.preflight(settings)
         seed(settings)
+        build.rehearse(settings)
         data = build.data(settings)
         data.setup("fit")
         record_data(record, data)

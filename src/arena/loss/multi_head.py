@@ -246,7 +246,7 @@ class MultiHead(nn.Module):
 
     def _divergence(self, logits: Tensor, batch: TextBatch, active: Tensor) -> Tensor:
         """Mean over rows of the weighted divergence between the two copies of each row, nats."""
-        self.rdrop.check(batch)
+        self.rdrop.check(batch.copies)
         half = len(batch) // 2
         logs = self.log_probabilities(torch.where(active.unsqueeze(-1), logits, 0.0))
         pairs = self.heads.split(logs).values()

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from arena.errors import UsageError
 from arena.schema import closest
-from arena.types import TextBatch
 
 PATIENCE = 10
 """Training steps after which a divergence that was always exactly 0 is an error."""
@@ -54,15 +53,18 @@ class RDrop:
         """Alpha as it is now."""
         return self.alpha if self.progress >= self.warmup else self.alpha * self.progress / self.warmup
 
-    def check(self, batch: TextBatch) -> None:
+    def check(self, copies: int) -> None:
         """Insist on two copies of each row.
 
+        Args:
+            copies: how often each row is in a batch.
+
         Raises:
-            UsageError: the batch has another number of them.
+            UsageError: another number than two.
         """
-        if batch.copies != 2:
+        if self.alpha and copies != 2:
             raise UsageError(
-                f"loss.rdrop.alpha={self.alpha} compares two copies of each row, the batch has {batch.copies}; set "
+                f"loss.rdrop.alpha={self.alpha} compares two copies of each row, the batch has {copies}; set "
                 "data.copies=2"
             )
 
