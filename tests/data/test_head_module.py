@@ -42,7 +42,7 @@ def rows_of(number=120):
     ]
 
 
-def data_of(path, text="text", labels=None, group=None, **options) -> HeadData:
+def data_of(path, text: str | list[str] = "text", labels=None, group=None, **options) -> HeadData:
     labels = HEADS if labels is None else labels
     data = HeadData(HeadReader(labels, text, group=group), ByteTokenizer(), labels, path, **options)
     data.setup("fit")
@@ -228,18 +228,25 @@ def test_hold_out_rows_take_their_copies_out_of_training(tmp_path, path):
 # Sampling.
 
 
+def weights_of(plan: HeadPlan, target: np.ndarray, heads: Heads) -> np.ndarray:
+    found = plan.weights(target, heads)
+    assert found is not None
+    return found
+
+
 def test_weights_are_the_largest_over_heads_and_copies_are_capped():
     heads = Heads(HEADS)
     target = np.array([[0, 0]] * 8 + [[1, 0]] * 2 + [[2, 1]] + [[UNLABELLED, 0]])
-    weights = HeadPlan("balanced").weights(target, heads)
+    weights = weights_of(HeadPlan("balanced"), target, heads)
     # stance: 8, 2, 1 rows -> 1, 4, 8; tone: 11, 1 rows -> 1, 11.
     assert weights.tolist() == [1.0] * 8 + [4.0] * 2 + [11.0] + [1.0]
-    half = HeadPlan("balanced", power=0.5).weights(target, heads)
+    half = weights_of(HeadPlan("balanced", power=0.5), target, heads)
     assert half == pytest.approx(np.sqrt(weights))
-    given = HeadPlan(multipliers={"stance": {"FAVOR": 3.0}}).weights(target, heads)
+    given = weights_of(HeadPlan(multipliers={"stance": {"FAVOR": 3.0}}), target, heads)
     assert given.tolist() == [1.0] * 8 + [3.0] * 2 + [1.0, 1.0]
     assert HeadPlan().weights(target, heads) is None
     sampler = HeadPlan("balanced", max_copies=2).sampler(np.arange(12), target, heads)
+    assert sampler.copies is not None
     assert sampler.copies.max() == pytest.approx(2)
     assert sampler.copies.mean() == pytest.approx(1)
 

@@ -1,6 +1,6 @@
 """A very small transformer that learns to judge from scratch, in seconds and on a CPU: for tests and first runs."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,8 @@ class TinyClassifier(nn.Module):
             that starts from nothing otherwise learns the training rows by heart (Iyyer et al. 2015, word dropout).
         head: how each of several heads is built.
     """
+
+    head: Any
 
     def __init__(
         self,
