@@ -45,7 +45,8 @@ def folders(tmp_path_factory):
 def model_of(folder, *overrides):
     labels = "{stance: [AGAINST, FAVOR, NONE], tone: [calm, loud]}"
     composed = compose(
-        "model=minilm", "head=multi", f"model.path={folder}", f"data.path={folder}", "data.text=text", "data.heads=null",
+        "model=minilm", "head=multi", f"model.path={folder}", f"data.path={folder}", "data.text=text",
+        "data.heads=null",
         f"data.classes={labels}", "run_dir=x", *overrides,
     )  # fmt: skip
     return build.instantiate(config.resolved(composed)["model"])
