@@ -39,6 +39,8 @@ DATA = [
     (["data.template=dgit"], 2, "data.template=dgit: no such template; did you mean 'digit'?"),
     (["data.template='{prompt}'"], 2, "data.template needs {prompt}, {response_a}, {response_b} once each"),
     (["data.template=chat"], 2, "the byte tokenizer has no chat template; choose another template or model"),
+    (["data.test_share=0"], 2, "there are no test rows; give data.test_share or data.test_path, or test=false"),
+    (["data.val_share=0"], 2, "the best weights are chosen on validation rows, and there are none"),
     (["data.fold=5"], 2, "data.fold=5: with data.folds=5 one of 0 to 4 is needed"),
     (["data.folds=5"], 2, "data.fold=None: with data.folds=5 one of 0 to 4 is needed"),
     (["data.folds=5", "data.fold=5"], 2, "data.fold=5: with data.folds=5 one of 0 to 4 is needed"),

@@ -19,6 +19,11 @@ CASES = [
     (["loss.kind=focl"], 2, "loss.kind=focl: one of cross_entropy, focal"),
     (["data.sampling=hard"], 2, "data.sampling=hard: one of uniform, balanced is needed"),
     (["+data.augment={word_dropout: 2}"], 2, "each value is a number from 0 to 1"),
+    (["data.classes={stanse: [a, b]}"], 2, "data.classes.stanse: no such head in data.heads; did you mean 'stance'?"),
+    (["data.heads=[stance,stance]"], 2, "data.heads: stance is named twice"),
+    (["data.heads=stance"], 2, "data.heads=stance: a list is needed, as in data.heads=[stance]"),
+    (["loss=focal"], 2, "loss: several heads need loss=multi_head, which head=multi brings; the loss of the heads is"),
+    (["metric=pairwise"], 2, "metric: several heads need metric=multi_head"),
     (["data.copies=0"], 2, "data.copies=0: a whole number, 1 or more is needed"),
 ]
 """Found before a folder is made."""
@@ -29,6 +34,7 @@ LATER = [
     (["+loss.heads.stance.gamma=2"], 2, "loss.heads.stance.gamma: cross_entropy has no such option (focal has it)"),
     (["+loss.task_weights.stanse=2"], 2, "loss.task_weights.stanse: no such head; did you mean 'stance'?"),
     (["+data.augment={word_dropuot: 0.1}"], 2, "data.augment.word_dropuot: no such augmentation; did you mean"),
+    (["model.formulation=score"], 2, "model.formulation=score: with head=multi a text is read once; take joint"),
     (["data.text=txt"], 65, "rows.csv: missing column txt"),
     (["data.text=stance"], 2, "data.text=stance: it is one of data.heads too"),
     (["data.val_path=other.csv"], 65, "other.csv: row 3, column stance: 'MAYBE' is no class of stance"),

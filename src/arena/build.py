@@ -87,6 +87,20 @@ def data(settings: Settings) -> "PairData | HeadData":
     return instantiate(settings["data"])
 
 
+def check_splits(data: "PairData | HeadData", settings: Settings) -> None:
+    """Insist on rows to judge the model on, before it is trained.
+
+    Raises:
+        UsageError: there are no validation rows, or no test rows though `test` asks for them.
+    """
+    if not len(data.rows("val")):
+        raise UsageError("data.val_share: the best weights are chosen on validation rows, and there are none")
+    if settings["test"] and not len(data.rows("test")):
+        raise UsageError(
+            "data.test_share: there are no test rows; give data.test_share or data.test_path, or test=false"
+        )
+
+
 def start(task: "Task", data: "PairData | HeadData") -> None:
     """Tell loss and model what is known before the first step (`data.start`): how many rows of each class training
     serves. A loss that corrects for the classes answers with the counts that the model's logits should start at."""

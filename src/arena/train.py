@@ -29,6 +29,7 @@ def train(composed: "DictConfig") -> float | None:
         data = build.data(settings)
         data.setup("fit")
         record_data(record, data)
+        build.check_splits(data, settings)
         task = build.task(settings)
         build.check_fit(task, data, settings)
         references = build.references(settings, data, run) if first else {}

@@ -45,7 +45,7 @@ def check(
             reasons[name] = reason
     wanted = list(rows) if chosen is None else list(chosen)
     mean = float(np.mean(list(skills.values()))) if skills else 0.0
-    if reasons and (mean <= LEAST_SKILL or len(rows) == 1):
+    if reasons and (mean <= LEAST_SKILL or len(reasons) == len(rows)):
         first = next(iter(reasons))
         raise DataError(f"{f'head {first}: ' if first else ''}{reasons[first]}; a model that knows nothing is refused")
     if refused := [name for name in wanted if name in reasons]:

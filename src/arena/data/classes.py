@@ -45,14 +45,21 @@ def classes_of(
         given: classes of some heads, or of all (then no file is read).
 
     Raises:
-        UsageError: no heads, or no file.
+        UsageError: no heads, a head twice, classes of a head that is none of them, or no file.
         InputOutputError: no such file.
         DataError: a file lacks the column of a head; or it has fewer than two classes, or more than `MOST`.
     """
     known = {name: [str(label_of(name, label)) for label in labels] for name, labels in (given or {}).items()}
+    if isinstance(heads, str):
+        raise UsageError(f"data.heads={heads}: a list is needed, as in data.heads=[{heads}]")
     names = list(heads or known)
     if not names:
         raise UsageError("data.heads: a value is needed; give the columns with labels, data.heads=[a,b]")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"data.heads: {twice[0]} is named twice")
+    for name in known:
+        if name not in names:
+            raise UsageError(f"data.classes.{name}: no such head in data.heads{closest(name, names)}")
     missing = [name for name in names if name not in known]
     if missing:
         if not paths:
