@@ -107,13 +107,19 @@ def test_a_head_that_starts_at_zero_is_not_blamed() -> None:
     loss = build()
     for step in range(3 * PATIENCE):
         logits = LOGITS if step == PATIENCE - 2 else torch.cat([FIRST, FIRST])
-        loss(logits, batch_of(TARGET.unsqueeze(1)))
+        found = loss(logits, batch_of(TARGET.unsqueeze(1))).parts["rdrop"].item()
+        assert (found > 0) == (step == PATIENCE - 2)
 
 
 def test_steps_without_a_label_are_not_counted() -> None:
     rdrop = RDrop({"alpha": 1.0})
     for _ in range(2 * PATIENCE):
         rdrop.watch(torch.tensor(0.0), 0)
+    # All of the patience is still there.
+    for _ in range(PATIENCE - 1):
+        rdrop.watch(torch.tensor(0.0), 4)
+    with pytest.raises(UsageError, match="does nothing"):
+        rdrop.watch(torch.tensor(0.0), 4)
 
 
 def test_the_copies_may_be_as_many_as_the_loss_does_not_ask_for() -> None:
