@@ -75,11 +75,11 @@ def rehearse(settings: Settings) -> None:
     """Build the loss and throw it away: what is wrong with its options is said before the data are read.
 
     Raises:
-        UsageError: an option or a head that there is not, or R-Drop without two copies of each row.
+        UsageError: an option that there is not, or data that the loss cannot learn from (its own `check_data`).
     """
     loss = instantiate(settings["loss"])
-    if hasattr(loss, "rdrop"):
-        loss.rdrop.check(settings["data"].get("copies", 1))
+    if hasattr(loss, "check_data"):
+        loss.check_data(settings["data"])
 
 
 def data(settings: Settings) -> "PairData | HeadData":

@@ -51,8 +51,8 @@ class Predictions:
 
     Attributes:
         row: positions in the data table, `[N]` int64.
-        probabilities: `[N, K]` float32.
-        target: class indices `[N]` or probabilities `[N, K]`.
+        probabilities: `[N, K]` float32; of several heads side by side, `[N, C]`.
+        target: class indices `[N]` or probabilities `[N, K]`; of several heads class indices `[N, T]`.
         loss: loss of each row in nats, `[N]` float32; NaN for rows without a target.
     """
 
@@ -108,7 +108,7 @@ class Task(pl.LightningModule):
         self._keep(batch)
 
     def predict_step(self, batch: Any, batch_index: int) -> tuple[Tensor, Tensor]:
-        """Row positions `[N]` and probabilities `[N, K]`."""
+        """Row positions `[N]` and probabilities `[N, K]`, or `[N, C]` of several heads."""
         return batch.row, self.loss.predict(self.model(batch))
 
     def on_validation_epoch_end(self) -> None:

@@ -1,5 +1,6 @@
 """One loss for several heads: each head has a loss of its own, and the heads are weighed against each other."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -128,6 +129,14 @@ class MultiHead(nn.Module):
             factors.append(factor / entropy if self.normalise else factor)
         self.head_factor.copy_(torch.stack(factors))
         return torch.cat(starts)
+
+    def check_data(self, data: Mapping[str, Any]) -> None:
+        """Hold the node `data` of the configuration against what this loss will need of a batch.
+
+        Raises:
+            UsageError: R-Drop without two copies of each row.
+        """
+        self.rdrop.check(data.get("copies", 1))
 
     def at(self, epoch: int, progress: float) -> None:
         """Learn where training stands: deferred factors, dynamic weights and the warm-up of R-Drop follow it.
