@@ -1,10 +1,11 @@
 """The contracts between the rooms of the house.
 
 Shape legend, used everywhere: N rows of a batch, V sequences of a row, L tokens of the longest sequence in the batch, K
-classes, T heads with C classes together (`arena.heads`), H hidden width.
+classes, B sequences that hold N pairs of prompt and reply, T heads with C classes together (`arena.heads`), H hidden width.
 Units: losses and log losses in nats, lengths in tokens, sizes in rows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -54,18 +55,69 @@ class TextBatch:
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """A copy with every tensor moved by `Tensor.to(*args, **kwargs)`."""
-        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+        return moved(self, lambda tensor: tensor.to(*args, **kwargs))
 
     def pin_memory(self) -> Self:
         """A copy in page-locked memory, called by torch's DataLoader."""
-        return self._map(lambda tensor: tensor.pin_memory())
-
-    def _map(self, function: Any) -> Self:
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
-        return replace(self, **{name: function(tensor) for name, tensor in tensors.items()})
+        return moved(self, lambda tensor: tensor.pin_memory())
 
     def __len__(self) -> int:
         return self.row.shape[0]
+
+
+@dataclass
+class ReplyBatch:
+    """Pairs of prompt and reply as a language model reads them: B sequences of L tokens that hold N pairs.
+
+    Unpacked, B = N and each sequence is one pair. Packed, a sequence holds several, one behind the other;
+    `position_ids` start anew with each, and attention must not cross from one to another.
+
+    Attributes:
+        input_ids: token ids, `[B, L]` int64, right-padded.
+        attention_mask: 1 where there is a token, `[B, L]` int64.
+        position_ids: place of each token in its own pair, `[B, L]` int64.
+        segment: which of the N pairs each token belongs to, `[B, L]` int64; -1 for padding.
+        target: the id of each token that is to be learned (those of replies), `UNLABELLED` elsewhere, `[B, L]` int64.
+            Not shifted: what the model says at t - 1 is held against the target at t.
+        weight: weight of each pair in the loss, `[N]` float32.
+        row: position of each pair in the table, `[N]` int64.
+        supervised: number of target tokens, counted on the host so that logging needs no device sync.
+        packed: whether a sequence may hold more than one pair.
+        prompts: ids and mask of the N prompts alone, padded on the left, `[N, P]` each; None where nothing samples.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    position_ids: Tensor
+    segment: Tensor
+    target: Tensor
+    weight: Tensor
+    row: Tensor
+    supervised: int
+    packed: bool = False
+    prompts: tuple[Tensor, Tensor] | None = None
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """A copy with every tensor moved by `Tensor.to(*args, **kwargs)`."""
+        return moved(self, lambda tensor: tensor.to(*args, **kwargs))
+
+    def pin_memory(self) -> Self:
+        """A copy in page-locked memory, called by torch's DataLoader."""
+        return moved(self, lambda tensor: tensor.pin_memory())
+
+    def __len__(self) -> int:
+        return self.row.shape[0]
+
+
+def moved(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """A copy of a batch with `function` applied to every tensor, also to those in tuples."""
+
+    def apply(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return function(value)
+        return tuple(apply(each) for each in value) if isinstance(value, tuple) else value
+
+    return replace(batch, **{f.name: apply(getattr(batch, f.name)) for f in fields(batch)})
 
 
 @dataclass(frozen=True)
