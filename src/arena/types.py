@@ -1,7 +1,8 @@
 """The contracts between the rooms of the house.
 
 Shape legend, used everywhere: N rows of a batch, V sequences of a row, L tokens of the longest sequence in the batch, K
-classes, B sequences that hold N pairs of prompt and reply, T heads with C classes together (`arena.heads`), H hidden width.
+classes, T heads with C classes together (`arena.heads`), H hidden width, B sequences that hold N pairs of prompt and
+reply.
 Units: losses and log losses in nats, lengths in tokens, sizes in rows.
 """
 
