@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "arena"
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = {"data", "model", "loss", "metric", "optim"}
-GROUND = {"console", "types", "errors", "schema", "run", "hub", "heads"}
+GROUND = {"console", "types", "errors", "schema", "run", "hub", "heads", "diversity"}
 LAYERS = {
     **{name: 0 for name in GROUND},
     **{name: 1 for name in PACKAGES},
@@ -130,8 +130,13 @@ def test_conf_mirrors_the_packages():
                 target = line.partition("_target_:")[2].split(",")[0].split("}")[0].strip()
                 if target.startswith("arena."):
                     # A model brings its tokenizer, an optimiser that averages the callback that shows the average.
-                    besides = {"model": "arena.data.tokenizer.", "optim": "arena.callback.averaging."}
-                    allowed = (f"arena.{group}.", besides.get(group, f"arena.{group}."))
+                    # A language model brings its judge, a diversity term the task that samples and its watcher.
+                    besides = {
+                        "model": ("arena.data.tokenizer.", "arena.judging."),
+                        "optim": ("arena.callback.averaging.",),
+                        "loss": ("arena.diversity_task.", "arena.callback.diversity."),
+                    }
+                    allowed = (f"arena.{group}.", *besides.get(group, ()))
                     assert target.startswith(allowed), f"{path}: {target}"
 
 

@@ -40,6 +40,7 @@ ALLOWED = (
     "arena.diversity.",
     "arena.judging.",
     "arena.task.",
+    "arena.diversity_task.",
     "torchmetrics.",
     "torch.optim.",
     "lightning.pytorch.callbacks.",

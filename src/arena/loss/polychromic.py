@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from arena.diversity.scores import QualityGated
 from arena.errors import UsageError
 from arena.loss.language import LanguageModel
 from arena.schema import Count, NonNegative, Positive, Share, WholeNumber
@@ -73,7 +74,8 @@ class Polychromic(LanguageModel):
         seed: WholeNumber = 0,
     ) -> None:
         super().__init__(label_smoothing)
-        self.weight, self.estimator, self.score, self.reward = lambda_, estimator, score, reward
+        self.weight, self.estimator, self.reward = lambda_, estimator, reward
+        self.score = score if reward is None else QualityGated(score)
         self.replies, self.examples, self.every = n_generations, max_examples_for_diversity, compute_every_n_steps
         self.max_new_tokens, self.temperature, self.seed = max_new_tokens, temperature, seed
         self.at_once, self.beta = sequences_at_once, beta
