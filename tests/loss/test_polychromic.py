@@ -13,7 +13,7 @@ from arena.errors import UsageError
 from arena.loss.polychromic import Polychromic, surrogate
 from arena.types import UNLABELLED, ReplyBatch, TokenLogits
 
-WORDS = ["a b c", "a b d", "e f g", "a b c d", "h"]
+WORDS = ["a b c", "a b d", "e f g", "a b c d", "h i"]
 """What the five actions of the policy say."""
 THETA = [0.3, -0.2, 0.5, 0.0, -0.7]
 
@@ -100,7 +100,7 @@ def test_the_logged_value_keeps_the_formula_and_k_scales_the_gradient_only() -> 
     for times in (1.0, 5.0):
         log_p = torch.tensor([[-1.0, -2.0], [-3.0, -4.0]], requires_grad=True)
         found = surrogate(value, credit, log_p, times)
-        assert float(found) == pytest.approx(0.5)
+        assert float(found.detach()) == pytest.approx(0.5)
         gradients.append(torch.autograd.grad(found, log_p)[0])
     torch.testing.assert_close(gradients[0], credit / 2)
     torch.testing.assert_close(gradients[1], 5 * gradients[0])
@@ -110,10 +110,10 @@ def test_a_set_that_cannot_be_scored_is_left_out() -> None:
     value, credit = torch.tensor([0.25, torch.nan]), torch.tensor([[0.1, -0.2], [torch.nan, 0.0]])
     log_p = torch.tensor([[-1.0, -2.0], [-3.0, -4.0]], requires_grad=True)
     found = surrogate(value, credit, log_p)
-    assert float(found) == pytest.approx(0.25)
+    assert float(found.detach()) == pytest.approx(0.25)
     gradient = torch.autograd.grad(found, log_p)[0]
     torch.testing.assert_close(gradient, torch.tensor([[0.1, -0.2], [0.0, 0.0]]))
-    assert float(surrogate(torch.tensor([torch.nan]), credit[1:], log_p[1:])) == 0
+    assert float(surrogate(torch.tensor([torch.nan]), credit[1:], log_p[1:]).detach()) == 0
 
 
 # --- without samples --------------------------------------------------------------------------------------------------
