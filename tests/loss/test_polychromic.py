@@ -65,11 +65,13 @@ def test_the_mean_over_all_sets_is_the_exact_gradient(score: SetScore, n: int) -
 
 
 def test_the_mean_over_samples_comes_near() -> None:
-    """As in training: 4,000 sampled sets give the direction to a cosine above 0.99 and miss by noise only."""
-    score, n, draws = SelfBleu(2), 3, 4000
+    """As in training: the mean over 50,000 sampled sets has a cosine above 0.99 and misses by noise only."""
+    score, n, draws = SelfBleu(2), 3, 50_000
     generator = torch.Generator().manual_seed(0)
-    chosen = torch.multinomial(torch.softmax(policy(), 0).detach(), n * draws, True, generator=generator).view(-1, n)
-    each = estimated(score, [tuple(s) for s in chosen.tolist()])
+    probability = torch.softmax(policy(), 0).detach()
+    chosen = torch.multinomial(probability, n * draws, replacement=True, generator=generator).view(draws, n)
+    members, which = chosen.unique(dim=0, return_inverse=True)
+    each = estimated(score, [tuple(row) for row in members.tolist()])[which]
     mean, error = each.mean(0), each.std(0) / draws**0.5
     exact = exact_gradient(score, n)
     assert torch.nn.functional.cosine_similarity(mean, exact, dim=0) > 0.99
