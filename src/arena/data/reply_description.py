@@ -29,6 +29,7 @@ class ReplyDescription(Description):
     sequences: Any
     source: Rows
     _groups: Groups
+    _priors: dict[Split, np.ndarray]
 
     @property
     def _tokens(self) -> ReplyTokens:
@@ -93,7 +94,22 @@ class ReplyDescription(Description):
             counted = getattr(self._tokens, name)[rows] if hasattr(self, "sequences") else None
             column = {"lengths": "tokens"}.get(name, name.replace("lengths", "tokens"))
             made[column] = pa.nulls(len(rows), pa.int64()) if counted is None else counted
+        if hasattr(self, "sequences"):
+            made["prior_log_loss"] = self._prior_losses(split)
         return pa.table(made)
+
+    def _prior_losses(self, split: Split) -> np.ndarray:
+        """What a unigram model of the training replies (one added to each count) loses on each row, nats a token, `[M]`.
+
+        The counterpart of knowing only the class shares; NaN where nothing is learned.
+        """
+        if split not in self._priors:
+            counts = self.class_counts("train") + 1.0
+            cost = -np.log(counts / counts.sum())
+            made = self._tokens
+            rows = (np.concatenate([made.prompt(r), made.reply(r)])[made.learned(r)] for r in self.rows(split).tolist())
+            self._priors[split] = np.array([cost[ids].mean() if len(ids) else np.nan for ids in rows])
+        return self._priors[split]
 
     def summary(self) -> dict[str, Any]:
         """The facts for `result.json`, in JSON's types; see `Description.summary`. `truncated` has the shares of the

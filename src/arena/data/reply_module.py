@@ -40,6 +40,7 @@ class ReplyData(ReplyDescription, Served):
     Args:
         reader: of prompts and replies.
         tokenizer: text -> token ids.
+        labels: there are no classes.
         prompt, reply, messages, id, group, system: names of columns, and the system message of rows that bring none;
             the reader is made of them.
         path, val_path, test_path: files; the latter two hold out their rows instead of a share.
@@ -62,6 +63,7 @@ class ReplyData(ReplyDescription, Served):
         self,
         reader: Callable[..., Rows],
         tokenizer: Tokenizer,
+        labels: list[str] | None = None,
         path: InputPath | list[InputPath] | None = None,
         prompt: str | None = None,
         reply: str | None = None,
@@ -99,6 +101,7 @@ class ReplyData(ReplyDescription, Served):
     ) -> None:
         super().__init__()
         self.reader, self.tokenizer, self.path, self.limit = reader, tokenizer, path, limit
+        self.labels = labels or []
         self.hold_outs = {"val": val_path, "test": test_path}
         self.rules, self.rejects = Rules(on_bad_row, max_rejected, repair), Path(rejects) if rejects else None
         self.division = Division(val_share, test_share, folds, fold, [], split_seed, on_leak).check()
@@ -109,6 +112,7 @@ class ReplyData(ReplyDescription, Served):
         self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
         self.cache = default_root() if cache == "auto" else Path(cache).expanduser() if cache else None
         self._layout: ReplyLayout | None = None
+        self._priors = {}
 
     @property
     def layout(self) -> ReplyLayout:
