@@ -73,6 +73,8 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         UsageError: a missing or unknown key, a wrong type or value, a broken interpolation.
         InputOutputError: a path that does not exist.
     """
+    raw: Any = OmegaConf.to_container(config, resolve=False)
+    kinds.check_replies(raw)
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -84,7 +86,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         if (reason := _reason(error)) is not None:
             raise reason from None
         raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
-    kinds.check(plain)
+    kinds.check_heads(plain)
     schema.check_values(plain, Root)
     schema.check_values(plain["monitor"], Monitor, "monitor.")
     schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.")

@@ -9,14 +9,25 @@ REPLIES = "arena.data.reply_module."
 LANGUAGE_LOSSES = ("arena.loss.language.", "arena.loss.polychromic.")
 
 
-def check(settings: dict[str, Any]) -> None:
-    """Insist that what belongs together was chosen together.
+def check_heads(settings: dict[str, Any]) -> None:
+    """Insist that what head=multi brings is still there, where the data have several heads.
 
     Raises:
-        UsageError: it was not.
+        UsageError: it is not.
     """
     if isinstance(settings["data"]["labels"], dict):
         _check_heads(settings)
+
+
+def check_replies(settings: dict[str, Any]) -> None:
+    """Insist that language model, replies, their loss and metrics were chosen together.
+
+    Args:
+        settings: the configuration, perhaps with interpolations that only hold within one kind.
+
+    Raises:
+        UsageError: they were not.
+    """
     targets = {group: settings[group]["_target_"] for group in ("data", "model", "loss", "metric")}
     if targets["model"].startswith(CAUSAL) or targets["data"].startswith(REPLIES):
         _check_replies(targets)

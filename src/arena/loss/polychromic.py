@@ -17,7 +17,6 @@ from arena.schema import Count, NonNegative, Positive, Share, WholeNumber
 from arena.types import LossOutput, ReplyBatch, TokenLogits
 
 SAMPLED = ("leave_one_out", "detached")
-Estimator = Literal["leave_one_out", "entropy", "gem", "ce_temperature", "detached"]
 
 
 class Polychromic(LanguageModel):
@@ -60,7 +59,7 @@ class Polychromic(LanguageModel):
     def __init__(
         self,
         lambda_: NonNegative,
-        estimator: Estimator = "leave_one_out",
+        estimator: Literal["leave_one_out", "entropy", "gem", "ce_temperature", "detached"] = "leave_one_out",
         score: Any = None,
         reward: Any = None,
         n_generations: Count = 4,
