@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from arena.errors import UsageError
+
 
 def first_fit_decreasing(lengths: np.ndarray, room: int) -> list[list[int]]:
     """Bins of indices whose lengths sum to `room` at most: each length, the longest first, goes into the first bin
@@ -24,3 +26,10 @@ def first_fit_decreasing(lengths: np.ndarray, room: int) -> list[list[int]]:
         left[place] -= lengths[index]
         bins[place].append(index)
     return [sorted(each) for each in bins]
+
+
+def check_packing(packing: bool, batch_size: int) -> bool:
+    """Whether to pack. Raises a `UsageError` where a batch has nothing to pack with."""
+    if packing and batch_size < 2:
+        raise UsageError("data.packing=true packs the pairs of one batch; data.batch_size=1 leaves nothing to pack")
+    return packing
