@@ -12,6 +12,7 @@ from torch import Tensor
 from arena.data.cache import default_root
 from arena.data.ingest import Rules
 from arena.data.loader import EvaluationLoader
+from arena.data.packing import check_packing
 from arena.data.prepare import Division, divide, grouped, read_parts
 from arena.data.reply_collate import ReplyCollate
 from arena.data.reply_description import ReplyDescription
@@ -204,10 +205,3 @@ class ReplyData(ReplyDescription, Served):
     def _encoded(self, rows: Rows, positions: np.ndarray | None) -> ReplyTokens:
         turns = tokenize(rows, self.tokenizer, positions, missing_text="", root=self.cache)
         return fit_replies(turns, self.layout, self.room)
-
-
-def check_packing(packing: bool, batch_size: int) -> bool:
-    """Whether to pack. Raises a `UsageError` where a batch has nothing to pack with."""
-    if packing and batch_size < 2:
-        raise UsageError("data.packing=true packs the pairs of one batch; data.batch_size=1 leaves nothing to pack")
-    return packing

@@ -120,7 +120,7 @@ class ByteTokenizer:
         self.prefix = [257]
         self.separator = [258]
         self.suffix = [259]
-        self.end = 259
+        self.end: int | None = 259
         self.blank = False
         self.fingerprint = f"bytes-{ENCODING}"
 

@@ -7,6 +7,7 @@ frequent continuations shows it.
 """
 
 import math
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -101,9 +102,11 @@ class ToyReplies:
 
         prompts, replies = [], []
         numbers: list[int] = []
+        new = 0
         for draws in np.random.default_rng([self.seed, 3]).random((self.rows, 3)).tolist():
             again = numbers and draws[0] < self.repeated
-            numbers.append(numbers[int(draws[1] * len(numbers))] if again else len(set(numbers)) * STRIDE + self.seed)
+            numbers.append(numbers[int(draws[1] * len(numbers))] if again else new * STRIDE + self.seed)
+            new += not again
             prompt, words, kind = _opening(numbers[-1])
             ends = np.cumsum(_probabilities(kind))
             chosen = min(int(np.searchsorted(ends, draws[2], side="right")), len(ends) - 1)
@@ -127,12 +130,12 @@ class ToyReplies:
         Raises:
             UsageError: the text is no opening of these stories.
         """
-        for number in range(_total()):
-            opening, words, kind = _opening(number)
-            if opening == prompt:
-                replies = [reply.format(**words) for reply in kind.replies]
-                return dict(zip(replies, _probabilities(kind), strict=True))
-        raise UsageError(f"no opening of the toy stories: {prompt[:60]!r}")
+        number = _numbers().get(prompt)
+        if number is None:
+            raise UsageError(f"no opening of the toy stories: {prompt[:60]!r}")
+        _, words, kind = _opening(number)
+        replies = [reply.format(**words) for reply in kind.replies]
+        return dict(zip(replies, _probabilities(kind), strict=True))
 
     @staticmethod
     def entropy(prompt: str) -> float:
@@ -143,6 +146,12 @@ class ToyReplies:
 def _total() -> int:
     """Different prompts."""
     return len(NAMES) * len(COLOURS) * len(PLACES) * len(OPENINGS) * sum(len(kind.things) for kind in KINDS)
+
+
+@lru_cache(maxsize=1)
+def _numbers() -> dict[str, int]:
+    """The number of each prompt."""
+    return {_opening(number)[0]: number for number in range(_total())}
 
 
 def _opening(number: int) -> tuple[str, dict[str, str], Kind]:
