@@ -20,7 +20,7 @@ def folder(path: Path, seed: int = 0, fingerprint: str = "data-1", status: str =
     made = {"run_dir": str(path), "seed": seed, "data": {"labels": LABELS, "seed": seed, "split_seed": 0}}
     config = OmegaConf.create(made)
     for key, value in settings.items():
-        OmegaConf.update(config, key.replace("__", ".", 1), value)
+        OmegaConf.update(config, key.replace("__", ".", 1), value, merge=False)
     write_atomically(run.config, OmegaConf.to_yaml(config))
     reason = None if status == "completed" else "out of memory"
     run.write_result({"status": status, "reason": reason, "data": {"fingerprint": fingerprint}})
@@ -49,10 +49,10 @@ def replies(run: RunFolder, log_loss: np.ndarray, tokens: np.ndarray, group: lis
 SAMPLING = {"samples": 5, "max_new_tokens": 32, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "seed": 0}
 
 
-def generations(run: RunFolder, measures: dict[str, np.ndarray], name: str = "default", ids: Any = None, **more: Any):
+def generations(run: RunFolder, values: dict[str, np.ndarray], name: str = "default", ids: Any = None, **more: Any):
     """Measured samples of a run; `sampling` and other keys of settings.json in `more`; returns the run."""
     place = run.path / "generations" / name
-    rows = len(next(iter(measures.values())))
+    rows = len(next(iter(values.values())))
     names = [f"p{i}" for i in range(rows)] if ids is None else list(ids)
     reasons, alarms = more.pop("reasons", {}), more.pop("alarms", [])
     settings = {
@@ -60,11 +60,12 @@ def generations(run: RunFolder, measures: dict[str, np.ndarray], name: str = "de
         "split": "test",
         "fingerprint": "data-1",
         "rows": rows,
-        "measures": {"words": "arena.diversity.words", "encoder": "minilm"},
+        "measures": {"words": "arena.diversity.words", "encoder": "minilm", "resamples": 2000, "seed": 0},
         "checker": None,
+        "weights": run.path.name,
     }
     write_atomically(place / "settings.json", json.dumps(settings | more))
     told = {"measures": {key: {"value": None, "reason": why} for key, why in reasons.items()}, "alarms": alarms}
     write_atomically(place / "evaluation.json", json.dumps(told))
-    write_table(place / "measures.parquet", pa.table({"id": names, "group": names, **measures}))
+    write_table(place / "measures.parquet", pa.table({"id": names, "group": names, **values}))
     return run

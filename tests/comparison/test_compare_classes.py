@@ -4,12 +4,16 @@ import csv
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hand_made_runs import LABELS, classes, folder, replies
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
+from support import HEADS, head_predictions
 
 from arena import compare
+from arena.callback.predictions import write_table
 from arena.errors import DataError, UsageError
 
 ROWS = 240
@@ -224,3 +228,49 @@ def test_a_run_of_other_classes_is_refused(tmp_path):
         asked(f"base={base.path}", f"other={other.path}")
     with pytest.raises(UsageError, match="metric=3"):
         asked(f"base={base.path}", f"other={other.path}", "metric=3")
+
+
+def test_several_heads(tmp_path):
+    """Each head by itself, and means in which each counts the same; rows without a label do not count."""
+    runs = []
+    for name in ("base", "other"):
+        run = folder(tmp_path / name, data__labels=HEADS)
+        _, probabilities, target = head_predictions(run.predictions("test"), HEADS, 90)
+        runs.append((run, probabilities, target))
+    (base, probabilities, target), (other, _, _) = runs
+    # The other arm says the same, but a little less surely.
+    path, table = other.predictions("test"), pq.read_table(other.predictions("test"))
+    for name in [each for each in table.column_names if each.startswith("probability_")]:
+        share = 1 / len(HEADS[name.split("_")[1]])
+        column = pa.array(0.5 * table[name].to_numpy() + 0.5 * share, pa.float32())
+        table = table.set_column(table.column_names.index(name), name, column)
+    write_table(path, table)
+    found = asked(f"base={base.path}", f"other={other.path}")
+    assert (found["rows"], found["groups"]) == (int((target >= 0).any(axis=1).sum()), 30)
+    scores, losses = [], []
+    for t, (head, classes_of) in enumerate(HEADS.items()):
+        known, part = target[:, t] >= 0, probabilities[:, :3] if t == 0 else probabilities[:, 3:]
+        guess = part.argmax(axis=1)[known]
+        scores.append(f1_score(target[known, t], guess, average="macro", labels=range(len(classes_of))))
+        losses.append(log_loss(target[known, t], part[known], labels=range(len(classes_of))))
+        entry = found["measures"][f"{head}/macro_f1"]
+        assert (entry["base"], entry["rows"]) == (pytest.approx(scores[-1]), known.sum())
+        assert entry["word"] == "not shown"  # the likeliest class is the same
+        assert found["measures"][f"{head}/log_loss"]["base"] == pytest.approx(losses[-1], abs=1e-6)
+    assert found["measures"]["macro_f1"]["base"] == pytest.approx(np.mean(scores))
+    assert found["measures"]["log_loss"]["base"] == pytest.approx(np.mean(losses), abs=1e-6)
+
+
+def test_runs_that_were_trained(folds, tmp_path):
+    """Real runs of two losses on the same validation rows: the values are those that the runs recorded."""
+    base, other = folds["0"], folds["focal"]
+    found = asked(f"base={base.path}", f"other={other.path}", "split=val", f"output={tmp_path}")
+    for name in ("log_loss", "accuracy", "brier", "macro_f1"):
+        for arm, run in (("base", base), ("other", other)):
+            recorded = run.read_result()["validation"][name]["value"]
+            assert found["measures"][name][arm] == pytest.approx(recorded, abs=1e-6)
+    apart = {each["key"]: (each["base"], each["other"]) for each in found["recipes_differ_in"]}
+    assert apart["loss._target_"] == ("arena.loss.classification.CrossEntropy", "arena.loss.classification.Focal")
+    assert all(key.startswith("loss.") for key in apart)
+    with pytest.raises(DataError, match="0 are in all"):
+        asked(f"base={base.path}", f"other={folds['1'].path}", "split=val")

@@ -86,6 +86,7 @@ def test_the_checker_is_quality_too(tmp_path):
     base = made(tmp_path / "base", measures={"pass@1": np.full(PROMPTS, 0.6) + noise(1)}).path
     other = made(tmp_path / "other", gain=0.2, seed=1, measures={"pass@1": np.full(PROMPTS, 0.4) + noise(2)}).path
     found = asked(base, other)
+    assert found["measures"]["pass@1"]["role"] == "quality"
     assert found["verdict"]["not_worse"] == {"log_loss": True, "pass@1": False}
     assert "pass@1 is not shown to be not worse" in found["verdict"]["line"]
     assert asked(base, other, "pass_margin=0.3")["verdict"]["counts"]
@@ -142,8 +143,8 @@ def bad(place, **change):
 
 BAD = {
     "sampling": (
-        {"sampling": {"temperature": 0.7, "samples": 3}, "measures": {"words": "other", "encoder": "minilm"}},
-        65, "measures.words (arena.diversity.words, other), sampling.samples (5, 3), sampling.temperature (1.0, 0.7)",
+        {"sampling": {"temperature": 0.7, "samples": 3, "seed": 1}, "measures": {"words": "x", "encoder": "minilm"}},
+        65, "alike: measures.words (arena.diversity.words, x), sampling.samples (5, 3), sampling.temperature (1.0, 0",
     ),
     "split": ({"split": "val"}, 65, "generations of split val, not of test; give split=val"),
     "checker": ({"checker": {"name": "exact"}}, 65, "not sampled and measured alike: checker"),
@@ -200,6 +201,12 @@ def test_a_sweep(tmp_path, capsys):
     assert first["x"]["value"] == pytest.approx(np.mean(seeds))
     assert first["y"]["value"] == pytest.approx(np.mean([BASE + noise(10 + s) for s in range(2)]))
     assert first["y"]["low"] < first["y"]["value"] < first["y"]["high"]
+    assert first["x"]["change"] is None
+    change = found["points"][1]["x"]["change"]
+    assert change["value"] == pytest.approx(found["points"][1]["x"]["value"] - first["x"]["value"])
+    # Paired, 0.1 nats are seen although the intervals of the means overlap.
+    assert change["low"] > 0.08
+    assert found["points"][1]["x"]["low"] < first["x"]["high"]
     said = capsys.readouterr().out
     assert "left out" in said
     assert "status is failed (out of memory)" in said

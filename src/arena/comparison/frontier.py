@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from arena.comparison import classes, replies
 from arena.comparison.arms import Arm, check_seeds, find, kind_of, unfinished
-from arena.comparison.resampling import Interval, Statistic, Sums, means
+from arena.comparison.resampling import Interval, Statistic, Sums, compare, means
 from arena.comparison.rows import Aligned, align, read_replies
-from arena.comparison.tables import cell
+from arena.comparison.tables import COLUMNS, cell, finite, interval
 from arena.comparison.whole import Asked
 from arena.ensemble.members import labels_of
 from arena.errors import DataError, UsageError
@@ -77,8 +78,9 @@ def frontier(given: str, by: str, x: str, y: str, asked: Asked) -> dict[str, Any
         asked: the other keys of the command line.
 
     Returns:
-        `points`: for each value the runs, both measures with intervals over prompts and seeds, those of each seed, and
-        whether it is on the Pareto front; and what `tsv_of` and the picture need besides.
+        `points`: for each value the runs, both measures with intervals over prompts and seeds, those of each seed, the
+        paired `change` from the first value, and whether it is on the Pareto front; and what `tsv_of` and the picture
+        need besides.
     """
     runs = find("runs", given)
     stopped = {run.path: reason for run in runs if (reason := unfinished(run))}
@@ -99,9 +101,14 @@ def frontier(given: str, by: str, x: str, y: str, asked: Asked) -> dict[str, Any
         for arm in arms.values():
             sums.append(Sums(statistic.base[place : place + len(arm.runs)], statistic.value))
             place += len(arm.runs)
-        intervals: list[Interval] = means(sums, asked.resamples, asked.seed)
-        for point, interval, arm in zip(points, intervals, sums, strict=True):
-            point[axis] = interval._asdict() | {"seeds": arm.value(arm.sums.sum(axis=1)).tolist()}
+        found: list[Interval] = means(sums, asked.resamples, asked.seed)
+        first = sums[0].sums
+        against = [replace(statistic, name=str(i), base=first, other=arm.sums) for i, arm in enumerate(sums)]
+        changes = compare(against, asked.resamples, asked.seed)
+        for i, (point, mean, arm) in enumerate(zip(points, found, sums, strict=True)):
+            point[axis] = mean._asdict() | {"seeds": arm.value(arm.sums.sum(axis=1)).tolist()}
+            # Two intervals that overlap say little: what makes a prompt hard is in both.
+            point[axis]["change"] = changes[str(i)].difference._asdict() if i else None
     axes = {axis: {"name": name, "rises": measured[axis][0].rises} for axis, name in zip(AXES, (x, y), strict=True)}
     mark_front(points, axes)
     if len(points) < 2:
@@ -175,13 +182,15 @@ def lines_of(found: dict[str, Any]) -> list[list[str]]:
         f"{found['axes'][axis]['name']} ({'more' if found['axes'][axis]['rises'] else 'less'} is better)"
         for axis in AXES
     ]
-    lines = [[found["by"], "seeds", names[0], "95% interval", names[1], "95% interval", "Pareto front"]]
+    change = f"change from {found['points'][0]['value']}"
+    lines = [[found["by"], "seeds", names[0], "95% interval", change, names[1], "95% interval", change, "Pareto front"]]
     for point in found["points"]:
         cells = []
         for axis in AXES:
             each = point[axis]
-            known = each["low"] == each["low"]
+            known = finite(each["low"])
             cells += [f"{each['value']:.4f}", f"{each['low']:.4f} to {each['high']:.4f}" if known else ""]
+            cells.append(interval(each["change"]) if each["change"] else "")
         lines.append([str(point["value"]), str(len(point["runs"])), *cells, "yes" if point["front"] else ""])
     return lines
 
@@ -189,12 +198,15 @@ def lines_of(found: dict[str, Any]) -> list[list[str]]:
 def tsv_of(found: dict[str, Any]) -> str:
     """The sweep as tab-separated values, all digits: the mean of each value, then each of its seeds."""
     names = [found["axes"][axis]["name"] for axis in AXES]
-    header = ["value", "seed", *(f"{name}{end}" for name in names for end in ("", "_low", "_high")), "front", "run"]
-    lines = ["\t".join(header)]
+    ends = ["", "_low", "_high", "_change", "_change_low", "_change_high"]
+    lines = ["\t".join(["value", "seed", *(f"{name}{end}" for name in names for end in ends), "front", "run"])]
     for point in found["points"]:
-        ends = [point[axis][end] for axis in AXES for end in ("value", "low", "high")]
-        lines.append("\t".join(map(cell, [point["value"], "mean", *ends, point["front"], None])))
+        cells = []
+        for axis in AXES:
+            cells += [point[axis][end] for end in COLUMNS]
+            cells += [(point[axis]["change"] or {}).get(end) for end in COLUMNS]
+        lines.append("\t".join(map(cell, [point["value"], "mean", *cells, point["front"], None])))
         for place, (run, seed) in enumerate(zip(point["runs"], point["seeds"], strict=True)):
-            x, y = (point[axis]["seeds"][place] for axis in AXES)
-            lines.append("\t".join(map(cell, [point["value"], seed, x, None, None, y, None, None, None, run])))
+            x, y = ([point[axis]["seeds"][place], *[None] * (len(ends) - 1)] for axis in AXES)
+            lines.append("\t".join(map(cell, [point["value"], seed, *x, *y, None, run])))
     return "\n".join(lines) + "\n"

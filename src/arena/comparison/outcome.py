@@ -147,7 +147,7 @@ def reply_verdict(
         entry = measures[name]
         difference = Interval(**entry["difference"])
         entry |= {"margin": margin, "not_worse": not_worse(difference, up, margin)}
-        entry["word"] = "not worse" if entry["not_worse"] else entry["word"]
+        entry["word"] = "not worse" if entry["not_worse"] else "worse" if entry["word"] == "worse" else "may be worse"
         judged[name] = entry["not_worse"]
     diverse = [name for name, up in rises.items() if up is not None]
     for name in diverse:
@@ -158,6 +158,8 @@ def reply_verdict(
         deviation = entry["seed_deviation"]
         entry["relative_seed_deviation"] = deviation / entry["base"] if entry["base"] > 0 else math.nan
     adjust(measures, rules.primary, diverse)
+    for name in quality:
+        measures[name]["role"] = "quality"
     for name in diverse:
         entry = measures[name]
         shown = entry["word"] == "more diverse"

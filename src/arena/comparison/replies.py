@@ -28,6 +28,8 @@ SUCCESS = ("pass@1", "pass_at_1", "success_rate")
 """What the share of prompts' samples that the checker lets pass may be called."""
 SETTINGS = ("sampling", "split", "fingerprint", "rows", "prompts", "measures", "checker")
 """What has to be equal, apart from the seed of the sampling."""
+DRAWS = ("sampling.seed", "measures.seed", "measures.resamples")
+"""Parts of these that change no measure of a prompt but by lot. Other prompts are noticed by their ids."""
 TOLERATED = ("fingerprint", "rows", "prompts")
 """What `rows=common` lets differ."""
 
@@ -71,7 +73,7 @@ def read_generations(run: RunFolder, name: str, split: str) -> Generations:
         known = f" (there are: {', '.join(there)}: give name={there[0]})" if there else ""
         raise InputOutputError(
             f"{folder / lacking[0]}: no generations yet{known}; make them with python -m arena.evaluate run={run.path} "
-            f"generate=true split={split} name={name}"
+            f"split={split} name={name}"
         )
     settings = read_json(folder / "settings.json")
     if settings.get("split") not in (None, split):
@@ -130,7 +132,7 @@ def check_settings(made: Sequence[Generations], common: bool) -> None:
 
 def _matters(key: str) -> bool:
     """Whether a setting changes what the measures of one and the same model would be."""
-    return key != "sampling.seed" and (key.partition(".")[0] in SETTINGS)
+    return key.partition(".")[0] in SETTINGS and key not in DRAWS
 
 
 def log_loss(rows: Aligned, bases: int) -> Statistic:

@@ -1,9 +1,12 @@
 """A comparison as tables: for people, and tab-separated with all digits."""
 
 import math
+import re
 from typing import Any
 
 COLUMNS = ("value", "low", "high")
+CURVE = re.compile("[@^]")
+"""In the name of a measure that is a point of a curve, such as pass@5."""
 
 
 def finite(value: Any) -> bool:
@@ -20,11 +23,13 @@ def interval(entry: dict[str, float], percent: bool = False) -> str:
 
 
 def lines_of(found: dict[str, Any]) -> list[list[str]]:
-    """The comparison under its header, one line for each measure."""
+    """The comparison under its header, one line for each measure; curves are in the tab-separated file only."""
     replies = found["kind"] == "replies"
     head = ["measure", "base", "other", "other - base (95% interval)"]
     lines = [[*head, *(["gain of diversity", "band"] if replies else ["rows needed"]), "p", "Holm", "role", "word"]]
     for name, entry in found["measures"].items():
+        if entry["role"] == "shown" and CURVE.search(name):
+            continue
         values = [f"{entry[arm]:.4f}" if finite(entry[arm]) else "undefined" for arm in ("base", "other")]
         if replies:
             gain = interval(entry["gain"], True) if "gain" in entry else ""
@@ -33,7 +38,7 @@ def lines_of(found: dict[str, Any]) -> list[list[str]]:
             middle = [f"{entry['rows_needed']:,.0f}" if finite(entry["rows_needed"]) else ""]
         p = [f"{entry['p'][key]:.4f}" if finite(entry["p"][key]) else "" for key in ("of_both", "holm")]
         arrow = "" if entry["role"] == "shown" else " (less is better)" if not entry["rises"] else ""
-        word = "" if entry["role"] == "shown" and "margin" not in entry else entry["word"]
+        word = "" if entry["role"] == "shown" else entry["word"]
         lines.append([name + arrow, *values, interval(entry["difference"]), *middle, *p, entry["role"], word])
     return lines
 
