@@ -20,7 +20,7 @@ def of_rows(base, other, member=None, rises=True, name="x"):
 
     def sums(values):
         size = np.bincount(member, minlength=groups)
-        return np.stack([np.stack([np.bincount(member, v, groups), size], axis=1) for v in values])
+        return np.stack([np.stack([np.bincount(member, v, groups), size], axis=1) for v in values]).astype(np.float64)
 
     return Statistic(name, sums(base), sums(other), ratio, rises, base.shape[1])
 
