@@ -32,6 +32,7 @@ LAYERS = {
     "restore": 4,
     "ensemble": 4,
     "report": 4,
+    "comparison": 4,
     "train": 6,
     "evaluate": 6,
     "predict": 5,
@@ -40,6 +41,7 @@ LAYERS = {
     "explore": 5,
     "export": 5,
     "baseline": 5,
+    "compare": 5,
 }
 HYDRA_USERS = {"build.py", "config.py", "train.py"}
 """config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""

@@ -51,9 +51,11 @@ class Series:
 
 
 @contextmanager
-def drawing(path: Path, height: float, columns: int = 1, heights: Sequence[float] = (1,)) -> Iterator[list[Any]]:
+def drawing(
+    path: Path, height: float, columns: int = 1, heights: Sequence[float] = (1,), share: bool = True
+) -> Iterator[list[Any]]:
     """Axes to draw on, side by side, in as many rows as there are relative heights; the picture is saved when the block
-    ends."""
+    ends. `share`: axes below each other have one horizontal axis."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -61,7 +63,7 @@ def drawing(path: Path, height: float, columns: int = 1, heights: Sequence[float
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
-        below: Any = {"height_ratios": heights, "sharex": "col" if len(heights) > 1 else False}
+        below: Any = {"height_ratios": heights, "sharex": "col" if share and len(heights) > 1 else False}
         axes = figure.subplots(len(heights), columns, sharey="row" if columns > 1 else False, squeeze=False, **below)
         yield list(axes.flat)
         figure.savefig(path, dpi=DPI, metadata={"Software": None})

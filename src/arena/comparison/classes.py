@@ -1,0 +1,106 @@
+"""What runs that classify are compared by: log loss, accuracy, Brier score and macro-F1, of each head and their means.
+
+Shape legend: N rows, T heads, K classes of one head, C the classes of all heads.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from arena.calibration.measures import row_brier_score
+from arena.comparison.arms import predictions
+from arena.comparison.resampling import Array, Statistic, macro_f1, ratio
+from arena.comparison.rows import Aligned, Table, fingerprint_of, strings
+from arena.ensemble.members import labels_of
+from arena.errors import DataError
+from arena.heads import Heads
+from arena.judge import accuracy_change, all_right, label_log_losses, read
+from arena.run import RunFolder
+
+MEASURES = {"log_loss": False, "accuracy": True, "brier": False, "macro_f1": True}
+"""Whether more is better."""
+
+
+def read_classes(run: RunFolder, split: str, heads: Heads) -> Table:
+    """The labelled rows of a split with `probabilities [N, C]`, the classes in the order of `heads`.
+
+    Raises:
+        InputOutputError: there is no such file.
+        DataError: the run has other classes.
+    """
+    own = Heads(labels_of(run))
+    if set(own.columns) != set(heads.columns) or own.named != heads.named:
+        raise DataError(f"{run.path} has the classes {', '.join(own.columns)}, not {', '.join(heads.columns)}")
+    path = predictions(run, split)
+    told = read(path, heads.classes if heads.named else heads.classes[""])
+    ids = strings(pq.read_table(path, columns=["id"]), "id")[told.kept]
+    values = {"probabilities": told.probabilities}
+    return Table(path, ids, told.groups.astype(str), told.target, values, fingerprint_of(run))
+
+
+def names(heads: Heads) -> list[str]:
+    """Every measure: of the mean over the heads (of the one head, where there is one), and `head/measure`."""
+    return [*MEASURES, *(f"{head}/{name}" for head in heads.names for name in MEASURES if heads.named)]
+
+
+def class_sums(heads: Heads, rows: Aligned, table: Table) -> dict[tuple[str, str], Array]:
+    """Sums over groups of each head's measures, `[G, m]`: what was lost or right, and rows; the confusion matrix."""
+    target, found = table.target, {}
+    assert target is not None
+    losses = label_log_losses(heads, table.values["probabilities"], target)
+    for t, (head, part) in enumerate(heads.split(table.values["probabilities"]).items()):
+        known, true = target[:, t] >= 0, np.maximum(target[:, t], 0)
+        guess, classes = part.argmax(axis=1), part.shape[1]
+        each = {
+            "log_loss": np.nan_to_num(losses[:, t]),
+            "accuracy": guess == true,
+            "brier": row_brier_score(part.astype(np.float64), true),
+        }
+        for name, values in each.items():
+            found[head, name] = rows.sums(np.stack([values * known, known], axis=1))
+        found[head, "macro_f1"] = rows.sums(np.eye(classes**2)[true * classes + guess] * known[:, None])
+    return found
+
+
+def statistics(heads: Heads, rows: Aligned, bases: int, wanted: Sequence[str]) -> list[Statistic]:
+    """The measures of both arms.
+
+    Args:
+        heads: the classes.
+        rows: of the runs of the base, then those of the other arm, if there is one.
+        bases: runs of the base.
+        wanted: names of measures.
+    """
+    sums = [class_sums(heads, rows, table) for table in rows.tables]
+    target = rows.tables[0].target
+    assert target is not None
+    found = []
+    for name in wanted:
+        head, _, measure = name.rpartition("/")
+        chosen = [head] if head else heads.names
+        parts = [np.concatenate([each[one, measure] for one in chosen], axis=1) for each in sums]
+        value = mean_over([each.shape[1] for each in (sums[0][one, measure] for one in chosen)], measure)
+        known = (target[:, [heads.names.index(one) for one in chosen]] >= 0).any(axis=1)
+        whole, counted = np.stack(parts), int(np.count_nonzero(known))
+        left_out = rows.left_out + len(rows.member) - counted
+        found.append(Statistic(name, whole[:bases], whole[bases:], value, MEASURES[measure], counted, left_out))
+    return found
+
+
+def mean_over(widths: Sequence[int], measure: str) -> Callable[[Array], Array]:
+    """The mean of a measure over heads, as a function of all their sums side by side `[..., m]`."""
+    one = macro_f1 if measure == "macro_f1" else ratio
+    if len(widths) == 1:
+        return one
+    ends = np.cumsum(widths)[:-1]
+    return lambda sums: np.mean([one(part) for part in np.split(sums, ends, axis=-1)], axis=0)
+
+
+def mcnemar(heads: Heads, rows: Aligned) -> dict[str, float]:
+    """Rows that only one of two runs has right, and the p of McNemar's exact test (`arena.judge.accuracy_change`)."""
+    base, other = rows.tables
+    assert base.target is not None
+    right = [all_right(heads, each.values["probabilities"], base.target) for each in (base, other)]
+    counts = accuracy_change(right[0], right[1], rows.member, 0, 0)
+    return {"only_base": counts["only_baseline"], "only_other": counts["only_model"], "p": counts["p"]}

@@ -1,0 +1,239 @@
+r"""Two arms on the same rows: the difference of any measure with an interval over prompts and over training seeds.
+
+A measure is a function of sums over groups (prompts), and so a resample is a product of how often each group is drawn
+with these sums: the log loss is nats / rows, macro-F1 is a function of the confusion matrix.
+
+Prompts are drawn for both arms and all seeds together, because all of them answered the same ones. Seeds are drawn
+within each arm, S of its S, from their deviations from the arm's mean: scaled by $\sqrt{S / (S - 1)}$, as S draws from
+S values vary too little, and shrunk by the share of their variance that the drawn prompts explain already, which would
+be counted twice (Davison and Hinkley 1997, "Bootstrap Methods and their Application", 3.8). Since a standard deviation
+of three seeds is itself a guess, the ends are then widened by Student's t with the degrees of freedom of Satterthwaite
+1946. With one seed in each arm all of this is `arena.metric.interval.paired_difference`.
+
+Shape legend: S seeds of an arm, G groups, m sums, R resamples.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arena.metric.interval import MAX_UNDEFINED
+
+Array = NDArray[np.float64]
+AT_ONCE = 4_000_000
+"""Numbers of draws (32 MB) that are held at a time."""
+LEAST_RESAMPLES = 100
+"""Fewer have no ends of a 95% interval."""
+
+
+def ratio(sums: Array) -> Array:
+    """Numerator over denominator of sums `[..., 2]`; NaN for 0 / 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan)
+
+
+def macro_f1(sums: Array) -> Array:
+    """Mean of 2 TP / (2 TP + FP + FN) over the classes that occur, from flat confusion matrices `[..., K * K]`."""
+    classes = math.isqrt(sums.shape[-1])
+    confusion = sums.reshape(*sums.shape[:-1], classes, classes)
+    both = confusion.sum(axis=-1) + confusion.sum(axis=-2)
+    hits = 2 * np.diagonal(confusion, axis1=-2, axis2=-1)
+    occurs = both > 0
+    score = np.divide(hits, both, out=np.zeros_like(both), where=occurs).sum(axis=-1)
+    return ratio(np.stack([score, occurs.sum(axis=-1)], axis=-1))
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One measure of both arms on the same groups.
+
+    Attributes:
+        name: of the measure.
+        base, other: sums of each seed and group, `[S, G, m]` float64; S may differ.
+        value: sums `[..., m]` -> the measure `[...]`.
+        rises: whether more is better (quality) or more diverse.
+        rows: rows, or prompts, that it rests on.
+        left_out: those that it is not defined on in one of the runs.
+    """
+
+    name: str
+    base: Array
+    other: Array
+    value: Callable[[Array], Array]
+    rises: bool
+    rows: int
+    left_out: int = 0
+
+
+class Interval(NamedTuple):
+    """A number with the ends of its interval; NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What two arms differ in, by one measure.
+
+    Attributes:
+        base, other: mean over the seeds of each arm.
+        difference: other minus base.
+        relative: (other - base) / base; NaN where base is not above 0.
+        prompt_error: standard error of the difference for these seeds, from the draws of prompts alone.
+        seed_error: the part of the standard error that other seeds would add; 0 with one seed in each arm.
+        seed_deviation: standard deviation of the base's seeds; NaN with one.
+        seed_freedom: degrees of freedom of the interval; infinite with one seed in each arm.
+    """
+
+    base: float
+    other: float
+    difference: Interval
+    relative: Interval
+    prompt_error: float
+    seed_error: float
+    seed_deviation: float
+    seed_freedom: float
+
+    @property
+    def error(self) -> float:
+        """Standard error of the difference."""
+        return math.hypot(self.prompt_error, self.seed_error)
+
+
+def compare(statistics: Sequence[Statistic], resamples: int, seed: int, level: float = 0.95) -> dict[str, Found]:
+    """Every measure in both arms with its interval, by name, all from the same draws of groups.
+
+    Args:
+        statistics: the measures; the same groups in the same order in all of them.
+        resamples: of the bootstrap.
+        seed: of the draws.
+        level: coverage.
+    """
+    arms = [Sums(arm, each.value) for each in statistics for arm in (each.base, each.other)]
+    drawn = resampled(arms, resamples, seed)
+    lot = np.random.default_rng([seed, 1])
+    pairs = zip(statistics, drawn[::2], drawn[1::2], strict=True)
+    return {each.name: _found(each, base, other, lot, level) for each, base, other in pairs}
+
+
+class Sums(NamedTuple):
+    """One measure of one arm: sums of each seed and group, `[S, G, m]`, and the function of their totals."""
+
+    sums: Array
+    value: Callable[[Array], Array]
+
+
+def resampled(arms: Sequence[Sums], resamples: int, seed: int) -> list[Array]:
+    """Each arm's measure of each seed in each resample of groups, `[S, R]`; the draws are the same for all arms."""
+    flat = np.concatenate([arm.sums.transpose(1, 0, 2).reshape(arm.sums.shape[1], -1) for arm in arms], axis=1)
+    groups = flat.shape[0]
+    generator, made = np.random.default_rng(seed), np.empty((resamples, flat.shape[1]))
+    step = max(1, AT_ONCE // max(groups, 1))
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        draws = generator.multinomial(groups, np.full(groups, 1 / max(groups, 1)), size=size)
+        made[start : start + size] = draws.astype(np.float64) @ flat
+    found, place = [], 0
+    for arm in arms:
+        seeds, _, width = arm.sums.shape
+        part = made[:, place : place + seeds * width].reshape(resamples, seeds, width)
+        place += seeds * width
+        found.append(arm.value(part).T)
+    return found
+
+
+def means(arms: Sequence[Sums], resamples: int, seed: int, level: float = 0.95) -> list[Interval]:
+    """The mean over the seeds of each arm with its interval over groups and seeds; arguments as `compare`."""
+    lot, found = np.random.default_rng([seed, 1]), []
+    for arm, drawn in zip(arms, resampled(arms, resamples, seed), strict=True):
+        whole = arm.value(arm.sums.sum(axis=1))
+        seeds = _seeds(whole, drawn, lot)
+        prompts = drawn.mean(axis=0)
+        freedom = math.inf
+        if seeds.variance > 0:
+            freedom = seeds.freedom * ((_deviation(prompts) ** 2 + seeds.variance) / seeds.variance) ** 2
+        few = arm.sums.shape[1] < 2 or resamples < LEAST_RESAMPLES
+        centre = float(whole.mean())
+        ends = (math.nan, math.nan) if few else _ends(prompts + seeds.draws, centre, freedom, level)
+        found.append(Interval(centre, *ends))
+    return found
+
+
+def _found(statistic: Statistic, base: Array, other: Array, lot: np.random.Generator, level: float) -> Found:
+    whole = [statistic.value(arm.sum(axis=1)) for arm in (statistic.base, statistic.other)]
+    means = [float(values.mean()) for values in whole]
+    arms = [_seeds(values, draws, lot) for values, draws in zip(whole, (base, other), strict=True)]
+    prompts = other.mean(axis=0) - base.mean(axis=0)
+    prompt_error = _deviation(prompts)
+    seed_variance = [arm.variance for arm in arms]
+    total = prompt_error**2 + sum(seed_variance)
+    uncertain = sum(arm.variance**2 / arm.freedom for arm in arms if arm.freedom)
+    freedom = total**2 / uncertain if uncertain > 0 else math.inf
+    drawn_base, drawn_other = (draws.mean(axis=0) + arm.draws for draws, arm in zip((base, other), arms, strict=True))
+    difference = drawn_other - drawn_base
+    few = statistic.base.shape[1] < 2 or len(prompts) < LEAST_RESAMPLES
+    ends = (math.nan, math.nan) if few else _ends(difference, means[1] - means[0], freedom, level)
+    relative = Interval(math.nan, math.nan, math.nan)
+    if means[0] > 0:
+        change = means[1] / means[0] - 1
+        with np.errstate(invalid="ignore", divide="ignore"):
+            changes = np.where(drawn_base > 0, difference / drawn_base, np.nan)
+        relative = Interval(change, *((math.nan, math.nan) if few else _ends(changes, change, freedom, level)))
+    return Found(
+        means[0],
+        means[1],
+        Interval(means[1] - means[0], *ends),
+        relative,
+        prompt_error,
+        math.sqrt(sum(seed_variance)),
+        float(whole[0].std(ddof=1)) if len(whole[0]) > 1 else math.nan,
+        freedom,
+    )
+
+
+class _Seeds(NamedTuple):
+    """What other seeds would change: the mean's variance, its degrees of freedom, and draws of it `[R]`."""
+
+    variance: float
+    freedom: int
+    draws: Array
+
+
+def _seeds(whole: Array, drawn: Array, lot: np.random.Generator) -> _Seeds:
+    """The seeds of one arm, from their values on all groups `[S]` and on resampled ones `[S, R]`."""
+    seeds, resamples = drawn.shape
+    if seeds < 2 or not np.isfinite(whole).all():
+        return _Seeds(0.0, 0, np.zeros(resamples))
+    deviation = whole - whole.mean()
+    between = float((deviation**2).sum() / (seeds - 1))
+    # How much of the seeds' differences would change with other prompts: drawing prompts has that variance already.
+    moves = (drawn - drawn.mean(axis=0)) - deviation[:, None]
+    explained = float(np.nanvar(moves, axis=1).sum() / (seeds - 1))
+    shrinkage = math.sqrt(max(0.0, 1 - explained / between)) if between > 0 else 0.0
+    scaled = deviation * shrinkage * math.sqrt(seeds / (seeds - 1))
+    draws = scaled[lot.integers(0, seeds, (resamples, seeds))].mean(axis=1)
+    return _Seeds(between * shrinkage**2 / seeds, seeds - 1, draws)
+
+
+def _deviation(values: Array) -> float:
+    defined = values[np.isfinite(values)]
+    return float(defined.std(ddof=1)) if len(defined) > 1 else math.nan
+
+
+def _ends(values: Array, centre: float, freedom: float, level: float) -> tuple[float, float]:
+    """Percentiles of the defined resamples, widened about the centre by Student's t; NaN where too many are
+    undefined."""
+    from scipy.stats import norm, t
+
+    defined = values[np.isfinite(values)]
+    if 1 - len(defined) / max(len(values), 1) > MAX_UNDEFINED or not len(defined):
+        return math.nan, math.nan
+    low, high = np.quantile(defined, [0.5 - level / 2, 0.5 + level / 2])
+    wider = 1.0 if math.isinf(freedom) else float(t.ppf(0.5 + level / 2, freedom) / norm.ppf(0.5 + level / 2))
+    return float(centre - wider * (centre - low)), float(centre + wider * (high - centre))
