@@ -28,6 +28,7 @@ LAYERS = {
     "tables": 4,
     "restore": 4,
     "ensemble": 4,
+    "generation": 4,
     "report": 4,
     "train": 5,
     "evaluate": 5,
