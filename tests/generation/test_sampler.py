@@ -9,7 +9,8 @@ import torch
 from replies_support import END, LETTERS, Replies, Sampling, SmallLlama
 
 from arena.errors import DataError, OutOfMemoryError, UsageError
-from arena.generation.sampler import choose, generate, left_padded, pieces
+from arena.generation.memory import left_padded, pieces
+from arena.generation.sampler import choose, generate
 
 
 def make(folder, model=None, data=None, sampling=Sampling(), **options):  # noqa: B008 - frozen

@@ -21,6 +21,7 @@ from arena.console import say
 from arena.data.cache import key_of
 from arena.ensemble.partial import Partial
 from arena.errors import DataError, OutOfMemoryError
+from arena.generation.memory import left_padded, out_of_memory, pieces
 from arena.generation.store import FILE, Parts, insist, read_settings, write_settings
 
 SECONDS = 10.0
@@ -186,7 +187,7 @@ class Work:
         try:
             samples = self._sample(piece, int(key_of(self.seed, named["id"].to_pylist())[:15], 16))
         except (RuntimeError, MemoryError) as error:
-            if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
+            if not out_of_memory(error):
                 raise
             if len(piece) == 1:
                 raise OutOfMemoryError(
@@ -219,21 +220,3 @@ class Work:
         with self.context():
             found = self.model.sample(ids.to(self.device), mask.to(self.device), self.sampling, seed)
         return found.ids, found.length, found.finished, found.log_probability
-
-
-def left_padded(sequences: list[np.ndarray], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask `[N, P]` int64, padded on the left, so that every sequence goes on at the same place."""
-    width = max(map(len, sequences))
-    ids, mask = np.full((len(sequences), width), pad, dtype=np.int64), np.zeros((len(sequences), width), dtype=np.int64)
-    for i, sequence in enumerate(sequences):
-        ids[i, width - len(sequence) :] = sequence
-        mask[i, width - len(sequence) :] = 1
-    return torch.from_numpy(ids), torch.from_numpy(mask)
-
-
-def pieces(batch: np.ndarray, halvings: int) -> list[np.ndarray]:
-    """The batch cut in halves so many times, the first half never the smaller one."""
-    found = [batch]
-    for _ in range(halvings):
-        found = [half for one in found for half in np.split(one, [(len(one) + 1) // 2]) if len(half)]
-    return found
