@@ -36,6 +36,7 @@ ALLOWED = (
     "arena.metric.",
     "arena.optim.",
     "arena.callback.",
+    "arena.diversity.",
     "torchmetrics.",
     "torch.optim.",
     "lightning.pytorch.callbacks.",

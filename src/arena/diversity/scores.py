@@ -1,0 +1,224 @@
+"""How diverse a set of texts is, as one number that training can reward.
+
+A score D(S) says something of a whole set. What one text adds to it is D(S) - D(S without it); these differences are
+an unbiased credit for the gradient of the expected score, whatever the score (arXiv 2602.01062). A text without words
+is no part of a set: it adds nothing and takes nothing away.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from arena.diversity import vectors
+from arena.diversity.counts import count, tokens
+from arena.diversity.encoder import Encoder
+from arena.diversity.ngrams import distinct_of_sets, distinct_without
+from arena.diversity.self_bleu import Smoothing, bleu, mean_of_sets
+from arena.diversity.words import words
+from arena.schema import Count, Positive
+
+Rewards = Sequence[np.ndarray] | None
+"""How good each text of each set is, `[n]` each; None where a score does not ask for it."""
+
+
+class SetScore(Protocol):
+    """The diversity of a set of texts; more is more diverse.
+
+    Attributes:
+        least: texts with words in the smallest set that it is defined on. Credits need one more.
+        needs_rewards: whether it weighs diversity by quality, so that `many` must be told the rewards.
+    """
+
+    least: int
+    needs_rewards: bool
+
+    def __call__(self, texts: Sequence[str]) -> float:
+        """D(S); NaN where it is not defined."""
+        ...
+
+    def leave_one_out(self, texts: Sequence[str]) -> np.ndarray:
+        """D(S without text i), `[n]`; NaN where it is not defined."""
+        ...
+
+    def many(self, sets: Sequence[Sequence[str]], rewards: Rewards = None) -> list[tuple[float, np.ndarray]]:
+        """D(S) and D(S without each) of many sets, all encoded in one go."""
+        ...
+
+
+class _Score:
+    """What all scores have in common: one set is many sets of which there is one."""
+
+    least = 1
+    needs_rewards = False
+
+    def __call__(self, texts: Sequence[str]) -> float:
+        return self.many([texts])[0][0]
+
+    def leave_one_out(self, texts: Sequence[str]) -> np.ndarray:
+        return self.many([texts])[0][1]
+
+    def many(self, sets: Sequence[Sequence[str]], rewards: Rewards = None) -> list[tuple[float, np.ndarray]]:
+        values, without = self._all(sets)
+        ends = np.cumsum([len(texts) for texts in sets])
+        return [
+            (float(value), without[end - len(texts) : end])
+            for value, texts, end in zip(values, sets, ends, strict=True)
+        ]
+
+    def _all(self, sets: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """D of each set `[S]`, and of each text's set without it `[N]`."""
+        raise NotImplementedError
+
+
+class Distinct(_Score):
+    """Distinct-n: different n-grams over all n-grams of the set, between 0 and 1.
+
+    Args:
+        n: words of an n-gram.
+    """
+
+    def __init__(self, n: Count = 2) -> None:
+        self.n = n
+
+    def _all(self, sets: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        given = tokens(sets)
+        grams = count(given, self.n)[-1]
+        return distinct_of_sets(given, grams), distinct_without(given, grams)
+
+
+class SelfBleu(_Score):
+    """1 - mean self-BLEU, between 0 and 1.
+
+    Args:
+        order: longest n-grams; texts of few words call for 2 or 3.
+        smoothing: `method1` or `exp`, see `arena.diversity.self_bleu.self_bleu`.
+    """
+
+    least = 2
+
+    def __init__(self, order: Count = 2, smoothing: Smoothing = "method1") -> None:
+        self.order = order
+        self.smoothing: Smoothing = smoothing
+
+    def _all(self, sets: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        cut = [[words(text) for text in texts] for texts in sets]
+        fewer = [texts[:i] + texts[i + 1 :] for texts in cut for i in range(len(texts))]
+        given = tokens(cut + fewer)
+        values = 1 - mean_of_sets(given, bleu(given, count(given, self.order), self.smoothing))
+        return values[: len(cut)], values[len(cut) :]
+
+
+class _Embedded(_Score):
+    """A score of embeddings."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+
+    def _all(self, sets: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        texts = [text for some in sets for text in some]
+        filled = np.flatnonzero([bool(words(text)) for text in texts])
+        group = np.repeat(np.arange(len(sets)), [len(some) for some in sets])
+        values = np.full(len(sets), np.nan)
+        without = np.full(len(filled), np.nan)
+        embeddings = self.encoder.encode([texts[i] for i in filled])
+        for which, rows, stack in vectors.stacks(embeddings, np.bincount(group[filled], minlength=len(sets))):
+            if stack.shape[1] >= self.least:
+                values[which] = self._of(stack)
+            if stack.shape[1] > self.least:
+                without[rows] = self._without(stack)
+        everywhere = values[group]  # a set is the same without a text that was no part of it
+        everywhere[filled] = without
+        return values, everywhere
+
+    def _of(self, stack: np.ndarray) -> np.ndarray:
+        """D of sets of one size, `[B, n, d]` -> `[B]`."""
+        raise NotImplementedError
+
+    def _without(self, stack: np.ndarray) -> np.ndarray:
+        """D of these without each text, `[B, n, d]` -> `[B, n]`."""
+        raise NotImplementedError
+
+
+class CosineDistance(_Embedded):
+    """Mean of 1 - cos over all pairs, between 0 and n / (n - 1); two clusters can satisfy it.
+
+    Args:
+        encoder: texts to vectors.
+    """
+
+    least = 2
+
+    def _of(self, stack: np.ndarray) -> np.ndarray:
+        return vectors.cosine_distances(stack)
+
+    def _without(self, stack: np.ndarray) -> np.ndarray:
+        return vectors.cosine_distances_without(stack)
+
+
+class LogDet(_Embedded):
+    """log det(K + I) in nats, between log(1 + n) for copies and n log 2; copies are worth little, but never nothing.
+
+    Args:
+        encoder: texts to vectors.
+    """
+
+    def _of(self, stack: np.ndarray) -> np.ndarray:
+        return vectors.log_det(vectors.kernel(stack))
+
+    def _without(self, stack: np.ndarray) -> np.ndarray:
+        return vectors.log_det_without(vectors.kernel(stack))
+
+
+class Vendi(_Embedded):
+    """Vendi score: how many different texts there are in effect, between 1 and n.
+
+    Args:
+        encoder: texts to vectors.
+        order: of the Renyi entropy; 1 is Shannon's.
+    """
+
+    def __init__(self, encoder: Encoder, order: Positive = 1.0) -> None:
+        super().__init__(encoder)
+        self.order = order
+
+    def _of(self, stack: np.ndarray) -> np.ndarray:
+        return vectors.vendi(vectors.kernel(stack), self.order)
+
+    def _without(self, stack: np.ndarray) -> np.ndarray:
+        return vectors.vendi_without(vectors.kernel(stack), self.order)
+
+
+class QualityGated(_Score):
+    """Mean reward times diversity: f(S) = mean(r) D(S), the polychromic objective (arXiv 2509.25424).
+
+    Diversity of bad texts is worth nothing, and so is one good text many times. Texts without words count in the mean
+    of the rewards. A reward that is not known (NaN) leaves every set with it undefined.
+
+    Args:
+        score: the diversity.
+    """
+
+    needs_rewards = True
+
+    def __init__(self, score: SetScore) -> None:
+        self.score = score
+        self.least = score.least
+
+    def many(self, sets: Sequence[Sequence[str]], rewards: Rewards = None) -> list[tuple[float, np.ndarray]]:
+        """See `SetScore`.
+
+        Raises:
+            ValueError: no rewards, or not one for each text.
+        """
+        if rewards is None or [len(each) for each in rewards] != [len(texts) for texts in sets]:
+            raise ValueError("QualityGated needs one reward for each text of each set")
+        found = []
+        for (value, without), given in zip(self.score.many(sets), rewards, strict=True):
+            reward = np.asarray(given, dtype=np.float64)
+            n = len(reward)
+            mean = float(reward.mean()) if n else float("nan")
+            # Summed anew for each: a reward that is not known must not stay behind when its text is left out.
+            others = np.array([np.delete(reward, i).mean() for i in range(n)]) if n > 1 else np.full(n, np.nan)
+            found.append((mean * value, others * without))
+        return found

@@ -1,0 +1,83 @@
+"""From the samples of a prompt that were right, or how good they were, to what k tries would give.
+
+All are unbiased: means over every choice of k among the n samples that there are. `1 - (1 - c/n)^k` is not (.832 where
+the mean is .917, for 3 right ones of 10 and k = 5). Values are NaN where a prompt has fewer than k samples.
+"""
+
+from collections.abc import Callable, Sequence
+from math import comb
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def pass_at_k(samples: ArrayLike, right: ArrayLike, k: int) -> np.ndarray:
+    """Chance that one or more of k samples are right: 1 - C(n-c, k) / C(n, k) (Chen et al. 2021, arXiv 2107.03374).
+
+    Args:
+        samples: n of each prompt, `[P]` or a scalar.
+        right: c of each prompt, `[P]` or a scalar.
+        k: tries.
+
+    Returns:
+        `[P]`, or a scalar array.
+    """
+    return _each(lambda n, c: 1 - comb(n - c, k) / comb(n, k), samples, right, k)
+
+
+def pass_all_k(samples: ArrayLike, right: ArrayLike, k: int) -> np.ndarray:
+    """Chance that all of k samples are right, pass^k: C(c, k) / C(n, k) (Yao et al. 2024, arXiv 2406.12045)."""
+    return _each(lambda n, c: comb(c, k) / comb(n, k), samples, right, k)
+
+
+def _each(value: Callable[[int, int], float], samples: ArrayLike, right: ArrayLike, k: int) -> np.ndarray:
+    """Exact whole numbers until the last division; each different (n, c) is computed once."""
+    n, c = np.broadcast_arrays(np.asarray(samples, dtype=np.int64), np.asarray(right, dtype=np.int64))
+    if k < 1 or (c < 0).any() or (c > n).any():
+        raise ValueError(f"k={k} must be 1 or more, and the right ones between 0 and the samples")
+    pairs, inverse = np.unique(np.stack([n.ravel(), c.ravel()]), axis=1, return_inverse=True)
+    found = [value(int(a), int(b)) if a >= k else np.nan for a, b in pairs.T]
+    return np.array(found, dtype=np.float64)[inverse.ravel()].reshape(n.shape)
+
+
+def max_at_k(scores: ArrayLike, k: int) -> float:
+    """Expected best score among k samples of one prompt: sum_i C(i-1, k-1) x_(i) / C(n, k), x ascending `[n]`.
+
+    The continuous pass@k (arXiv 2505.15201): it has no ceiling that hides differences.
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    n = len(ordered)
+    if k < 1:
+        raise ValueError(f"k={k} must be 1 or more")
+    if n < k or np.isnan(ordered).any():
+        return float("nan")
+    return float(np.dot([comb(i, k - 1) / comb(n, k) for i in range(n)], ordered))
+
+
+def coverage(samples: ArrayLike, right: ArrayLike, threshold: float) -> float:
+    """Cover@tau: share of prompts of which `threshold` or more of the samples are right (arXiv 2510.08325)."""
+    n, c = np.asarray(samples, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    known = n > 0
+    return float(np.mean(c[known] >= threshold * n[known] - 1e-9)) if known.any() else float("nan")
+
+
+def distinct_k(classes: Sequence[object]) -> int:
+    """How many different classes the samples of one prompt fall into (NoveltyBench, arXiv 2504.05228)."""
+    return len(set(classes))
+
+
+def utility_k(classes: Sequence[object], utility: ArrayLike, patience: float = 0.8) -> float:
+    """What a reader gains who goes on to the next sample with probability `patience`; repetitions are worth nothing.
+
+    (1 - p) / (1 - p^k) sum_i p^(i-1) [sample i is the first of its class] u_i (NoveltyBench, arXiv 2504.05228).
+
+    Args:
+        classes: class of each sample in the order in which they are read, `[k]`.
+        utility: how good each sample is, `[k]`.
+        patience: p, above 0 and below 1.
+    """
+    if not len(classes):
+        return float("nan")
+    new = np.array([each not in classes[:i] for i, each in enumerate(classes)])
+    weight = patience ** np.arange(len(classes))
+    return float(np.sum(weight * new * np.asarray(utility, dtype=np.float64)) / weight.sum())
