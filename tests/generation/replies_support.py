@@ -24,7 +24,6 @@ class Samples(NamedTuple):
     ids: Tensor
     length: Tensor
     finished: Tensor
-    log_probability: Tensor
 
 
 class Letters:
@@ -66,7 +65,7 @@ class SmallLlama(nn.Module):
         self.calls.append(len(prompt_ids))
         ids, seen = (each.repeat_interleave(sampling.samples, 0) for each in (prompt_ids, mask))
         draw = torch.Generator().manual_seed(seed)
-        replies, logs = [], torch.zeros(len(ids))
+        replies = []
         finished = torch.zeros(len(ids), dtype=torch.bool)
         length = torch.zeros(len(ids), dtype=torch.int64)
         for _ in range(sampling.max_new_tokens):
@@ -75,13 +74,22 @@ class SmallLlama(nn.Module):
             odds = (logits / sampling.temperature).log_softmax(-1)
             token = torch.multinomial(odds.exp(), 1, generator=draw).squeeze(1)
             token = torch.where(finished, PAD, token)
-            logs += torch.where(finished, 0, odds.gather(1, token.clamp(max=END)[:, None]).squeeze(1))
             length += ~finished
             finished = finished | (token == END)
             replies.append(token)
             ids = torch.cat([ids, token[:, None]], 1)
             seen = torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
-        return Samples(torch.stack(replies, 1), length, finished, logs)
+        return Samples(torch.stack(replies, 1), length, finished)
+
+    def log_probabilities(self, prompt_ids: Tensor, mask: Tensor, samples: Samples, temperature: float) -> Tensor:
+        times = len(samples.ids) // len(prompt_ids)
+        reply = torch.arange(samples.ids.shape[1]) < samples.length[:, None]
+        ids = torch.cat([prompt_ids.repeat_interleave(times, 0), samples.ids], 1)
+        seen = torch.cat([mask.repeat_interleave(times, 0), reply.long()], 1)
+        logits = self.language_model(input_ids=ids, attention_mask=seen).logits[:, prompt_ids.shape[1] - 1 : -1].float()
+        logits[..., PAD] = -torch.inf
+        odds = (logits / temperature).log_softmax(-1).gather(2, samples.ids[..., None]).squeeze(2)
+        return torch.where(reply, odds, 0).sum(1)
 
 
 class Replies:

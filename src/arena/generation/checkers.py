@@ -4,7 +4,6 @@ Each gives a quality from 0 to 1, and NaN where it could not judge. A checker is
 and set so that the untrained one sometimes passes and mostly does not: pass@k near 1 can show nothing.
 """
 
-import importlib
 import math
 import re
 from collections.abc import Sequence
@@ -15,10 +14,9 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import numpy as np
 
 from arena.diversity.words import words
-from arena.errors import DataError, UsageError
+from arena.errors import UsageError
 from arena.generation.languages import LANGUAGES, in_language
-from arena.generation.likelihood import TokenLikelihood
-from arena.schema import Count, WholeNumber, closest
+from arena.schema import Count, WholeNumber
 
 
 class Case(NamedTuple):
@@ -173,7 +171,7 @@ class Likelihood:
     scale: Literal["probability", "rank"] = "probability"
     batch_size: Count = 16
     max_length: Count = 1024
-    _model: list[TokenLikelihood] = field(default_factory=list, init=False, repr=False)
+    _model: list[Any] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.name is None and self.path is None:
@@ -185,6 +183,8 @@ class Likelihood:
 
     def check_all(self, rows: Sequence[Case]) -> np.ndarray:
         """Quality of each, `[N]` float64; NaN for empty replies."""
+        from arena.generation.likelihood import TokenLikelihood
+
         if not self._model:
             self._model.append(TokenLikelihood(self.name or str(self.path), self.path, self.max_length))
         logs = self._model[0]([(row.prompt, row.reply) for row in rows], self.batch_size)
@@ -198,68 +198,3 @@ def ranks(values: np.ndarray) -> np.ndarray:
     known = np.sort(values[~np.isnan(values)])
     middle = (np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")) / 2
     return np.where(np.isnan(values), np.nan, middle / max(len(known), 1))
-
-
-@dataclass(frozen=True)
-class Function(OneByOne):
-    """A function of your own: `function(prompt, reply, reference) -> number from 0 to 1`, NaN where it cannot judge.
-
-    Attributes:
-        module: where it is defined; it must also be in `allow`.
-        function: its name.
-        allow: modules that may be imported. Naming one runs its code, which is why it has to be said.
-    """
-
-    references: ClassVar[bool] = False
-    unjudged: ClassVar[str] = "the function gave NaN"
-    module: str
-    function: str
-    allow: list[str] = field(default_factory=list)
-    _function: list[Any] = field(default_factory=list, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.module not in self.allow:
-            raise UsageError(
-                f"checker.module={self.module}: not allowed; if its code may be run, give checker.allow=[{self.module}]"
-            )
-        try:
-            module = importlib.import_module(self.module)
-        except Exception as error:  # whatever the module's own code raises
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UsageError(f"checker.module={self.module}: cannot be imported ({reason})") from error
-        # Where it is defined counts, so that an allowed module opens no door to what it imports.
-        own = {name: each for name, each in vars(module).items() if getattr(each, "__module__", "") == self.module}
-        if not callable(own.get(self.function)):
-            choices = [name for name, each in own.items() if callable(each)]
-            raise UsageError(
-                f"checker.function={self.function}: {self.module} defines no such function"
-                f"{closest(self.function, choices)}"
-            )
-        self._function.append(own[self.function])
-
-    def check(self, prompt: str, reply: str, reference: str) -> float:
-        """What the function says.
-
-        Raises:
-            DataError: it failed, or gave no number from 0 to 1.
-        """
-        try:
-            found = self._function[0](prompt, reply, reference)
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise DataError(
-                f"{self.module}.{self.function} failed at the reply '{_short(reply)}' ({reason})"
-            ) from error
-        if hasattr(found, "item"):
-            found = found.item()
-        if not isinstance(found, int | float) or (not math.isnan(found) and not 0 <= found <= 1):
-            raise DataError(
-                f"{self.module}.{self.function} gave {_short(repr(found))} for the reply '{_short(reply)}'; a number "
-                "from 0 to 1, or NaN, is needed"
-            )
-        return float(found)
-
-
-def _short(text: str) -> str:
-    shown = " ".join(text.split())
-    return shown if len(shown) <= 40 else f"{shown[:39]}\u2026"

@@ -6,6 +6,7 @@ from typing import Any
 
 from arena.errors import UsageError
 from arena.generation import checkers
+from arena.generation.function import Function
 from arena.schema import check_values, closest
 
 CHECKERS: dict[str, type] = {
@@ -13,7 +14,7 @@ CHECKERS: dict[str, type] = {
     "regex": checkers.RegularExpression,
     "rules": checkers.Rules,
     "likelihood": checkers.Likelihood,
-    "callable": checkers.Function,
+    "callable": Function,
 }
 KIND = "kind"
 """Key of a checker's name beside its options."""

@@ -8,7 +8,7 @@ text. Only a batch that did not fit into memory is drawn anew in halves, with se
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from arena.errors import DataError, OutOfMemoryError
 from arena.generation.memory import left_padded, out_of_memory, pieces
 from arena.generation.store import FILE, Parts, insist, read_settings, write_settings
 
+DRAWING = ("samples", "max_new_tokens", "temperature", "top_p", "top_k")
 SECONDS = 10.0
 """Between two lines that say how far it is."""
 
@@ -59,10 +60,10 @@ def generate(
     order of the split.
 
     Args:
-        model: has `sample(prompt_ids, mask, sampling, seed)`; switched to evaluation and back.
+        model: has `sample` and `log_probabilities` (`arena.model.causal`); switched to evaluation and back.
         data: prompts and references, set up.
         split: `val` or `test`.
-        sampling: a dataclass with `samples`, `max_new_tokens` and how each token is drawn.
+        sampling: how many replies, how long, drawn from what (`arena.model.sampling.Sampling`).
         folder: where the files go; what a stopped generation left there is used.
         seed: of the choice of prompts and of every draw.
         prompts: at most so many of the split, see `choose`.
@@ -75,7 +76,8 @@ def generate(
         DataError: the split is empty.
         OutOfMemoryError: not even the replies to one prompt fit.
     """
-    settings: dict[str, Any] = {"sampling": asdict(sampling) | {"seed": seed}, "split": split, "prompts": prompts}
+    drawing = {name: getattr(sampling, name) for name in DRAWING} | {"seed": seed}
+    settings: dict[str, Any] = {"sampling": drawing, "split": split, "prompts": prompts}
     settings |= {"batch_size": batch_size, "fingerprint": data.summary()["fingerprint"], "weights": weights}
     target = folder / FILE
     if target.is_file():
@@ -216,7 +218,9 @@ class Work:
 
     @torch.no_grad()
     def _sample(self, piece: np.ndarray, seed: int) -> tuple[torch.Tensor, ...]:
-        ids, mask = left_padded([self.ids[i] for i in piece.tolist()], self.data.tokenizer.pad)
+        padded = left_padded([self.ids[i] for i in piece.tolist()], self.data.tokenizer.pad)
+        ids, mask = (each.to(self.device) for each in padded)
         with self.context():
-            found = self.model.sample(ids.to(self.device), mask.to(self.device), self.sampling, seed)
-        return found.ids, found.length, found.finished, found.log_probability
+            found = self.model.sample(ids, mask, self.sampling, seed)
+            log_probability = self.model.log_probabilities(ids, mask, found, self.sampling.temperature)
+        return found.ids, found.length, found.finished, log_probability

@@ -15,7 +15,7 @@ from arena.run import write_atomically
 FILE, SETTINGS, HALVINGS = "generations.parquet", "settings.json", "halvings"
 COLUMNS = ["id", "group", "sample", "prompt", "text", "reference", "tokens", "finished", "log_probability"]
 """Of the replies: `finished` says whether an end token came before `max_new_tokens`, `tokens` counts it too, and
-`log_probability` is that of the whole reply in nats, under the distribution that it was drawn from."""
+`log_probability` is that of the whole reply in nats, at the temperature it was drawn at and before top_p and top_k."""
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
