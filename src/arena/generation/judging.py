@@ -136,10 +136,8 @@ def judge(
         },
     }
     written["alarms"] = alarms.of(written, quality, success, getattr(checker, "unjudged", ""))
-    write_table(
-        folder / MEASURES,
-        pa.table({"id": pa.array(replies.ids, pa.string()), "group": replies.groups} | columns.values),
-    )
+    named = {"id": pa.array(replies.ids, pa.string()), "group": replies.groups}
+    write_table(folder / MEASURES, pa.table(named | columns.values))
     judged_by = described(checker)
     settings = read_settings(folder) | {
         "measures": depends | {"resamples": resamples, "seed": seed},
@@ -163,6 +161,8 @@ def _diversity(replies: Replies, encoder: Any) -> tuple[Columns, dict[str, Any]]
         "log_probability_per_token": _ratio(replies.facts["log_probability"].sum(axis=1), tokens),
     }
     columns = Columns(values, dict(found.reasons), {}, {})
+    if not tokens.all():
+        columns.reasons["log_probability_per_token"] = f"{(tokens == 0).sum()} of {len(tokens)} prompts: no tokens"
     own = {str(i): [text] for i, text in enumerate(replies.references) if text.strip()}
     if own:
         alone = measure(own).columns
@@ -185,11 +185,11 @@ def _quality(replies: Replies, checker: Checker, columns: Columns, success: floa
     known = ~np.isnan(quality)
     m, right = known.sum(axis=1), (quality >= success).sum(axis=1)
     n = replies.samples
-    with_nan = [row[keep] for row, keep in zip(quality, known, strict=True)]
+    graded = [row[keep] for row, keep in zip(quality, known, strict=True)]
     ways: dict[str, Callable[[int], np.ndarray]] = {
         "pass@": lambda k: pass_at_k(m, right, k),
         "pass^": lambda k: pass_all_k(m, right, k),
-        "max@": lambda k: np.array([max_at_k(row, k) for row in with_nan]),
+        "max@": lambda k: np.array([max_at_k(row, k) for row in graded]),
     }
     for name, way in ways.items():
         columns.curves[f"{name}k"] = {k: f"{name}{k}" for k in range(1, n + 1)}
@@ -197,9 +197,9 @@ def _quality(replies: Replies, checker: Checker, columns: Columns, success: floa
     for share in THRESHOLDS:
         cover = [coverage([one], [some], share) for one, some in zip(m, right, strict=True)]
         columns.values[f"cover@{share:g}"] = np.array(cover)
-    for name in columns.values:
+    for name in [name for name in columns.values if "@" in name or "^" in name]:
         missing = int(np.isnan(columns.values[name]).sum())
-        if missing and name not in columns.reasons and checker.unjudged:
+        if missing:
             columns.reasons[name] = f"{missing} of {len(m)} prompts: too few replies were judged, {checker.unjudged}"
     of_own = of_own[~np.isnan(of_own)]
     if len(of_own):
