@@ -14,7 +14,9 @@ LAYERS = {
     **{name: 0 for name in GROUND},
     **{name: 1 for name in PACKAGES},
     "task": 2,
+    "diversity_task": 2,
     "callback": 2,
+    "kinds": 1,
     "config": 2,
     "resolvers": 2,
     "build": 3,
@@ -26,12 +28,13 @@ LAYERS = {
     "show": 3,
     "aims": 3,
     "tables": 4,
+    "judging": 5,
     "restore": 4,
     "ensemble": 4,
     "generation": 4,
     "report": 4,
-    "train": 5,
-    "evaluate": 5,
+    "train": 6,
+    "evaluate": 6,
     "predict": 5,
     "average": 5,
     "calibrate": 5,
@@ -128,8 +131,13 @@ def test_conf_mirrors_the_packages():
                 target = line.partition("_target_:")[2].split(",")[0].split("}")[0].strip()
                 if target.startswith("arena."):
                     # A model brings its tokenizer, an optimiser that averages the callback that shows the average.
-                    besides = {"model": "arena.data.tokenizer.", "optim": "arena.callback.averaging."}
-                    allowed = (f"arena.{group}.", besides.get(group, f"arena.{group}."))
+                    # A language model brings its judge, a diversity term the task that samples and its watcher.
+                    besides = {
+                        "model": ("arena.data.tokenizer.", "arena.judging."),
+                        "optim": ("arena.callback.averaging.",),
+                        "loss": ("arena.diversity_task.", "arena.callback.diversity."),
+                    }
+                    allowed = (f"arena.{group}.", *besides.get(group, ()))
                     assert target.startswith(allowed), f"{path}: {target}"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from arena.console import terminal
 from arena.errors import UsageError
 from arena.run import RunFolder
+from arena.schema import argument
 
 if TYPE_CHECKING:
     from arena.data.head_module import HeadData
@@ -47,10 +48,18 @@ def instantiate(node: Any, **extra: Any) -> Any:
     from hydra.utils import instantiate as hydra_instantiate
 
     try:
-        return hydra_instantiate(node, _convert_="all", **extra)
+        return hydra_instantiate(_as_arguments(node), _convert_="all", **extra)
     except InstantiationException as error:
         # Hydra wraps whatever the constructor raised; the reason is worth more than the wrapping.
         raise error.__cause__ or error from None
+
+
+def _as_arguments(node: Any) -> Any:
+    """The node with arguments that are words of Python (`lambda`) called as the parameters that they stand for."""
+    if isinstance(node, dict):
+        named = argument if "_target_" in node else str  # the keys of a plain mapping are a user's own names
+        return {named(key): _as_arguments(value) for key, value in node.items()}
+    return [_as_arguments(each) for each in node] if isinstance(node, list) else node
 
 
 def preflight(settings: Settings) -> None:
@@ -120,6 +129,11 @@ def keep(task: "Task", data: "PairData | HeadData", settings: Settings, run: Run
         settings["model"]["architecture"] = architecture
 
 
+def judge(settings: Settings) -> Any:
+    """What judges the predictions of a split (`arena.judging`)."""
+    return instantiate(settings.get("judge") or {"_target_": "arena.judging.classes.ClassJudge"})
+
+
 def references(settings: Settings, data: "PairData | HeadData", run: RunFolder) -> dict[str, Any]:
     """The reference models that `baselines` names, fitted on the training split and kept in the run folder; see
     `arena.reference.evaluation.Outcome`."""
@@ -143,9 +157,8 @@ def untrained(settings: Settings, task: "Task", data: "PairData | HeadData", run
 
 def task(settings: Settings) -> "Task":
     """Model, loss, metrics and optimiser in one LightningModule."""
-    from arena.task import Task
-
-    return Task(
+    older = {"_target_": "arena.task.Task", "_partial_": True}  # of runs that have no such key
+    return instantiate(settings.get("task") or older)(
         model=instantiate(settings["model"]),
         loss=instantiate(settings["loss"]),
         metrics=instantiate(settings["metric"]),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from arena import schema
+from arena import kinds, schema
 from arena.errors import ArenaError, UsageError, run_main
 from arena.resolvers import register_resolvers
 from arena.schema import Count, WholeNumber
@@ -84,8 +84,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         if (reason := _reason(error)) is not None:
             raise reason from None
         raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
-    if isinstance(plain["data"]["labels"], dict):
-        _check_heads(plain)
+    kinds.check(plain)
     schema.check_values(plain, Root)
     schema.check_values(plain["monitor"], Monitor, "monitor.")
     schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.")
@@ -94,17 +93,6 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         # Adapters are restored over these weights, from whatever folder that is done.
         plain["model"]["path"] = os.path.abspath(os.path.expanduser(plain["model"]["path"]))
     return plain
-
-
-def _check_heads(plain: dict[str, Any]) -> None:
-    """Insist that what head=multi brings is still there."""
-    if plain["head"] is None:
-        raise UsageError("data=heads needs head=multi, which brings a head for each column, their loss and metrics")
-    kind = "; the loss of the heads is loss.kind, as in loss.kind=focal"
-    needed = (("loss", "arena.loss.multi_head.MultiHead", kind), ("metric", "arena.metric.heads.HeadMetrics", ""))
-    for group, target, hint in needed:
-        if plain[group]["_target_"] != target:
-            raise UsageError(f"{group}: several heads need {group}=multi_head, which head=multi brings{hint}")
 
 
 def precheck(overrides: list[str], multirun: bool, guard: Guard | None, config_name: str = "train") -> None:

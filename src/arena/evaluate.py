@@ -55,7 +55,8 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
         written = own_rows(task, trainer, data, predictions)
     else:
         written = other_rows(task, trainer, build.data(elsewhere), predictions)
-    return report(run, task, others["resamples"], settings["seed"], written, folder, name, targets)
+    judge, seed = build.judge(settings), settings["seed"]
+    return report(run, task, judge, others["resamples"], seed, written, folder, name, targets)
 
 
 def own_rows(task: Any, trainer: Any, data: Any, path: Path) -> Path:
@@ -102,6 +103,7 @@ def targets_of(settings: build.Settings, given: Any, names: list[str]) -> dict[s
 def report(
     run: Any,
     task: Any,
+    judge: Any,
     resamples: int,
     seed: int,
     predictions: Path,
@@ -113,18 +115,17 @@ def report(
     the numbers."""
     import json
 
-    from arena import aims, show, tables
-    from arena.judge import judge
+    from arena import aims, show
     from arena.run import plain, write_atomically
 
-    counts = training_counts(run, task.metrics.labels)
-    judged = judge(predictions, task.metrics, counts, resamples, seed)
+    counts = training_counts(run, task.metrics.labels) if task.metrics.labels else None
+    judged = judge.judge(predictions, task.metrics, counts, resamples, seed)
     write_atomically(folder / "evaluation.json", json.dumps(plain(judged), indent=2) + "\n")
-    tables.write(predictions, task.metrics.labels, folder, counts)
+    judge.write(predictions, task.metrics, folder, counts)
     reached = aims.lines(targets or {}, judged["metrics"], task.metrics)
     if targets:
         aims.write(folder / aims.FILE, reached)
-    show.table(name, judged, folder)
+    judge.show(name, judged, folder)
     show.targets(aims.shown(reached))
     say(f"written to {folder}")
     return judged

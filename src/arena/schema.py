@@ -10,6 +10,7 @@ import ast
 import difflib
 import importlib.util
 import inspect
+import keyword
 import os
 import textwrap
 from collections.abc import Iterable
@@ -37,6 +38,9 @@ ALLOWED = (
     "arena.optim.",
     "arena.callback.",
     "arena.diversity.",
+    "arena.judging.",
+    "arena.task.",
+    "arena.diversity_task.",
     "torchmetrics.",
     "torch.optim.",
     "lightning.pytorch.callbacks.",
@@ -100,6 +104,11 @@ def closest(name: str, choices: Iterable[str]) -> str:
     return f"; there are: {', '.join(choices)}" if choices else ""
 
 
+def argument(key: str) -> str:
+    """The parameter that a key stands for: itself, and `lambda_` for `lambda`, which no parameter can be called."""
+    return f"{key}_" if keyword.iskeyword(key) else key
+
+
 def _check_target(node: dict[str, Any], key: str) -> None:
     target = node["_target_"]
     if not isinstance(target, str) or not target.startswith(ALLOWED):
@@ -114,13 +123,13 @@ def _check_target(node: dict[str, Any], key: str) -> None:
     short = target.rsplit(".", 1)[1]
     given = {name: value for name, value in node.items() if name not in ("_target_", "_partial_", "_convert_")}
     for name, value in given.items():
-        parameter = signature.parameters.get(name)
+        parameter = signature.parameters.get(argument(name))
         if parameter is not None:
             _check_value(f"{key}.{name}", value, parameter.annotation)
         elif not signature.open:
             raise UsageError(f"{key}.{name}: {short} has no such argument{closest(name, signature.parameters)}")
     for name, parameter in signature.parameters.items():
-        if parameter.required and name not in given and not node.get("_partial_"):
+        if parameter.required and name not in map(argument, given) and not node.get("_partial_"):
             raise UsageError(f"{key}.{name}: {short} needs a value; give {key}.{name}=...")
 
 

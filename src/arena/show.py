@@ -45,12 +45,13 @@ def _grow(tree: Any, node: dict[str, Any]) -> None:
             tree.add(f"[cyan]{name}[/] {value}")
 
 
-def rows_of(judged: dict[str, Any]) -> list[list[str]]:
-    """The lines of the final table: metric, model, 95% interval, one column for each baseline."""
+def rows_of(judged: dict[str, Any], first: tuple[str, ...] = ("log_loss", "accuracy")) -> list[list[str]]:
+    """The lines of the final table: metric, model, 95% interval, one column for each baseline; metrics named in `first`
+    come first."""
     baselines = judged["baselines"]
     lines = [["metric", "model", "95% interval", *baselines]]
     metrics = judged["metrics"]
-    shown = [name for name in ("log_loss", "accuracy", *RATES_SHOWN) if name in metrics]
+    shown = [name for name in (*first, *RATES_SHOWN) if name in metrics]
     shown += [name for name in metrics if name.split("/")[0] in RATES_SHOWN and "/" in name]
     for name in shown:
         entry = metrics[name]
@@ -128,9 +129,9 @@ def table(title: str, judged: dict[str, Any], folder: Any = None) -> None:
         printed("rarest class of each head", rarest_rows(judged))
     else:
         printed(f"{title}: {judged['rows']} rows, {judged['groups']} prompts", rows_of(judged))
-    say(f"gain over the prior: {_nats(judged['gain_over_prior'])}")
+    say(f"gain over the prior: {nats(judged['gain_over_prior'])}")
     for name, skill in judged.get("skill", {}).items():
-        say(f"gain over {name}: {_nats(skill['gain'])}, skill {skill['skill']:.1%}")
+        say(f"gain over {name}: {nats(skill['gain'])}, skill {skill['skill']:.1%}")
         if name == "untrained":
             say(f"  {accuracy_line(skill['accuracy'])}")
     if folder is not None:
@@ -175,6 +176,7 @@ def printed(title: str, lines: list[list[str]]) -> None:
         say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _nats(gain: dict[str, float]) -> str:
+def nats(gain: dict[str, float], of: str = "row") -> str:
+    """A gain with its interval in words."""
     known = gain["low"] != gain["high"] and not math.isnan(gain["low"])
-    return f"{gain['value']:.4f} nats a row" + (f" ({gain['low']:.4f} to {gain['high']:.4f})" if known else "")
+    return f"{gain['value']:.4f} nats a {of}" + (f" ({gain['low']:.4f} to {gain['high']:.4f})" if known else "")

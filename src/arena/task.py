@@ -16,7 +16,6 @@ from arena.types import LossOutput
 class Batch(Protocol):
     """What the task asks of a batch; each data set brings a dataclass of its own (`arena.types`)."""
 
-    target: Tensor
     row: Tensor
     supervised: int
 
@@ -24,18 +23,21 @@ class Batch(Protocol):
 
 
 class Loss(Protocol):
-    """A likelihood: `loss(logits, batch)` trains, `predict` holds the link function, `rows` is the loss of each row."""
+    """A likelihood: `loss(logits, batch)` trains, `predict` holds the link function, `outcome` is what is kept of each
+    row to be judged, by name, `[N, ...]` each; `loss` is always among it."""
 
-    def __call__(self, logits: Tensor, batch: Any) -> LossOutput: ...
-    def rows(self, logits: Tensor, batch: Any) -> Tensor: ...
-    def predict(self, logits: Tensor) -> Tensor: ...
+    def __call__(self, logits: Any, batch: Any) -> LossOutput: ...
+    def outcome(self, logits: Any, batch: Any) -> dict[str, Tensor]: ...
+    def predict(self, logits: Any) -> Tensor: ...
 
 
 class Metrics(Protocol):
-    """Numbers over a whole split, by name; undefined ones are NaN."""
+    """Numbers over a whole split, by name; undefined ones are NaN. `needs` names what of the outcome they are fed."""
+
+    needs: tuple[str, ...]
 
     def reset(self) -> None: ...
-    def update(self, probabilities: Tensor, target: Tensor) -> None: ...
+    def update(self, *outcome: Tensor) -> None: ...
     def compute(self) -> Mapping[str, float]: ...
 
 
@@ -51,15 +53,26 @@ class Predictions:
 
     Attributes:
         row: positions in the data table, `[N]` int64.
-        probabilities: `[N, K]` float32; of several heads side by side, `[N, C]`.
-        target: class indices `[N]` or probabilities `[N, K]`; of several heads class indices `[N, T]`.
-        loss: loss of each row in nats, `[N]` float32; NaN for rows without a target.
+        outcome: what the loss keeps of each row (`Loss.outcome`), `[N, ...]` each.
     """
 
     row: Tensor
-    probabilities: Tensor
-    target: Tensor
-    loss: Tensor
+    outcome: dict[str, Tensor]
+
+    @property
+    def loss(self) -> Tensor:
+        """Loss of each row in nats, `[N]` float32; NaN for rows without a target."""
+        return self.outcome["loss"]
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Of classes: `[N, K]` float32; of several heads side by side, `[N, C]`."""
+        return self.outcome["probabilities"]
+
+    @property
+    def target(self) -> Tensor:
+        """Of classes: indices `[N]` or probabilities `[N, K]`; of several heads indices `[N, T]`."""
+        return self.outcome["target"]
 
 
 class Task(pl.LightningModule):
@@ -89,7 +102,7 @@ class Task(pl.LightningModule):
         self.recoverable = {f"model.{name}" for name in getattr(model, "recoverable", ())}
         self.strict_loading = not self.recoverable
         self.predictions: dict[str, Predictions] = {}
-        self._kept: list[tuple[Tensor, ...]] = []
+        self._kept: list[dict[str, Tensor]] = []
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         """The loss of one batch, in nats."""
@@ -132,26 +145,26 @@ class Task(pl.LightningModule):
             del checkpoint["state_dict"][name]
 
     def _keep(self, batch: Any) -> None:
-        logits = self.model(batch)
         # Stays on the device: the copy to the host waits for the end of the split.
-        self._kept.append((batch.row, self.loss.predict(logits).float(), batch.target, self.loss.rows(logits, batch)))
+        self._kept.append({"row": batch.row} | self.loss.outcome(self.model(batch), batch))
 
     def _finish(self, split: str) -> None:
-        columns = [torch.cat(column).cpu() for column in zip(*self._kept, strict=True)]
+        columns = {name: torch.cat([kept[name] for kept in self._kept]).cpu() for name in self._kept[0]}
         self._kept = []
         if self.trainer.world_size > 1:
             gathered: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(gathered, columns)
-            columns = [torch.cat(column) for column in zip(*gathered, strict=True)]
-        _, first = np.unique(columns[0].numpy(), return_index=True)
-        self.predictions[split] = Predictions(*(column[torch.from_numpy(first)] for column in columns))
+            columns = {name: torch.cat([each[name] for each in gathered]) for name in columns}
+        _, first = np.unique(columns["row"].numpy(), return_index=True)
+        columns = {name: column[torch.from_numpy(first)] for name, column in columns.items()}
+        self.predictions[split] = Predictions(columns.pop("row"), columns)
         if self.trainer.sanity_checking:
             return
         self._log_split(split, self.predictions[split])
 
     def _log_split(self, split: str, predictions: Predictions) -> None:
         self.metrics.reset()
-        self.metrics.update(predictions.probabilities, predictions.target)
+        self.metrics.update(*(predictions.outcome[name] for name in self.metrics.needs))
         values = {f"{split}/loss": float(predictions.loss.double().nanmean())} | {
             f"{split}/{name}": value for name, value in self.metrics.compute().items()
         }

@@ -104,23 +104,22 @@ def conclude(
         trainer.test(task, datamodule=data, verbose=False)
     if not record.writes:
         return
-    from arena import aims, show, tables
-    from arena.judge import judge
+    from arena import aims, show
     from arena.reference.evaluation import aligned
 
     counts, resamples = data.class_counts("train"), settings["resamples"]
-    chosen = settings["evaluate"]
+    chosen, judge = settings["evaluate"], build.judge(settings)
     for split in ("val", "test") if settings["test"] else ("val",):
         path = record.run.predictions(split)
         baselines = aligned(path, references, data, split)
-        judged = judge(path, task.metrics, counts, resamples, settings["seed"], baselines)
+        judged = judge.judge(path, task.metrics, counts, resamples, settings["seed"], baselines)
         record.judged(split, judged)
         report = record.run.path / "report" / split
-        tables.write(path, task.metrics.labels, report, counts, chosen["figures"])
+        judge.write(path, task.metrics, report, counts, chosen["figures"])
         reached = aims.lines(chosen["targets"] or {}, judged["metrics"], task.metrics)
         if chosen["targets"]:
             aims.write(report / aims.FILE, reached)
-    show.table("test" if settings["test"] else "validation", judged, report)  # pyright: ignore
+    judge.show("test" if settings["test"] else "validation", judged, report)  # pyright: ignore
     show.targets(aims.shown(reached))  # pyright: ignore
     record.add(time={"test": time.time() - started})
     record.finish(build.status(trainer))

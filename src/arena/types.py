@@ -136,6 +136,28 @@ class Start:
 
 
 @dataclass
+class TokenLogits:
+    """What a language model says of the M target tokens of a batch, before the vocabulary's width is paid for.
+
+    A row of logits has 150 thousand numbers in the vocabularies of today, a state a thousand: whoever needs logits
+    takes them a chunk at a time from `head`.
+
+    Attributes:
+        states: hidden state from which each token is predicted, `[M, H]`.
+        target: id of each token, `[M]` int64.
+        pair: which of the N pairs of the batch it belongs to, `[M]` int64.
+        head: states `[m, H]` -> logits `[m, V]`.
+        vocabulary: V.
+    """
+
+    states: Tensor
+    target: Tensor
+    pair: Tensor
+    head: Callable[[Tensor], Tensor]
+    vocabulary: int
+
+
+@dataclass
 class LossOutput:
     """What a loss returns.
 

@@ -17,8 +17,11 @@ from arena.types import UNLABELLED, TextBatch
 
 CONF = Path(__file__).parents[2] / "conf" / "loss"
 LABELS = ["model_a", "model_b", "tie"]
+OVER_TOKENS = {"language_model", "polychromic"}
+"""Losses of language models: see test_language.py."""
+NAMES = sorted({path.stem for path in CONF.glob("*.yaml")} - OVER_TOKENS)
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
-    *((path.stem, {}) for path in sorted(CONF.glob("*.yaml"))),
+    *((name, {}) for name in NAMES),
     ("cross_entropy", {"label_smoothing": 0.1}),
     ("cross_entropy", {"class_weight": {"tie": 3.0}}),
     ("cross_entropy", {"class_weight": [1.0, 2.0, 4.0], "label_smoothing": 0.1}),
@@ -37,7 +40,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("multi_head", {"kind": "focal", "alpha": [1.0, 2.0, 4.0], "gamma": 3.5}),
 ]
 EVERY_LOSS = pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=lambda value: str(value))
-EVERY_FILE = pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
+EVERY_FILE = pytest.mark.parametrize("name", NAMES)
 
 
 def build(name: str, changes: dict[str, Any] | None = None, labels: list[str] | None = None) -> Loss:

@@ -67,10 +67,13 @@ class PredictionWriter(Callback):
 def write_predictions(
     path: Path, predictions: Any, covariates: pa.Table, labels: Labels, true_probabilities: np.ndarray | None
 ) -> Path:
-    """Write one predictions file from what the task kept (`arena.task.Predictions`); returns `path`."""
-    row, probabilities, target, loss = (
-        getattr(predictions, n).numpy() for n in ("row", "probabilities", "target", "loss")
-    )
+    """Write one predictions file from what the task kept (`arena.task.Predictions`); returns `path`. Without classes
+    (`labels` empty) everything that the loss keeps of a row becomes a column."""
+    row = predictions.row.numpy()
+    if not labels:
+        write_table(path, outcome_table(covariates, row, {n: each.numpy() for n, each in predictions.outcome.items()}))
+        return path
+    probabilities, target, loss = (getattr(predictions, n).numpy() for n in ("probabilities", "target", "loss"))
     write_table(path, prediction_table(covariates, labels, row, probabilities, target, loss, true_probabilities))
     return path
 
@@ -96,8 +99,7 @@ def prediction_table(
         loss: nats, `[N]`.
         true_probabilities: `[M, K]` or `[M, C]` in the order of `covariates`, or None.
     """
-    order = {int(position): i for i, position in enumerate(covariates.column("row").to_pylist())}
-    take = np.array([order[int(position)] for position in row], dtype=np.int64)
+    take = _places(covariates, row)
     covariates = covariates.take(pa.array(take))
     heads = Heads(labels)
     one = target if target.ndim == 1 else target.argmax(1)
@@ -112,6 +114,18 @@ def prediction_table(
     if true_probabilities is not None:
         columns |= {TRUE_PROBABILITY + name: true_probabilities[take, k] for k, name in enumerate(heads.columns)}
     return pa.table(columns)
+
+
+def outcome_table(covariates: pa.Table, row: np.ndarray, outcome: dict[str, np.ndarray]) -> pa.Table:
+    """The same for what has no classes: id, everything that the loss keeps of a row (`[N]` each), the covariates."""
+    known = covariates.take(pa.array(_places(covariates, row)))
+    rest = {name: known.column(name) for name in known.column_names if name not in ("id", "row", *outcome)}
+    return pa.table({"id": known.column("id"), **outcome, **rest})
+
+
+def _places(covariates: pa.Table, row: np.ndarray) -> np.ndarray:
+    order = {int(position): i for i, position in enumerate(covariates.column("row").to_pylist())}
+    return np.array([order[int(position)] for position in row], dtype=np.int64)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

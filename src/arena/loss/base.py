@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -132,6 +133,10 @@ class Loss(nn.Module):
         """Probabilities `[N, K]` float32 of the classes: the softmax of the logits."""
         return torch.softmax(logits.float(), dim=-1)
 
+    def outcome(self, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
+        """What is kept of each row to be judged: `probabilities` `[N, K]`, `target` and `loss` `[N]` (`rows`)."""
+        return class_outcome(self, logits, batch)
+
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Logarithms of what `predict` gives, `[N, K]` float32, or float64 for such logits."""
         return torch.log_softmax(at_least_float32(logits), dim=-1)
@@ -143,6 +148,12 @@ class Loss(nn.Module):
         proportion to q w. `start_at` must have run.
         """
         return None
+
+
+def class_outcome(loss: Any, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
+    """See `Loss.outcome`; for every loss over classes, of several heads as well."""
+    probabilities = loss.predict(logits).float()
+    return {"probabilities": probabilities, "target": batch.target, "loss": loss.rows(logits, batch)}
 
 
 def refuse_teacher(loss: nn.Module, batch: TextBatch) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from arena.errors import UsageError
 from arena.heads import Heads
-from arena.loss.base import has_target, mean_over_rows, refuse_teacher
+from arena.loss.base import class_outcome, has_target, mean_over_rows, refuse_teacher
 from arena.loss.class_weight import check_counts
 from arena.loss.kinds import check_names, head_losses
 from arena.loss.rdrop import RDrop, symmetric_divergence
@@ -197,6 +197,10 @@ class MultiHead(nn.Module):
             loss = loss + self.rdrop.factor * divergence
             parts["rdrop"] = divergence.detach()
         return LossOutput(loss, batch.supervised, parts)
+
+    def outcome(self, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
+        """See `Loss.outcome`; `[N, C]` and `[N, T]`."""
+        return class_outcome(self, logits, batch)
 
     def predict(self, logits: Tensor) -> Tensor:
         """Probabilities `[N, C]` float32, which sum to 1 within each head: each head by its own loss."""

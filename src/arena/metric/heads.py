@@ -43,6 +43,8 @@ class HeadMetrics(nn.Module):
         UsageError: heads that cannot be (`arena.heads.Heads`), a binary metric, or a name that is taken.
     """
 
+    needs = ("probabilities", "target")
+
     def __init__(self, labels: dict[str, list[str]], metrics: dict[str, Any]) -> None:
         super().__init__()
         self.heads = Heads(labels)

@@ -149,6 +149,21 @@ def paired_differences(
     return found
 
 
+def ratio_interval(
+    numerator: ArrayLike, denominator: ArrayLike, groups: ArrayLike, resamples: int, seed: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Interval of sum(numerator) / sum(denominator), nats over tokens for example, from the draws of `bootstrap`.
+
+    Args:
+        numerator, denominator: of each row, `[N]`.
+        groups, resamples, seed, level: see `bootstrap`.
+    """
+    member, draws = _draws(groups, resamples, seed)
+    above, below = (np.bincount(member, weights=np.asarray(each, np.float64)) for each in (numerator, denominator))
+    drawn = draws @ below
+    return _percentiles(np.where(drawn > 0, draws @ above / np.where(drawn > 0, drawn, 1), math.nan), level, draws)
+
+
 def _draws(groups: ArrayLike, resamples: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Number of its group for each row `[N]`, and how often each group is drawn `[resamples, G]`."""
     _, member = np.unique(np.asarray(groups), return_inverse=True)

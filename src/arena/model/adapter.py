@@ -43,8 +43,8 @@ class Adapter:
         """The targets as a list."""
         return [self.targets] if isinstance(self.targets, str) else list(self.targets)
 
-    def chosen(self, backbone: Any) -> list[str]:
-        """Full names of the linear layers that get an adapter.
+    def chosen(self, backbone: Any, leave_out: str | None = None) -> list[str]:
+        """Full names of the linear layers that get an adapter; never the one called `leave_out`.
 
         Raises:
             UsageError: a target that no linear layer of this backbone answers to.
@@ -52,6 +52,7 @@ class Adapter:
         from torch import nn
 
         linear = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)]
+        linear = [name for name in linear if name != leave_out]
         found: set[str] = set()
         for pattern in self.patterns:
             here = linear if pattern == ALL_LINEAR else [name for name in linear if _answers(name, pattern)]
@@ -64,8 +65,8 @@ class Adapter:
             found |= set(here)
         return [name for name in linear if name in found]
 
-    def attach(self, backbone: Any) -> Any:
-        """The backbone with adapters, everything else frozen; the backbone itself without a method.
+    def attach(self, backbone: Any, leave_out: str | None = None) -> Any:
+        """The backbone with adapters (see `chosen`), everything else frozen; the backbone itself without a method.
 
         Raises:
             UsageError: see `chosen`.
@@ -78,7 +79,7 @@ class Adapter:
             r=self.rank,
             lora_alpha=self.alpha,  # pyright: ignore[reportArgumentType]
             lora_dropout=self.dropout,
-            target_modules=self.chosen(backbone),
+            target_modules=self.chosen(backbone, leave_out),
             use_rslora=self.rank_stabilized,
             use_dora=self.method == "dora",
             bias="none",

@@ -56,23 +56,37 @@ def dropouts(config: Any, hidden: float | None, attention: float) -> None:
             setattr(config, key, hidden)
 
 
-def build(architecture: dict[str, Any], hidden_dropout: float | None = None, attention_dropout: float = 0.0) -> Any:
-    """The architecture with random weights."""
-    from transformers import AutoConfig, AutoModel
+def build(
+    architecture: dict[str, Any],
+    hidden_dropout: float | None = None,
+    attention_dropout: float = 0.0,
+    causal: bool = False,
+) -> Any:
+    """The architecture with random weights; `causal` with the head of a language model."""
+    from transformers import AutoConfig
 
     settings = {key: value for key, value in architecture.items() if key != "model_type"}
     config = AutoConfig.for_model(architecture["model_type"], **settings)
     dropouts(config, hidden_dropout, attention_dropout)
-    return AutoModel.from_config(config, dtype=torch.float32, **_without_pooler(config))
+    return _maker(causal).from_config(config, dtype=torch.float32, **_options(config, causal))
 
 
-def load(folder: Path, name: str, hidden_dropout: float | None, attention_dropout: float, adapter: Adapter) -> Backbone:
+def load(
+    folder: Path,
+    name: str,
+    hidden_dropout: float | None,
+    attention_dropout: float,
+    adapter: Adapter,
+    causal: bool = False,
+) -> Backbone:
     """Pretrained weights from a folder: safetensors only, no code from the folder, nothing silently missing.
+
+    `causal` takes the head of the language model too.
 
     Raises:
         InputOutputError: no configuration, no safetensors, or weights of the backbone are missing.
     """
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
@@ -86,14 +100,14 @@ def load(folder: Path, name: str, hidden_dropout: float | None, attention_dropou
     if adapter.method == "qlora":
         place = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
         options |= {"quantization_config": quantization(adapter), "device_map": {"": place}}
-    model, report = AutoModel.from_pretrained(
+    model, report = _maker(causal).from_pretrained(
         folder,
         config=config,
         use_safetensors=True,
         trust_remote_code=False,
         output_loading_info=True,
         **options,
-        **_without_pooler(config),
+        **_options(config, causal),
     )
     missing = sorted(report["missing_keys"])
     if missing:
@@ -185,6 +199,31 @@ def checkpoint_activations(module: nn.Module) -> None:
     # Renamed in transformers 5.23. Its default is the form that needs no gradient of the input.
     new_name: Any = getattr(module, "activation_checkpointing_enable", None)
     (new_name or module.gradient_checkpointing_enable)()  # pyright: ignore[reportCallIssue]
+
+
+def same_backbone(module: Any, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    """A hook before weights are restored: what lies beneath the adapters must be what it was (`check_same`)."""
+    stored = state.get(f"{prefix}fingerprint")
+    if stored is not None:
+        check_same(stored, module.fingerprint, module.name)
+
+
+def _maker(causal: bool) -> Any:
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    return AutoModelForCausalLM if causal else AutoModel
+
+
+def _options(config: Any, causal: bool) -> dict[str, bool]:
+    if not causal:
+        return _without_pooler(config)
+    from transformers import AutoModelForCausalLM
+
+    if type(config) not in AutoModelForCausalLM._model_mapping:
+        raise UsageError(
+            f"model.architecture.model_type={config.model_type}: transformers has no language model for it"
+        )
+    return {}
 
 
 def _without_pooler(config: Any) -> dict[str, bool]:

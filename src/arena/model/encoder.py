@@ -121,7 +121,7 @@ class SequenceClassifier(nn.Module):
         frozen = self.adapter.method != "none"
         if frozen and loaded.fingerprint is not None:
             self.register_buffer("fingerprint", loaded.fingerprint)
-            self.register_load_state_dict_pre_hook(_same_backbone)
+            self.register_load_state_dict_pre_hook(backbones.same_backbone)
         self.backbone: Any = self.adapter.attach(loaded.module)
         self._add_head(pooling, 0.0 if many else head_dropout, head_norm, length_features)
         self._add_logits(head or HeadSettings(), head_bias, tune_words)
@@ -267,9 +267,3 @@ class SequenceClassifier(nn.Module):
 
 def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
-
-
-def _same_backbone(module: Any, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-    stored = state.get(f"{prefix}fingerprint")
-    if stored is not None:
-        backbones.check_same(stored, module.fingerprint, module.name)

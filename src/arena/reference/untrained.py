@@ -2,11 +2,13 @@
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from arena.callback.predictions import write_predictions
 from arena.heads import PROBABILITY, Heads
 from arena.reference.evaluation import losses_of, splits_of, table_of, write_table
 from arena.run import RunFolder
@@ -27,7 +29,8 @@ class Untrained:
         run: the run folder.
 
     Attributes:
-        probabilities: of the rows of each split in the order of `data.rows(split)`, `[M, K]`.
+        probabilities: of the rows of each split in the order of `data.rows(split)`, `[M, K]`; of a language model the
+            log loss of each reply, nats a token, `[M]`.
     """
 
     def __init__(self, task: Any, trainer: Any, data: Any, run: RunFolder) -> None:
@@ -38,10 +41,22 @@ class Untrained:
             if not path.is_file():
                 evaluate = trainer.validate if split == "val" else trainer.test
                 evaluate(task, dataloaders=data.evaluation_loader(split), verbose=False)
-                write_table(path, table_of(data, split, task.predictions[split].probabilities.double().numpy()))
-            table = pq.read_table(path, columns=[PROBABILITY + column for column in Heads(data.labels).columns])
-            columns = [column.to_numpy().astype(np.float64) for column in table.columns]
-            self.probabilities[split] = np.stack(columns, axis=1)
-        if "val" in self.probabilities:
+                self._write(path, data, split, task.predictions[split])
+            self.probabilities[split] = self._read(path, data)
+        if "val" in self.probabilities and data.labels:
             loss = losses_of(data, "val", self.probabilities["val"]).mean()
             log.info("untrained: validation log loss %.4f, %.1f s", loss, time.time() - began)
+
+    @staticmethod
+    def _write(path: Path, data: Any, split: Any, predictions: Any) -> None:
+        if data.labels:
+            write_table(path, table_of(data, split, predictions.probabilities.double().numpy()))
+        else:
+            write_predictions(path, predictions, data.covariates(split), [], None)
+
+    @staticmethod
+    def _read(path: Path, data: Any) -> np.ndarray:
+        if not data.labels:
+            return pq.read_table(path, columns=["log_loss"])["log_loss"].to_numpy().astype(np.float64)
+        table = pq.read_table(path, columns=[PROBABILITY + column for column in Heads(data.labels).columns])
+        return np.stack([column.to_numpy().astype(np.float64) for column in table.columns], axis=1)

@@ -1,0 +1,107 @@
+"""Judging a language model on replies that people wrote: log loss per token with intervals, beside its baselines."""
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from arena import show
+from arena.console import say
+from arena.metric.interval import ratio_interval
+from arena.run import write_atomically
+
+PRIOR = "prior_log_loss"
+"""Column: what a unigram model of the training replies loses, nats a token."""
+LENGTHS = (8, 16, 32, 64, 128, 256, 512)
+"""Reply tokens at which the table by length begins a new line."""
+
+
+class ReplyJudge:
+    """As `arena.judging.classes.ClassJudge`, for replies.
+
+    Everything is weighed by tokens: sums of nats over sums of tokens. Intervals are over whole groups.
+    """
+
+    def judge(
+        self,
+        path: Path,
+        metrics: Any,
+        counts: np.ndarray,
+        resamples: int,
+        seed: int,
+        baselines: dict[str, np.ndarray] | None = None,
+    ) -> dict[str, Any]:
+        """Log loss, perplexity and entropy of one predictions file.
+
+        Args:
+            path: `predictions/<split>.parquet`.
+            metrics: names the values.
+            counts: of the training tokens; the prior's losses are in the file already.
+            resamples, seed: of the bootstrap; 0 resamples give no intervals.
+            baselines: log loss of each pair under other models, nats a token, `[N]`.
+
+        Returns:
+            As `arena.judge.judge`: `rows` (pairs), `groups`, `tokens`, `loss`, `metrics`, `baselines`,
+            `gain_over_prior` (nats a token) and `skill`.
+        """
+        table = pq.read_table(path)
+        columns = {name: table[name].to_numpy().astype(np.float64) for name in metrics.needs}
+        known = columns["tokens"] > 0
+        tokens, loss = columns["tokens"][known], columns["log_loss"][known]
+        groups = np.array(table["group"].to_pylist())[known]
+        values = {}
+        for name in ("log_loss", "entropy"):
+            total = columns[name][known] * tokens
+            low, high = ratio_interval(total, tokens, groups, resamples, seed)
+            values[name] = {"value": float(total.sum() / tokens.sum()), "low": low, "high": high}
+        values["perplexity"] = {end: math.exp(each) for end, each in values["log_loss"].items()}
+        others = {"prior": table[PRIOR].to_numpy().astype(np.float64)[known]}
+        others |= {name: np.asarray(each)[known] for name, each in (baselines or {}).items()}
+        found, skills = {}, {}
+        for name, other in others.items():
+            level = float((other * tokens).sum() / tokens.sum())
+            found[name] = {"log_loss": level, "perplexity": math.exp(min(level, 700.0))}
+            gain = (other - loss) * tokens
+            low, high = ratio_interval(gain, tokens, groups, 10 * resamples, seed)
+            saved = {"value": float(gain.sum() / tokens.sum()), "low": low, "high": high}
+            skills[name] = {"skill": saved["value"] / level, "gain": saved}
+        return {
+            "rows": int(known.sum()),
+            "groups": len(np.unique(groups)),
+            "tokens": int(tokens.sum()),
+            "loss": float(np.nanmean(table["loss"].to_numpy().astype(np.float64))),
+            "metrics": values,
+            "baselines": found,
+            "gain_over_prior": skills.pop("prior")["gain"],
+            "skill": skills,
+        }
+
+    def write(self, path: Path, metrics: Any, folder: Path, counts: Any = None, figures: bool = True) -> None:
+        """Write `by_length.csv`: pairs, tokens, log loss and that of the prior, by tokens of the reply."""
+        table = pq.read_table(path)
+        tokens, loss, prior = (table[name].to_numpy().astype(np.float64) for name in ("tokens", "log_loss", PRIOR))
+        place = np.digitize(tokens, LENGTHS)
+        lines: list[list[Any]] = [["from_tokens", "to_tokens", "pairs", "tokens", "log_loss", PRIOR]]
+        for number in range(len(LENGTHS) + 1):
+            here = (place == number) & (tokens > 0)
+            if here.any():
+                total = tokens[here].sum()
+                ends = (1, *LENGTHS, None)[number], (*(n - 1 for n in LENGTHS), "")[number]
+                means = [f"{(each[here] * tokens[here]).sum() / total:.6f}" for each in (loss, prior)]
+                lines.append([*ends, int(here.sum()), int(total), *means])
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        write_atomically(folder / "by_length.csv", text.getvalue())
+
+    def show(self, title: str, judged: dict[str, Any], folder: Path) -> None:
+        """Print the final table."""
+        title = f"{title}: {judged['rows']} pairs, {judged['groups']} groups, {judged['tokens']} reply tokens"
+        show.printed(title, show.rows_of(judged, ("log_loss", "perplexity", "entropy")))
+        say(f"gain over the prior: {show.nats(judged['gain_over_prior'], 'token')}")
+        for name, skill in judged["skill"].items():
+            say(f"gain over {name}: {show.nats(skill['gain'], 'token')}, skill {skill['skill']:.1%}")
+        say(f"by length of the reply: {folder / 'by_length.csv'}")

@@ -1,0 +1,49 @@
+"""Which data, model, loss and metrics go together: comparisons, texts with several heads, replies."""
+
+from typing import Any
+
+from arena.errors import UsageError
+
+CAUSAL = "arena.model.causal."
+REPLIES = "arena.data.reply_module."
+LANGUAGE_LOSSES = ("arena.loss.language.", "arena.loss.polychromic.")
+
+
+def check(settings: dict[str, Any]) -> None:
+    """Insist that what belongs together was chosen together.
+
+    Raises:
+        UsageError: it was not.
+    """
+    if isinstance(settings["data"]["labels"], dict):
+        _check_heads(settings)
+    targets = {group: settings[group]["_target_"] for group in ("data", "model", "loss", "metric")}
+    if targets["model"].startswith(CAUSAL) or targets["data"].startswith(REPLIES):
+        _check_replies(targets)
+    elif targets["loss"].startswith(LANGUAGE_LOSSES):
+        raise UsageError("loss: it is a language model's; choose one with model=stories, qwen05b_causal, ...")
+
+
+def _check_heads(settings: dict[str, Any]) -> None:
+    """Insist that what head=multi brings is still there."""
+    if settings["head"] is None:
+        raise UsageError("data=heads needs head=multi, which brings a head for each column, their loss and metrics")
+    kind = "; the loss of the heads is loss.kind, as in loss.kind=focal"
+    needed = (("loss", "arena.loss.multi_head.MultiHead", kind), ("metric", "arena.metric.heads.HeadMetrics", ""))
+    for group, target, hint in needed:
+        if settings[group]["_target_"] != target:
+            raise UsageError(f"{group}: several heads need {group}=multi_head, which head=multi brings{hint}")
+
+
+def _check_replies(targets: dict[str, str]) -> None:
+    """Insist on a language model, pairs of prompt and reply, and a loss over tokens."""
+    if not targets["model"].startswith(CAUSAL):
+        raise UsageError(
+            "model: data=sft needs a language model: stories, tiny_causal, smollm2_135m, qwen05b_causal, qwen3_8b"
+        )
+    if not targets["data"].startswith(REPLIES):
+        raise UsageError("data: a language model learns replies; choose data=sft data.path=FILE, or data=toy_replies")
+    if not targets["loss"].startswith(LANGUAGE_LOSSES):
+        raise UsageError("loss: a language model needs loss=language_model or loss=polychromic")
+    if targets["metric"] != "arena.metric.replies.ReplyMetrics":
+        raise UsageError("metric: a language model needs metric=replies")
