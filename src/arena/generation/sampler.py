@@ -6,8 +6,8 @@ text. Only a batch that did not fit into memory is drawn anew in halves, with se
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from arena.ensemble.partial import Partial
 from arena.errors import DataError, OutOfMemoryError
 from arena.generation.memory import left_padded, out_of_memory, pieces
 from arena.generation.store import FILE, Parts, insist, read_settings, write_settings
+from arena.model.sampling import Sampling, evaluating
 
 DRAWING = ("samples", "max_new_tokens", "temperature", "top_p", "top_k")
 SECONDS = 10.0
@@ -46,7 +47,7 @@ def generate(
     model: Any,
     data: Any,
     split: str,
-    sampling: Any,
+    sampling: Sampling,
     folder: Path,
     seed: int = 0,
     prompts: int | None = 200,
@@ -125,18 +126,6 @@ def choose(data: Any, split: str, prompts: int | None, seed: int) -> Prompts:
         }
     )
     return Prompts(np.asarray(table["row"])[places], columns)
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Every part of the model in evaluation; afterwards each as it was."""
-    before = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for part, training in before:
-            part.training = training
 
 
 class Work:
