@@ -88,3 +88,22 @@ class Replies:
 
     def summary(self) -> dict[str, str]:
         return {"fingerprint": self.fingerprint}
+
+
+def write_generations(folder: Any, prompts: list[tuple[str, str, list[str]]], finished: float = 1.0) -> Any:
+    """`generations.parquet` of groups, references and replies; a reply of w words has w tokens of -1 nat each, and the
+    first `finished` of all replies ended by themselves."""
+    from arena.callback.predictions import write_table
+    from arena.generation.store import COLUMNS, FILE, write_settings
+
+    rows = []
+    for i, (group, reference, texts) in enumerate(prompts):
+        for sample, text in enumerate(texts):
+            tokens = len(text.split())
+            rows.append([f"p{i}", group, sample, f"prompt {i}", text, reference, tokens, True, -float(tokens)])
+    for i, row in enumerate(rows):
+        row[COLUMNS.index("finished")] = i < finished * len(rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_settings(folder, {"sampling": {"samples": len(prompts[0][2])}, "split": "test", "rows": len(prompts)})
+    write_table(folder / FILE, pa.table(dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))))
+    return folder

@@ -1,7 +1,7 @@
 """Which checker the command line chooses, with its options."""
 
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from arena.errors import UsageError
@@ -73,7 +73,7 @@ def described(checker: Any) -> dict[str, Any] | None:
     if checker is None:
         return None
     kind = next(name for name, each in CHECKERS.items() if isinstance(checker, each))
-    return {KIND: kind} | {name: value for name, value in asdict(checker).items() if not name.startswith("_")}
+    return {KIND: kind} | {each.name: getattr(checker, each.name) for each in fields(checker) if each.init}
 
 
 def _read(key: str, text: str, annotation: Any) -> Any:
