@@ -50,7 +50,7 @@ class Root:
     baselines: list[Literal["length", "structure", "tfidf", "untrained"]]
     toy_rows: Count
     tags: list[str]
-    num_classes: Count
+    num_classes: WholeNumber
     run_dir: str
 
 

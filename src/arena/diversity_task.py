@@ -137,7 +137,7 @@ class DiversityTask(Task):
 
     def _note(self, output: Any, diversity: Tensor, facts: dict[str, float]) -> None:
         """Keep what was measured at a scored step; it has to wait for the device in any case, to decode."""
-        weight, quality, value = self.loss.weight, float(output.loss), float(diversity)
+        weight, quality, value = self.loss.weight, float(output.loss.detach()), float(diversity.detach())
         ratio = 0.0
         if self.loss.trains:
             trained = [p for p in self.parameters() if p.requires_grad]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from arena.data.loader import BucketLoader, Collate, EvaluationLoader, epoch_batches
+from arena.data.collate import Collate
+from arena.data.loader import BucketLoader, EvaluationLoader, epoch_batches
 from arena.types import UNLABELLED
 
 PAD = 0

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arena.data.collate import Collate
 from arena.data.hardness import row_losses
-from arena.data.loader import BucketLoader, Collate, epoch_batches
+from arena.data.loader import BucketLoader, epoch_batches
 from arena.data.module import PairData
 from arena.data.rows import Rows
 from arena.data.sampling import SMALLEST_LOSS, Sampler, balanced_copies, capped_copies, hard_copies, systematic

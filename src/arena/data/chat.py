@@ -1,7 +1,8 @@
-"""The chat template of a model's folder: what stands before and behind a message of the user."""
+"""The chat template of a model's folder: what stands before and behind the messages of a conversation."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from arena.errors import InputOutputError, UsageError
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
-    "{% endfor %}{{ '<|im_start|>assistant\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 """The format of Qwen's and many other models."""
 CONTENT = "arena-message-content"
@@ -28,17 +29,67 @@ def around_message(folder: Path, system: str | None, markup: Callable[[str], lis
         InputOutputError: the template cannot be rendered.
     """
     named = _named(folder)
-    template = _template(folder, named)
-    if template is None:
-        if any(len(markup(token)) != 1 for token in ("<|im_start|>", "<|im_end|>")):
-            raise UsageError(f"data.template: the tokenizer in {folder} has no chat template; choose another template")
-        template = CHATML
+    template = _known(folder, named, markup)
     messages = [{"role": "system", "content": system}] if system else []
     rendered = _render(folder, template, [*messages, {"role": "user", "content": CONTENT}], named)
     start, found, end = rendered.partition(CONTENT)
     if not found or CONTENT in end:
         raise InputOutputError(f"{folder}: its chat template does not show the user's message exactly once")
     return start, end
+
+
+def around_messages(folder: Path, roles: Sequence[str], markup: Callable[[str], list[int]]) -> list[str]:
+    """The texts before each message of a conversation, the last of which is the reply, and behind it.
+
+    The template is rendered with a mark in the place of every message: once up to where the reply begins, as the model
+    will see it when it answers (`enable_thinking=False` for templates that ask), and once whole, for what ends a reply.
+    So what a message says never reaches the template, and cannot become markup. A conversation that the assistant
+    opens gets an empty message of the user in front where the template insists on one.
+
+    Args:
+        folder: holds `chat_template.jinja` or `tokenizer_config.json`.
+        roles: `system`, `user` or `assistant` of each message, M of them.
+        markup: as in `around_message`.
+
+    Returns:
+        M + 1 texts.
+
+    Raises:
+        UsageError, InputOutputError: as `around_message`.
+    """
+    named = _named(folder)
+    template = _known(folder, named, markup)
+    marks = [f"{CONTENT}-{place}-" for place in range(len(roles))]
+    messages = [{"role": role, "content": mark} for role, mark in zip(roles, marks, strict=True)]
+    options = {"enable_thinking": False}
+    try:
+        asked = _render(folder, template, messages[:-1], named, **options)
+    except InputOutputError:
+        place = sum(role == "system" for role in roles[:1])
+        if roles[place] != "assistant" or place == len(roles) - 1:
+            raise
+        messages.insert(place, {"role": "user", "content": ""})
+        asked = _render(folder, template, messages[:-1], named, **options)
+    whole = _render(folder, template, messages, named, add_generation_prompt=False, **options)
+    pieces, rest = [], asked
+    for mark in marks[:-1]:
+        before, found, rest = rest.partition(mark)
+        if not found or mark in rest:
+            raise InputOutputError(f"{folder}: its chat template does not show every message exactly once")
+        pieces.append(before)
+    if whole.count(marks[-1]) != 1:
+        raise InputOutputError(f"{folder}: its chat template does not show the assistant's reply exactly once")
+    return [*pieces, rest, whole.partition(marks[-1])[2]]
+
+
+def _known(folder: Path, named: dict[str, Any], markup: Callable[[str], list[int]]) -> str:
+    """The folder's template, or ChatML where the vocabulary knows it."""
+    template = _template(folder, named)
+    if template is None:
+        if any(len(markup(token)) != 1 for token in ("<|im_start|>", "<|im_end|>")):
+            raise UsageError(f"data.template: the tokenizer in {folder} has no chat template; choose another template")
+        template = CHATML
+    return template
 
 
 def _named(folder: Path) -> dict[str, Any]:
@@ -56,7 +107,31 @@ def _template(folder: Path, named: dict[str, Any]) -> str | None:
     return found
 
 
-def _render(folder: Path, template: str, messages: list[dict[str, str]], named: dict[str, Any]) -> str:
+def _render(
+    folder: Path,
+    template: str,
+    messages: list[dict[str, str]],
+    named: dict[str, Any],
+    add_generation_prompt: bool = True,
+    **options: Any,
+) -> str:
+    from jinja2.exceptions import TemplateError
+
+    special = {
+        name: value.get("content") if isinstance(value, dict) else value
+        for name, value in named.items()
+        if name.endswith("_token") and isinstance(value, dict | str)
+    }
+    try:
+        return _compiled(template).render(
+            messages=messages, add_generation_prompt=add_generation_prompt, **special, **options
+        )
+    except TemplateError as error:
+        raise InputOutputError(f"{folder}: its chat template refused the message ({error})") from error
+
+
+@lru_cache(maxsize=8)
+def _compiled(template: str) -> Any:
     from jinja2.exceptions import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -69,12 +144,4 @@ def _render(folder: Path, template: str, messages: list[dict[str, str]], named: 
     )
     environment.globals["raise_exception"] = refuse
     environment.globals["strftime_now"] = lambda form: ""  # a date in the prompt would change the ids every day
-    special = {
-        name: value.get("content") if isinstance(value, dict) else value
-        for name, value in named.items()
-        if name.endswith("_token") and isinstance(value, dict | str)
-    }
-    try:
-        return environment.from_string(template).render(messages=messages, add_generation_prompt=True, **special)
-    except TemplateError as error:
-        raise InputOutputError(f"{folder}: its chat template refused the message ({error})") from error
+    return environment.from_string(template)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -25,6 +25,35 @@ class Store(Protocol):
 
     def sequences(self, row: int, swapped: bool = False) -> list[np.ndarray]:
         """The ids of the V sequences of a row, each `[L]`, perhaps with the two answers exchanged."""
+        ...
+
+
+class Sized(Protocol):
+    """Something with a length for each of R rows."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, `[R]` int64."""
+        ...
+
+
+class Batches(Protocol):
+    """What a loader asks of whatever makes its batches: a dataclass with a field `epoch`, which the loader sets."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def store(self) -> Sized:
+        """Token ids of all R rows."""
+        ...
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Weight of each row, `[R]`."""
+        ...
+
+    def __call__(self, positions: np.ndarray) -> Any:
+        """The batch of the rows at these positions."""
         ...
 
 

@@ -41,7 +41,7 @@ def read(column: str, cell: Any, repair: bool = False) -> Conversation:
         messages = _messages(column, cell)
     system = None
     if messages and messages[0][0] == "system":
-        text = _content(column, messages.pop(0)[1])
+        text = content_of(column, messages.pop(0)[1])
         system = check_turn(column, text, repair) if text else None
     for place, (role, _) in enumerate(messages):
         expected = "assistant" if place % 2 else "user"
@@ -49,7 +49,7 @@ def read(column: str, cell: Any, repair: bool = False) -> Conversation:
             raise RowError("E_ROLES", column, f"message {place + 1} is of {shown(role)}, expected {expected}")
     if not messages:
         raise RowError("E_ROLES", column, "there is no message")
-    turns = [_content(column, content) for _, content in messages]
+    turns = [content_of(column, content) for _, content in messages]
     texts = [None if turn is None else check_turn(column, turn, repair) for turn in turns]
     user, answers = texts[::2], texts[1::2]
     return Conversation(system, user, answers + [None] * (len(user) - len(answers)))
@@ -99,7 +99,7 @@ def _messages(column: str, cell: Any) -> list[tuple[Any, Any]]:
     return [(message["role"], message["content"]) for message in cell]
 
 
-def _content(column: str, content: Any) -> Any:
+def content_of(column: str, content: Any) -> Any:
     """The text of one message: as it is, or its text parts on lines of their own."""
     if not isinstance(content, list):
         return content

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from arena.data import cells, conversations
 from arena.data.head_format import HeadFormat
+from arena.data.reply_format import ReplyFormat
 from arena.data.rows import FACT_SCHEMA, TEXTS, WINNERS
 from arena.errors import DataError
 
@@ -120,8 +121,10 @@ def recognise(columns: Collection[str]) -> Format:
     return FORMATS["wsdm" if present & {"winner", "language", "scored"} else "kaggle_test"]
 
 
-def require_columns(path: Path, columns: list[str], form: "Format | HeadFormat") -> None:
+def require_columns(path: Path, columns: list[str], form: "Format | HeadFormat | ReplyFormat") -> None:
     """Raise a `DataError` where a column that the format needs is missing or occurs twice."""
+    if isinstance(form, ReplyFormat):
+        form.require(path, columns)
     missing = [name for name in form.needed if name not in columns]
     if missing:
         raise DataError(f"{path}: missing column {', '.join(missing)}; found {', '.join(columns)}; {form.hint}")

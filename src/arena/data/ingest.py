@@ -22,13 +22,15 @@ from arena.data import formats
 from arena.data.cells import REPAIRABLE, RowError
 from arena.data.files import Record, read_columns, read_records
 from arena.data.head_format import HeadFormat
+from arena.data.reply_format import ReplyFormat
 from arena.data.rows import ROWS_AT_ONCE, TEXTS, Account, RowWriter
 from arena.errors import DataError
 from arena.schema import Share
 
 log = logging.getLogger("arena")
 
-Form = formats.Format | HeadFormat
+Form = formats.Format | HeadFormat | ReplyFormat
+Layout = str | HeadFormat | ReplyFormat
 READER_VERSION = 2
 """Raise it whenever the same files give other rows: kept rows are then read again."""
 
@@ -48,7 +50,7 @@ class Rules:
     repair: bool = False
 
 
-def recognise_file(path: Path, layout: str | HeadFormat = "auto") -> tuple[list[str], Form]:
+def recognise_file(path: Path, layout: Layout = "auto") -> tuple[list[str], Form]:
     """The columns of a file and what they mean.
 
     Args:
@@ -62,14 +64,12 @@ def recognise_file(path: Path, layout: str | HeadFormat = "auto") -> tuple[list[
     if isinstance(layout, str):
         form = formats.recognise(columns) if layout == "auto" else formats.FORMATS[layout]
     else:
-        form = layout
+        form = layout.of(columns) if isinstance(layout, ReplyFormat) else layout
     formats.require_columns(path, columns, form)
     return columns, form
 
 
-def ingest(
-    paths: list[Path], layout: str | HeadFormat, rules: Rules, folder: Path, rejects: Path | None = None
-) -> None:
+def ingest(paths: list[Path], layout: Layout, rules: Rules, folder: Path, rejects: Path | None = None) -> None:
     """Fill `folder` (see `rows.RowWriter`) with the rows of all files, in order.
 
     Args:
@@ -86,7 +86,7 @@ def ingest(
     known = [(path, name, *recognise_file(path, layout)) for path, name in zip(paths, names_of(paths), strict=True)]
     truth = any("true_probability" in columns for _, _, columns, _ in known)
     with ExitStack() as stack:
-        writer = stack.enter_context(RowWriter(folder, truth, heads=not isinstance(layout, str)))
+        writer = stack.enter_context(RowWriter(folder, truth, heads=isinstance(layout, HeadFormat)))
         desk = _Desk(rules, writer, folder / "rejects.jsonl")
         stack.callback(desk.close)
         for path, name, _, form in known:

@@ -6,14 +6,17 @@ left untouched, and not of the number of workers.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from arena.data.collate import Collate
+from arena.data.collate import Batches
 from arena.data.sampling import Sampler
-from arena.types import UNLABELLED, TextBatch
+from arena.types import UNLABELLED, ReplyBatch, TextBatch
+
+Batch = TypeVar("Batch", TextBatch, ReplyBatch)
 
 
 def epoch_batches(
@@ -82,7 +85,7 @@ class BucketLoader:
     def __init__(
         self,
         rows: np.ndarray | Sampler,
-        collate: Collate,
+        collate: Batches,
         batch_size: int,
         window: int = 100,
         seed: int = 0,
@@ -122,7 +125,7 @@ class BucketLoader:
         batches = epoch_batches(lengths, self.batch_size, self.window, self.seed, epoch, ordered)
         return [chosen[batch] for batch in deal(batches, self.rank, self.world_size)[: self.repeat or None]]
 
-    def __iter__(self) -> Iterator[TextBatch]:
+    def __iter__(self) -> Iterator[Any]:
         served = min(len(self), self.repeat or len(self))
         while served > 0:
             # A trainer that counts batches never asks for the one behind the last, so the epoch may still have to turn.
@@ -168,7 +171,7 @@ class EvaluationLoader:
     def __init__(
         self,
         rows: np.ndarray,
-        collate: Collate,
+        collate: Batches,
         batch_size: int,
         num_workers: int = 0,
         pin_memory: bool = False,
@@ -188,13 +191,13 @@ class EvaluationLoader:
         """Batches for this process."""
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[TextBatch]:
+    def __iter__(self) -> Iterator[Any]:
         loader = inner_loader(self.batches, self.collate, self.num_workers, self.pin_memory, seed=0)
         for index, batch in enumerate(loader):
             yield batch if index < self.own else without_targets(batch)
 
 
-def without_targets(batch: TextBatch) -> TextBatch:
+def without_targets(batch: Batch) -> Batch:
     """The same batch as a batch of unknown outcome."""
     target = torch.full_like(batch.target, UNLABELLED)
     return replace(batch, target=target, weight=torch.zeros_like(batch.weight), supervised=0)
@@ -203,19 +206,19 @@ def without_targets(batch: TextBatch) -> TextBatch:
 class _Batches(Dataset):
     """Batch number -> collated batch."""
 
-    def __init__(self, batches: list[np.ndarray], collate: Collate) -> None:
+    def __init__(self, batches: list[np.ndarray], collate: Batches) -> None:
         self.batches = batches
         self.collate = collate
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, index: int) -> TextBatch:
+    def __getitem__(self, index: int) -> Any:
         return self.collate(self.batches[index])
 
 
 def inner_loader(
-    batches: list[np.ndarray], collate: Collate, num_workers: int, pin_memory: bool, seed: int
+    batches: list[np.ndarray], collate: Batches, num_workers: int, pin_memory: bool, seed: int
 ) -> DataLoader:
     """torch's loader over ready-made batches, in their order, for its worker processes and pinned memory.
 

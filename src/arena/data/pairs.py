@@ -13,8 +13,7 @@ from typing import Literal
 from arena.data import hubfiles
 from arena.data.cache import cached, file_fingerprint, key_of
 from arena.data.files import kind_of
-from arena.data.head_format import HeadFormat
-from arena.data.ingest import READER_VERSION, Form, Rules, ingest, names_of, recognise_file
+from arena.data.ingest import READER_VERSION, Form, Layout, Rules, ingest, names_of, recognise_file
 from arena.data.rows import Account, Rows
 from arena.errors import DataError, InputOutputError, UsageError
 
@@ -34,6 +33,8 @@ class PairReader:
         split: which split of the repository, where it has several.
         layout: which format to take; "auto" recognises it by the names of the columns.
     """
+
+    unit = "comparisons"
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class PairReader:
         self.repo = repo
         self.file = file
         self.split = split
-        self.layout: str | HeadFormat = layout
+        self.layout: Layout = layout
 
     def __call__(
         self,
@@ -113,7 +114,7 @@ class PairReader:
     def files(self, path: str | Sequence[str] | None = None) -> list[Path]:
         """The files that `path`, or the repository, stands for, in the order in which they are read."""
         if path is None and self.repo is None:
-            raise UsageError("data.path=<file> is needed: a csv, jsonl or parquet file of comparisons, or a folder")
+            raise UsageError(f"data.path=<file> is needed: a csv, jsonl or parquet file of {self.unit}, or a folder")
         if path is None:
             return hubfiles.find(self.repo or "", self.file, self.split)
         places = [path] if isinstance(path, str) else path

@@ -1,4 +1,4 @@
-"""What can be wrong with the settings and files of comparisons, found before torch is imported."""
+"""What can be wrong with the settings and files of a data set, found before anything heavy is loaded."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,12 @@ from arena.data import augment, offset
 from arena.data.head_pseudo import HeadPseudo
 from arena.data.head_sampling import HeadPlan
 from arena.data.head_table import template_of
+from arena.data.packing import check_packing
 from arena.data.predictions_file import PredictionsFile
 from arena.data.prepare import Division
 from arena.data.pseudo import Pseudo
+from arena.data.reply_layout import check_template
+from arena.data.reply_tokens import ReplyRoom
 from arena.data.sampling import Plan
 from arena.data.table import check_labels
 from arena.data.template import check_words, choose
@@ -20,7 +23,8 @@ def check(data: Mapping[str, Any], reader: Any) -> None:
     """Hold the node `data` of a configuration against what its class will ask, and look at the files' columns.
 
     Args:
-        data: arguments of `arena.data.module.PairData` or `arena.data.head_module.HeadData`.
+        data: arguments of `arena.data.module.PairData`, `arena.data.head_module.HeadData` or
+            `arena.data.reply_module.ReplyData`.
         reader: its reader; one that reads files can `open` them.
 
     Raises:
@@ -28,7 +32,9 @@ def check(data: Mapping[str, Any], reader: Any) -> None:
         InputOutputError: a file cannot be found or read.
         DataError: a file's columns are not those that are needed.
     """
-    if isinstance(data["labels"], Mapping):
+    if not data.get("labels"):
+        check_replies(data, reader)
+    elif isinstance(data["labels"], Mapping):
         check_heads(data, reader)
     else:
         check_pairs(data, reader)
@@ -68,3 +74,15 @@ def check_heads(data: Mapping[str, Any], reader: Any) -> None:
     for key in ("path", "val_path", "test_path"):
         if data[key] is not None:
             reader.open(data[key])
+
+
+def check_replies(data: Mapping[str, Any], reader: Any) -> None:
+    """The same for prompts and replies, against what `arena.data.reply_module.ReplyData` will ask."""
+    check_template(data["template"])
+    ReplyRoom(data["max_length"], data["max_reply_length"]).check()
+    check_packing(data["packing"], data["batch_size"])
+    Division(data["val_share"], data["test_share"], data["folds"], data["fold"], [], 0, "drop").check()
+    if hasattr(reader, "open"):
+        for key in ("path", "val_path", "test_path"):
+            if key == "path" or data.get(key) is not None:
+                reader.open(data.get(key))

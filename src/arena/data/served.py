@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 
-from arena.data.collate import Collate
+from arena.data.collate import Batches
 from arena.data.description import Split
 from arena.data.loader import BucketLoader, EvaluationLoader
 from arena.data.sampling import Sampler, Serving
@@ -40,7 +40,7 @@ class Served(LightningDataModule):
         """Positions of the rows of a split, increasing, `[M]` int64."""
         raise NotImplementedError
 
-    def collate(self, training: bool) -> Collate:
+    def collate(self, training: bool) -> Batches:
         """The rows in batches, in training with all that is done to them there only."""
         raise NotImplementedError
 

@@ -4,27 +4,18 @@ Text is never markup: "[SEP]" or "<|im_end|>" inside a row stays text, so no row
 (Added tokens that a tokenizer itself declares as not special, such as runs of blanks, are vocabulary and stay so.)
 """
 
-import hashlib
-import json
 import logging
 from array import array
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from arena.data.cache import file_fingerprint
+from arena.data.backend import ENCODING, Backend, load
 from arena.errors import InputOutputError, UsageError
 
 log = logging.getLogger("arena")
-
-PAD_NAMES = ["[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "<|finetune_right_pad_id|>", "<|end_of_text|>", "</s>"]
-SEPARATOR_NAMES = ["[SEP]"]
-ENCODING = 1
-"""Raised when the same vocabulary gives other ids than before, so that caches of token ids expire."""
-
 
 FILES = (
     "tokenizer.json",
@@ -48,6 +39,8 @@ class Tokenizer(Protocol):
         prefix: special ids in front of a whole sequence, e.g. `[CLS]`.
         suffix: special ids behind a whole sequence, e.g. `[SEP]`.
         separator: ids between two segments: `[SEP]` where there is one, otherwise the ids of a blank line.
+        end: the id that ends a text; None where there is none.
+        blank: whether every text begins with a blank that `decode` takes away again (SentencePiece).
         fingerprint: changes when the vocabulary or the behaviour does.
     """
 
@@ -56,6 +49,8 @@ class Tokenizer(Protocol):
     prefix: list[int]
     suffix: list[int]
     separator: list[int]
+    end: int | None
+    blank: bool
     fingerprint: str
 
     def save(self, folder: Path) -> None:
@@ -70,6 +65,10 @@ class Tokenizer(Protocol):
         """As `encode` in two parts: first what runs without Python's lock, and when the result is called, the rest."""
         ...
 
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """The text of some ids; special tokens are left out."""
+        ...
+
     def vocabulary(self) -> dict[str, int]:
         """The id of each token, written as the vocabulary writes it."""
         ...
@@ -81,6 +80,30 @@ class Tokenizer(Protocol):
             UsageError: the tokenizer has no chat template.
         """
         ...
+
+    def conversation(self, roles: Sequence[str]) -> "Conversation":
+        """The ids around the messages of a conversation.
+
+        Args:
+            roles: `system`, `user` or `assistant` of each message, M of them; the last is the reply.
+
+        Raises:
+            UsageError: the tokenizer has no chat template.
+        """
+        ...
+
+
+class Conversation(NamedTuple):
+    """What a chat template writes around M messages.
+
+    Attributes:
+        pieces: ids before each message, M + 1 of them; the last are those behind the reply, up to its end.
+        ends: how many ids of each piece, M + 1, still belong to the message before it: up to the first special token,
+            with which the template ends a message; 0 where it has none.
+    """
+
+    pieces: list[list[int]]
+    ends: list[int]
 
 
 def without_surrogates(text: str) -> str:
@@ -97,6 +120,8 @@ class ByteTokenizer:
         self.prefix = [257]
         self.separator = [258]
         self.suffix = [259]
+        self.end = 259
+        self.blank = False
         self.fingerprint = f"bytes-{ENCODING}"
 
     def save(self, folder: Path) -> None:
@@ -110,6 +135,10 @@ class ByteTokenizer:
         """As `encode`; nothing here can run without Python's lock."""
         return lambda: self.encode(texts)
 
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """The text of some ids; U+FFFD stands for bytes that are no UTF-8."""
+        return bytes(i for i in np.asarray(ids).tolist() if i < 256).decode("utf-8", "replace")
+
     def vocabulary(self) -> dict[str, int]:
         """Each byte as the character of the same number."""
         return {chr(byte): byte for byte in range(256)}
@@ -118,108 +147,9 @@ class ByteTokenizer:
         """Bytes have no chat template."""
         raise UsageError("data.template: the byte tokenizer has no chat template; choose another template or model")
 
-
-@dataclass
-class Backend:
-    """A loaded tokenizer: its special ids and the function from texts to ids."""
-
-    size: int
-    pad: int
-    prefix: list[int]
-    suffix: list[int]
-    separator: list[int]
-    fingerprint: str
-    encode: Callable[[list[str]], list[Any]]
-    markup: Callable[[str], list[int]]
-    vocabulary: Callable[[], dict[str, int]]
-
-
-def load(folder: Path) -> Backend:
-    """The tokenizer in a model folder: its `tokenizer.json`, or whatever transformers can make of its other files.
-
-    Raises:
-        InputOutputError: the folder holds no tokenizer that can be read.
-    """
-    try:
-        tokenizer = _from_file(folder / "tokenizer.json") or _from_transformers(folder)
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputOutputError(
-            f"{folder}: no tokenizer can be read there; put the model's tokenizer.json into the folder ({reason})"
-        ) from error
-    path = folder / "tokenizer.json"  # its bytes: writing the vocabulary out again takes half a second
-    vocabulary = file_fingerprint(path) if path.is_file() else tokenizer.to_str()
-    return _describe(tokenizer, _named_tokens(folder), vocabulary)
-
-
-def _from_file(path: Path) -> Any:
-    from tokenizers import Tokenizer as HubFile
-
-    return HubFile.from_file(str(path)) if path.is_file() else None
-
-
-def _from_transformers(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise ValueError(f"{type(tokenizer).__name__} has no fast form")
-    return backend
-
-
-def _named_tokens(folder: Path) -> dict[str, str]:
-    """`pad_token`, `sep_token` and their like, as the folder's JSON files name them."""
-    names: dict[str, str] = {}
-    for file in ["special_tokens_map.json", "tokenizer_config.json"]:
-        if (folder / file).is_file():
-            for key, value in json.loads((folder / file).read_text(encoding="utf-8")).items():
-                content = value.get("content") if isinstance(value, dict) else value
-                if key.endswith("_token") and isinstance(content, str):
-                    names[key] = content
-    return names
-
-
-def _describe(tokenizer: Any, named: dict[str, str], vocabulary: str) -> Backend:
-    # Files are often saved with the truncation and padding of their training still switched on (MiniLM: 128 tokens).
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    # The library's meaning: encode special tokens that occur in the text as the text they are.
-    tokenizer.encode_special_tokens = True
-
-    def first(names: list[str | None]) -> int | None:
-        ids = [tokenizer.token_to_id(name) for name in names if name]
-        return next((i for i in ids if i is not None), None)
-
-    bare = tokenizer.encode("a", add_special_tokens=False).ids
-    whole = tokenizer.encode("a").ids
-    start = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
-    pad = first([named.get("pad_token"), *PAD_NAMES, named.get("eos_token")])
-    separator = first([named.get("sep_token"), *SEPARATOR_NAMES])
-    special = {
-        "pad": 0 if pad is None else pad,  # never read: the attention mask hides it
-        "prefix": whole[:start],
-        "suffix": whole[start + len(bare) :],
-        "separator": [separator] if separator is not None else tokenizer.encode("\n\n", add_special_tokens=False).ids,
-    }
-
-    def markup(text: str) -> list[int]:
-        tokenizer.encode_special_tokens = False
-        try:
-            return tokenizer.encode(text, add_special_tokens=False).ids
-        finally:
-            tokenizer.encode_special_tokens = True
-
-    behaviour = f"{ENCODING}{json.dumps(special)}{vocabulary}"
-    return Backend(
-        # Ids may have gaps, so the number of tokens is not enough.
-        size=max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
-        fingerprint=hashlib.sha256(behaviour.encode()).hexdigest()[:16],
-        encode=lambda texts: tokenizer.encode_batch_fast(texts, add_special_tokens=False),
-        markup=markup,
-        vocabulary=tokenizer.get_vocab,
-        **special,
-    )
+    def conversation(self, roles: Sequence[str]) -> Conversation:
+        """Bytes have no chat template."""
+        raise UsageError("data.template: the byte tokenizer has no chat template; data.template=plain needs none")
 
 
 class HubTokenizer:
@@ -256,6 +186,8 @@ class HubTokenizer:
         self.prefix = backend.prefix
         self.suffix = backend.suffix
         self.separator = backend.separator
+        self.end = backend.end
+        self.blank = backend.blank
         self.fingerprint = backend.fingerprint
         self._backend = backend
 
@@ -284,6 +216,13 @@ class HubTokenizer:
         # array.array reads a list of numbers three times as fast as numpy does.
         return lambda: [np.frombuffer(array("i", each.ids), np.int32) for each in encoded]
 
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """The text of some ids; special tokens are left out."""
+        if isinstance(self._backend, ByteTokenizer):
+            return self._backend.decode(ids)
+        text = self._backend.decode(np.asarray(ids).tolist())
+        return text.removeprefix(" ") if self.blank else text
+
     def vocabulary(self) -> dict[str, int]:
         """The id of each token, written as the vocabulary writes it."""
         return self._backend.vocabulary()
@@ -297,3 +236,18 @@ class HubTokenizer:
 
         start, end = around_message(self.folder, system, self._backend.markup)
         return self._backend.markup(start), self._backend.markup(end)
+
+    def conversation(self, roles: Sequence[str]) -> Conversation:
+        """The ids around messages, by the same template as `chat`."""
+        if isinstance(self._backend, ByteTokenizer) or self.folder is None:
+            return ByteTokenizer().conversation(roles)
+        from arena.data.chat import around_messages
+
+        pieces = [self._backend.markup(text) for text in around_messages(self.folder, roles, self._backend.markup)]
+        ends = [next((i + 1 for i, token in enumerate(ids) if token in self._backend.special), 0) for ids in pieces]
+        ends[0] = 0
+        if ends[-1]:
+            pieces[-1] = pieces[-1][: ends[-1]]
+        elif self.end is not None:
+            pieces[-1] = [*pieces[-1], self.end]
+        return Conversation(pieces, [*ends[:-1], len(pieces[-1])])

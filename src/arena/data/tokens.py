@@ -128,7 +128,16 @@ def _encoded(
 
     def encode(batch: pa.RecordBatch) -> tuple[Finish, np.ndarray]:
         texts, turns = flatten(batch, missing_text)
-        return tokenizer.encode_first(texts), turns
+        # Conversations repeat what was said before, and every missing turn is the same text: each is encoded once.
+        places: dict[str, int] = {}
+        index = [places.setdefault(text, len(places)) for text in texts]
+        finish = tokenizer.encode_first(list(places))
+
+        def spread() -> list[np.ndarray]:
+            made = finish()
+            return [made[place] for place in index]
+
+        return spread, turns
 
     with ThreadPoolExecutor(1) as thread:
         waiting: list[Future] = []

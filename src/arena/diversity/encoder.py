@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 
 from arena.diversity.counts import tokens
+from arena.diversity.vectors import unit
 from arena.errors import InputOutputError, OutOfMemoryError
 from arena.hub import locate
 from arena.schema import Count
@@ -68,7 +69,7 @@ class HashEncoder:
         found = np.bincount(place, sign, minlength=math.prod(shape)).reshape(shape)
         # Signs that cancel out would leave no direction; without signs nothing cancels.
         unsigned = np.bincount(place, minlength=math.prod(shape)).reshape(shape)
-        return unit(np.where(found.any(axis=1, keepdims=True), found, unsigned))
+        return unit(np.where(found.any(axis=1, keepdims=True), found, unsigned)).astype(np.float32)
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:
@@ -76,12 +77,6 @@ def _mixed(values: np.ndarray) -> np.ndarray:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows at unit length, float32; rows of zeros stay."""
-    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return (rows / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 class SentenceEncoder:

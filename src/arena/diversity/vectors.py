@@ -1,7 +1,7 @@
 """Diversity of embeddings: mean pairwise cosine distance, Vendi score, log determinant.
 
 Embeddings are rows of unit length, so that the kernel `K = E E^T` holds their cosines and has ones on its diagonal.
-Everything is computed in float64.
+Everything is computed in float64; what float32 made of the unit length is put right first.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,18 +12,25 @@ CHUNK = 4096
 """Embeddings that are widened to float64 at once."""
 
 
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows `[..., d]` at unit length in float64; rows of zeros stay."""
+    wide = np.asarray(rows, dtype=np.float64)
+    length = np.sqrt(np.einsum("...d,...d->...", wide, wide))[..., None]
+    return np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)
+
+
 def cosine_distance(embeddings: np.ndarray | Iterable[np.ndarray]) -> float:
     """Mean of 1 - cos over all pairs: 1 - (|sum e|^2 - sum |e|^2) / (n (n - 1)); NaN for fewer than two.
 
     Args:
-        embeddings: rows of unit length `[n, d]`, or batches of such rows, which are read one by one: the memory needed
+        embeddings: rows `[n, d]`, or batches of such rows, which are read one by one: the memory needed
             beside them does not depend on n.
     """
     total: np.ndarray | float = 0.0
     square, rows = 0.0, 0
     for batch in [embeddings] if isinstance(embeddings, np.ndarray) else embeddings:
         for start in range(0, len(batch), CHUNK):
-            some = batch[start : start + CHUNK].astype(np.float64)
+            some = unit(batch[start : start + CHUNK])
             total = total + some.sum(axis=0)
             square += float(np.einsum("nd,nd->", some, some))
             rows += len(some)
@@ -117,4 +124,4 @@ def stacks(embeddings: np.ndarray, sizes: np.ndarray) -> Iterator[tuple[np.ndarr
     for size in np.unique(sizes[sizes > 0]):
         which = np.flatnonzero(sizes == size)
         rows = first[which][:, None] + np.arange(size)
-        yield which, rows, embeddings[rows].astype(np.float64)
+        yield which, rows, unit(embeddings[rows])

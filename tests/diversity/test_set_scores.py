@@ -1,0 +1,135 @@
+"""Set scores for training: credits are exact, and the invariances that training relies on hold."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arena.diversity.encoder import HashEncoder
+from arena.diversity.scores import CosineDistance, Distinct, LogDet, QualityGated, SelfBleu, SetScore, Vendi
+
+ENCODER = HashEncoder(32)
+SCORES: dict[str, SetScore] = {
+    "distinct": Distinct(),
+    "distinct_1": Distinct(n=1),
+    "self_bleu": SelfBleu(),
+    "self_bleu_exp": SelfBleu(order=3, smoothing="exp"),
+    "cosine": CosineDistance(ENCODER),
+    "log_det": LogDet(ENCODER),
+    "vendi": Vendi(ENCODER),
+    "vendi_2": Vendi(ENCODER, order=2),
+}
+TEXTS = ["the cat sat on the mat", "a cat sat on a mat", "dogs bark", "", "the cat sat on the mat", "so what ?"]
+WORDS = st.lists(st.sampled_from("abcde"), max_size=5).map(" ".join)
+FILLED = st.lists(st.sampled_from("abcde"), min_size=2, max_size=5).map(" ".join)
+
+
+def upper_bound(name: str, n: int) -> float:
+    """The greatest value that each score can have for n texts."""
+    if name == "cosine":
+        return n / (n - 1)
+    return {"log_det": n * math.log(2), "vendi": n, "vendi_2": n}.get(name, 1.0)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_leave_one_out_equals_the_score_without_each(name):
+    score = SCORES[name]
+    expected = [score(TEXTS[:i] + TEXTS[i + 1 :]) for i in range(len(TEXTS))]
+    np.testing.assert_allclose(score.leave_one_out(TEXTS), expected, atol=1e-12)
+    assert score.leave_one_out(TEXTS)[3] == pytest.approx(score(TEXTS)), "a text without words earns nothing"
+
+
+@pytest.mark.parametrize("name", SCORES)
+@settings(deadline=None, max_examples=25)
+@given(sets=st.lists(st.lists(WORDS, max_size=4), max_size=4))
+def test_many_sets_equal_one_by_one(name, sets):
+    score = SCORES[name]
+    found = score.many(sets)
+    assert len(found) == len(sets)
+    for (value, without), texts in zip(found, sets, strict=True):
+        assert isinstance(value, float)
+        np.testing.assert_allclose(value, score(texts), atol=1e-12)
+        anew = [score(texts[:i] + texts[i + 1 :]) for i in range(len(texts))]
+        np.testing.assert_allclose(without, anew, atol=1e-9)
+        assert without.shape == (len(texts),)
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_not_defined_below_the_least(name):
+    score = SCORES[name]
+    assert math.isnan(score([]))
+    assert math.isnan(score(["", " "]))
+    for n in (1, 2, 3):
+        assert math.isnan(score(TEXTS[:n])) == (n < score.least)
+    assert np.isnan(score.leave_one_out(TEXTS[: score.least])).all()
+    assert np.isfinite(score.leave_one_out(TEXTS[: score.least + 1])).all()
+
+
+@pytest.mark.parametrize("name", SCORES)
+@settings(deadline=None, max_examples=25)
+@given(texts=st.lists(FILLED, min_size=2, max_size=5), draw=st.randoms(use_true_random=False))
+def test_order_bounds_and_copies(name, texts, draw):
+    score = SCORES[name]
+    value = score(texts)
+    order = draw.sample(range(len(texts)), len(texts))
+    assert score([texts[i] for i in order]) == pytest.approx(value, abs=1e-9)
+    np.testing.assert_allclose(
+        score.leave_one_out([texts[i] for i in order]), score.leave_one_out(texts)[order], atol=1e-9
+    )
+    assert -1e-9 <= value <= upper_bound(name, len(texts)) + 1e-9
+    if not name.startswith("distinct"):  # copies of a varied text have more different words than one that stutters
+        assert score([texts[0]] * len(texts)) <= value + 1e-9
+    if name != "log_det":  # a determinant is no mean over texts: twice as many count more
+        assert score(texts + texts) <= value + 1e-9
+
+
+def test_log_det_of_copies_is_its_least():
+    assert LogDet(ENCODER)(["a b c"] * 4) == pytest.approx(math.log(5), abs=1e-12)
+
+
+def test_quality_gates_diversity():
+    """f(S) = mean(r) D(S) of a, a, b, c with D = different words / words."""
+    score = QualityGated(Distinct(n=1))
+    ((value, without),) = score.many([["a", "a", "b", "c"]], [np.array([1.0, 1, 1, 0])])
+    assert value == pytest.approx(3 / 4 * 3 / 4)
+    np.testing.assert_allclose(without, [2 / 3 * 1, 2 / 3 * 1, 2 / 3 * 2 / 3, 1 * 2 / 3])
+    assert score.needs_rewards
+    assert not Distinct().needs_rewards
+
+
+def test_marginals_of_all_subsets():
+    """Poly-EPO: four samples of classes A A B C with rewards 1 1 1 0, subsets of two; a text here is its class."""
+    texts, rewards = ["a", "a", "b", "c"], np.array([1.0, 1, 1, 0])
+    subsets = list(itertools.combinations(range(4), 2))
+    many = QualityGated(Distinct(n=1)).many(
+        [[texts[i] for i in each] for each in subsets], [rewards[list(each)] for each in subsets]
+    )
+    values = np.array([value for value, _ in many])
+    advantage = values - values.mean()
+    marginals = [np.mean([a for a, each in zip(advantage, subsets, strict=True) if i in each]) for i in range(4)]
+    np.testing.assert_allclose(marginals, [0, 0, 1 / 6, -1 / 6], atol=1e-12)
+
+
+def test_rewards_that_are_missing():
+    score = QualityGated(Distinct(n=1))
+    with pytest.raises(ValueError, match="one reward for each text"):
+        score(["a", "b"])
+    with pytest.raises(ValueError, match="one reward for each text"):
+        score.many([["a", "b"]], [np.array([1.0])])
+    ((value, without),) = score.many([["a", "b", "c"]], [np.array([1.0, np.nan, 0.0])])
+    assert math.isnan(value)
+    assert np.isnan(without).tolist() == [True, False, True]
+
+
+def test_credits_of_pairwise_distance():
+    """D(S) - D(S without i) = (2 / n) (mean distance of i to the others - D(S without i))."""
+    texts = ["the cat sat on the mat", "a cat sat on a mat", "dogs bark", "quite another one", "cats bark"]
+    embeddings = ENCODER.encode(texts).astype(np.float64)
+    distance = 1 - embeddings @ embeddings.T
+    mine = (distance.sum(axis=1) - np.diagonal(distance)) / 4
+    score = CosineDistance(ENCODER)
+    without = score.leave_one_out(texts)
+    np.testing.assert_allclose(score(texts) - without, 2 / 5 * (mine - without), atol=1e-6)
