@@ -110,7 +110,7 @@ def choose(data: Any, split: str, prompts: int | None, seed: int) -> Prompts:
     """
     table = data.covariates(split)
     if not table.num_rows:
-        raise DataError(f"split={split}: the run has no rows there")
+        raise DataError(f"split={split}: the run has no rows there; give another split (train, val, test)")
     texts, references = data.prompt_texts(split), data.references(split)
     first = {text: place for place, text in reversed(list(enumerate(texts)))}
     numbers = np.unique(np.asarray(table["group"]), return_inverse=True)[1]
