@@ -1,6 +1,10 @@
 """Replies on disk: the same bits in any number of processes, and never under other settings."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -192,3 +196,22 @@ def test_padding_and_pieces():
     assert [piece.tolist() for piece in pieces(np.arange(5), 1)] == [[0, 1, 2], [3, 4]]
     assert [piece.tolist() for piece in pieces(np.arange(5), 2)] == [[0, 1], [2], [3], [4]]
     assert [piece.tolist() for piece in pieces(np.arange(2), 3)] == [[0], [1]]
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_to_the_same_bits(tmp_path):
+    """No cleaning up of any kind: the process is gone in the middle of its third batch."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from test_sampler import make; import replies_support as s\n"
+        "class Killed(s.SmallLlama):\n"
+        "    def sample(self, *given):\n"
+        "        if len(self.calls) == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return super().sample(*given)\n"
+        "make(Path(sys.argv[1]), Killed())\n"
+    )
+    here = Path(__file__).parent
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed")], cwd=here, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    model = SmallLlama()
+    assert make(tmp_path / "killed", model).equals(make(tmp_path / "whole"))
+    assert model.calls == [1]

@@ -53,7 +53,7 @@ class Options:
     seed: WholeNumber = 0
     batch_size: Count = 16
     name: str = "default"
-    encoder: Literal["minilm", "hash", None] = "minilm"
+    encoder: Literal["minilm", "hash"] | None = "minilm"
     success: Share = 0.5
 
 
@@ -89,8 +89,8 @@ def check(others: dict[str, Any]) -> "tuple[Options, Checker | None]":
         )
     if options.top_p == 0:
         raise UsageError("top_p=0: no token would be left; a number above 0 is needed (1 for all tokens)")
-    if not options.name or Path(options.name).name != options.name:
-        raise UsageError(f"name={options.name}: the name of a folder is needed, without / and other than .. and .")
+    if Path(options.name).name != options.name or options.name.startswith("."):
+        raise UsageError(f"name={options.name}: the name of a folder is needed, without / and no dot in front")
     given = others.get("checker") or {}
     return options, make({KIND: given} if isinstance(given, str) else given)
 

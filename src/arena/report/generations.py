@@ -30,7 +30,7 @@ def shown(judged: Mapping[str, Any]) -> list[str]:
 def _curves(judged: Mapping[str, Any]) -> dict[str, Any]:
     """The curves; max@k only where it is not pass@k."""
     found = {name: judged["curves"][name] for name in CURVES if name in judged["curves"]}
-    if found and np.array_equal(found["pass@k"]["value"], found["max@k"]["value"], equal_nan=True):
+    if found and np.allclose(found["pass@k"]["value"], found["max@k"]["value"], equal_nan=True):
         del found["max@k"]
     return found
 
