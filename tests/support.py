@@ -120,39 +120,16 @@ def encode(
 
 
 def stories_folder(source: Path, target: Path) -> Path:
-    """A real pretrained language model of 260 thousand parameters with its tokenizer, as a folder of the hub has them.
-
-    The tokenizer comes from the vocabulary: a byte-pair encoding whose merges are all pairs of pieces that make a
-    piece, the best score first.
-    """
+    """A real pretrained language model of 260 thousand parameters with its tokenizer, as in a folder of the hub."""
     import json
     import shutil
 
-    from tokenizers import Tokenizer, decoders, models, normalizers, processors
+    from arena.data import scored_pieces
 
     target.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "model.safetensors"):
         shutil.copyfile(source / name, target / name)
-    entries = json.loads((source / "vocab.json").read_text(encoding="utf-8"))
-    names = {0: "<unk>", 1: "<s>", 2: "</s>"}
-    pieces = {}
-    for entry in entries:
-        text = entry["piece"].encode("latin-1").decode("utf-8")
-        pieces[names.get(entry["id"], text.replace(" ", "\u2581"))] = (entry["id"], entry["score"])
-    merges = [
-        (piece[:cut], piece[cut:])
-        for piece, _ in sorted(pieces.items(), key=lambda item: -item[1][1])
-        if not piece.startswith("<0x") and piece not in names.values()
-        for cut in range(1, len(piece))
-        if piece[:cut] in pieces and piece[cut:] in pieces
-    ]
-    vocabulary = {piece: number for piece, (number, _) in pieces.items()}
-    made = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    made.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])  # pyright: ignore
-    made.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])  # pyright: ignore
-    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])  # pyright: ignore
-    made.add_special_tokens(["<unk>", "<s>", "</s>"])
-    made.save(str(target / "tokenizer.json"))
+    scored_pieces.tokenizer(source).save(str(target / "tokenizer.json"))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "bos_token": "<s>"}
     (target / "tokenizer_config.json").write_text(json.dumps(settings))
     return target

@@ -34,6 +34,26 @@ def test_published_values_of_fast_bleu():
     np.testing.assert_allclose(self_bleu(PAPINENI, 3), [0.07808966, 0.20140621, 0.21415336], atol=1e-8)
 
 
+def test_published_values_of_nltk():
+    """The first text of a set is a hypothesis whose references are the others: nltk's own examples, after Papineni."""
+    one = "It is a guide to action which ensures that the military always obeys the commands of the party"
+    two = "It is to insure the troops forever hearing the activity guidebook that party direct"
+    assert self_bleu([one.split(), *PAPINENI])[0] == pytest.approx(0.5045666840, abs=1e-10)
+    assert self_bleu([two.split(), *PAPINENI])[0] == pytest.approx(0.0370313119, abs=1e-10)
+    assert self_bleu(["the " * 7, "the cat is on the mat", "there is a cat on the mat"], 1)[0] == pytest.approx(2 / 7)
+
+
+def test_published_value_of_sacrebleu():
+    """Its own test of single sentences, cut as its tokeniser 13a cuts them."""
+    system = (
+        "Produc\u021bia de zah\u0103r prim\u0103 va fi exprimat\u0103 \u00een ceea ce prive\u0219te zah\u0103rul alb ;"
+    )
+    reference = "produc\u0163ia de zah\u0103r brut se exprim\u0103 \u00een zah\u0103r alb ;"
+    found = self_bleu([system.split(), reference.split()], smoothing="exp")
+    assert 100 * found[0] == pytest.approx(8.493, abs=1e-3)
+    assert self_bleu(["this is a cat", "okay thanks"], smoothing="exp").tolist() == [0, 0]
+
+
 def test_both_smoothings():
     np.testing.assert_allclose(self_bleu(CATS), [0.7598, 0.7598, 0.0408], atol=5e-5)
     assert self_bleu(CATS).mean() == pytest.approx(0.5201654001)

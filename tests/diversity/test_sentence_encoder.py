@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from arena.diversity.encoder import HashEncoder, SentenceEncoder, halving
-from arena.errors import InputOutputError, OutOfMemoryError
+from arena.diversity.table import measure
+from arena.errors import DataError, InputOutputError, OutOfMemoryError
 from arena.hub import packaged
 
 HASHED = np.array([2, 0, 0, -1, -1, -1]) / 7**0.5
@@ -99,6 +100,19 @@ def test_what_counts_as_too_little_memory(error, message):
     with pytest.raises(expected, match="other" if message == "other" else "single text"):
         small.encode(TEXTS)
     assert small.sizes == ([4] if message == "other" else [4, 2, 1])
+
+
+@needs_weights
+def test_damaged_weights_are_no_measure():
+    encoder = SentenceEncoder()
+    encoder.load()
+    assert encoder._parts is not None
+    encoder._parts[1].embeddings.LayerNorm.weight.fill_(math.nan)
+    with pytest.raises(DataError, match="not finite"):
+        encoder.encode(TEXTS)
+    found = measure({"a": TEXTS}, encoder)
+    assert "not finite" in found.reasons["vendi"]
+    assert np.isnan(found.columns["vendi"]).all()
 
 
 def test_halving_keeps_rows_in_place():

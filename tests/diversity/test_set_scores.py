@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arena import schema
 from arena.diversity.encoder import HashEncoder
 from arena.diversity.scores import CosineDistance, Distinct, LogDet, QualityGated, SelfBleu, SetScore, Vendi
+from arena.errors import UsageError
 
 ENCODER = HashEncoder(32)
 SCORES: dict[str, SetScore] = {
@@ -133,3 +135,21 @@ def test_credits_of_pairwise_distance():
     score = CosineDistance(ENCODER)
     without = score.leave_one_out(texts)
     np.testing.assert_allclose(score(texts) - without, 2 / 5 * (mine - without), atol=1e-6)
+
+
+def test_configurations_are_checked():
+    """Scores can be nested in YAML, and a wrong value is named before anything is built."""
+    encoder = {"_target_": "arena.diversity.encoder.SentenceEncoder", "batch_size": 8}
+    score = {"_target_": "arena.diversity.scores.Vendi", "encoder": encoder, "order": 1}
+    schema.check({"score": {"_target_": "arena.diversity.scores.QualityGated", "score": score}})
+    schema.check({"score": {"_target_": "arena.diversity.scores.CosineDistance", "encoder": encoder}})
+    wrong = [
+        ({"_target_": "arena.diversity.scores.SelfBleu", "smoothing": "none"}, "one of method1, exp"),
+        ({**score, "order": 0}, "greater than 0"),
+        ({"_target_": "arena.diversity.scores.LogDet"}, "encoder: LogDet needs a value"),
+        ({**score, "encoder": {**encoder, "batch_size": 0}}, "1 or more"),
+        ({"_target_": "arena.diversity.scores.Distinct", "order": 2}, "no such argument"),
+    ]
+    for node, message in wrong:
+        with pytest.raises(UsageError, match=message):
+            schema.check({"score": node})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arena.data import scored_pieces
 from arena.data.cache import file_fingerprint
 from arena.errors import InputOutputError
 
@@ -43,13 +44,16 @@ class Backend:
 
 
 def load(folder: Path) -> Backend:
-    """The tokenizer in a model folder: its `tokenizer.json`, or whatever transformers can make of its other files.
+    """The tokenizer in a model folder: its `tokenizer.json`, its scored pieces, or whatever transformers can make of
+    its other files.
 
     Raises:
         InputOutputError: the folder holds no tokenizer that can be read.
     """
     try:
-        tokenizer = _from_file(folder / "tokenizer.json") or _from_transformers(folder)
+        tokenizer = (
+            _from_file(folder / "tokenizer.json") or scored_pieces.tokenizer(folder) or _from_transformers(folder)
+        )
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputOutputError(

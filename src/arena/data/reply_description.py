@@ -99,7 +99,7 @@ class ReplyDescription(Description):
         return pa.table(made)
 
     def _prior_losses(self, split: Split) -> np.ndarray:
-        """What a unigram model of the training replies (one added to each count) loses on each row, nats a token, `[M]`.
+        """What a unigram model of the training replies (counts plus one) loses on each row, nats a token, `[M]`.
 
         The counterpart of knowing only the class shares; NaN where nothing is learned.
         """

@@ -11,7 +11,7 @@ import numpy as np
 
 from arena.diversity.counts import tokens
 from arena.diversity.vectors import unit
-from arena.errors import InputOutputError, OutOfMemoryError
+from arena.errors import DataError, InputOutputError, OutOfMemoryError
 from arena.hub import locate
 from arena.schema import Count
 
@@ -152,6 +152,7 @@ class SentenceEncoder:
         Raises:
             InputOutputError: no weights, see `load`.
             OutOfMemoryError: memory does not suffice for a single text.
+            DataError: an embedding is not finite.
         """
         self.load()
         assert self._parts is not None
@@ -169,6 +170,8 @@ class SentenceEncoder:
                 self.batch_size,
                 found[start : start + len(some)],
             )
+        if not np.isfinite(found).all():
+            raise DataError(f"sentence encoder {self.name}: some embeddings are not finite; are its weights damaged?")
         return found
 
     def _forward(self, ids: list[list[int]]) -> np.ndarray:

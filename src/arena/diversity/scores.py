@@ -6,7 +6,7 @@ is no part of a set: it adds nothing and takes nothing away.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -97,9 +97,9 @@ class SelfBleu(_Score):
 
     least = 2
 
-    def __init__(self, order: Count = 2, smoothing: Smoothing = "method1") -> None:
+    def __init__(self, order: Count = 2, smoothing: Literal["method1", "exp"] = "method1") -> None:
         self.order = order
-        self.smoothing: Smoothing = smoothing
+        self.smoothing: Smoothing = smoothing  # the annotation above is read by arena.schema, which follows no names
 
     def _all(self, sets: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
         cut = [[words(text) for text in texts] for texts in sets]

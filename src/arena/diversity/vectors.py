@@ -13,10 +13,10 @@ CHUNK = 4096
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows `[..., d]` at unit length in float64; rows of zeros stay."""
+    """Rows `[..., d]` at unit length in float64; rows of zeros stay, and missing numbers too."""
     wide = np.asarray(rows, dtype=np.float64)
     length = np.sqrt(np.einsum("...d,...d->...", wide, wide))[..., None]
-    return np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)
+    return np.divide(wide, length, out=np.zeros_like(wide), where=length != 0)
 
 
 def cosine_distance(embeddings: np.ndarray | Iterable[np.ndarray]) -> float:
