@@ -31,6 +31,7 @@ LAYERS = {
     "judging": 5,
     "restore": 4,
     "ensemble": 4,
+    "generation": 4,
     "report": 4,
     "comparison": 4,
     "train": 6,

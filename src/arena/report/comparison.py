@@ -31,7 +31,7 @@ def forest(path: Path, found: dict[str, Any]) -> None:
     quality = {name: entry for name, entry in measures.items() if "margin" in entry}
     gains = {name: entry for name, entry in measures.items() if "gain" in entry}
     heights = (0.55 + 0.32 * len(quality), 0.55 + 0.32 * len(gains))
-    with drawing(path, 0.9 + sum(heights), 1, heights, share=False) as (above, below):
+    with drawing(path, 0.9 + sum(heights), 1, heights, shared=False) as (above, below):
         _dots(above, quality, "difference", {True: "better", False: "worse"})
         for place, entry in enumerate(quality.values()):
             margin = -entry["margin"] if entry["rises"] else entry["margin"]

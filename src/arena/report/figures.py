@@ -52,10 +52,10 @@ class Series:
 
 @contextmanager
 def drawing(
-    path: Path, height: float, columns: int = 1, heights: Sequence[float] = (1,), share: bool = True
+    path: Path, height: float, columns: int = 1, heights: Sequence[float] = (1,), shared: bool = True
 ) -> Iterator[list[Any]]:
     """Axes to draw on, side by side, in as many rows as there are relative heights; the picture is saved when the block
-    ends. `share`: axes below each other have one horizontal axis."""
+    ends. `shared`: those of a row have one vertical scale, those of a column one horizontal."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -63,8 +63,9 @@ def drawing(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
-        below: Any = {"height_ratios": heights, "sharex": "col" if share and len(heights) > 1 else False}
-        axes = figure.subplots(len(heights), columns, sharey="row" if columns > 1 else False, squeeze=False, **below)
+        below: Any = {"height_ratios": heights, "sharex": "col" if shared and len(heights) > 1 else False}
+        beside = "row" if shared and columns > 1 else False
+        axes = figure.subplots(len(heights), columns, sharey=beside, squeeze=False, **below)
         yield list(axes.flat)
         figure.savefig(path, dpi=DPI, metadata={"Software": None})
 
