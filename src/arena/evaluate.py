@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena import build, restore
+from arena import build, kinds, restore
 from arena.console import say, show_messages
 from arena.errors import UsageError, run_main
+from arena.generation import command
 
 USAGE = """python -m arena.evaluate run=FOLDER [data.path=FILE] [key=value] ...
 
@@ -35,6 +36,11 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     """Verify, predict, judge, write, print; returns what was written to `evaluation.json`."""
     run, others = given.run, given.others
     settings = restore.settings_of(run)
+    writes = kinds.writes_replies(settings)
+    if writes:
+        command.check(others)
+    else:
+        refuse_sampling(others)
     # Nothing is held back from a file that is only judged: all of its rows are one split.
     whole = {key: value for key, value in WHOLE.items() if key in settings["data"]}  # older runs have fewer keys
     elsewhere = restore.settings_of(run, whole | given.data) if given.data else None
@@ -56,7 +62,24 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     else:
         written = other_rows(task, trainer, build.data(elsewhere), predictions)
     judge, seed = build.judge(settings), settings["seed"]
-    return report(run, task, judge, others["resamples"], seed, written, folder, name, targets)
+    judged = report(run, task, judge, others["resamples"], seed, written, folder, name, targets)
+    if not writes:
+        return judged
+    if elsewhere is not None:
+        others |= {"split": "train", "name": name if others["name"] == "default" else others["name"]}
+        data = build.data(elsewhere)
+    return judged | {"generations": command.evaluate_replies(given, settings, task, data, run)}
+
+
+def refuse_sampling(others: dict[str, Any]) -> None:
+    """Insist that nothing is said of sampling where the run is no language model.
+
+    Raises:
+        UsageError: something is.
+    """
+    for key, default in command.DEFAULTS.items():
+        if others.get(key, default) != default:
+            raise UsageError(f"{key}: this run judges, it writes no replies; {key} is for runs of a language model")
 
 
 def own_rows(task: Any, trainer: Any, data: Any, path: Path) -> Path:
@@ -151,12 +174,12 @@ def training_counts(run: Any, labels: Any) -> Any:
 def main() -> None:
     """The command line."""
 
-    def command() -> None:
-        given = restore.options(sys.argv[1:], DEFAULTS, USAGE)
+    def work() -> None:
+        given = command.read(sys.argv[1:], DEFAULTS | command.DEFAULTS, USAGE + command.USAGE)
         show_messages()
         evaluate(given)
 
-    run_main(command)
+    run_main(work)
 
 
 if __name__ == "__main__":

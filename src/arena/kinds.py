@@ -9,6 +9,11 @@ REPLIES = "arena.data.reply_module."
 LANGUAGE_LOSSES = ("arena.loss.language.", "arena.loss.polychromic.")
 
 
+def writes_replies(settings: dict[str, Any]) -> bool:
+    """Whether the model of a configuration is one that is sampled from."""
+    return settings["model"]["_target_"].startswith(CAUSAL)
+
+
 def check_heads(settings: dict[str, Any]) -> None:
     """Insist that what head=multi brings is still there, where the data have several heads.
 
