@@ -105,7 +105,14 @@ FILES = {
     "sessions": "sessions.jsonl", "transcripts": "transcripts.jsonl", "weights": "weights", "teacher": "teacher.csv",
     "heads": "heads.csv",
 }  # fmt: skip
-COMPOSED_ELSEWHERE = {"train", "data/_pairs", "data/_templates", "hydra/job_logging/arena", "hydra/hydra_logging/arena"}
+COMPOSED_ELSEWHERE = {
+    "train",
+    "data/_pairs",
+    "data/_replies",
+    "data/_templates",
+    "hydra/job_logging/arena",
+    "hydra/hydra_logging/arena",
+}
 """Files that every run includes."""
 
 
