@@ -110,7 +110,7 @@ class DiversityTask(Task):
             else:
                 log_probability = torch.zeros(len(texts), device=ids.device)
         diversity = surrogate(
-            value.to(ids.device), credit.to(ids.device), log_probability.view(credit.shape), loss.every
+            value.to(ids.device), credit.to(ids.device), log_probability.view(credit.shape), loss.every / loss.divisor
         )
         facts = {
             "generation_seconds": seconds,
