@@ -48,9 +48,9 @@ class Polychromic(LanguageModel):
         max_new_tokens: of a sampled reply.
         temperature: at which it is sampled; its log probability is that at this temperature.
         length_divisor: what log probabilities of whole replies are divided by in the gradient. 1 is the gradient of
-            lambda E[D]. The quality is a mean over tokens, and the log probability of a reply a sum over as many: with the
-            length of a reply here, lambda weighs D against nats a token, whatever the length (a constant, and not each
-            reply's own length, which would favour long ones).
+            lambda E[D]. The quality is a mean over tokens, the log probability of a reply a sum over as many: with the
+            length of a reply here, lambda weighs D against nats a token. A constant, and not each reply's own length,
+            which would favour long ones.
         sequences_at_once: sampled replies in one forward pass with gradients; 0 for all.
         beta: temperature of `gem` and `ce_temperature`.
         label_smoothing: see `LanguageModel`.
