@@ -12,6 +12,7 @@ from arena.console import say
 from arena.errors import UsageError
 from arena.record import Record
 from arena.run import RunFolder, rank
+from arena.sweep import lifeline
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -183,6 +184,7 @@ def _sweeps(overrides: list[str], config_name: str) -> bool:
 
 def main() -> None:
     """The command line."""
+    lifeline.hold()
     typed = sys.argv[1:]
     config.run(train, prepare=resumed, guard=lambda settings, folder: guard(settings, folder, typed), sweeps=_sweeps)
 
