@@ -15,8 +15,8 @@ from omegaconf import DictConfig
 from arena.console import say
 from arena.errors import ArenaError
 from arena.run import RunFolder, git_state, plain, versions, write_atomically
-from arena.sweep import plan as plans
 from arena.sweep import identity, storage, workers
+from arena.sweep import plan as plans
 from arena.sweep import study as studies
 from arena.sweep.outcome import Outcome
 from arena.sweep.plan import Plan

@@ -38,6 +38,6 @@ def _slots(workers: int, composed: DictConfig) -> list[pool.Slot]:
     if workers * per_trial > len(gpus):
         most = math.floor(len(gpus) / per_trial)
         raise UsageError(
-            f"hydra.sweeper.n_jobs={workers}: {len(gpus)} GPUs are enough for {most} trials at a time of {per_trial} each"
+            f"hydra.sweeper.n_jobs={workers}: {len(gpus)} GPUs are enough for {most} at a time ({per_trial} each)"
         )
     return pool.gpu_slots(gpus, per_trial)[:workers]
