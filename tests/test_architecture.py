@@ -45,7 +45,6 @@ LAYERS = {
     "export": 5,
     "baseline": 5,
     "compare": 5,
-    "sweep": 5,
 }
 HYDRA_USERS = {"build.py", "config.py", "overrides.py", "space.py", "train.py"}
 """config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""

@@ -178,7 +178,7 @@ def _directions(chosen: dict[str, Any], monitor: dict[str, Any]) -> list[str]:
     given = chosen["direction"]
     if given is None and objectives == [MONITOR]:
         return [own]
-    directions = given if isinstance(given, list) else [given] * (1 if given else 0)
+    directions: list[str] = given if isinstance(given, list) else [str(given)] if given else []
     if len(directions) != len(objectives):
         raise UsageError(
             f"hydra.sweeper.direction: {len(objectives)} objectives ({', '.join(objectives)}) need as many directions, "
@@ -187,6 +187,6 @@ def _directions(chosen: dict[str, Any], monitor: dict[str, Any]) -> list[str]:
     for name, direction in zip(objectives, directions, strict=True):
         if name == MONITOR and direction != own:
             raise UsageError(
-                f"hydra.sweeper.direction={direction}: {monitor['name']} is to be {own}d (monitor.mode={monitor['mode']})"
+                f"hydra.sweeper.direction={direction}: monitor.mode={monitor['mode']} says {own} of {monitor['name']}"
             )
     return directions

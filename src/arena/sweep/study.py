@@ -50,7 +50,7 @@ class Study:
                 storage=connection,
                 sampler=samplers.sampler(plan.settings["sampler"]),
                 pruner=samplers.pruner(plan.settings["pruner"]),
-                directions=plan.directions,
+                directions=plan.directions,  # pyright: ignore[reportArgumentType]
                 load_if_exists=True,
             )
             if identity.RECORD not in study.user_attrs:
@@ -96,15 +96,16 @@ class Study:
             warnings.simplefilter("ignore")
             trial = self.study.ask({each.name: each.distribution for each in self.plan.parameters})
         self.beat([trial.number], at_once=True)
-        trial.set_user_attr("controller", self.controller)
-        if not self.plan.own_file and (reason := self._surplus(trial)):
-            self._tell(trial.number, "FAIL", Outcome("failed", None, reason), kind="withdrawn")
-            return None if self.plan.grid is None else self.ask()
+        if not self.plan.own_file:
+            trial.set_user_attr("controller", self.controller)
+            if reason := self._surplus(trial):
+                self._tell(trial.number, "FAIL", Outcome("failed", None, reason), kind="withdrawn")
+                return None if self.plan.grid is None else self.ask()
         trial.set_user_attr("folder", str(trial.number))
         return trial.number, trial.params
 
-    def tell(self, number: int, outcome: Outcome, stopped: bool = False) -> str:
-        """Record how a trial ended and return the kind it was recorded as.
+    def tell(self, number: int, outcome: Outcome, stopped: bool = False) -> Outcome:
+        """Record how a trial ended and return the outcome that was recorded.
 
         Args:
             number: of the trial.
@@ -113,7 +114,7 @@ class Study:
         """
         trial = self.frozen(number)
         if trial.state.is_finished():
-            return str(trial.user_attrs.get("kind"))
+            return outcome
         if outcome.kind == "complete" and not _usable(outcome, len(self.plan.directions)):
             outcome = Outcome("failed", None, f"no finite value: {outcome.values}", outcome.exit_code, outcome.seconds)
         if outcome.kind == "preempted":
@@ -124,7 +125,7 @@ class Study:
                 self._again(trial)
         state = {"complete": "COMPLETE", "pruned": "PRUNED"}.get(outcome.kind, "FAIL")
         self._tell(number, state, outcome, kind=outcome.kind, stopped=stopped)
-        return outcome.kind
+        return outcome
 
     def beat(self, numbers: list[int], at_once: bool = False) -> None:
         """Say that these trials are alive; only studies of several machines need to be told."""
@@ -215,6 +216,8 @@ class Study:
 
         known = {"reason": outcome.reason, "exit_code": outcome.exit_code, "seconds": round(outcome.seconds, 3)}
         for name, value in (known | attributes).items():
+            if value is None or value is False:
+                continue  # every attribute is a transaction
             self.study._storage.set_trial_user_attr(self._id(number), name, value)
         values = outcome.values if state == "COMPLETE" else None
         with warnings.catch_warnings():

@@ -21,6 +21,7 @@ from arena.sweep import study as studies
 from arena.sweep.outcome import Outcome
 from arena.sweep.plan import Plan
 from arena.sweep.study import Study
+from arena.sweep.table import Watch
 
 WAIT = 0.5
 """Seconds that one round waits for a trial to end."""
@@ -72,7 +73,8 @@ def run(plan: Plan, trials: Workers) -> Study:
         study = Study.open(plan)
         _greet(study)
         try:
-            _loop(study, trials)
+            with _watch(study) as watch:
+                _loop(study, trials, watch)
         except BaseException:
             with _undisturbed(), contextlib.suppress(ArenaError), storage.explained(plan.storage):
                 for number, outcome in trials.stop():
@@ -107,7 +109,7 @@ def write_plan(plan: Plan) -> None:
     write_atomically(plan.folder / "sweep.json", json.dumps(plain(known), indent=2, ensure_ascii=False) + "\n")
 
 
-def _loop(study: Study, trials: Workers) -> None:
+def _loop(study: Study, trials: Workers, watch: Watch) -> None:
     plan = study.plan
     until = time.monotonic() + plan.settings["timeout"] if plan.settings["timeout"] else None
     running: dict[int, dict[str, Any]] = {}
@@ -120,17 +122,20 @@ def _loop(study: Study, trials: Workers) -> None:
             number, values = asked
             running[number] = values
             trials.submit(number, plan.overrides(values), plan.folder / str(number))
-            say(f"trial {number} begins: {_words(plan, values)}")
+            watch.started(number, values)
         if not running:
             break
         for number, outcome in trials.finished(WAIT):
-            kind = study.tell(number, outcome)
-            _report(study, number, running.pop(number), kind)
-            if kind in studies.FAILURES:
+            del running[number]
+            outcome = study.tell(number, outcome)
+            watch.finished(number, outcome)
+            if outcome.kind in studies.FAILURES:
                 _check_failures(study)
+        for number in running:
+            watch.progress(number, plan.folder / str(number))
         study.beat(list(running))
     if until is not None and time.monotonic() >= until and not study.full():
-        say(f"hydra.sweeper.timeout={plan.settings['timeout']:g} seconds are over; the same command goes on")
+        watch.note(f"hydra.sweeper.timeout={plan.settings['timeout']:g} seconds are over; the same command goes on")
 
 
 def _check_failures(study: Study) -> None:
@@ -175,23 +180,17 @@ def _undisturbed() -> Iterator[None]:
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
+def _watch(study: Study) -> Watch:
+    """The table of the trials, which knows those of earlier calls."""
+    plan, before = study.plan, study.counted()
+    return Watch(plan.total or 0, plan.directions, plan.objectives, len(before))
+
+
 def _greet(study: Study) -> None:
     plan, done = study.plan, len(study.counted())
     total = "no fixed number of" if plan.total is None else str(plan.total)
     before = f", {done} of them done before" if done else ""
     say(f"sweep {plan.study}: {total} trials{before}; in {plan.folder}")
-
-
-def _report(study: Study, number: int, values: dict[str, Any], kind: str) -> None:
-    trial = study.frozen(number)
-    found = "" if trial.values is None else " " + ", ".join(f"{value:.6g}" for value in trial.values)
-    reason = trial.user_attrs.get("reason")
-    why = f" ({reason})" if reason and kind != "complete" else ""
-    say(f"trial {number} {kind.replace('_', ' ')}{found}{why}: {_words(study.plan, values)}{_best(study)}")
-
-
-def _words(plan: Plan, values: dict[str, Any]) -> str:
-    return " ".join(each.override(values[each.name]) for each in plan.parameters)
 
 
 def _best(study: Study) -> str:
