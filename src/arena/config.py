@@ -207,7 +207,7 @@ def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
     kept = [o for o in overrides if re.split(r"[=@]", o.lstrip("+~"), maxsplit=1)[0].split("/")[0] in groups]
     try:
         with initialize_config_dir(str(folder()), version_base="1.3"):
-            config = compose(config_name, kept)
+            config = compose(config_name, kept, return_hydra_config=True)
     except Exception:  # the composition has a second fault; the first one is worth telling alone
         return ""
     parent, _, name = key.rpartition(".")
@@ -216,7 +216,7 @@ def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
         return (
             f"; '{parent}' has no keys below it" if node is not None else _nearest_key(parent, overrides, config_name)
         )
-    choices = [str(choice) for choice in node if not str(choice).startswith("_")]
+    choices = [str(choice) for choice in node if not str(choice).startswith("_") and choice != "hydra"]
     return schema.closest(name, choices if parent else [*choices, *groups])
 
 

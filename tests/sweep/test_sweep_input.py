@@ -136,7 +136,7 @@ def test_choices_keep_their_spelling():
     values = found.distribution.choices
     assert values == ("x", "b c", 1, 1.0, True, "[u,v]", "{k:2}")
     texts = [found.override(value) for value in values]
-    assert texts == ["a=x", "a='b c'", "a=1", "a=1.0", "a=true", "a=[u,v]", "a={k:2}"]
+    assert texts == ["a=x", r"a=b\ c", "a=1", "a=1.0", "a=true", "a=[u,v]", "a={k:2}"]
     assert not found.holds("y")
     assert found.override(values[2]) != found.override(values[4])
 

@@ -33,7 +33,7 @@ class Settings:
     timeout: Positive | None
     resume: bool
     retry_failed: bool
-    params: dict
+    params: dict | None
     enqueue: list[dict]
     sampler: dict
     pruner: dict
@@ -112,7 +112,7 @@ def read(composed: DictConfig, arguments: list[str]) -> Plan:
     monitor: Any = OmegaConf.to_container(composed.monitor, resolve=True)
     schema.check_values(monitor, config.Monitor, "monitor.")
     line = space.split(arguments)
-    typed = dict(config.flat(chosen["params"]))
+    typed = dict(config.flat(chosen["params"] or {}))
     given = {key.lstrip("+") for key in line.searched}
     parameters, constants = space.read({k: v for k, v in typed.items() if k.lstrip("+") not in given} | line.searched)
     if not parameters:

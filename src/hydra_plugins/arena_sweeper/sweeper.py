@@ -47,7 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "retry_failed": False,  # try the failed trials of an earlier call again
     "enqueue": [],  # points to begin with, such as [{optim.lr: 1e-4}]
     "heartbeat": 60,  # seconds between two signs of life of a trial in a database of many machines
-    "params": {},
+    "params": None,  # {optim.lr: "tag(log, interval(1e-5, 1e-3))"}; also given as overrides of the parameters themselves
 }
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "nsgaii", "nsgaiii", "grid")
 PRUNERS: dict[str, dict[str, Any]] = {
