@@ -53,8 +53,8 @@ def trial_variables(
         number: of the trial.
         objectives: names as in `hydra.sweeper.objectives`; with several there is no pruning.
         mode: `min` or `max`, of the first objective.
-        pruner: its configuration, `{"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 5, ...}`; its steps
-            are validations (1, 2, ...). None: never prune, and Optuna is not even imported in the trial.
+        pruner: the sweep's choice, `{"name": "median", "n_startup_trials": 5, ...}`; its steps are validations, counted
+            from 0. None or the name `none`: never prune, and Optuna is not even imported in the trial.
     """
     told = {"storage": storage, "study": study, "number": number, "objectives": objectives, "mode": mode}
     return {TRIAL: json.dumps(told | {"pruner": pruner}), "WANDB_RUN_GROUP": study}
