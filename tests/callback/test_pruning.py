@@ -9,7 +9,7 @@ import sys
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 
 from arena.callback import pruning
 from arena.callback.journal import read
@@ -29,7 +29,7 @@ def study(tmp_path):
     def make(value: float, direction: str = "minimize") -> tuple[str, optuna.Study]:
         storage = f"sqlite:///{tmp_path / 'study.db'}"
         made = optuna.create_study(study_name="s", storage=storage, direction=direction)
-        space = {"optim.lr": FloatDistribution(0, 1)}
+        space: dict[str, BaseDistribution] = {"optim.lr": FloatDistribution(0, 1)}
         for _ in range(3):
             steps = dict.fromkeys(range(4), value)
             made.add_trial(
