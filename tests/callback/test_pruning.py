@@ -6,19 +6,20 @@ import logging
 import sqlite3
 import subprocess
 import sys
+from typing import Literal
 
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution
 
-from arena.callback import pruning
 from arena.callback.journal import read
+from arena.callback.pruning import Pruning
 from arena.sweep import process
 from arena.sweep.outcome import outcome_of
 
 FOUR = ["trainer.max_steps=8", "validate_every=2", "optim.warmup=0", "data.limit=60", "baselines=[]"]
 """Four validations."""
-MEDIAN = {"name": "median", "n_startup_trials": 2, "n_warmup_steps": 1}
+MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 2, "n_warmup_steps": 1}
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def study(tmp_path):
     """`study(value)` gives the storage of a study with three finished trials that had this value at each of their four
     validations, and a running trial, number 3."""
 
-    def make(value: float, direction: str = "minimize") -> tuple[str, optuna.Study]:
+    def make(value: float, direction: Literal["minimize", "maximize"] = "minimize") -> tuple[str, optuna.Study]:
         storage = f"sqlite:///{tmp_path / 'study.db'}"
         made = optuna.create_study(study_name="s", storage=storage, direction=direction)
         space: dict[str, BaseDistribution] = {"optim.lr": FloatDistribution(0, 1)}
@@ -57,10 +58,6 @@ def told(monkeypatch):
     return tell
 
 
-def test_the_variable_has_one_name():
-    assert pruning.TRIAL == process.TRIAL
-
-
 def test_a_trial_worse_than_the_median_is_pruned_with_its_best_value_kept(train_run, study, told, capsys):
     storage, made = study(0.01)
     told(storage)
@@ -70,7 +67,7 @@ def test_a_trial_worse_than_the_median_is_pruned_with_its_best_value_kept(train_
     # The first validation is warm-up: the second is the first at which the median is asked.
     assert [row["step"] for row in rows] == [2, 4]
     assert result["status"] == "pruned"
-    assert result["reason"] == "pruned by the median pruner at validation 2"
+    assert result["reason"] == "pruned by MedianPruner at validation 2"
     assert result["steps"] == 4
     assert result["test"] is None
     assert "validation" not in result
@@ -115,7 +112,7 @@ def test_another_validation_value_may_be_the_objective(train_run, study, told):
     [
         (("monitor", "validation.accuracy.value"), MEDIAN, "several objectives cannot prune"),
         (("generations.val.measures.distinct_2.value",), MEDIAN, "known at the end only"),
-        (("monitor",), {"name": "none"}, None),
+        (("monitor",), {"_target_": "optuna.pruners.NopPruner"}, None),
     ],
 )
 def test_where_nothing_can_be_pruned_it_is_said_once(train_run, study, told, caplog, objectives, choice, words):
@@ -165,7 +162,7 @@ def test_trouble_with_the_storage_is_told_and_changes_nothing(train_run, study, 
 
 
 def test_the_count_of_validations_survives_a_resume():
-    callback = pruning.Pruning("val/log_loss")
+    callback = Pruning("val/log_loss")
     assert callback.state_dict() == {}
     callback.load_state_dict({"validations": 4})
     assert callback.state_dict() == {"validations": 4}
