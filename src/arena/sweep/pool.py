@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from arena.errors import UsageError
 from arena.sweep.outcome import Outcome
@@ -66,6 +67,27 @@ def core_slots(workers: int) -> list[Slot]:
     share = max(1, cores // workers)
     given = os.environ.get("OMP_NUM_THREADS", "")
     return [{"OMP_NUM_THREADS": str(min(share, int(given)) if given.isdigit() else share)} for _ in range(workers)]
+
+
+def slots(workers: int | None = None, gpus: Any = None, per_trial: int = 1) -> list[Slot]:
+    """The slots that a configuration asks for.
+
+    Args:
+        workers: trials at a time; None: as many as there are GPUs for, or one without GPUs.
+        gpus: None: no GPU is dealt out, each trial sees what this process sees; `auto`: every visible one; or a list.
+        per_trial: GPUs of one trial.
+
+    Raises:
+        UsageError: GPUs that there are not, or fewer than the workers need.
+    """
+    if gpus is None or (gpus == "auto" and not visible_gpus()):
+        return core_slots(workers or 1)
+    if not isinstance(gpus, list | tuple) and gpus != "auto":
+        raise UsageError(f"hydra.launcher.gpus={gpus}: null, auto or a list such as [0,1] is needed")
+    found = gpu_slots(visible_gpus() if gpus == "auto" else [str(gpu) for gpu in gpus], per_trial)
+    if workers is not None and workers > len(found):
+        raise UsageError(f"n_jobs={workers}: there are GPUs for {len(found)} trials at a time ({per_trial} each)")
+    return [place | share for place, share in zip(found, core_slots(len(found)), strict=True)][:workers]
 
 
 class Pool:

@@ -14,9 +14,8 @@ from typing import IO, Any, Self
 from arena.errors import UsageError
 from arena.sweep import lifeline
 from arena.sweep.outcome import OUTPUT, Outcome, outcome_of
+from arena.trial import TRIAL
 
-TRIAL = "ARENA_TRIAL"
-"""What a trial knows of its sweep; see `trial_variables`."""
 GRACE = 20.0
 """Seconds that a trial has to save its work after SIGTERM."""
 
@@ -53,8 +52,8 @@ def trial_variables(
         number: of the trial.
         objectives: names as in `hydra.sweeper.objectives`; with several there is no pruning.
         mode: `min` or `max`, of the first objective.
-        pruner: its configuration, `{"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 5, ...}`; its steps
-            are validations (1, 2, ...). None: never prune, and Optuna is not even imported in the trial.
+        pruner: its class and options, `{"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 5, ...}`; its
+            steps are validations, counted from 0. None: never prune, and Optuna is not even imported in the trial.
     """
     told = {"storage": storage, "study": study, "number": number, "objectives": objectives, "mode": mode}
     return {TRIAL: json.dumps(told | {"pruner": pruner}), "WANDB_RUN_GROUP": study}
