@@ -19,6 +19,10 @@ MONITOR = "monitor"
 """The objective that is the best validation value of the run's monitor."""
 
 
+OF_THE_SWEEP = ("hydra.run.dir", "hydra.sweep", "hydra.launcher", "hydra.mode", "hydra.job.num")
+"""Overrides of Hydra's that concern the sweep and no single trial."""
+
+
 @dataclass
 class Settings:
     """Types of the values of `hydra.sweeper`."""
@@ -44,8 +48,8 @@ class Settings:
 class Plan:
     """One sweep.
 
-    `fixed` are the overrides of every trial; `total` is the number of trials at which it ends, None for no end but the
-    timeout; `grid` holds every combination of a grid; `mode` and `monitor` are the monitor's.
+    `fixed` and `hydra` are the overrides of every trial; `total` is the number of trials at which it ends, None where only
+    the timeout ends it; `grid` holds every combination of a grid; `mode` and `monitor` are the monitor's.
     """
 
     study: str
@@ -61,6 +65,7 @@ class Plan:
     monitor: str
     starts: list[dict[str, Any]]
     settings: dict[str, Any]
+    hydra: list[str]
     command: list[str]
 
     @property
@@ -75,7 +80,7 @@ class Plan:
 
     def overrides(self, values: dict[str, Any]) -> list[str]:
         """The overrides of a trial with these values."""
-        return [*self.fixed, *(each.override(values[each.name]) for each in self.parameters)]
+        return [*self.hydra, *self.fixed, *(each.override(values[each.name]) for each in self.parameters)]
 
 
 def check(overrides: list[str], config_name: str = "train") -> bool:
@@ -140,8 +145,16 @@ def read(composed: DictConfig, arguments: list[str]) -> Plan:
         monitor=monitor["name"],
         starts=[space.check_start(start, parameters) for start in chosen["enqueue"]],
         settings=chosen,
+        hydra=_passed_on(composed),
         command=list(sys.argv),
     )
+
+
+def _passed_on(composed: DictConfig) -> list[str]:
+    """Overrides of Hydra's own settings that concern every trial as well, such as `hydra.verbose=true`."""
+    typed: list[str] = list(OmegaConf.select(composed, "hydra.overrides.hydra") or [])
+    names = [text.partition("=")[0].lstrip("+~").replace("/", ".") for text in typed]
+    return [text for text, name in zip(typed, names, strict=True) if not name.startswith(OF_THE_SWEEP)]
 
 
 def _fixed(given: list[str], constants: list[str]) -> list[str]:

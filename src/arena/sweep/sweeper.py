@@ -5,7 +5,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,12 +49,13 @@ class Workers(Protocol):
         ...
 
 
-def sweep(composed: DictConfig, arguments: list[str]) -> None:
+def sweep(composed: DictConfig, arguments: list[str], launcher: Callable[[], Any] | None = None) -> None:
     """Run the trials that are missing of the sweep that a command line describes.
 
     Args:
         composed: the configuration, with Hydra's part.
         arguments: the overrides that are not Hydra's own.
+        launcher: makes the launcher that the configuration chooses.
 
     Raises:
         UsageError, DataError, InputOutputError: it cannot begin; see `plan.read` and `identity.check`.
@@ -62,7 +63,7 @@ def sweep(composed: DictConfig, arguments: list[str]) -> None:
         Interrupted: Ctrl-C or SIGTERM; the trials that ran were stopped and are tried again by the next call.
     """
     plan = plans.read(composed, arguments)
-    run(plan, workers.of(plan, composed))
+    run(plan, workers.of(plan, composed, launcher))
 
 
 def run(plan: Plan, trials: Workers) -> Study:
@@ -183,7 +184,8 @@ def _undisturbed() -> Iterator[None]:
 def _watch(study: Study) -> Watch:
     """The table of the trials, which knows those of earlier calls."""
     plan, before = study.plan, study.counted()
-    return Watch(plan.total or 0, plan.directions, plan.objectives, len(before))
+    best = _best(study)
+    return Watch(plan.total, plan.directions, plan.objectives, len(before), best.value if best else None)
 
 
 def _greet(study: Study) -> None:
@@ -193,20 +195,23 @@ def _greet(study: Study) -> None:
     say(f"sweep {plan.study}: {total} trials{before}; in {plan.folder}")
 
 
-def _best(study: Study) -> str:
+def _best(study: Study) -> Any:
+    """The best complete trial of a single objective, None where there is none."""
     complete = [trial for trial in study.counted() if trial.state.name == "COMPLETE"]
     if not complete or len(study.plan.directions) > 1:
-        return ""
+        return None
     choose = min if study.plan.directions == ["minimize"] else max
-    best = choose(complete, key=lambda trial: trial.value)
-    return f"; best {best.value:.6g} of trial {best.number}"
+    return choose(complete, key=lambda trial: trial.value)
 
 
 def _conclude(study: Study) -> None:
+    plan = study.plan
     kinds: dict[str, int] = {}
     for trial in study.counted():
         kind = str(trial.user_attrs.get("kind", trial.state.name.lower())).replace("_", " ")
         kinds[kind] = kinds.get(kind, 0) + 1
-    say(f"sweep {study.plan.study}: " + ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())))
-    if best := _best(study):
-        say(best.removeprefix("; "))
+    say(f"sweep {plan.study}: " + ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())))
+    best = _best(study)
+    if best is not None and plan.grid is None:
+        chosen = " ".join(each.override(best.params[each.name]) for each in plan.parameters)
+        say(f"best: trial {best.number}, {best.value:.6g} with {chosen}")

@@ -7,6 +7,7 @@ imported here.
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -29,7 +30,17 @@ class ArenaSweeper(Sweeper):
         from arena.sweep import sweeper
 
         assert self.config is not None
-        sweeper.sweep(self.config, arguments)
+        sweeper.sweep(self.config, arguments, self._launcher)
+
+    def _launcher(self) -> Launcher:
+        from hydra.core.plugins import Plugins
+
+        assert self.context is not None
+        assert self.task is not None
+        assert self.config is not None
+        return Plugins.instance().instantiate_launcher(
+            hydra_context=self.context, task_function=self.task, config=self.config
+        )
 
 
 DEFAULTS: dict[str, Any] = {
@@ -47,7 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "retry_failed": False,  # try the failed trials of an earlier call again
     "enqueue": [],  # points to begin with, such as [{optim.lr: 1e-4}]
     "heartbeat": 60,  # seconds between two signs of life of a trial in a database of many machines
-    "params": None,  # {optim.lr: "tag(log, interval(1e-5, 1e-3))"}; also given as overrides of the parameters themselves
+    "params": None,  # {optim.lr: "interval(1e-5, 1e-3)"}; or overrides of the parameters themselves
 }
 SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "nsgaii", "nsgaiii", "grid")
 PRUNERS: dict[str, dict[str, Any]] = {
