@@ -48,8 +48,8 @@ class Settings:
 class Plan:
     """One sweep.
 
-    `fixed` and `hydra` are the overrides of every trial; `total` is the number of trials at which it ends, None where only
-    the timeout ends it; `grid` holds every combination of a grid; `mode` and `monitor` are the monitor's.
+    `fixed` and `hydra` are the overrides of every trial; `total` is the number of trials at which it ends, None where
+    only the timeout ends it; `grid` holds every combination of a grid; `mode` and `monitor` are the monitor's.
     """
 
     study: str
