@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "arena"
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = {"data", "model", "loss", "metric", "optim"}
-GROUND = {"console", "types", "errors", "schema", "run", "hub", "heads", "diversity"}
+GROUND = {"console", "types", "errors", "schema", "run", "hub", "heads", "diversity", "trial"}
 LAYERS = {
     **{name: 0 for name in GROUND},
     **{name: 1 for name in PACKAGES},
@@ -18,6 +18,7 @@ LAYERS = {
     "callback": 2,
     "kinds": 1,
     "config": 2,
+    "overrides": 1,
     "resolvers": 2,
     "build": 3,
     "judge": 3,
@@ -29,6 +30,7 @@ LAYERS = {
     "aims": 3,
     "tables": 4,
     "judging": 5,
+    "sweep": 5,
     "restore": 4,
     "ensemble": 4,
     "generation": 4,
@@ -44,7 +46,7 @@ LAYERS = {
     "baseline": 5,
     "compare": 5,
 }
-HYDRA_USERS = {"build.py", "config.py", "train.py"}
+HYDRA_USERS = {"build.py", "config.py", "overrides.py", "space.py", "train.py"}
 """config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""
 
 

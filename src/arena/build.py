@@ -196,6 +196,7 @@ def check_fit(task: "Task", data: "PairData | HeadData", settings: Settings) -> 
 
 def trainer(settings: Settings, run: RunFolder) -> Any:
     """The Lightning trainer with callbacks, loggers and checkpoints that survive a kill."""
+    from arena.callback.agreement import Agreement
     from arena.callback.journal import Journal
     from arena.callback.storage import AtomicCheckpointIO
 
@@ -203,7 +204,7 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
     chosen = [instantiate(node) for node in (settings["logger"] or {}).values() if node]
     built = instantiate(
         settings["trainer"] | _length(settings) | _validation_interval(settings),
-        callbacks=callbacks(settings),
+        callbacks=[Agreement(settings), *callbacks(settings)],
         logger=[journal, *chosen],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),
@@ -269,8 +270,17 @@ def status(trainer: Any) -> str:
     """How a training that was not broken off ended."""
     from lightning.pytorch.callbacks import EarlyStopping
 
+    if pruned(trainer) is not None:
+        return "pruned"
     stopped = any(isinstance(c, EarlyStopping) and c.stopped_epoch > 0 for c in trainer.callbacks)
     return "stopped_early" if stopped else "completed"
+
+
+def pruned(trainer: Any) -> str | None:
+    """Why the sweep gave this training up; None where it did not."""
+    from arena.callback.pruning import Pruning
+
+    return next((c.pruned for c in trainer.callbacks if isinstance(c, Pruning) and c.pruned), None)
 
 
 def _length(settings: Settings) -> Settings:

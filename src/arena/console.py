@@ -16,6 +16,13 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
+def duration(seconds: float) -> str:
+    """Seconds below two minutes, then minutes, then hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 class Screen(logging.Handler):
     """Log messages as plain lines on standard output."""
 

@@ -12,6 +12,7 @@ from arena.console import say
 from arena.errors import UsageError
 from arena.record import Record
 from arena.run import RunFolder, rank
+from arena.sweep import lifeline
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,6 +41,9 @@ def train(composed: "DictConfig") -> float | None:
             references |= build.untrained(settings, task, data, run)
         trainer = build.trainer(settings, run)
         fit(trainer, task, data, settings, record)
+        if (reason := build.pruned(trainer)) is not None:
+            give_up(record, reason)
+            return record.result["monitor"]["value"]
         conclude(trainer, task, data, settings, record, references)
         return record.result["monitor"]["value"]
 
@@ -91,6 +95,15 @@ def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Re
             trainer.validate(task, datamodule=data, verbose=False)
     finally:
         record.add(**build.progress(trainer, record.started, started, record.result["time"]["fit"]))
+
+
+def give_up(record: Record, reason: str) -> None:
+    """Leave a trial as it is: neither judged nor tested, with the best value that it reached."""
+    record.finish("pruned", reason)
+    if record.writes:
+        monitor = record.result["monitor"]
+        value = "no value" if monitor["value"] is None else f"{monitor['value']:.4f}"
+        say(f"{reason}; best {monitor['name']} {value}; result in {record.run.path}")
 
 
 def conclude(
@@ -175,10 +188,18 @@ def guard(settings: build.Settings, folder: str, arguments: list[str]) -> None:
             )
 
 
+def _sweeps(overrides: list[str], config_name: str) -> bool:
+    """Check the command line of a sweep; see `arena.sweep.plan.check`."""
+    from arena.sweep import plan
+
+    return plan.check(overrides, config_name)
+
+
 def main() -> None:
     """The command line."""
+    lifeline.hold()
     typed = sys.argv[1:]
-    config.run(train, prepare=resumed, guard=lambda settings, folder: guard(settings, folder, typed))
+    config.run(train, prepare=resumed, guard=lambda settings, folder: guard(settings, folder, typed), sweeps=_sweeps)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.console import say, terminal
+from arena.console import duration, say, terminal
 from arena.errors import Interrupted
 
 
@@ -82,10 +82,3 @@ class Keeper(Callback):
         if self._signal is not None:
             raise Interrupted(f"stopped by {signal.Signals(number).name}", number)  # the second one does not wait
         self._signal = number
-
-
-def duration(seconds: float) -> str:
-    """Seconds below two minutes, then minutes, then hours."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

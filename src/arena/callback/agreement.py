@@ -1,0 +1,43 @@
+"""Do all processes of a distributed run train the same thing?"""
+
+import hashlib
+import json
+import logging
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from arena.errors import UsageError
+from arena.run import plain
+
+log = logging.getLogger("arena")
+
+
+class Agreement(Callback):
+    """Refuses a distributed run whose processes have different settings, before its first step.
+
+    It happens without an error or a warning otherwise: with `-m` on the command line every process that Lightning
+    starts runs a sweep of its own, draws parameters of its own, and the gradients of different models are averaged.
+
+    Args:
+        settings: the resolved configuration of this process; where it runs (`run_dir`) makes no difference.
+    """
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        model = {key: value for key, value in settings["model"].items() if key != "architecture"}
+        # The first process alone fills in the architecture, once it has seen the weights.
+        text = json.dumps(plain(settings | {"model": model}), sort_keys=True, ensure_ascii=False)
+        self.digest = hashlib.sha256(text.replace(str(settings["run_dir"]), "").encode()).hexdigest()[:16]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hold the digests against each other; all processes raise, or none."""
+        if trainer.world_size == 1:
+            return
+        rank = trainer.global_rank
+        log.debug("process %d of %d: settings %s", rank, trainer.world_size, self.digest)
+        first = trainer.strategy.broadcast(self.digest)
+        if not trainer.strategy.reduce_boolean_decision(first == self.digest, all=True):
+            raise UsageError(
+                "the processes of this run have different settings; in a sweep each run must be a process of its own: "
+                "hydra/launcher=arena"
+            )
