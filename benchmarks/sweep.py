@@ -3,6 +3,7 @@
     python benchmarks/sweep.py cost         # overhead per trial over the plain run of the same command
     python benchmarks/sweep.py prune        # steps that the median pruner saves, and at which best value, 10 seeds
     python benchmarks/sweep.py resume       # 1,000 finished trials: seconds until the sweep knows that it is done
+    python benchmarks/sweep.py kill --stand_in 1   # the same with trials that only sleep and report
     python benchmarks/sweep.py kill         # 20 times SIGKILL of the sweep or of a trial, at random; exact totals
 
 `cost` and `kill` train for real, on a tiny model and 200 toy rows. `prune` uses a stand-in for the training: a process
@@ -232,6 +233,8 @@ def kill(options: argparse.Namespace) -> None:
             f"hydra.sweeper.n_trials={options.trials}", "hydra.sweeper.n_jobs=2", "hydra.sweeper.max_failure_rate=1",
         )  # fmt: skip
         folder = Path(place) / "multirun" / "lr"
+        if options.stand_in:
+            command = [sys.executable, __file__, "controller", str(folder), "--trials", str(options.trials)]
         killed = {"sweep": 0, "trial": 0}
         before: dict[int, Any] = {}
         sweep = None
@@ -258,6 +261,34 @@ def kill(options: argparse.Namespace) -> None:
             sys.exit(f"exit code {sweep.returncode}\n{(Path(place) / 'output').read_text()[-2000:]}")
         unchanged(before, finished(folder))
         report(folder, killed, options.trials)
+
+
+SLEEPER = """
+import json, random, sys, time
+from arena.sweep import lifeline
+lifeline.hold()
+folder, lr = sys.argv[1].removeprefix("hydra.run.dir="), float(sys.argv[2])
+time.sleep(random.uniform(0.5, 3))
+with open(f"{folder}/result.json", "w") as file:
+    json.dump({"status": "completed", "reason": None, "monitor": {"name": "val/x", "mode": "min", "value": lr**0.5}}, file)
+"""
+
+
+def controller(options: argparse.Namespace) -> None:
+    """A sweep whose trials train nothing; started and killed by `kill --stand_in 1`."""
+    from arena.sweep import sweeper
+    from arena.sweep.pool import Pool, core_slots
+
+    plan = plan_of(
+        Path(options.folder), "sweep=lr", "hydra/sweeper/pruner=none", f"hydra.sweeper.n_trials={options.trials}",
+        "hydra.sweeper.max_failure_rate=1",
+    )  # fmt: skip
+
+    def program(overrides: list[str], folder: Path) -> list[str]:
+        lr = next(each.partition("=")[2] for each in overrides if each.startswith("optim.lr="))
+        return [sys.executable, "-S", "-c", SLEEPER, f"hydra.run.dir={folder}", lr]
+
+    sweeper.run(plan, Pool(core_slots(2), plan.objectives, program=program))
 
 
 def begin(command: list[str], place: Path) -> subprocess.Popen:
@@ -357,13 +388,17 @@ def main() -> None:
         "cost": (cost, {"repeats": 3, "trials": 3, "steps": 3}),
         "prune": (prune, {"seeds": 10, "trials": 25}),
         "resume": (resume, {"trials": 1000, "repeats": 3}),
-        "kill": (kill, {"rounds": 20, "trials": 12, "seed": 0, "longest": 25.0}),
+        "kill": (kill, {"rounds": 20, "trials": 12, "seed": 0, "longest": 25.0, "stand_in": 0}),
     }
     for name, (function, numbers) in defaults.items():
         part = parts.add_parser(name, help=(function.__doc__ or "").splitlines()[0])
         part.set_defaults(function=function)
         for option, value in numbers.items():
             part.add_argument(f"--{option}", type=type(value), default=value, help=f"default {value}")
+    part = parts.add_parser("controller", help=(controller.__doc__ or "").splitlines()[0])
+    part.set_defaults(function=controller)
+    part.add_argument("folder")
+    part.add_argument("--trials", type=int, default=12)
     options = parser.parse_args()
     options.function(options)
 
