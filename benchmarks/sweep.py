@@ -270,7 +270,8 @@ lifeline.hold()
 folder, lr = sys.argv[1].removeprefix("hydra.run.dir="), float(sys.argv[2])
 time.sleep(random.uniform(0.5, 3))
 with open(f"{folder}/result.json", "w") as file:
-    json.dump({"status": "completed", "reason": None, "monitor": {"name": "val/x", "mode": "min", "value": lr**0.5}}, file)
+    monitor = {"name": "val/log_loss", "mode": "min", "value": lr**0.5}
+    json.dump({"status": "completed", "reason": None, "monitor": monitor}, file)
 """
 
 
