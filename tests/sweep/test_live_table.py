@@ -55,6 +55,10 @@ def test_progress_follows_the_journal_and_survives_a_torn_line(trial):
     watch = Watch(2, ["minimize"], ["log_loss"])
     watch.started(0, {"optim.lr": 0.1})
     watch.progress(0, trial / "not yet")
+    (trial / "other").mkdir()
+    for text in ('{"monitor": {"value": 1}}', '{"monitor": null}', "{", "[]"):  # whatever a program left there
+        (trial / "other" / "result.json").write_text(text)
+        watch.progress(0, trial / "other")
     assert watch.lines[0].step is None
     watch.progress(0, trial)
     assert (watch.lines[0].step, watch.lines[0].best) == (10, 0.7)
@@ -63,9 +67,9 @@ def test_progress_follows_the_journal_and_survives_a_torn_line(trial):
     watch.progress(0, trial)
     assert (watch.lines[0].step, watch.lines[0].best) == (15, 0.7)
     with open(trial / "metrics.csv", "a") as file:
-        file.write("oss,0.6\n25,0,val,log_loss,nan\n")
+        file.write("oss,0.6\n25,0,val,log_loss,nan\n26,0,val,log_loss,x\n")
     watch.progress(0, trial)
-    assert (watch.lines[0].step, watch.lines[0].best) == (25, 0.6)
+    assert (watch.lines[0].step, watch.lines[0].best) == (26, 0.6)
 
 
 def test_running_trials_are_mentioned_now_and_then(trial, capsys, monkeypatch):

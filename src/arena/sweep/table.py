@@ -184,10 +184,11 @@ def _monitor(line: Line, folder: Path) -> bool:
     """Find out from the trial's result which value it watches; False as long as it has not begun."""
     try:
         monitor = json.loads((folder / "result.json").read_text(encoding="utf-8"))["monitor"]
-    except (OSError, ValueError, KeyError):
+        name, mode = str(monitor["name"]), str(monitor["mode"])
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    line.split, _, line.name = monitor["name"].partition("/")
-    line.mode = monitor["mode"]
+    line.split, _, line.name = name.partition("/")
+    line.mode = mode
     return True
 
 
@@ -208,6 +209,12 @@ def _advance(line: Line, journal: Path) -> None:
         if len(row) != 5 or not row[0].isdigit():
             continue
         line.step = int(row[0])
-        if (row[2], row[3]) == (line.split, line.name) and not math.isnan(float(row[4])):
-            value = float(row[4])
+        if (row[2], row[3]) == (line.split, line.name) and math.isfinite(value := _float(row[4])):
             line.best = value if line.best is None else better(line.best, value)
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
