@@ -18,6 +18,7 @@ LAYERS = {
     "callback": 2,
     "kinds": 1,
     "config": 2,
+    "overrides": 1,
     "resolvers": 2,
     "build": 3,
     "judge": 3,
@@ -29,6 +30,7 @@ LAYERS = {
     "aims": 3,
     "tables": 4,
     "judging": 5,
+    "sweep": 5,
     "restore": 4,
     "ensemble": 4,
     "generation": 4,
@@ -43,8 +45,9 @@ LAYERS = {
     "export": 5,
     "baseline": 5,
     "compare": 5,
+    "sweep": 5,
 }
-HYDRA_USERS = {"build.py", "config.py", "train.py"}
+HYDRA_USERS = {"build.py", "config.py", "overrides.py", "space.py", "train.py"}
 """config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""
 
 

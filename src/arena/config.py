@@ -13,10 +13,12 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, Omega
 
 from arena import kinds, schema
 from arena.errors import ArenaError, UsageError, run_main
+from arena.overrides import single_runs
 from arena.resolvers import register_resolvers
 from arena.schema import Count, WholeNumber
 
 Guard = Callable[[dict[str, Any], str], None]
+Sweeps = Callable[[list[str], str], bool]
 
 
 @dataclass
@@ -97,12 +99,21 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     return plain
 
 
-def precheck(overrides: list[str], multirun: bool, guard: Guard | None, config_name: str = "train") -> None:
+def precheck(
+    overrides: list[str],
+    multirun: bool,
+    guard: Guard | None,
+    config_name: str = "train",
+    sweeps: Sweeps | None = None,
+) -> None:
     """Compose and check every configuration that the command line asks for, before a folder is made for any.
 
-    `guard(settings, folder)` may object to the folder of a single run.
+    `guard(settings, folder)` may object to the folder of a single run; `sweeps(overrides, config_name)` checks those of
+    a sweeper with checks of its own, and returns whether they are that sweeper's.
     """
-    for single in _single_runs(overrides) if multirun else [overrides]:
+    if multirun and sweeps is not None and sweeps(overrides, config_name):
+        return
+    for single in single_runs(overrides) if multirun else [overrides]:
         settings = settings_of(single, config_name)
         if guard is not None and not multirun:
             guard(settings, settings["run_dir"])
@@ -114,18 +125,30 @@ def settings_of(overrides: list[str], config_name: str = "train", run_dir: str |
     Raises:
         UsageError, InputOutputError: see `resolved`; also for what Hydra cannot compose.
     """
+    config = composed(overrides, config_name)
+    try:
+        OmegaConf.set_struct(config, False)
+        config.run_dir = run_dir or os.path.abspath(config.hydra.run.dir)
+        del config["hydra"]
+        OmegaConf.set_struct(config, True)
+    except Exception as error:
+        raise explained(error, overrides, config_name) from error
+    return resolved(config)
+
+
+def composed(overrides: list[str], config_name: str = "train") -> DictConfig:
+    """The configuration of a command line without sweeps, with Hydra's own part, not yet resolved or checked.
+
+    Raises:
+        UsageError: what Hydra cannot compose.
+    """
     from hydra import compose, initialize_config_dir
 
     try:
         with initialize_config_dir(str(folder()), version_base="1.3"):
-            config = compose(config_name, overrides, return_hydra_config=True)
-            OmegaConf.set_struct(config, False)
-            config.run_dir = run_dir or os.path.abspath(config.hydra.run.dir)
-            del config["hydra"]
-            OmegaConf.set_struct(config, True)
+            return compose(config_name, overrides, return_hydra_config=True)
     except Exception as error:
         raise explained(error, overrides, config_name) from error
-    return resolved(config)
 
 
 def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -148,36 +171,6 @@ def flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _single_runs(overrides: list[str]) -> Iterator[list[str]]:
-    """Each value of each sweep once, the other sweeps at their first value; intervals at their lower end."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except OverrideParseException as error:
-        raise UsageError(f"cannot read '{error.override}': {_first_line(error)}") from None
-    options: list[list[str]] = []
-    for override, text in zip(parsed, overrides, strict=True):
-        if not override.is_sweep_override() or override.is_delete():
-            options.append([text])
-        elif override.is_interval_sweep():
-            interval: Any = override.value()
-            options.append([f"{override.get_key_element()}={interval.start}"])
-        elif (override.get_key_element() or "").startswith("hydra."):
-            options.append([])
-        else:
-            try:
-                options.append([f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()])
-            except Exception:  # a glob: its values are names of files that exist
-                options.append([])
-    first = [values[0] for values in options if values]
-    yield first
-    for position, values in enumerate(options):
-        for value in values[1:]:
-            yield [value if i == position else v[0] for i, v in enumerate(options) if v]
 
 
 def explained(error: Exception, overrides: list[str], config_name: str = "train") -> ArenaError:
@@ -246,6 +239,7 @@ def run(
     prepare: Callable[[list[str]], list[str]] = list,
     guard: Guard | None = None,
     config_name: str = "train",
+    sweeps: Sweeps | None = None,
 ) -> None:
     """Run `function` under Hydra with the command line of this process, and end with the contract's exit code.
 
@@ -254,6 +248,7 @@ def run(
         prepare: may rewrite the command line.
         guard: may refuse a single run's settings or folder before the folder is made.
         config_name: the primary configuration in `conf`.
+        sweeps: checks a sweep before it begins; see `precheck`.
     """
 
     def main() -> None:
@@ -268,7 +263,7 @@ def run(
         shows_only = any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info))
         custom = arguments.config_name or arguments.config_dir or arguments.config_path or arguments.shell_completion
         if not shows_only and not custom:
-            precheck(arguments.overrides, arguments.multirun, guard, config_name)
+            precheck(arguments.overrides, arguments.multirun, guard, config_name, sweeps)
         broken: list[BaseException] = []
 
         def job(config: DictConfig) -> Any:

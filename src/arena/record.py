@@ -71,9 +71,9 @@ class Record:
         if "heads" in judged:
             self.add(heads={split: judged["heads"]})
 
-    def finish(self, status: str) -> None:
-        """The run has done all that it should."""
-        self.result |= {"status": status, "reason": None}
+    def finish(self, status: str, reason: str | None = None) -> None:
+        """The run has done all that it should, or all that its sweep wanted of it (`reason`)."""
+        self.result |= {"status": status, "reason": reason}
         self.write()
 
     def write(self) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from arena.errors import InputOutputError, UsageError
 
-STATUSES = ("completed", "stopped_early", "diverged", "preempted", "failed")
+STATUSES = ("completed", "stopped_early", "pruned", "diverged", "preempted", "failed")
 PACKAGES = ("arena", "lightning", "torch", "transformers", "torchmetrics", "peft", "hydra-core", "omegaconf", "numpy")
 
 

@@ -12,6 +12,7 @@ from arena.console import say
 from arena.errors import UsageError
 from arena.record import Record
 from arena.run import RunFolder, rank
+from arena.sweep import lifeline
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -174,10 +175,18 @@ def guard(settings: build.Settings, folder: str, arguments: list[str]) -> None:
             )
 
 
+def _sweeps(overrides: list[str], config_name: str) -> bool:
+    """Check the command line of a sweep; see `arena.sweep.plan.check`."""
+    from arena.sweep import plan
+
+    return plan.check(overrides, config_name)
+
+
 def main() -> None:
     """The command line."""
+    lifeline.hold()
     typed = sys.argv[1:]
-    config.run(train, prepare=resumed, guard=lambda settings, folder: guard(settings, folder, typed))
+    config.run(train, prepare=resumed, guard=lambda settings, folder: guard(settings, folder, typed), sweeps=_sweeps)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""Whether a stored study is the sweep that is asked for now."""
+
+import json
+from typing import Any
+
+from arena.errors import DataError, InputOutputError, UsageError
+from arena.sweep import storage
+from arena.sweep.plan import Plan
+
+RECORD = "arena"
+"""User attribute of the study: what it searches and with which overrides, to be equal whenever it is resumed."""
+SILENT = ("logger", "tags", "study")
+"""Overrides that may differ between two calls of one sweep, because no value depends on them."""
+
+
+def check(plan: Plan) -> None:
+    """Refuse, before anything is written, a study that cannot be begun or resumed.
+
+    Raises:
+        UsageError: it exists and must not, is of other parameters, directions or overrides, or its folder holds runs
+            of a study that is gone.
+        DataError, InputOutputError: its database is foreign, damaged, locked or out of reach.
+    """
+    found = storage.exists(plan.storage) and _loaded(plan, storage.connected(plan.storage, None))
+    if found:
+        _verify(found, plan)
+    elif plan.folder.is_dir() and (numbers := [path for path in plan.folder.iterdir() if path.name.isdigit()]):
+        raise UsageError(
+            f"{plan.folder}: it holds runs ({len(numbers)}) of which the study {plan.study} knows nothing; "
+            "choose another study=NAME, or move them away"
+        )
+    elif plan.folder.exists() and not plan.folder.is_dir():
+        raise InputOutputError(f"{plan.folder}: not a folder")
+
+
+def _loaded(plan: Plan, connection: Any) -> Any:
+    """The study of that name in a database, None where there is none."""
+    import optuna
+
+    with storage.explained(plan.storage):
+        try:
+            return optuna.load_study(study_name=plan.study, storage=connection)
+        except KeyError:
+            return None
+
+
+def _verify(study: Any, plan: Plan) -> None:
+    """Refuse to go on with a study that is not the same sweep."""
+    here = f"study {plan.study} in {storage.without_password(plan.storage)}"
+    other = "choose another study=NAME"
+    if not plan.settings["resume"]:
+        raise UsageError(f"{here}: it exists; {other}, or hydra.sweeper.resume=true to go on with it")
+    directions = [direction.name.lower() for direction in study.directions]
+    if directions != plan.directions:
+        raise UsageError(
+            f"{here}: it was begun to {', '.join(directions)}, now it is {', '.join(plan.directions)}; {other}"
+        )
+    before, now = study.user_attrs.get(RECORD), record(plan)
+    if before is None:
+        if study.get_trials(deepcopy=False):
+            raise DataError(f"{here}: a study that arena did not make; {other}")
+        return
+    if before["objectives"] != now["objectives"]:
+        raise UsageError(f"{here}: it was begun with objectives {before['objectives']}; {other}")
+    for name in sorted(before["params"] | now["params"]):
+        old, new = before["params"].get(name), now["params"].get(name)
+        if old is None or new is None:
+            words = "it does not search" if old is None else "it also searches"
+            raise UsageError(f"{here}: {words} {name}; {other}")
+        if old["distribution"] != new["distribution"]:
+            raise UsageError(f"{here}: it searches {name}={old['typed']}, not {new['typed']}; {other}")
+    if before["fixed"] != now["fixed"]:
+        changed = sorted(set(before["fixed"]) ^ set(now["fixed"]))
+        raise UsageError(f"{here}: its trials ran with other settings ({', '.join(changed)}); {other}")
+
+
+def record(plan: Plan) -> dict[str, Any]:
+    """What has to stay equal over all calls of a sweep."""
+    from optuna.distributions import distribution_to_json
+
+    parameters = {
+        each.name: {"typed": each.typed, "distribution": json.loads(distribution_to_json(each.distribution))}
+        for each in plan.parameters
+    }
+    fixed = [each for each in plan.fixed if each.lstrip("+~").partition("=")[0].split(".")[0] not in SILENT]
+    return {"params": parameters, "objectives": plan.objectives, "fixed": sorted(fixed)}

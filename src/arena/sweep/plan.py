@@ -1,0 +1,192 @@
+"""What a sweep is to do, read from `hydra.sweeper` and the command line and checked before anything is written."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from arena import config, schema
+from arena.errors import UsageError
+from arena.schema import Count, NonNegative, Positive, Share
+from arena.sweep import samplers, space
+
+TARGET = "hydra_plugins.arena_sweeper.sweeper.ArenaSweeper"
+DIRECTIONS = {"min": "minimize", "max": "maximize"}
+MONITOR = "monitor"
+"""The objective that is the best validation value of the run's monitor."""
+
+
+@dataclass
+class Settings:
+    """Types of the values of `hydra.sweeper`."""
+
+    study_name: str
+    storage: str | None
+    direction: Literal["minimize", "maximize"] | list[Literal["minimize", "maximize"]] | None
+    objectives: list[str]
+    n_trials: Count | None
+    n_jobs: Count
+    max_failure_rate: Share
+    timeout: Positive | None
+    resume: bool
+    retry_failed: bool
+    params: dict
+    enqueue: list[dict]
+    sampler: dict
+    pruner: dict
+    heartbeat: NonNegative
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One sweep.
+
+    `fixed` are the overrides of every trial; `total` is the number of trials at which it ends, None for no end but the
+    timeout; `grid` holds every combination of a grid; `mode` and `monitor` are the monitor's.
+    """
+
+    study: str
+    folder: Path
+    storage: str
+    objectives: list[str]
+    directions: list[str]
+    parameters: list[space.Parameter]
+    fixed: list[str]
+    grid: list[dict[str, Any]] | None
+    total: int | None
+    mode: str
+    monitor: str
+    starts: list[dict[str, Any]]
+    settings: dict[str, Any]
+    command: list[str]
+
+    @property
+    def own_file(self) -> bool:
+        """Whether the study lies in its folder, where one controller at a time may work on it."""
+        return self.settings["storage"] is None
+
+    @property
+    def typed(self) -> dict[str, str]:
+        """The parameters as they were typed."""
+        return {each.name: each.typed for each in self.parameters}
+
+    def overrides(self, values: dict[str, Any]) -> list[str]:
+        """The overrides of a trial with these values."""
+        return [*self.fixed, *(each.override(values[each.name]) for each in self.parameters)]
+
+
+def check(overrides: list[str], config_name: str = "train") -> bool:
+    """Check a command line before Hydra runs: False if its sweeper is another one than arena's.
+
+    Every end of every interval and every choice is composed and held against the signatures that it configures.
+
+    Raises:
+        UsageError: anything about the sweep that cannot work.
+    """
+    line = space.split(overrides)
+    composed = config.composed([*line.fixed, *line.hydra], config_name)
+    if OmegaConf.select(composed, "hydra.sweeper._target_") != TARGET:
+        return False
+    # Before the parameters are composed: an unknown key of the sweeper must not hide behind one of theirs.
+    plan = read(composed, [*line.fixed, *(f"{key}={text}" for key, text in line.searched.items())])
+    for point in space.points(plan.parameters):
+        config.settings_of([*plan.fixed, *point], config_name)
+    from arena.sweep import identity
+
+    identity.check(plan)
+    return True
+
+
+def read(composed: DictConfig, arguments: list[str]) -> Plan:
+    """The plan of a composed configuration and the overrides that are not Hydra's own.
+
+    Raises:
+        UsageError: a wrong type or value, an empty space, an objective that may not be optimised.
+    """
+    chosen: Any = OmegaConf.to_container(composed.hydra.sweeper, resolve=True)
+    chosen.pop("_target_")
+    schema.check_values(chosen, Settings, "hydra.sweeper.")
+    monitor: Any = OmegaConf.to_container(composed.monitor, resolve=True)
+    schema.check_values(monitor, config.Monitor, "monitor.")
+    line = space.split(arguments)
+    typed = dict(config.flat(chosen["params"]))
+    given = {key.lstrip("+") for key in line.searched}
+    parameters, constants = space.read({k: v for k, v in typed.items() if k.lstrip("+") not in given} | line.searched)
+    if not parameters:
+        raise UsageError("hydra.sweeper.params: nothing to search; give KEY=interval(...), sweep=lr or the like")
+    _check_group_order(line.fixed, parameters)
+    directions = _directions(chosen, monitor)
+    samplers.check_sampler(chosen["sampler"], len(directions))
+    samplers.check_pruner(chosen["pruner"], len(directions))
+    grid = space.grid(parameters) if chosen["sampler"]["name"] == "grid" else None
+    total = chosen["n_trials"] if grid is None else min(len(grid), chosen["n_trials"] or len(grid))
+    if total is None and chosen["timeout"] is None:
+        raise UsageError("hydra.sweeper.n_trials=null: a number of trials is needed, or a timeout in seconds")
+    folder = Path(os.path.abspath(os.path.expanduser(str(composed.hydra.sweep.dir))))
+    return Plan(
+        study=chosen["study_name"],
+        folder=folder,
+        storage=chosen["storage"] or f"sqlite:///{folder / 'study.db'}",
+        objectives=chosen["objectives"],
+        directions=directions,
+        parameters=parameters,
+        fixed=_fixed(line.fixed, constants),
+        grid=grid,
+        total=total,
+        mode=monitor["mode"],
+        monitor=monitor["name"],
+        starts=[space.check_start(start, parameters) for start in chosen["enqueue"]],
+        settings=chosen,
+        command=list(sys.argv),
+    )
+
+
+def _fixed(given: list[str], constants: list[str]) -> list[str]:
+    """Plain values among the parameters, unless the command line says otherwise."""
+    keys = {override.partition("=")[0].lstrip("+~") for override in given}
+    return [*given, *(each for each in constants if each.partition("=")[0].lstrip("+~") not in keys)]
+
+
+def _check_group_order(fixed: list[str], parameters: list[space.Parameter]) -> None:
+    """A plain value on the command line would be overridden by a parameter of the same name."""
+    keys = {override.partition("=")[0].lstrip("+~"): override for override in fixed}
+    for each in parameters:
+        if each.name in keys:
+            raise UsageError(
+                f"{keys[each.name]}: the sweep searches {each.name}; give it as interval(...) or choice(...)"
+            )
+
+
+def _directions(chosen: dict[str, Any], monitor: dict[str, Any]) -> list[str]:
+    """One direction for each objective; the monitor's own where none is given.
+
+    Raises:
+        UsageError: too few, one that contradicts the monitor, or an objective of the test split.
+    """
+    objectives = chosen["objectives"]
+    if not objectives:
+        raise UsageError("hydra.sweeper.objectives: at least one is needed, such as [monitor]")
+    for name in objectives:
+        if "test" in name.split("."):
+            raise UsageError(f"hydra.sweeper.objectives: {name} is of the test split; a sweep may only see validation")
+        if objectives.count(name) > 1:
+            raise UsageError(f"hydra.sweeper.objectives: {name} is named twice")
+    own = DIRECTIONS[monitor["mode"]]
+    given = chosen["direction"]
+    if given is None and objectives == [MONITOR]:
+        return [own]
+    directions = given if isinstance(given, list) else [given] * (1 if given else 0)
+    if len(directions) != len(objectives):
+        raise UsageError(
+            f"hydra.sweeper.direction: {len(objectives)} objectives ({', '.join(objectives)}) need as many directions, "
+            f"such as [{', '.join([own] * len(objectives))}]"
+        )
+    for name, direction in zip(objectives, directions, strict=True):
+        if name == MONITOR and direction != own:
+            raise UsageError(
+                f"hydra.sweeper.direction={direction}: {monitor['name']} is to be {own}d (monitor.mode={monitor['mode']})"
+            )
+    return directions

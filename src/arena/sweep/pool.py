@@ -1,0 +1,142 @@
+"""Several trials at a time, each with a GPU (or some) or an equal share of the cores; nothing here ever blocks."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from arena.errors import UsageError
+from arena.sweep.outcome import Outcome
+from arena.sweep.process import GRACE, Trial
+
+Slot = dict[str, str]
+"""The variables that give a trial its place on the machine."""
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them; found without importing torch."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        names = [name.strip() for name in chosen.split(",")]
+        return names[: next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))]
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def gpu_slots(gpus: list[str] | list[int], per_trial: int = 1) -> list[Slot]:
+    """A slot for each `per_trial` GPUs.
+
+    Args:
+        gpus: names or numbers as in CUDA_VISIBLE_DEVICES; they must be among the visible ones.
+        per_trial: GPUs of one trial.
+
+    Raises:
+        UsageError: a GPU that there is not, one named twice, or too few for one trial.
+    """
+    visible, names = visible_gpus(), [str(gpu) for gpu in gpus]
+    unknown = [name for name in names if name not in visible]
+    if unknown:
+        has = f"this machine has {', '.join(visible)}" if visible else "this machine has none"
+        raise UsageError(f"gpus={','.join(names)}: there is no GPU {', '.join(unknown)}; {has}")
+    if len(set(names)) < len(names):
+        raise UsageError(f"gpus={','.join(names)}: a GPU is named twice")
+    if per_trial < 1 or len(names) < per_trial:
+        raise UsageError(f"gpus_per_trial={per_trial}: it must be 1 to {len(names)}, the number of GPUs")
+    starts = range(0, len(names) - per_trial + 1, per_trial)
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(names[start : start + per_trial])} for start in starts]
+
+
+def core_slots(workers: int) -> list[Slot]:
+    """`workers` slots with an equal share of the cores; a single one leaves the environment, and so the numbers, alone.
+
+    Raises:
+        UsageError: fewer than one worker.
+    """
+    if workers < 1:
+        raise UsageError(f"n_jobs={workers}: a whole number, 1 or more is needed")
+    if workers == 1:
+        return [{}]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = max(1, cores // workers)
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return [{"OMP_NUM_THREADS": str(min(share, int(given)) if given.isdigit() else share)} for _ in range(workers)]
+
+
+class Pool:
+    """The trials that run now.
+
+    Args:
+        slots: from `gpu_slots` or `core_slots`.
+        objectives: names of the objectives; default `[monitor]`.
+        timeout: seconds that one trial may take; None: any.
+        variables: gives the variables of a trial from its number (`process.trial_variables`).
+        program: gives the command line of a trial from its overrides and folder; default arena.train's.
+    """
+
+    def __init__(
+        self,
+        slots: list[Slot],
+        objectives: list[str] | None = None,
+        timeout: float | None = None,
+        variables: Callable[[int], Mapping[str, str]] | None = None,
+        program: Callable[[list[str], Path], list[str]] | None = None,
+    ) -> None:
+        if timeout is not None and not timeout > 0:
+            raise UsageError(f"timeout={timeout}: a number of seconds greater than 0 is needed, or null")
+        self.slots = slots
+        self.objectives = objectives or ["monitor"]
+        self.timeout = timeout
+        self.variables = variables or (lambda number: {})
+        self.program = program
+        self.running: dict[int, tuple[Trial, int]] = {}
+
+    def free(self) -> int:
+        """How many more trials can start now."""
+        return len(self.slots) - len(self.running)
+
+    def submit(self, number: int, overrides: list[str], folder: str | Path) -> Trial:
+        """Start a trial in a free slot; its number reaches the configuration as `hydra.job.num`.
+
+        Raises:
+            UsageError: the folder exists.
+        """
+        taken = {slot for _, slot in self.running.values()}
+        slot = next(i for i in range(len(self.slots)) if i not in taken)
+        overrides = [*overrides, f"hydra.job.num={number}"]
+        program = self.program(overrides, Path(folder)) if self.program else None
+        environment = {**self.slots[slot], **self.variables(number)}
+        trial = Trial.start(overrides, folder, environment, self.timeout, self.objectives, program)
+        self.running[number] = (trial, slot)
+        return trial
+
+    def finished(self, wait: float = 0.0) -> list[tuple[int, Outcome]]:
+        """The trials that ended since the last call, with their outcomes.
+
+        Args:
+            wait: seconds to wait for the first one where none has ended yet.
+        """
+        until = time.monotonic() + wait
+        while True:
+            ended = [(number, outcome) for number, (trial, _) in self.running.items() if (outcome := trial.poll())]
+            if ended or not self.running or time.monotonic() >= until:
+                break
+            time.sleep(min(0.05, wait))
+        for number, _ in ended:
+            del self.running[number]
+        return ended
+
+    def stop(self, grace: float = GRACE) -> list[tuple[int, Outcome]]:
+        """Stop all trials, all at once, and return their outcomes."""
+        trials = {number: trial for number, (trial, _) in self.running.items()}
+        for trial in trials.values():
+            trial.terminate()
+        until = time.monotonic() + grace
+        outcomes = [(number, trial.stop(max(0.0, until - time.monotonic()))) for number, trial in trials.items()]
+        self.running.clear()
+        return outcomes

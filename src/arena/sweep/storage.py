@@ -1,0 +1,122 @@
+"""Opening a study's database, and one clear line for everything that can be wrong with it."""
+
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from arena.errors import DataError, InputOutputError, UsageError
+
+SQLITE = "sqlite:///"
+BUSY = 60
+"""Seconds that a write waits for the others' writes to one SQLite file."""
+MISSED_BEATS = 3
+"""Signs of life that a trial on another machine may miss before it counts as lost."""
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turn what the database says into one line.
+
+    Raises:
+        InputOutputError: locked, unreachable, read-only, full.
+        DataError: not a database, or not one of Optuna's.
+        UsageError: a URL that cannot be read, or a driver that is not installed.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+
+    hidden = without_password(place)
+    try:
+        yield
+    except (sqlite3.Error, StorageInternalError, DatabaseError) as error:
+        raise _reason(hidden, str(error.__cause__ or error)) from error
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UsageError(f"hydra.sweeper.storage={hidden}: {_first(str(error))}") from error
+    except ImportError as error:
+        name = getattr(error, "name", None) or "the database's driver"
+        raise UsageError(f"hydra.sweeper.storage={hidden}: the package {name} is not installed") from error
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be printed."""
+    head, at, tail = url.rpartition("@")
+    if not at or "://" not in head:
+        return url
+    scheme, _, account = head.partition("://")
+    return f"{scheme}://{account.partition(':')[0]}@{tail}"
+
+
+def exists(url: str) -> bool:
+    """Whether there is a database of Optuna's at the URL; reads only.
+
+    Raises:
+        InputOutputError, DataError, UsageError: see `explained`; a SQLite file with other tables is a `DataError`.
+    """
+    path = file_of(url)
+    if path is not None:
+        return path.exists() and _is_study(path)
+    import sqlalchemy
+
+    with explained(url):
+        engine = sqlalchemy.create_engine(url)
+        try:
+            return "studies" in sqlalchemy.inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
+
+
+def connected(url: str, heartbeat: float | None) -> Any:
+    """Optuna's storage; makes the tables where there are none.
+
+    Args:
+        url: of the database.
+        heartbeat: seconds between signs of life of running trials; None where a lock does that work.
+    """
+    from optuna.storages import RDBStorage
+
+    options = {"connect_args": {"timeout": BUSY}} if file_of(url) is not None else {"pool_pre_ping": True}
+    beat = max(1, round(heartbeat)) if heartbeat else None
+    with explained(url), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # heartbeats are an experimental part of Optuna
+        try:
+            return RDBStorage(
+                url, engine_kwargs=options, heartbeat_interval=beat, grace_period=beat and beat * MISSED_BEATS
+            )
+        except RuntimeError as error:  # tables of another release
+            raise DataError(f"{without_password(url)}: {_first(str(error))}") from error
+
+
+def file_of(url: str) -> Path | None:
+    """The file of a SQLite URL, None for another database."""
+    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+
+
+def _is_study(path: Path) -> bool:
+    """Look into a SQLite file before Optuna does, which would add its tables to any that it is given."""
+    if not path.is_file():
+        raise InputOutputError(f"{path}: not a file")
+    if path.stat().st_size == 0:
+        return False
+    with explained(str(path)), closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and not {"studies", "trials", "version_info"} <= tables:
+            raise DataError(f"{path}: a database, but not of an Optuna study (its tables: {', '.join(sorted(tables))})")
+        database.execute("BEGIN IMMEDIATE")  # fails where another program holds it
+        database.execute("ROLLBACK")
+    return bool(tables)
+
+
+def _reason(place: str, text: str) -> Exception:
+    text = _first(text)
+    if "not a database" in text or "malformed" in text:
+        return DataError(f"{place}: not a database of a study ({text}); choose another study=NAME")
+    if "locked" in text:
+        return InputOutputError(f"{place}: locked by another program; end it and try again")
+    return InputOutputError(f"{place}: the database cannot be used: {text}")
+
+
+def _first(text: str) -> str:
+    return (text.strip() or "no message").splitlines()[0]
