@@ -11,7 +11,7 @@ from arena.console import say, show_messages
 from arena.errors import UsageError, run_main
 from arena.schema import closest
 
-USAGE = """python -m arena.report multirun/STUDY [multirun/STUDY ...] [output=FOLDER] [study=NAME]
+USAGE = """python -m arena.report multirun/STUDY [multirun/STUDY ...] [output=FOLDER] [study=NAME] [storage=URL]
 
 Reads a sweep, finished or running, changes nothing in it, and writes
 
@@ -27,6 +27,7 @@ Reads a sweep, finished or running, changes nothing in it, and writes
   output=FOLDER    where the files go (default: the study's folder); of several studies each gets a folder in it, and
                    FOLDER/report.html leads to them
   study=NAME       which study, of a database with several
+  storage=URL      the database, where sweep.json names it without its password
 
 The same study live in a browser (pip install optuna-dashboard; it listens on 127.0.0.1 alone):
 
@@ -35,7 +36,7 @@ The same study live in a browser (pip install optuna-dashboard; it listens on 12
 Exit codes: 0 ok (also where no trial has completed: the page says so), 2 usage, 65 a database that is not Optuna's,
 74 no such folder, a folder without runs, or files that cannot be read or written.
 """
-KEYS = ("output", "study")
+KEYS = {"output": "FOLDER", "study": "NAME", "storage": "URL"}
 
 
 def options(arguments: list[str]) -> tuple[list[Path], dict[str, str]]:
@@ -54,7 +55,7 @@ def options(arguments: list[str]) -> tuple[list[Path], dict[str, str]]:
         key, equals, value = argument.partition("=")
         if key in KEYS and equals:
             if not value:
-                raise UsageError(f"{key}: a value is needed; give {key}={'FOLDER' if key == 'output' else 'NAME'}")
+                raise UsageError(f"{key}: a value is needed; give {key}={KEYS[key]}")
             given[key] = value
         elif equals and not Path(argument).expanduser().exists() and "/" not in key:
             raise UsageError(f"{key}: no such key{closest(key, KEYS)}")
@@ -68,8 +69,9 @@ def options(arguments: list[str]) -> tuple[list[Path], dict[str, str]]:
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:
             raise UsageError(f"{folder}: is named twice")
-    if "study" in given and len(folders) > 1:
-        raise UsageError(f"study={given['study']}: give one folder with it, not {len(folders)}")
+    for key in ("study", "storage"):
+        if key in given and len(folders) > 1:
+            raise UsageError(f"{key}: give one folder with it, not {len(folders)}")
     return folders, given
 
 
@@ -82,7 +84,7 @@ def report(folders: list[Path], given: dict[str, str]) -> list[Path]:
     from arena.report.study import whole
     from arena.report.study.reading import read
 
-    sweeps = [read(folder, given.get("study")) for folder in folders]
+    sweeps = [read(folder, given.get("study"), given.get("storage")) for folder in folders]
     output = Path(given["output"]).expanduser() if "output" in given else None
     outputs = [sweep.folder for sweep in sweeps] if output is None else [output]
     if output is not None and len(sweeps) > 1:

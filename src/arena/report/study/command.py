@@ -34,9 +34,12 @@ def line(given: Sequence[str]) -> str:
     return shlex.join(["python", "-m", "arena.train", *given])
 
 
-def compare(first: Trial, second: Trial) -> str | None:
-    """The command that compares two trials row by row; None where a folder is gone."""
-    if first.folder is None or second.folder is None:
+def compare(first: Sequence[Trial], second: Sequence[Trial]) -> str | None:
+    """The command that compares two recipes row by row, given the runs of each; None where the runs have different
+    rows (folds), or their folders are gone."""
+    folders = [[str(trial.folder) for trial in trials if trial.folder] for trials in (second, first)]
+    folds = {shown(trial.params.get("data.fold")) for trial in (*first, *second)}
+    if len(folds) > 1 or not all(folders):
         return None
-    arms = [f"base={second.folder}", f"other={first.folder}", "split=val"]
-    return shlex.join(["python", "-m", "arena.compare", *arms])
+    base, other = (",".join(some) for some in folders)
+    return shlex.join(["python", "-m", "arena.compare", f"base={base}", f"other={other}", "split=val"])

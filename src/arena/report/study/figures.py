@@ -23,7 +23,7 @@ def history(path: Path, sweep: Sweep, objective: int) -> None:
     numbers = np.array([trial.number for trial in done])
     values = np.array([trial.values[objective] for trial in done])
     with drawing(path, 3.2) as (axes,):
-        seen = np.clip(values, *clip(axes, values, one))
+        seen = np.clip(values, *clip(axes.yaxis, values, one))
         axes.plot(numbers, seen, "o", color=BLUE, markersize=small(len(done)), alpha=0.75, label="complete")
         best = (np.maximum if one.maximise else np.minimum).accumulate(values)
         best = np.clip(best, *axes.get_ylim())
@@ -45,14 +45,14 @@ def history(path: Path, sweep: Sweep, objective: int) -> None:
         axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
 
 
-def clip(axes: Any, values: np.ndarray, objective: Objective) -> tuple[float, float]:
-    """Set the vertical limits, and return what values are drawn between."""
+def clip(axis: Any, values: np.ndarray, objective: Objective) -> tuple[float, float]:
+    """Set the limits of an axis, and return what values are drawn between."""
     worst = worst_shown(values, objective.maximise)
     low, high = float(values.min()), float(values.max())
     if worst is not None:
         low, high = (worst, high) if objective.maximise else (low, worst)
     room = 0.09 * (high - low) or 0.05 * abs(high) or 0.1
-    axes.set_ylim(low - room, high + room)
+    axis.axes.set(**{f"{axis.axis_name}lim": (low - room, high + room)})
     return (low - room / 2 if worst is not None else low), (high + room / 2 if worst is not None else high)
 
 
@@ -61,7 +61,7 @@ def small(number: int) -> float:
     return 4.5 if number < 100 else 3.2 if number < 400 else 2.2
 
 
-def importance(path: Path, found: dict[str, float]) -> None:
+def importance(path: Path, found: dict[str, float], title: str) -> None:
     """Shares as horizontal bars."""
     names = list(found)[:20]
     with drawing(path, 0.75 + 0.25 * len(names)) as (axes,):
@@ -76,6 +76,7 @@ def importance(path: Path, found: dict[str, float]) -> None:
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.margins(x=0.1)
         axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(drawable(title, 60))
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
 
@@ -128,10 +129,10 @@ def scaled_parameter(one: Parameter, trials: Sequence[Trial]) -> tuple[np.ndarra
     places = np.log(places) if one.log else places
     low, high = float(np.nanmin(places)), float(np.nanmax(places))
     span = (high - low) or 1.0
-    back = [low + share * (high - low) for share in (0, 0.5, 1)]
-    shown = [math.exp(value) if one.log else value for value in back]
-    ticks = [(share, f"{value:.3g}") for share, value in zip((0, 0.5, 1), shown, strict=True)]
-    return (places - low) / span, ticks if high > low else ticks[:1]
+    few = np.unique(places[~np.isnan(places)])
+    back = list(few) if len(few) <= 6 else [low, (low + high) / 2, high]
+    ticks = [((value - low) / span, f"{math.exp(value) if one.log else value:.4g}") for value in back]
+    return (places - low) / span, ticks
 
 
 def scaled_objective(one: Objective, place: int, trials: Sequence[Trial]) -> tuple[np.ndarray, list[tuple[float, str]]]:
@@ -156,7 +157,7 @@ def slices(path: Path, sweep: Sweep, parameters: Sequence[Parameter], objective:
     with drawing(path, 0.5 + 2.1 * rows, columns, [1] * rows, shared=False) as all_axes:
         for axes, parameter in zip(all_axes, parameters, strict=False):
             places = np.array([parameter.place(trial.params.get(parameter.name)) for trial in trials])
-            seen = np.clip(values, *clip(axes, values, one))
+            seen = np.clip(values, *clip(axes.yaxis, values, one))
             age = np.linspace(0.25, 1, len(trials))
             axes.scatter(places, seen, c=age, cmap="Blues", vmin=0, vmax=1, s=small(len(trials)) ** 2, linewidths=0)
             best = int(np.argmin([one.loss(value) for value in values]))
@@ -206,7 +207,7 @@ def curves(path: Path, sweep: Sweep, found: dict[int, Sequence[tuple[int, float]
     one = sweep.objectives[0]
     others = [number for number in found if number not in best]
     with drawing(path, 3.4) as (axes,):
-        low, high = clip(axes, np.array([value for points in found.values() for _, value in points]), one)
+        low, high = clip(axes.yaxis, np.array([value for points in found.values() for _, value in points]), one)
         for kind, colour, label in (("complete", "#bbbbbb", "other"), ("pruned", ORANGE, "pruned")):
             chosen = [n for n in others if (kinds[n] == "pruned") == (kind == "pruned")]
             if chosen:
@@ -235,10 +236,16 @@ def front(path: Path, sweep: Sweep, best: Sequence[Trial]) -> None:
     numbers = {trial.number for trial in best}
     with drawing(path, 3.8 * len(pairs), 1, [1] * len(pairs), shared=False) as all_axes:
         for axes, pair in zip(all_axes, pairs, strict=True):
-            rest = [trial.values for trial in sweep.complete if trial.number not in numbers]
+            seen = {trial.number: [] for trial in sweep.complete}
+            for axis, place in zip((axes.xaxis, axes.yaxis), pair, strict=True):
+                values = np.array([trial.values[place] for trial in sweep.complete])
+                ends = clip(axis, values, sweep.objectives[place])
+                for trial, value in zip(sweep.complete, np.clip(values, *ends), strict=True):
+                    seen[trial.number].append(float(value))
+            rest = [seen[number] for number in seen if number not in numbers]
             size = small(len(rest))
-            axes.plot([v[pair[0]] for v in rest], [v[pair[1]] for v in rest], "s", color="#aaaaaa", markersize=size)
-            points = [[trial.values[place] for trial in best] for place in pair]
+            axes.plot([v[0] for v in rest], [v[1] for v in rest], "s", color="#aaaaaa", markersize=size)
+            points = [[seen[trial.number][side] for trial in best] for side in (0, 1)]
             axes.plot(*points, "o-" if len(sweep.objectives) == 2 else "o", color=BLUE, markersize=5.5, linewidth=0.9)
             for x, y, trial in list(zip(*points, best, strict=True))[:25]:
                 axes.annotate(str(trial.number), (x, y), (5, 4), textcoords="offset points", fontsize=7.5, color=BLUE)
@@ -246,7 +253,6 @@ def front(path: Path, sweep: Sweep, best: Sequence[Trial]) -> None:
                 one = sweep.objectives[place]
                 axis.set_label_text(f"{drawable(one.name, 40)} ({'more' if one.maximise else 'less'} is better)")
             axes.grid(axis="both")
-            axes.margins(0.08)
 
 
 def intervals(path: Path, trials: Sequence[Trial], objective: Objective) -> None:

@@ -58,7 +58,8 @@ def made(sweep: Sweep) -> Section:
         "pruner": sweep.about.get("pruner"),
         "search space": sweep.about.get("params"),
         "fixed overrides": " ".join(sweep.fixed),
-        "version": sweep.about.get("arena") or sweep.about.get("version"),
+        "starting points": sweep.about.get("enqueue"),
+        "versions": sweep.about.get("versions"),
         "git": sweep.about.get("git"),
     }
     lines = [[name, text(value)] for name, value in known.items() if value]

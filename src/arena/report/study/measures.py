@@ -64,6 +64,15 @@ def recipes(sweep: Sweep, objective: int = 0) -> list[Recipe]:
     return sorted(found, key=lambda recipe: (len(recipe.trials) < 2, loss(recipe.mean)))
 
 
+def rival(sweep: Sweep) -> Trial | None:
+    """The best trial that is not the best trial's own recipe with another seed or fold; None where there is none."""
+    ordered = sweep.best_first()
+    keys = [{name: shown(value) for name, value in trial.params.items() if name not in REPEATS} for trial in ordered]
+    # Of equal parameters without any seed among them each trial is a rival: the study itself chose to repeat.
+    varied = {one.name for one in sweep.searched} & set(REPEATS)
+    return next((t for t, key in zip(ordered[1:], keys[1:], strict=True) if not varied or key != keys[0]), None)
+
+
 def summary(trials: Sequence[Trial], objective: int) -> Recipe:
     r"""Mean, standard deviation and 95% interval of one recipe's values.
 

@@ -90,9 +90,11 @@ def history(sweep: Sweep) -> Section:
     title = "Optimisation history"
     if not sweep.complete:
         return Section("history", title, NOTHING)
-    trial, number = sweep.best_first()[0], len(sweep.trials)
-    one = sweep.objectives[0]
-    finding = f"The {one.word} {one.name} came with trial {trial.number}, among {plural(number, 'trial')}."
+    bests = [
+        f"the {one.word} {one.name} came with trial {sweep.best_first(place)[0].number}"
+        for place, one in enumerate(sweep.objectives)
+    ]
+    finding = f"Of {plural(len(sweep.trials), 'trial')}, {' and '.join(bests)}."
     pictures = [
         Picture(f"history_{place}", f"{each.name} by trial", partial(figures.history, sweep=sweep, objective=place))
         for place, each in enumerate(sweep.objectives)
@@ -105,9 +107,10 @@ def chance(sweep: Sweep) -> Section:
     title, trials = "The best trials and chance", sweep.best_first()[:TOP]
     if len(sweep.objectives) > 1:
         return Section("chance", title, "With several objectives the Pareto front takes the place of a ranking.")
-    if len(trials) < 2:
-        return Section("chance", title, "One trial has no rival." if trials else NOTHING)
-    first, second = trials[:2]
+    second = measures.rival(sweep)
+    if second is None:
+        return Section("chance", title, "One recipe has no rival." if trials else NOTHING)
+    first = trials[0]
     gap = abs(first.values[0] - second.values[0])
     apart = measures.separable(first.interval(0), second.interval(0))
     finding = f"Trial {first.number} is ahead of trial {second.number} by {digits(gap)}"
@@ -130,8 +133,10 @@ def chance(sweep: Sweep) -> Section:
             "Trials judged on the same rows share a part of their errors, which makes it less."
         )
     commands = []
-    if apart is not None and (given := command.compare(first, second)):
-        commands = [("The two row by row, which sees smaller differences than two intervals:", given)]
+    repeated = [recipe.trials for recipe in measures.recipes(sweep)] or [(first,), (second,)]
+    if apart is not None and (given := command.compare(*repeated[:2])):
+        what = "The two recipes" if len(repeated[0]) > 1 else "The two"
+        commands = [(f"{what} row by row, which sees smaller differences than two intervals:", given)]
     pictures = []
     if apart is not None:
         draw = partial(figures.intervals, trials=trials, objective=sweep.objectives[0])
@@ -189,6 +194,7 @@ def front(sweep: Sweep) -> Section | None:
     names = " and ".join(one.name for one in sweep.objectives)
     finding = f"{plural(len(shown), 'trial')} of {len(sweep.complete)} on the front of {names}."
     notes = ["The front is that of the measured values; with noise some of its trials are there by luck."]
+    notes += clipped(sweep)
     header = ["trial", *(one.name for one in sweep.objectives), *sweep.parameters, "command"]
     lines = [
         [t.number, *map(Digits, t.values), *params(sweep, t), command.line(command.overrides(sweep, t))] for t in shown

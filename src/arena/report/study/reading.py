@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.errors import DataError, InputOutputError
+from arena.errors import DataError, InputOutputError, UsageError
 from arena.report.study import database
 from arena.report.study.folders import interval_of, is_run, read_trials, result_of, run_folders
 from arena.report.study.trials import MONITOR, Objective, Parameter, Sweep, Trial, shown
@@ -16,12 +16,13 @@ WIDE = 30
 """Listed positive numbers whose largest is so many times the smallest are put on a logarithmic axis."""
 
 
-def read(folder: Path, name: str | None = None) -> Sweep:
+def read(folder: Path, name: str | None = None, storage: str | None = None) -> Sweep:
     """The sweep in a folder.
 
     Args:
         folder: of the study.
         name: of the study, where its database holds several.
+        storage: address of the database, where the one in `sweep.json` lacks its password.
 
     Raises:
         InputOutputError: no such folder, no sweep in it, or its database cannot be read.
@@ -33,10 +34,12 @@ def read(folder: Path, name: str | None = None) -> Sweep:
         raise InputOutputError(f"{folder}: no such folder")
     folder = folder.resolve()
     about = description(folder)
-    address = about.get("storage")
+    address = storage or about.get("storage")
     file = folder / database.FILE
-    if file.is_file() and (not address or str(address).startswith("sqlite")):
+    if not storage and file.is_file() and (not address or str(address).startswith("sqlite")):
         address = database.address_of(file)  # also where the folder was moved since
+    if address and not storage and ":***@" in str(address):
+        raise UsageError(f"{folder}: its database needs a password; give storage={address} with it in place of ***")
     if address:
         study = database.open_study(str(address), name or about.get("study_name") or about.get("study"), folder)
         return from_study(folder, study, about, str(address))
@@ -84,7 +87,8 @@ def from_study(folder: Path, study: Any, about: dict[str, Any], address: str) ->
     names = about.get("objectives")
     paths = [str(name) for name in names] if isinstance(names, list) and len(names) == len(maximise) else []
     paths = paths or [MONITOR, *(f"objective {place}" for place in range(1, len(maximise)))]
-    trials, monitor = [], None
+    trials, monitor = [], about.get("monitor")
+    monitor = monitor.get("name") if isinstance(monitor, dict) else monitor
     for each in frozen:
         place = folder_of(folder, each)
         result = result_of(place)[0] if place else {}
@@ -170,7 +174,7 @@ def parameters_of(trials: Sequence[Trial], logs: dict[str, bool]) -> dict[str, P
     for name in dict.fromkeys(name for trial in trials for name in trial.params):
         values = [trial.params[name] for trial in trials if name in trial.params]
         numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        log = numeric and min(values) > 0 and logs.get(name, max(values) >= WIDE * min(values))
+        log = numeric and min(values) > 0 and bool(logs.get(name, max(values) >= WIDE * min(values)))
         choices = () if numeric else tuple(dict.fromkeys(map(shown, values)))
         found[name] = Parameter(name, numeric, log, choices)
     return found

@@ -20,7 +20,7 @@ def importance(sweep: Sweep) -> Section:
             return Section("importance", title, why)
         first = next(iter(found))
         finding += f"{first} matters most for {one.name} ({100 * found[first]:.0f}% of the importance). "
-        draw = partial(figures.importance, found=found)
+        draw = partial(figures.importance, found=found, title=f"share of the importance for {one.name}")
         pictures.append(Picture(f"importance_{place}", f"Importance of each parameter for {one.name}", draw))
     notes = [
         f"PED-ANOVA (Optuna): how much the values of a parameter among the best {100 * share:.0f}% of the "

@@ -138,7 +138,7 @@ def overview(sweeps: Sequence[Sweep], pages: Sequence[Path], output: Path) -> Pa
     finding = f"{plural(len(sweeps), 'study').replace('studys', 'studies')}, each with a page of its own."
     above = ["The best value of each study is optimistic, the more so the more trials it had."]
     names = {one.name for sweep in sweeps for one in sweep.objectives}
-    above += ["The studies have different objectives, which cannot be compared."] if len(names) > 1 else []
+    above += ["Values of different objectives cannot be compared."] if len(names) > 1 else []
     section = Section("studies", "Studies", finding, [], [], [sheet])
     return finished("Sweeps", [("studies", str(len(sweeps)))], above, [section], output)
 
