@@ -62,7 +62,8 @@ def best_of_each(sweep: Sweep) -> Section:
 
 def untested(given: list[str]) -> list[str]:
     """A note where the sweep left the test split alone."""
-    if {"test=false", "test=False"} & set(given):
+    left = {"test=false", "test=False"} & set(given) or any(each.lstrip("+").startswith("sweep=") for each in given)
+    if left and "test=true" not in given:
         return ["The sweep left the test split alone. With test=true the command judges the model on it, once."]
     return []
 
