@@ -6,11 +6,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from arena.report.sections import Section, Sheet, shown_cell
+from arena.report.sections import Link, Section, Sheet, shown_cell
 
 GENERATOR = "arena exploration"
 """Stands in the page, so that a later report knows which folder it may replace."""
-LINES = 60
 CSS = """
 :root { color-scheme: light dark; --ink: #1d1f21; --soft: #5c6166; --paper: #ffffff; --line: #dcdfe3; --tint: #f5f7f9;
   --link: #0060a0; }
@@ -39,6 +38,10 @@ p { margin: .35rem 0; } .finding { font-size: 1.03rem; } .note, .account { color
 .picture { margin: .8rem 0; background: #fff; border: 1px solid var(--line);
   border-radius: 6px; padding: 6px; }
 .picture img { display: block; width: 100%; height: auto; }
+pre { margin: .3rem 0 .8rem; padding: .6rem .8rem; background: var(--tint); border: 1px solid var(--line);
+  border-radius: 6px; font: .85rem/1.5 ui-monospace, "DejaVu Sans Mono", monospace; white-space: pre-wrap;
+  user-select: all; }
+.caption { font-size: .9rem; margin-top: .7rem; }
 details { margin: .5rem 0; } summary { cursor: pointer; color: var(--link); font-size: .9rem; }
 .table { overflow-x: auto; max-height: 32rem; border: 1px solid var(--line); border-radius: 6px; margin-top: .4rem; }
 table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums; width: 100%;
@@ -49,11 +52,18 @@ td { white-space: nowrap; }
 td.number, th.number { text-align: right; } tr:last-child td { border-bottom: 0; }
 @media (max-width: 820px) { .page { display: block; padding: 1.2rem .9rem 3rem; }
   nav { position: static; margin-bottom: 1.8rem; border-bottom: 1px solid var(--line); padding-bottom: 1rem; }
-  nav ul { columns: 2; } h1 { font-size: 1.35rem; } }
+  nav ul { columns: 2; } h1 { font-size: 1.35rem; } .picture { overflow-x: auto; } .picture img { min-width: 34rem; } }
 """
 
 
-def page(title: str, facts: list[tuple[str, str]], notes: list[str], sections: list[Section], figures: Path) -> str:
+def page(
+    title: str,
+    facts: list[tuple[str, str]],
+    notes: list[str],
+    sections: list[Section],
+    figures: Path,
+    generator: str = GENERATOR,
+) -> str:
     """The page.
 
     Args:
@@ -62,6 +72,7 @@ def page(title: str, facts: list[tuple[str, str]], notes: list[str], sections: l
         notes: what holds for all sections.
         sections: in order.
         figures: folder of the pictures, already drawn.
+        generator: which report this is.
     """
     tiles = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     links = "".join(_link(section) for section in sections)
@@ -69,7 +80,7 @@ def page(title: str, facts: list[tuple[str, str]], notes: list[str], sections: l
     above = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="generator" content="{GENERATOR}">\n'
+        f'<meta name="generator" content="{escape(generator)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n<style>{CSS}</style>\n</head>\n<body>\n'
         f'<div class="page">\n<header><h1>{escape(title)}</h1>{above}<dl class="facts">{tiles}</dl></header>\n'
@@ -78,13 +89,15 @@ def page(title: str, facts: list[tuple[str, str]], notes: list[str], sections: l
 
 
 def _link(section: Section) -> str:
-    bare = "" if section.pictures or section.sheets else ' class="bare"'
+    bare = "" if section.pictures or section.sheets or section.commands else ' class="bare"'
     return f'<li{bare}><a href="#{section.key}">{escape(section.title)}</a></li>'
 
 
 def _section(section: Section, figures: Path) -> str:
     parts = [f'<section id="{section.key}">', f"<h2>{escape(section.title)}</h2>"]
     parts.append(f'<p class="finding">{escape(section.finding)}</p>')
+    for caption, command in section.commands:
+        parts.append(f'<p class="caption">{escape(caption)}</p><pre>{escape(command)}</pre>')
     for picture in section.pictures:
         data = base64.b64encode((figures / f"{picture.name}.png").read_bytes()).decode()
         image = f'<img alt="{escape(picture.description)}" src="data:image/png;base64,{data}">'
@@ -97,10 +110,12 @@ def _section(section: Section, figures: Path) -> str:
 
 def _details(sheet: Sheet, opened: str) -> str:
     header, *lines = sheet.lines
-    numeric = [all(_is_number(line[i]) for line in lines if i < len(line)) for i in range(len(header))]
+    columns = [[line[i] for line in lines if i < len(line) and line[i] not in ("", None)] for i in range(len(header))]
+    numeric = [all(map(_is_number, column)) for column in columns]
     head = "".join(f"<th{_number(numeric[i])}>{escape(str(name))}</th>" for i, name in enumerate(header))
-    rows = "".join(f"<tr>{_cells(line, numeric)}</tr>" for line in lines[:LINES])
-    more = f": the first {LINES} of {len(lines):,} lines, all in tables/{sheet.name}.csv" if len(lines) > LINES else ""
+    rows = "".join(f"<tr>{_cells(line, numeric)}</tr>" for line in lines[: sheet.most])
+    where = sheet.file or f"tables/{sheet.name}.csv"
+    more = f": the first {sheet.most} of {len(lines):,} lines, all in {where}" if len(lines) > sheet.most else ""
     return (
         f"<details{opened}><summary>{escape(sheet.caption)}{escape(more)}</summary>"
         f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>'
@@ -110,7 +125,12 @@ def _details(sheet: Sheet, opened: str) -> str:
 def _cells(line: list[Any], numeric: list[bool]) -> str:
     aligned = [i < len(numeric) and numeric[i] for i in range(len(line))]
     cells = zip(line, aligned, strict=True)
-    return "".join(f"<td{_number(right)}>{escape(shown_cell(cell))}</td>" for cell, right in cells)
+    return "".join(f"<td{_number(right)}>{_cell(cell)}</td>" for cell, right in cells)
+
+
+def _cell(cell: Any) -> str:
+    text = escape(shown_cell(cell))
+    return f'<a href="{escape(cell.href)}">{text}</a>' if isinstance(cell, Link) else text
 
 
 def _is_number(cell: Any) -> bool:

@@ -23,13 +23,34 @@ class Share(float):
     """A number between 0 and 1 that is shown as a percentage and written to CSV as it is."""
 
 
+class Digits(float):
+    """A number that is shown with five digits, whatever its size, and written to CSV as it is."""
+
+
+class Link(str):
+    """Text that leads somewhere."""
+
+    href: str
+
+    def __new__(cls, text: str, href: str) -> "Link":
+        """The text with its address, which is relative to the page."""
+        made = super().__new__(cls, text)
+        made.href = href
+        return made
+
+
 @dataclass(frozen=True)
 class Sheet:
-    """A table: its file name (without .csv), its caption, and its lines with the header first."""
+    """A table: its file name (without .csv), its caption, and its lines with the header first.
+
+    `most`: lines on the page at most; `file`: where all of them are, if not in tables/<name>.csv.
+    """
 
     name: str
     caption: str
     lines: list[list[Any]]
+    most: int = 60
+    file: str | None = None
 
     def write(self, folder: Path) -> None:
         """Write `folder/name.csv`: numbers unrounded up to six digits, NaN as an empty cell."""
@@ -57,6 +78,7 @@ class Section:
         notes: what is counted, and how far to trust it.
         pictures: none where there is nothing to show.
         sheets: the numbers.
+        commands: what each is for, and the command, to be copied.
     """
 
     key: str
@@ -65,6 +87,7 @@ class Section:
     notes: list[str] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     sheets: list[Sheet] = field(default_factory=list)
+    commands: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -190,6 +213,8 @@ def shown_cell(cell: Any) -> str:
     """A cell as people read it."""
     if isinstance(cell, Share):
         return percent(cell)
+    if isinstance(cell, Digits):
+        return "\u2013" if math.isnan(cell) else f"{cell:.5g}"
     if isinstance(cell, float):
         return "\u2013" if math.isnan(cell) else f"{cell:,.2f}"
     if isinstance(cell, int | np.integer):
