@@ -12,6 +12,7 @@ from arena.console import say
 from arena.errors import UsageError
 from arena.record import Record
 from arena.run import RunFolder, rank
+from arena.tracking.ending import Dashboards
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -22,7 +23,7 @@ def train(composed: "DictConfig") -> float | None:
     settings = config.resolved(composed)
     run = RunFolder(settings["run_dir"])
     first = rank() == 0
-    with run.locked(enabled=first), Record(run, settings, writes=first) as record:
+    with run.locked(enabled=first), Dashboards(run) as dashboards, Record(run, settings, writes=first) as record:
         build.preflight(settings)
         seed(settings)
         build.rehearse(settings)
@@ -39,6 +40,7 @@ def train(composed: "DictConfig") -> float | None:
             record.write_config()
             references |= build.untrained(settings, task, data, run)
         trainer = build.trainer(settings, run)
+        dashboards.begin(trainer, task, data)
         fit(trainer, task, data, settings, record)
         conclude(trainer, task, data, settings, record, references)
         return record.result["monitor"]["value"]
