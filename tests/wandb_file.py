@@ -29,13 +29,16 @@ class WandbFile:
     statistics: int = 0
 
     @property
-    def values(self) -> list[tuple[int, int | None, str, float]]:
-        """Step, epoch, name and value of every number of the history, without tables and curves."""
+    def values(self) -> list[tuple[int, int | None, dict[str, float]]]:
+        """Step, epoch and numbers of every row of the history, without tables and curves."""
         found = []
         for row in self.history:
-            for name, value in row.items():
-                if name not in ("step", "epoch") and not name.startswith("_") and isinstance(value, int | float):
-                    found.append((row["step"], row.get("epoch"), name, float(value)))
+            numbers = {name: float(value) for name, value in row.items() if isinstance(value, int | float)}
+            numbers = {
+                name: value for name, value in numbers.items() if name[0] != "_" and name not in ("step", "epoch")
+            }
+            if numbers:
+                found.append((row["step"], row.get("epoch"), numbers))
         return found
 
 
@@ -74,13 +77,16 @@ def read(path: Path) -> WandbFile:
 
 
 def items(messages: Any) -> dict[str, Any]:
-    """Key and value of each item, whichever way it is encoded."""
-    found = {}
+    """Key and value of each item, whichever way it is encoded; a table is one value."""
+    found: dict[str, Any] = {}
     for item in messages:
-        key = item.key or "/".join(item.nested_key)
-        kind = item.WhichOneof("value") if item.DESCRIPTOR.oneofs_by_name.get("value") else None
-        value = getattr(item, kind) if kind else None
-        found[key] = json.loads(item.value_json) if item.value_json else value
+        path = list(item.nested_key) or [item.key]
+        kind = item.WhichOneof("value") if "value" in item.DESCRIPTOR.oneofs_by_name else None
+        value = json.loads(item.value_json) if item.value_json else getattr(item, kind) if kind else None
+        if len(path) == 1:
+            found[path[0]] = value
+        else:
+            found.setdefault(path[0], {})[path[-1]] = value
     return found
 
 

@@ -1,6 +1,7 @@
 """What every dashboard is to arena: a mirror of the journal, which may break without anybody noticing in training."""
 
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,7 +150,9 @@ class Mirror(Logger):
         if self.broken:
             return
         try:
-            function(*arguments)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what a client warns of its own insides is nothing to act on
+                function(*arguments)
         except Exception as error:
             self.broken = True
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

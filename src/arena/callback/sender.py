@@ -30,8 +30,8 @@ def server() -> str:
 def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:
     """Whether a server answers at all; that it objects to the question is an answer."""
     body = b'{"query": "query { viewer { id } }"}'
-    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
     try:
+        request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=seconds):
             return True
     except urllib.error.HTTPError as error:

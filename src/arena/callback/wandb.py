@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import secrets
 from dataclasses import asdict, dataclass
@@ -88,9 +89,13 @@ def open_run(run: RunFolder, identity: Identity, directions: dict[str, str], sta
 
 
 def write_entry(opened: Any, entry: Entry) -> None:
-    """One entry of the journal as one row of the run's history."""
+    """One entry of the journal as one row of the run's history, without undefined values (0/0).
+
+    No chart shows a NaN, and a single one would stay W&B's minimum and maximum for ever.
+    """
+    defined = {name: value for name, value in entry.values.items() if not math.isnan(value)}
     epoch = {} if entry.epoch is None else {"epoch": entry.epoch}
-    opened.log({**entry.values, "step": entry.step, **epoch})
+    opened.log({**defined, "step": entry.step, **epoch})
 
 
 def close_run(opened: Any, result: dict[str, Any], code: int) -> None:
