@@ -43,6 +43,8 @@ LAYERS = {
     "explore": 5,
     "export": 5,
     "baseline": 5,
+    "wandb_sync": 5,
+    "dashboard": 5,
     "compare": 5,
 }
 HYDRA_USERS = {"build.py", "config.py", "train.py"}
