@@ -83,6 +83,8 @@ RUNS: dict[str, list[str]] = {
     "sweep/seeds": ["sweep=seeds"],
     "sweep/folds": ["sweep=folds", "data.fold=1"],
     "sweep/lambda_gamma_lr": ["sweep=lambda_gamma_lr", *TWO_HEADS, "loss.rdrop.alpha=0.5"],
+    "logger/tensorboard": ["logger=tensorboard"],
+    "logger/mlflow": ["logger=mlflow", "logger.mlflow.tracking_uri=sqlite:///{database}"],
     "head/single": ["head=single"],
     "model/tiny_causal data/toy_replies loss/language_model metric/replies": ["model=tiny_causal"],
     "model/stories": ["model=stories", "model.pretrained=false", *REPLIES],
@@ -207,7 +209,7 @@ def files(tmp_path_factory) -> dict[str, str]:
     write_conversations(folder, rows)
     decided = [row | {"language": "English"} for row in rows if row["winner"] != "tie"]
     pq.write_table(pa.Table.from_pylist(decided), folder / "wsdm.parquet")
-    return {name: str(folder / file) for name, file in FILES.items()}
+    return {name: str(folder / file) for name, file in FILES.items()} | {"database": str(folder / "mlflow.db")}
 
 
 def write_conversations(folder: Path, rows: list[dict]) -> None:
@@ -252,6 +254,8 @@ def test_every_file_has_a_run():
 def test_a_run_of_two_steps_leaves_a_complete_folder(key, files, train_run):
     overrides = [o.format(**files) if "{" in o and "}" in o and ": " not in o else o for o in RUNS[key]]
     length = 300 if "qlora" in key or "gemma2_teacher" in key or "kaggle_modern" in key else 48
+    for dashboard in {"tensorboard", "mlflow"} & set(key.split("/")):
+        pytest.importorskip(dashboard)  # optional extras
     run = train_run("run", *overrides, "trainer.max_steps=2", f"data.max_length={length}")
     result = run.read_result()
     assert result["status"] == "completed"

@@ -5,6 +5,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from arena import kinds
 from arena.console import terminal
 from arena.errors import UsageError
 from arena.run import RunFolder
@@ -35,7 +36,7 @@ def quiet() -> None:
     import lightning.pytorch  # noqa: F401
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "httpx", "wandb"):
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "httpx", "wandb", "mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     for message in UNHELPFUL:
@@ -67,13 +68,14 @@ def preflight(settings: Settings) -> None:
     anything heavy is loaded.
 
     Raises:
-        UsageError: classes, formulation and adapter that do not go together.
+        UsageError: classes, formulation and adapter that do not go together, or a dashboard that is not installed.
         InputOutputError: the file, or the model and the hub, cannot be found.
         DataError: the file's columns are not those that are needed.
     """
     from arena.model import preflight as model_preflight
 
     model_preflight.check(settings["model"], settings["adapter"])
+    kinds.check_dashboards(settings["logger"] or {})
     if settings["data"]["_target_"].startswith("arena.data."):
         from arena.data.preflight import check
 

@@ -1,5 +1,6 @@
 """Which data, model, loss and metrics go together: comparisons, texts with several heads, replies."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from arena.errors import UsageError
@@ -7,6 +8,24 @@ from arena.errors import UsageError
 CAUSAL = "arena.model.causal."
 REPLIES = "arena.data.reply_module."
 LANGUAGE_LOSSES = ("arena.loss.language.", "arena.loss.polychromic.")
+
+DASHBOARDS = {
+    "arena.callback.tensorboard.": ("tensorboard", "arena[tensorboard]"),
+    "arena.callback.mlflow.": ("mlflow", "arena[mlflow]"),
+}
+"""Packages that some loggers need, and the extra of arena that brings each."""
+
+
+def check_dashboards(loggers: dict[str, Any]) -> None:
+    """Insist on the packages of the chosen loggers, before anything heavy.
+
+    Raises:
+        UsageError: one of them is not installed.
+    """
+    for name, node in loggers.items():
+        for target, (package, extra) in DASHBOARDS.items():
+            if node and str(node.get("_target_")).startswith(target) and find_spec(package) is None:
+                raise UsageError(f"logger={name}: the package {package} is not installed; pip install '{extra}'")
 
 
 def writes_replies(settings: dict[str, Any]) -> bool:

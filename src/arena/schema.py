@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import keyword
 import os
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,9 +27,20 @@ NonNegative = Annotated[float, "a number, 0 or more", lambda value: value >= 0]
 Share = Annotated[float, "a number from 0 to 1", lambda value: 0 <= value <= 1]
 Count = Annotated[int, "a whole number, 1 or more", lambda value: value >= 1]
 WholeNumber = Annotated[int, "a whole number, 0 or more", lambda value: value >= 0]
+ProjectName = Annotated[
+    str,
+    "a name of 1 to 128 characters without / \\ # ? % :",
+    lambda value: bool(re.fullmatch(r"[^/\\#?%:]{1,128}", value)),
+]
+DatabaseAddress = Annotated[
+    str,
+    "the address of a database, such as sqlite:///outputs/mlflow.db,",
+    lambda value: bool(re.match(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://", value)),
+]
 InputPath = Annotated[str, "a file or folder that exists", lambda value: True]
 
-ALIASES = {name: get_args(globals()[name]) for name in ("Positive", "NonNegative", "Share", "Count", "WholeNumber")}
+NAMED = ("Positive", "NonNegative", "Share", "Count", "WholeNumber", "ProjectName", "DatabaseAddress")
+ALIASES = {name: get_args(globals()[name]) for name in NAMED}
 
 ALLOWED = (
     "arena.data.",
@@ -188,7 +200,8 @@ def _mismatch_name(value: Any, name: str) -> str | None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if name in ALIASES:
         base, wanted, holds = ALIASES[name]
-        return None if (number if base is float else whole) and holds(value) else wanted
+        right = {float: number, int: whole, str: isinstance(value, str)}[base]
+        return None if right and holds(value) else wanted
     fits = {
         "float": (number, "a number"),
         "int": (whole, "a whole number"),

@@ -13,6 +13,7 @@ from arena.errors import UsageError
 from arena.record import Record
 from arena.run import RunFolder, rank
 from arena.sweep import lifeline
+from arena.tracking.ending import Dashboards
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,7 +24,7 @@ def train(composed: "DictConfig") -> float | None:
     settings = config.resolved(composed)
     run = RunFolder(settings["run_dir"])
     first = rank() == 0
-    with run.locked(enabled=first), Record(run, settings, writes=first) as record:
+    with run.locked(enabled=first), Dashboards(run) as dashboards, Record(run, settings, writes=first) as record:
         build.preflight(settings)
         seed(settings)
         build.rehearse(settings)
@@ -40,6 +41,7 @@ def train(composed: "DictConfig") -> float | None:
             record.write_config()
             references |= build.untrained(settings, task, data, run)
         trainer = build.trainer(settings, run)
+        dashboards.begin(trainer, task, data)
         fit(trainer, task, data, settings, record)
         if (reason := build.pruned(trainer)) is not None:
             give_up(record, reason)

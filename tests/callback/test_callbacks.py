@@ -112,30 +112,3 @@ def test_predictions_are_joined_by_row():
         {"id": "two", "probability_a": 0.1, "probability_b": 0.9, "target": "b", "loss": 0.1, "group": "y"},
         {"id": "four", "probability_a": 0.7, "probability_b": 0.3, "target": None, "loss": 0.2, "group": "x"},
     ]
-
-
-def test_wandb_offline_needs_no_key_and_marks_failures(train_run, monkeypatch, tmp_path):
-    """Without a key the run goes into the run folder; a run that breaks is finished with its exit code."""
-    from arena.callback.finite import FiniteLoss
-    from arena.callback.wandb import WandbRun
-
-    codes = []
-    original = WandbRun.on_exception
-
-    def spy(self, trainer, module, exception):
-        run = self._run(trainer)
-        finish = run.finish
-        monkeypatch.setattr(
-            run, "finish", lambda exit_code=None: (codes.append(exit_code), finish(exit_code=exit_code))
-        )
-        original(self, trainer, module, exception)
-
-    def diverge(self, trainer, *rest):
-        raise DivergedError("on purpose")
-
-    monkeypatch.setattr(WandbRun, "on_exception", spy)
-    monkeypatch.setattr(FiniteLoss, "on_train_batch_end", diverge)
-    with pytest.raises(DivergedError):
-        train_run("run", "logger=wandb", "trainer.max_steps=2")
-    assert codes == [76]
-    assert list((tmp_path / "run" / "wandb").glob("offline-run-*"))

@@ -65,13 +65,21 @@ class Journal(Logger):
 
 def read(path: str | Path) -> list[dict[str, Any]]:
     """The rows of a journal with numbers as numbers; a last line cut by a kill is left out."""
-    text = Path(path).read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    rows = list(csv.DictReader(whole.splitlines()))
+    return read_from(path, 0)[0]
+
+
+def read_from(path: str | Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """The rows behind a byte of the file, as `read`, and the byte behind the last whole one."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        text = file.read()
+    whole = text[: text.rfind(b"\n") + 1]
+    lines = whole.decode("utf-8").split("\n")[:-1]
+    rows: list[dict[str, Any]] = list(csv.DictReader(lines[1:] if offset == 0 else lines, COLUMNS))
     for row in rows:
         row["step"], row["value"] = int(row["step"]), float(row["value"])
         row["epoch"] = int(row["epoch"]) if row["epoch"] else None
-    return rows
+    return rows, offset + len(whole)
 
 
 def rewind(path: str | Path, step: int) -> None:
