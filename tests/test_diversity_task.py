@@ -120,7 +120,7 @@ def test_two_processes_train_with_the_term(arena, tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     import csv
 
-    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines()))
     steps = [row["step"] for row in rows if row["name"] == "gradient_ratio"]
     assert steps == ["1", "2", "3"]
     assert all(float(row["value"]) > 0 for row in rows if row["name"] == "gradient_ratio")

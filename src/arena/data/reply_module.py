@@ -41,7 +41,6 @@ class ReplyData(ReplyDescription, Served):
     Args:
         reader: of prompts and replies.
         tokenizer: text -> token ids.
-        labels: there are no classes.
         prompt, reply, messages, id, group, system: names of columns, and the system message of rows that bring none;
             the reader is made of them.
         path, val_path, test_path: files; the latter two hold out their rows instead of a share.
@@ -58,13 +57,13 @@ class ReplyData(ReplyDescription, Served):
         batch_size, eval_batch_size: pairs in a training batch, for each process, and in a batch without gradients.
         val_share, test_share, folds, fold, near_duplicates, split_seed: see `arena.data.module.PairData`.
         window, limit, num_workers, seed, cache: see `arena.data.module.PairData`.
+        labels: there are no classes.
     """
 
     def __init__(
         self,
         reader: Callable[..., Rows],
         tokenizer: Tokenizer,
-        labels: list[str] | None = None,
         path: InputPath | list[InputPath] | None = None,
         prompt: str | None = None,
         reply: str | None = None,
@@ -99,6 +98,7 @@ class ReplyData(ReplyDescription, Served):
         num_workers: WholeNumber = 0,
         seed: WholeNumber = 0,
         cache: str | None = None,
+        labels: list[str] | None = None,
     ) -> None:
         super().__init__()
         self.reader, self.tokenizer, self.path, self.limit = reader, tokenizer, path, limit
