@@ -22,6 +22,12 @@ QWEN = [*SMALL, VOCABULARY, "model.architecture.num_key_value_heads=1"]
 CPU = "trainer.accelerator=cpu"
 WSDM = ["data.path={wsdm}", CPU]
 TWO_HEADS = ["head=multi", "data.path={heads}", "data.text=text", "data.heads=[sentiment,polarization]"]
+CAUSAL = [*QWEN, "data.path={replies}", CPU]
+SCORED = ["model=tiny_causal", "loss=polychromic", "loss.max_new_tokens=6"]
+REPLIES = ["judge.samples=2", "judge.prompts=4", "judge.encoder=hash", "judge.max_new_tokens=6"]
+SENTENCES = [
+    "loss.score.encoder.name=small", "loss.score.encoder.path={encoder}", "loss.score.encoder.package=null",
+]  # fmt: skip
 DIGIT = ["model.path={weights}", "data.path={kaggle}", CPU]
 RUNS: dict[str, list[str]] = {
     "loss/cross_entropy data/toy metric/pairwise optim/adamw trainer/cpu logger/csv callback/default model/tiny": [],
@@ -78,6 +84,29 @@ RUNS: dict[str, list[str]] = {
     "sweep/folds": ["sweep=folds", "data.fold=1"],
     "sweep/lambda_gamma_lr": ["sweep=lambda_gamma_lr", *TWO_HEADS, "loss.rdrop.alpha=0.5"],
     "head/single": ["head=single"],
+    "model/tiny_causal data/toy_replies loss/language_model metric/replies": ["model=tiny_causal"],
+    "model/stories": ["model=stories", "model.pretrained=false", *REPLIES],
+    "model/qwen05b_causal data/sft": ["model=qwen05b_causal", *CAUSAL, "adapter=lora", "data.packing=true"],
+    "model/smollm2_135m": ["model=smollm2_135m", *CAUSAL],
+    "model/qwen3_8b": ["model=qwen3_8b", *CAUSAL, "model.architecture.head_dim=16"],
+    "loss/polychromic diversity/distinct": SCORED,
+    "reward/rules": [*SCORED, "reward@loss.reward=rules", "loss.reward.min_words=1"],
+    "reward/regex": [*SCORED, "reward@loss.reward=regex", "loss.reward.pattern='[a-z]'"],
+    "reward/exact_number": [*SCORED, "reward@loss.reward=exact_number"],
+    "diversity/self_bleu": [*SCORED, "diversity@loss.score=self_bleu"],
+    "diversity/cosine": [*SCORED, "diversity@loss.score=cosine", *SENTENCES],
+    "diversity/log_det": [*SCORED, "diversity@loss.score=log_det", *SENTENCES],
+    "diversity/vendi": [*SCORED, "diversity@loss.score=vendi", *SENTENCES],
+    **{
+        f"experiment/polychromic_{weight}": [
+            f"experiment=polychromic_{weight}", *CAUSAL, "model.architecture.head_dim=16", "loss.max_new_tokens=6",
+            *REPLIES,
+        ]
+        for weight in ("0.3", "1.0", "2.0")
+    },
+    "experiment/polychromic_stories": [
+        "experiment=polychromic_stories", "model.pretrained=false", *REPLIES,
+    ],
     "head/multi data/heads metric/multi_head": [*TWO_HEADS, "data.copies=1", "data.augment={word_swap: 0.1}"],
     "experiment/mbert_two_heads": ["experiment=mbert_two_heads", *SMALL, VOCABULARY, "data.path={heads}", CPU],
     "experiment/mbert_two_heads_second": [
@@ -109,12 +138,14 @@ RUNS: dict[str, list[str]] = {
 FILES = {
     "kaggle": "kaggle.csv", "pairs": "pairs.jsonl", "wsdm": "wsdm.parquet", "conversations": "conversations.jsonl",
     "sessions": "sessions.jsonl", "transcripts": "transcripts.jsonl", "weights": "weights", "teacher": "teacher.csv",
-    "heads": "heads.csv",
+    "heads": "heads.csv", "replies": "replies.jsonl", "encoder": "encoder",
 }  # fmt: skip
 COMPOSED_ELSEWHERE = {
     "train",
     "data/_pairs",
     "data/_replies",
+    "diversity/_sentences",
+    "model/_causal",
     "data/_templates",
     "hydra/job_logging/arena",
     "hydra/hydra_logging/arena",
@@ -146,6 +177,10 @@ def files(tmp_path_factory) -> dict[str, str]:
         for i in range(96)
     ]  # fmt: skip
     small_folder("qwen2", folder / "weights")
+    small_folder("bert", folder / "encoder")
+    with open(folder / "replies.jsonl", "w") as file:
+        for row in rows:
+            file.write(json.dumps({"id": row["id"], "prompt": row["prompt"], "reply": row["response_a"]}) + "\n")
     with open(folder / "kaggle.csv", "w", newline="") as file, open(folder / "teacher.csv", "w", newline="") as other:
         columns = ["id", "model_a", "model_b", "prompt", "response_a", "response_b", *(f"winner_{w}" for w in winners)]
         writer = csv.writer(file)
@@ -230,7 +265,8 @@ def test_a_run_of_two_steps_leaves_a_complete_folder(key, files, train_run):
         if split in splits:
             assert result[name]["log_loss"]["value"] > 0
             assert result["baselines"][split]["prior"]["log_loss"] > 0
-    assert {"fingerprint", "rows_kept", "splits", "class_shares"} <= set(result["data"])
+    replies = settings["data"]["labels"] == []
+    assert {"fingerprint", "rows_kept", "splits", "truncated" if replies else "class_shares"} <= set(result["data"])
     assert {"setup", "fit", "test"} <= set(result["time"])
     for path in (
         run.config,
@@ -242,7 +278,10 @@ def test_a_run_of_two_steps_leaves_a_complete_folder(key, files, train_run):
     ):
         assert path.is_file(), path
     logged = {(row["split"], row["name"]) for row in journal.read(run.metrics)}
-    assert {("val", "log_loss"), ("val", "accuracy"), (splits[-1], "log_loss"), ("start", "log_loss")} <= logged
+    besides = {("val", "perplexity")} if replies else {("val", "accuracy"), ("start", "log_loss")}
+    assert {("val", "log_loss"), (splits[-1], "log_loss"), *besides} <= logged
+    if "polychromic" in " ".join(RUNS[key]):
+        assert {("train", "diversity"), ("train", "gradient_ratio")} <= logged
     for path in (run.best, run.last):
         torch.load(path, weights_only=True)
 
@@ -279,7 +318,7 @@ def test_schema_accepts_every_choice_of_every_group(files):
         settings = config.resolved(compose(*chosen, "run_dir=out"))
         labels = settings["data"]["labels"]
         assert settings["num_classes"] == len(labels), key
-        assert isinstance(labels, dict) or len(labels) in (2, 3), key
+        assert isinstance(labels, dict) or len(labels) in (0, 2, 3), key
 
 
 def test_values_are_written_once():

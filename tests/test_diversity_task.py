@@ -82,6 +82,50 @@ def test_the_ratio_of_the_gradients_is_that_of_two_backward_passes(train_run) ->
     assert scored(runs[0.5], "gradient_ratio")[0][1] == pytest.approx(float(ratio), rel=1e-3)
 
 
+def test_a_reward_multiplies_the_score_and_what_cannot_be_judged_counts_nothing(train_run) -> None:
+    """f(S) = mean(r) D(S): with a rule that all replies keep it is D(S), with one that none keeps it is 0; and replies
+    of no number (exact_number) leave no set that could be scored."""
+    step = [*QUICK, *SAMPLED, "trainer.max_steps=1", "loss.lambda=1"]
+    rule = ["reward@loss.reward=regex"]
+    runs = {
+        "alone": train_run("alone", *step),
+        "kept": train_run("kept", *step, *rule, "loss.reward.pattern='^'"),
+        "broken": train_run("broken", *step, *rule, "loss.reward.pattern='(?!)'"),
+        "unknown": train_run("unknown", *step, "reward@loss.reward=exact_number"),
+    }
+    value = {name: scored(run, "diversity")[0][1] for name, run in runs.items()}
+    assert value["kept"] == pytest.approx(value["alone"]) != 0
+    assert value["broken"] == 0
+    assert scored(runs["unknown"], "scored_prompts")[0][1] == 0
+    assert same(runs["kept"], runs["alone"])
+    assert same(runs["broken"], runs["unknown"])
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train_run) -> None:
+    whole = train_run("whole", *QUICK, *SAMPLED, "trainer.max_steps=6", "loss.compute_every_n_steps=2")
+    part = ["loss.compute_every_n_steps=2", "optim.total_steps=6"]
+    train_run("part", *QUICK, *SAMPLED, "trainer.max_steps=3", *part)
+    folder = whole.path.parent / "part"
+    again = train_run("part", *QUICK, *SAMPLED, "trainer.max_steps=6", *part, f"resume={folder}")
+    assert same(whole, again)
+    assert scored(whole, "diversity") == scored(again, "diversity")
+
+
+@pytest.mark.slow
+def test_two_processes_train_with_the_term(arena, tmp_path) -> None:
+    """Each samples for its own prompts with its own stream; the weights stay one."""
+    typed = [*QUICK, *SAMPLED, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "loss.lambda=1"]
+    done = arena("train", *typed, "loss.compute_every_n_steps=1", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+    import csv
+
+    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    steps = [row["step"] for row in rows if row["name"] == "gradient_ratio"]
+    assert steps == ["1", "2", "3"]
+    assert all(float(row["value"]) > 0 for row in rows if row["name"] == "gradient_ratio")
+
+
 def test_a_weak_term_is_said(train_run, caplog) -> None:
     few = ["callback.diversity.patience=2", "loss.lambda=0.000001"]
     with caplog.at_level(logging.WARNING, logger="arena"):

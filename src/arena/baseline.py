@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from arena import build, config
+from arena import build, config, kinds
 from arena.console import say, show_messages
 from arena.errors import UsageError, run_main
 from arena.record import Record
@@ -89,6 +89,7 @@ def prepare(output: str | None, overrides: list[str]) -> tuple[dict[str, Any], R
     config.register_resolvers()
     place = str(Path(output).expanduser().absolute()) if output else None
     settings = config.settings_of(overrides, run_dir=place)
+    kinds.refuse_replies(settings, "baseline")
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False  # no weights are looked at
     run = RunFolder(settings["run_dir"])

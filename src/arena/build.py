@@ -81,7 +81,7 @@ def preflight(settings: Settings) -> None:
 
 
 def rehearse(settings: Settings) -> None:
-    """Build the loss and throw it away: what is wrong with its options is said before the data are read.
+    """Build loss and judge and throw them away: what is wrong with their options is said before the data are read.
 
     Raises:
         UsageError: an option that there is not, or data that the loss cannot learn from (its own `check_data`).
@@ -89,6 +89,7 @@ def rehearse(settings: Settings) -> None:
     loss = instantiate(settings["loss"])
     if hasattr(loss, "check_data"):
         loss.check_data(settings["data"])
+    judge(settings)
 
 
 def data(settings: Settings) -> "PairData | HeadData":

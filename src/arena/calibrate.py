@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from arena import build, restore
+from arena import build, kinds, restore
 from arena.console import say, show_messages
 from arena.errors import DataError, UsageError, run_main
 from arena.run import RunFolder
@@ -62,6 +62,7 @@ def calibrate(given: restore.Options) -> dict[str, Any]:
             f"{run.best}: no such checkpoint (the run's status is: {status}); there is nothing to calibrate"
         )
     settings = restore.settings_of(run)
+    kinds.refuse_replies(settings, "calibrate")
     build.quiet()
     from arena.calibration import store
     from arena.calibration.whole import Options, calibrate_heads

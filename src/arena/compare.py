@@ -29,7 +29,7 @@ were drawn alike. Writes comparison.json, comparison.tsv and comparison.png; the
   rows=same            refuses runs with other rows; common: compares the rows that all runs have
   margin=0.02          nats a token by which the log loss of replies may rise and still count as not worse
   pass_margin=0.02     the same for the share of samples that pass the checker, downwards
-  bands={none: 0, weak: 0.02, moderate: 0.1, strong: 0.25}
+  bands={none: 0, weak: 0.05, moderate: 0.15, strong: 0.3}
                        names for relative gains of diversity by their lower edge; the lower end of the interval is named
   resamples=10000      bootstrap resamples behind each interval
   seed=0               of all draws

@@ -43,6 +43,7 @@ class DiversityTask(Task):
         super().__init__(*args, **kwargs)
         self.scored: dict[str, float] = {}
         self._fresh = False
+        self._texts: dict[int, tuple[str, str]] = {}
 
     def on_fit_start(self) -> None:
         """Refuse what cannot work, and say of a detached score what it is.
@@ -110,7 +111,7 @@ class DiversityTask(Task):
             else:
                 log_probability = torch.zeros(len(texts), device=ids.device)
         diversity = surrogate(
-            value.to(ids.device), credit.to(ids.device), log_probability.view(credit.shape), loss.every
+            value.to(ids.device), credit.to(ids.device), log_probability.view(credit.shape), loss.every / loss.divisor
         )
         facts = {
             "generation_seconds": seconds,
@@ -125,10 +126,13 @@ class DiversityTask(Task):
         """D(S) of each set, `[m]`, and what each reply adds to it, D(S) - D(S without it), `[m, n]`; float32."""
         rewards = None
         if self.loss.reward is not None:
-            rows = batch.row[: len(sets)].tolist()
+            if not self._texts:
+                known = zip(data.prompt_texts("train"), data.references("train"), strict=True)
+                self._texts = dict(zip(data.rows("train").tolist(), known, strict=True))
+            asked = [self._texts[row] for row in batch.row[: len(sets)].tolist()]
             rewards = [
-                np.array([self.loss.reward.check(data.prompt_text(row), text, data.reference(row)) for text in each])
-                for row, each in zip(rows, sets, strict=True)
+                np.array([self.loss.reward.check(prompt, text, reference) for text in each])
+                for (prompt, reference), each in zip(asked, sets, strict=True)
             ]
         found = self.loss.score.many(sets, rewards)
         value = np.array([whole for whole, _ in found])

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena import build, config
+from arena import build, config, kinds
 from arena.console import say, show_messages
 from arena.errors import UsageError, run_main
 
@@ -63,6 +63,7 @@ def explore(own: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     output = Path(own["output"]).expanduser()
     config.register_resolvers()
     settings = config.settings_of(overrides, run_dir=str(output.absolute()))
+    kinds.refuse_replies(settings, "explore")
     if isinstance(settings["data"]["labels"], dict):
         raise UsageError(
             "data=heads: the page is about comparisons; python -m arena.baseline head=multi with the same data.* keys "

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena import build, restore
+from arena import build, kinds, restore
 from arena.console import say, show_messages
 from arena.errors import ArenaError, UsageError, run_main
 
@@ -43,6 +43,7 @@ def export(given: restore.Options) -> Path:
     if not isinstance(others["merge"], bool):
         raise UsageError(f"merge={others['merge']}: true or false is needed")
     settings = restore.settings_of(given.run, given.data)
+    kinds.refuse_replies(settings, "export")
     if isinstance(settings["data"]["labels"], dict):
         raise UsageError(
             f"run={given.run.path}: it has several heads, which no class of transformers holds; arena.predict gives "

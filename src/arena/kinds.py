@@ -14,6 +14,19 @@ def writes_replies(settings: dict[str, Any]) -> bool:
     return settings["model"]["_target_"].startswith(CAUSAL)
 
 
+def refuse_replies(settings: dict[str, Any], command: str) -> None:
+    """Insist on a model that judges, for a command that is about classes.
+
+    Raises:
+        UsageError: it is a language model that writes replies.
+    """
+    if writes_replies(settings) or settings["data"]["_target_"].startswith(REPLIES):
+        raise UsageError(
+            f"arena.{command} is about models that judge; of one that writes replies, arena.evaluate run=FOLDER "
+            "samples and judges replies, and arena.compare compares runs"
+        )
+
+
 def check_heads(settings: dict[str, Any]) -> None:
     """Insist that what head=multi brings is still there, where the data have several heads.
 

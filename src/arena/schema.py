@@ -38,6 +38,7 @@ ALLOWED = (
     "arena.optim.",
     "arena.callback.",
     "arena.diversity.",
+    "arena.generation.checkers.",
     "arena.judging.",
     "arena.task.",
     "arena.diversity_task.",

@@ -134,6 +134,7 @@ def conclude(
             aims.write(report / aims.FILE, reached)
     judge.show("test" if settings["test"] else "validation", judged, report)  # pyright: ignore
     show.targets(aims.shown(reached))  # pyright: ignore
+    record.add(generations=judge.generations(settings, task, data, record.run))
     record.add(time={"test": time.time() - started})
     record.finish(build.status(trainer))
     say(f"result in {record.run.path}")

@@ -65,7 +65,7 @@ def test_a_gain_of_diversity_with_equal_quality(base, tmp_path, capsys):
     stored = json.loads((folder_of / "comparison.json").read_text())
     assert stored == found
     assert stored["measures"]["distinct_2"]["p"]["with_seeds"] is None  # one seed
-    assert stored["bands"]["strong"] == [0.25, None]
+    assert stored["bands"]["strong"] == [0.3, None]
     with open(folder_of / "comparison.tsv", newline="") as file:
         lines = {line["measure"]: line for line in csv.DictReader(file, delimiter="\t")}
     assert (lines["distinct_2"]["band"], lines["distinct_2"]["counts"]) == ("moderate", "true")

@@ -13,11 +13,11 @@ from arena.errors import UsageError
 def test_bands_have_no_holes():
     bands = bands_of(BANDS)
     assert [tuple(band) for band in bands] == [
-        ("none", 0, 0.02), ("weak", 0.02, 0.1), ("moderate", 0.1, 0.25), ("strong", 0.25, math.inf)
+        ("none", 0, 0.05), ("weak", 0.05, 0.15), ("moderate", 0.15, 0.3), ("strong", 0.3, math.inf)
     ]  # fmt: skip
-    # The gains for which an earlier rule had no word.
-    assert [band_of(gain, bands) for gain in (0.019, 0.02, 0.03, 0.12, 0.27, 9)] == [
-        "none", "weak", "weak", "moderate", "strong", "strong"
+    # 2-5%, 10-15% and 25-30% had no word in the study: such gains keep the lower one.
+    assert [band_of(gain, bands) for gain in (0.019, 0.03, 0.05, 0.12, 0.15, 0.27, 9)] == [
+        "none", "none", "weak", "weak", "moderate", "moderate", "strong"
     ]  # fmt: skip
     assert band_of(-0.01, bands) is None
     assert bands_of({"low": [0, 0.1], "high": [0.1, None]}) == [("low", 0, 0.1), ("high", 0.1, math.inf)]

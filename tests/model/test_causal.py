@@ -195,6 +195,19 @@ def test_adapters_are_sampled_from_and_the_head_has_none(tmp_path: Path) -> None
     assert not torch.equal(before, model.sample(ids, mask, greedy, seed=0).ids)
 
 
+@pytest.mark.slow
+def test_four_bit_weights_learn_and_are_sampled_from(tmp_path: Path) -> None:
+    folder = small_folder("llama", tmp_path / "weights")
+    model = CausalModel("llama", {}, path=str(folder), adapter=Adapter("qlora", rank=4))
+    batch = batch_of([[0], [1], [2]])
+    found = model(batch)
+    torch.nn.functional.cross_entropy(found.head(found.states).float(), found.target).backward()
+    gradients = [p.grad for name, p in model.named_parameters() if "lora_B" in name]
+    assert gradients
+    assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
+    assert model.sample(*left_padded([[5, 9]]), Sampling(2, 5, pad=0), seed=0).ids.shape == (2, 5)
+
+
 def test_checkpointed_activations_do_not_stop_the_cache() -> None:
     model = small(gradient_checkpointing=True).train()
     plain = small()

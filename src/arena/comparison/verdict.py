@@ -7,8 +7,12 @@ from typing import Any, NamedTuple
 from arena.comparison.resampling import Interval
 from arena.errors import UsageError
 
-BANDS = {"none": 0.0, "weak": 0.02, "moderate": 0.1, "strong": 0.25}
-"""Names for relative gains of diversity by their lower edge; each band ends where the next begins, the last never."""
+BANDS = {"none": 0.0, "weak": 0.05, "moderate": 0.15, "strong": 0.30}
+"""Names for relative gains of diversity by their lower edge; each band ends where the next begins, the last never.
+
+The decision table of the study left 2-5%, 10-15% and 25-30% without a name. A gain in such a hole has not reached the
+next name, so it keeps the lower one.
+"""
 LEVEL = 0.05
 """Of significance, and of the intervals: 1 - 0.05."""
 
@@ -22,13 +26,13 @@ class Band(NamedTuple):
 
 
 def bands_of(given: Any) -> list[Band]:
-    """Bands from `{none: 0, weak: 0.02, ...}` (lower edges) or `{none: [0, 0.02], weak: [0.02, 0.1], ...}`.
+    """Bands from `{none: 0, weak: 0.05, ...}` (lower edges) or `{none: [0, 0.05], weak: [0.05, 0.15], ...}`.
 
     Raises:
         UsageError: no mapping to numbers, edges that do not rise, or gains without a name: a hole between two bands or
             below the first.
     """
-    example = "bands={none: 0, weak: 0.02, moderate: 0.1, strong: 0.25}"
+    example = "bands={none: 0, weak: 0.05, moderate: 0.15, strong: 0.3}"
     if not isinstance(given, Mapping) or not given:
         raise UsageError(f"bands={given}: names with their lower edges are needed, such as {example}")
     edges: list[tuple[str, float, float | None]] = []

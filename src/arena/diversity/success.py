@@ -66,6 +66,14 @@ def distinct_k(classes: Sequence[object]) -> int:
     return len(set(classes))
 
 
+def others_not_alike(classes: Sequence[object]) -> np.ndarray:
+    """Of each sample the share of the other samples that are not of its class, `[n]`: DARLING's diversity (arXiv
+    2509.02534), which it multiplies a reward with. NaN for a single sample."""
+    counts = np.array([sum(each == other for other in classes) for each in classes], dtype=np.float64)
+    n = len(classes)
+    return (n - counts) / (n - 1) if n > 1 else np.full(n, np.nan)
+
+
 def utility_k(classes: Sequence[object], utility: ArrayLike, patience: float = 0.8) -> float:
     """What a reader gains who goes on to the next sample with probability `patience`; repetitions are worth nothing.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from arena import build, restore
+from arena import build, kinds, restore
 from arena.calibration import store
 from arena.console import say
 from arena.ensemble.partial import Part, Partial
@@ -76,6 +76,8 @@ def gather(
     for run, name in zip(runs, short_names(runs), strict=True):
         settings = {} if run.is_baseline else restore.settings_of(run, _meant_for(run, data, len(runs)))
         weights = Path(checkpoint) if checkpoint else run.best
+        if settings:
+            kinds.refuse_replies(settings, "predict")
         if settings and not weights.is_file():
             status = run.read_result().get("status", "unknown")
             raise InputOutputError(f"{weights}: no such checkpoint (the run's status is: {status})")

@@ -113,21 +113,43 @@ def evaluate_replies(
         Interrupted: a signal; what was sampled is kept.
     """
     options, checker = check(given.others)
+    data.setup()
+    checkpoint = Path(given.others.get("checkpoint") or run.best)
+    resamples = given.others.get("resamples", 200)
+    return sampled_and_judged(options, checker, settings, task, data, run, checkpoint, resamples)
+
+
+def sampled_and_judged(
+    options: Options,
+    checker: "Checker | None",
+    settings: dict[str, Any],
+    task: Any,
+    data: Any,
+    run: "RunFolder",
+    checkpoint: Path,
+    resamples: int,
+) -> dict[str, Any]:
+    """The same from options that are checked and data that are set up.
+
+    Args:
+        options, checker: see `check`.
+        settings, task, data, run: see `evaluate_replies`.
+        checkpoint: the file that the task's weights come from.
+        resamples: of the bootstrap, tenfold here, where they cost nothing.
+    """
     from arena.generation.judging import judge
 
-    data.setup()
     folder = run.path / "generations" / options.name
     if checker is not None:
         insist_on_references(checker, data, options.split)
     encoder = encoder_of(options.encoder)
     try:
-        _sample(given, options, settings, task, data, run, folder)
+        _sample(checkpoint, options, settings, task, data, run, folder)
     except Interrupted as stopped:
         raise Interrupted(
             f"{stopped}; the batches that were done are kept, the same command goes on from there", stopped.code - 128
         ) from None
-    resamples = 10 * given.others.get("resamples", 200)  # they cost nothing here
-    judged = judge(folder, checker, encoder, options.success, resamples, options.seed)
+    judged = judge(folder, checker, encoder, options.success, 10 * resamples, options.seed)
     _report(f"{run.path.name}, {options.split}", judged, folder)
     return judged
 
@@ -158,7 +180,7 @@ def encoder_of(name: str | None) -> Any:
 
 
 def _sample(
-    given: restore.Options, options: Options, settings: dict[str, Any], task: Any, data: Any, run: Any, folder: Path
+    checkpoint: Path, options: Options, settings: dict[str, Any], task: Any, data: Any, run: Any, folder: Path
 ) -> None:
     """On the device and in the precision of the run."""
     from arena import build
@@ -170,7 +192,6 @@ def _sample(
     model = trainer.precision_plugin.convert_module(task.model)
     if next(model.parameters()).device != trainer.strategy.root_device:
         model.to(trainer.strategy.root_device)
-    checkpoint = given.others.get("checkpoint") or run.best
     drawn = {name: getattr(options, name) for name in DRAWING}
     generate(
         model,
@@ -181,7 +202,7 @@ def _sample(
         options.seed,
         options.prompts,
         options.batch_size,
-        file_fingerprint(Path(checkpoint)),
+        file_fingerprint(checkpoint),
         trainer.precision_plugin.forward_context,
     )
 

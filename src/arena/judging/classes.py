@@ -31,6 +31,10 @@ class ClassJudge:
         """Write the tables of all classes; see `arena.tables.write`."""
         tables.write(path, metrics.labels, folder, counts, figures)
 
+    def generations(self, settings: dict[str, Any], task: Any, data: Any, run: Any) -> dict[str, Any]:
+        """Nothing: a model that judges writes no text."""
+        return {}
+
     def show(self, title: str, judged: dict[str, Any], folder: Path) -> None:
         """Print the final table."""
         show.table(title, judged, folder)

@@ -4,15 +4,17 @@ import csv
 import io
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from arena import show
 from arena.console import say
+from arena.generation import command
 from arena.metric.interval import ratio_interval
 from arena.run import write_atomically
+from arena.schema import Count, NonNegative, Share, WholeNumber
 
 PRIOR = "prior_log_loss"
 """Column: what a unigram model of the training replies loses, nats a token."""
@@ -24,7 +26,46 @@ class ReplyJudge:
     """As `arena.judging.classes.ClassJudge`, for replies.
 
     Everything is weighed by tokens: sums of nats over sums of tokens. Intervals are over whole groups.
+
+    Args:
+        samples: replies that are sampled to each of some held-out prompts from the best weights at the end of training,
+            and judged as `arena.evaluate` does; 0 for none. What follows are its keys.
+        prompts: of the split, drawn with `seed`; null for all.
+        split: a sweep chooses by these replies, so they answer validation prompts unless told otherwise.
+        max_new_tokens, temperature, top_p, top_k: of the sampling.
+        encoder: minilm, hash, or null, for the measures of meaning.
+        batch_size: prompts in one batch.
+        name: the folder below `generations/`.
+        checker: options of a checker with its name under `kind`; null for none.
+        success: quality from which on a reply is right.
+        seed: of the draw of prompts and of every token.
+
+    Raises:
+        UsageError: see `arena.generation.command.check`.
     """
+
+    def __init__(
+        self,
+        samples: WholeNumber = 0,
+        prompts: Count | None = 200,
+        split: Literal["train", "val", "test"] = "val",
+        max_new_tokens: Count = 64,
+        temperature: NonNegative = 1.0,
+        top_p: Share = 1.0,
+        top_k: WholeNumber = 0,
+        encoder: Literal["minilm", "hash"] | None = "minilm",
+        batch_size: Count = 16,
+        name: str = "default",
+        checker: dict[str, Any] | None = None,
+        success: Share = 0.5,
+        seed: WholeNumber = 0,
+    ) -> None:
+        given = {
+            "samples": samples, "prompts": prompts, "split": split, "max_new_tokens": max_new_tokens,
+            "temperature": temperature, "top_p": top_p, "top_k": top_k, "encoder": encoder, "batch_size": batch_size,
+            "name": name, "checker": checker, "success": success, "seed": seed,
+        }  # fmt: skip
+        self.chosen = command.check(given) if samples else None
 
     def judge(
         self,
@@ -96,6 +137,16 @@ class ReplyJudge:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(lines)
         write_atomically(folder / "by_length.csv", text.getvalue())
+
+    def generations(self, settings: dict[str, Any], task: Any, data: Any, run: Any) -> dict[str, Any]:
+        """Sample and judge replies to held-out prompts: what `arena.evaluate` writes to `evaluation.json`, by split."""
+        if self.chosen is None:
+            return {}
+        options, checker = self.chosen
+        judged = command.sampled_and_judged(
+            options, checker, settings, task, data, run, run.best, settings["resamples"]
+        )
+        return {options.split: judged}
 
     def show(self, title: str, judged: dict[str, Any], folder: Path) -> None:
         """Print the final table."""

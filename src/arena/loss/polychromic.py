@@ -47,6 +47,10 @@ class Polychromic(LanguageModel):
             samples it is how often the norms of the gradients are measured.
         max_new_tokens: of a sampled reply.
         temperature: at which it is sampled; its log probability is that at this temperature.
+        length_divisor: what log probabilities of whole replies are divided by in the gradient. 1 is the gradient of
+            lambda E[D]. The quality is a mean over tokens, the log probability of a reply a sum over as many: with the
+            length of a reply here, lambda weighs D against nats a token. A constant, and not each reply's own length,
+            which would favour long ones.
         sequences_at_once: sampled replies in one forward pass with gradients; 0 for all.
         beta: temperature of `gem` and `ce_temperature`.
         label_smoothing: see `LanguageModel`.
@@ -67,6 +71,7 @@ class Polychromic(LanguageModel):
         compute_every_n_steps: Count = 1,
         max_new_tokens: Count = 48,
         temperature: Positive = 1.0,
+        length_divisor: Positive = 1.0,
         sequences_at_once: WholeNumber = 0,
         beta: Positive = 0.7,
         label_smoothing: Share = 0.0,
@@ -77,7 +82,7 @@ class Polychromic(LanguageModel):
         self.score = score if reward is None else QualityGated(score)
         self.replies, self.examples, self.every = n_generations, max_examples_for_diversity, compute_every_n_steps
         self.max_new_tokens, self.temperature, self.seed = max_new_tokens, temperature, seed
-        self.at_once, self.beta = sequences_at_once, beta
+        self.at_once, self.beta, self.divisor = sequences_at_once, beta, length_divisor
         if self.samples and score is None:
             raise UsageError(f"loss.score: a value is needed for loss.estimator={estimator}; distinct, for example")
         # A set without one of its members must have a score too.

@@ -36,7 +36,7 @@ def forest(path: Path, found: dict[str, Any]) -> None:
         for place, entry in enumerate(quality.values()):
             margin = -entry["margin"] if entry["rises"] else entry["margin"]
             above.plot([margin, margin], [place - 0.4, place + 0.4], color=ORANGE, linewidth=1.2, label="margin")
-        above.set_xlabel(f"quality: {UNIT} (nats a token, or shares); orange: margin of not worse")
+        above.set_xlabel(f"quality: {UNIT}; orange: margin")
         above.margins(x=0.08)
         _dots(below, gains, "gain", {True: "more diverse", False: "less diverse"})
         _bands(below, found["bands"])
