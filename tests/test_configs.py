@@ -78,6 +78,7 @@ RUNS: dict[str, list[str]] = {
     "optim/schedule_free": ["optim=schedule_free"],
     "logger/wandb": ["logger=wandb"],
     "sweep/lr": ["sweep=lr"],
+    "sweep/lambda": ["sweep=lambda", "model=stories", "model.pretrained=false", *REPLIES],
     "sweep/focal_gamma": ["sweep=focal_gamma"],
     "sweep/imbalance": ["sweep=imbalance"],
     "sweep/seeds": ["sweep=seeds"],
