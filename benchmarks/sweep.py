@@ -245,8 +245,11 @@ def kill(options: argparse.Namespace) -> None:
                 if sweep.returncode == 0:
                     break  # done before all rounds were over
                 sys.exit(f"exit code {sweep.returncode}\n{(Path(place) / 'output').read_text()[-2000:]}")
-            alive = processes(folder)
-            if draw.random() < 0.5 and alive:
+            # On a busy machine the sweep may not have started a trial yet: half of the rounds wait until it has.
+            wanted, until = draw.random() < 0.5, time.monotonic() + 120
+            while wanted and not processes(folder) and sweep.poll() is None and time.monotonic() < until:
+                time.sleep(0.1)
+            if alive := processes(folder) if wanted else []:
                 end(draw.choice(alive))
                 killed["trial"] += 1
             else:
