@@ -28,10 +28,11 @@ def tokenizer(folder: Path) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, processors
 
     pieces: dict[str, tuple[int, float]] = {}
-    special: dict[int, str] = SPECIAL
     for entry in entries:
         text = entry["piece"].encode("latin-1").decode("utf-8")
-        pieces[special.get(int(entry["id"]), text.replace(" ", BLANK))] = (entry["id"], entry["score"])
+        number = int(entry["id"])
+        name = SPECIAL[number] if number in SPECIAL else text.replace(" ", BLANK)
+        pieces[name] = (entry["id"], entry["score"])
     merges = [
         (piece[:cut], piece[cut:])
         for piece, _ in sorted(pieces.items(), key=lambda item: -item[1][1])
