@@ -319,7 +319,7 @@ def test_the_monitors_mode_must_fit_its_metric(train_run):
 def test_schema_accepts_every_choice_of_every_group(files):
     """Also without building anything: the check must know all signatures."""
     for key, overrides in RUNS.items():
-        chosen = [o.format(**files) if "path=" in o or "teacher=" in o else o for o in overrides]
+        chosen = [o.format(**files) if "path=" in o or "teacher=" in o or "uri=" in o else o for o in overrides]
         settings = config.resolved(compose(*chosen, "run_dir=out"))
         labels = settings["data"]["labels"]
         assert settings["num_classes"] == len(labels), key

@@ -246,8 +246,9 @@ def _choice(name: str, key: str, typed: str, override: Any) -> Parameter:
     from optuna.distributions import CategoricalDistribution
 
     try:
-        texts = tuple(str(text) for text in override.sweep_string_iterator())
         elements = list(override.sweep_iterator())
+        spelled = zip(elements, override.sweep_string_iterator(), strict=True)
+        texts = tuple(_spelled(e) if e is None or isinstance(e, bool) else str(text) for e, text in spelled)
     except Exception:  # a glob: its names are not known to the grammar
         raise UsageError(f"{name}={typed}: give interval(...), range(...) or choice(...)") from None
     choices = [
