@@ -5,6 +5,7 @@
 
 import json
 import struct
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,13 @@ class WandbFile:
         return found
 
 
-def only(folder: Path) -> WandbFile:
-    """The one run in a folder `wandb`."""
+def only(folder: Path, seconds: float = 20) -> WandbFile:
+    """The one run in a folder `wandb`, once its end is on disk: W&B's own process writes it a moment after `finish`."""
     (path,) = folder.glob("offline-run-*/run-*.wandb")
-    return read(path)
+    until = time.monotonic() + seconds
+    while (found := read(path)).exit_code is None and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
 
 
 def read(path: Path) -> WandbFile:

@@ -1,6 +1,7 @@
 """Opening a study's database, and one clear line for everything that can be wrong with it."""
 
 import sqlite3
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -68,6 +69,10 @@ def exists(url: str) -> bool:
             engine.dispose()
 
 
+RACES = 10
+"""Times that a database is opened again while another controller makes its tables."""
+
+
 def connected(url: str, heartbeat: float | None) -> Any:
     """Optuna's storage; makes the tables where there are none.
 
@@ -81,12 +86,19 @@ def connected(url: str, heartbeat: float | None) -> Any:
     beat = max(1, round(heartbeat)) if heartbeat else None
     with explained(url), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # heartbeats are an experimental part of Optuna
-        try:
-            return RDBStorage(
-                url, engine_kwargs=options, heartbeat_interval=beat, grace_period=beat and beat * MISSED_BEATS
-            )
-        except RuntimeError as error:  # tables of another release
-            raise DataError(f"{without_password(url)}: {_first(str(error))}") from error
+        for last in (*[False] * RACES, True):
+            try:
+                return RDBStorage(
+                    url, engine_kwargs=options, heartbeat_interval=beat, grace_period=beat and beat * MISSED_BEATS
+                )
+            except RuntimeError as error:  # tables of another release
+                raise DataError(f"{without_password(url)}: {_first(str(error))}") from error
+            except Exception as error:
+                # Two controllers that begin together both make the tables; the second finds them half made.
+                if last or "already exists" not in str(error):
+                    raise
+                time.sleep(0.5)
+    raise AssertionError
 
 
 def file_of(url: str) -> Path | None:
