@@ -1,10 +1,13 @@
 """Opening a study's database, and one clear line for everything that can be wrong with it."""
 
+import fcntl
+import os
 import sqlite3
-import time
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +61,8 @@ def exists(url: str) -> bool:
     """
     path = file_of(url)
     if path is not None:
-        return path.exists() and _is_study(path)
+        with alone(url):
+            return path.exists() and _is_study(path)
     import sqlalchemy
 
     with explained(url):
@@ -67,10 +71,6 @@ def exists(url: str) -> bool:
             return "studies" in sqlalchemy.inspect(engine).get_table_names()
         finally:
             engine.dispose()
-
-
-RACES = 10
-"""Times that a database is opened again while another controller makes its tables."""
 
 
 def connected(url: str, heartbeat: float | None) -> Any:
@@ -84,21 +84,32 @@ def connected(url: str, heartbeat: float | None) -> Any:
 
     options = {"connect_args": {"timeout": BUSY}} if file_of(url) is not None else {"pool_pre_ping": True}
     beat = max(1, round(heartbeat)) if heartbeat else None
-    with explained(url), warnings.catch_warnings():
+    with explained(url), alone(url), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # heartbeats are an experimental part of Optuna
-        for last in (*[False] * RACES, True):
-            try:
-                return RDBStorage(
-                    url, engine_kwargs=options, heartbeat_interval=beat, grace_period=beat and beat * MISSED_BEATS
-                )
-            except RuntimeError as error:  # tables of another release
-                raise DataError(f"{without_password(url)}: {_first(str(error))}") from error
-            except Exception as error:
-                # Two controllers that begin together both make the tables; the second finds them half made.
-                if last or "already exists" not in str(error):
-                    raise
-                time.sleep(0.5)
-    raise AssertionError
+        try:
+            return RDBStorage(
+                url, engine_kwargs=options, heartbeat_interval=beat, grace_period=beat and beat * MISSED_BEATS
+            )
+        except RuntimeError as error:  # tables of another release
+            raise DataError(f"{without_password(url)}: {_first(str(error))}") from error
+
+
+@contextmanager
+def alone(url: str) -> Iterator[None]:
+    """No other controller on this machine makes a SQLite file's tables or asks it for a trial meanwhile.
+
+    Optuna counts the trials and then adds one, which other databases do under a lock of the study's row, and SQLite
+    without.
+    """
+    file = file_of(url)
+    if file is None:
+        yield
+        return
+    # Not beside the database: a file that turns out to be somebody else's is left alone, and so is its folder.
+    name = blake2b(str(file.absolute()).encode(), digest_size=8).hexdigest()
+    with open(Path(tempfile.gettempdir()) / f"arena-{os.getuid()}-{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def file_of(url: str) -> Path | None:

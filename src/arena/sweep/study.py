@@ -90,6 +90,10 @@ class Study:
         whoever gets a higher number; so the one whose predecessors fill the total withdraws its own, and the total is
         never exceeded.
         """
+        with storage.alone(self.plan.storage):
+            return self._ask()
+
+    def _ask(self) -> tuple[int, dict[str, Any]] | None:
         if self.full() or (self.plan.grid is not None and not self._enqueue_next()):
             return None
         with warnings.catch_warnings():
@@ -100,7 +104,7 @@ class Study:
             trial.set_user_attr("controller", self.controller)
             if reason := self._surplus(trial):
                 self._tell(trial.number, "FAIL", Outcome("failed", None, reason), kind="withdrawn")
-                return None if self.plan.grid is None else self.ask()
+                return None if self.plan.grid is None else self._ask()
         trial.set_user_attr("folder", str(trial.number))
         return trial.number, trial.params
 
