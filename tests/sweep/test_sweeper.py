@@ -202,7 +202,8 @@ def test_several_controllers_of_one_database_keep_to_the_total(tmp_path, choice)
     program = [sys.executable, "-c", CONTROLLER, str(Path(__file__).parent), str(tmp_path / "study"), *chosen]
     controllers = [subprocess.Popen(program, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for each in controllers:
-        assert each.wait(120) == 0, each.communicate()[1]
+        said = each.communicate(timeout=120)[1]
+        assert each.returncode == 0, said
     study = run(plan_of(tmp_path / "study", *chosen))
     counted = study.counted()
     assert len(counted) == 12
