@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -12,6 +12,7 @@ from arena import hub
 from arena.errors import InputOutputError, UsageError
 from arena.model import backbone as backbones
 from arena.model.adapter import Adapter
+from arena.model.hub_model import HubModel
 from arena.model.sampling import Samples, Sampling, draw
 from arena.schema import Share
 from arena.types import UNLABELLED, ReplyBatch, Start, TokenLogits
@@ -21,7 +22,7 @@ VALUES_AT_ONCE = 2**26
 """Logits that `log_probabilities` has in memory at a time (256 MB in float32)."""
 
 
-class CausalModel(nn.Module):
+class CausalModel(HubModel):
     """Backbone and language-model head: `model(batch) -> TokenLogits`, and `sample`.
 
     The head is computed where a target is and nowhere else, in chunks, by whoever needs logits
@@ -67,32 +68,12 @@ class CausalModel(nn.Module):
         if gradient_checkpointing:
             backbones.checkpoint_activations(loaded.module)
         self.config: Any = loaded.module.config
-        if self.adapter.method != "none" and loaded.fingerprint is not None:
-            self.register_buffer("fingerprint", loaded.fingerprint)
-            self.register_load_state_dict_pre_hook(backbones.same_backbone)
+        self.remember(loaded)
         self.backbone: Any = self.adapter.attach(loaded.module, leave_out=_head_name(loaded.module))
         self.train()
         total = sum(p.numel() for p in loaded.module.parameters()) / 1e6
         trained = sum(p.numel() for p in self.parameters() if p.requires_grad) / 1e6
         log.info("model %s: %.1fM parameters from %s; %.2fM are trained", name, total, loaded.source, trained)
-
-    @property
-    def recoverable(self) -> set[str]:
-        """Weights that are found again where they were: the backbone beneath adapters."""
-        if self.folder is None or self.adapter.method == "none":
-            return set()
-        names = [name for name in self.state_dict() if name.startswith("backbone.")]
-        return {name for name in names if ".lora_" not in name}
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of token ids that the model knows, V."""
-        return self.config.vocab_size
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """What `architecture` must be to build this model again, in plain values."""
-        return backbones.settings_of(self.config)
 
     @property
     def language_model(self) -> Any:

@@ -13,6 +13,7 @@ from arena.model import backbone as backbones
 from arena.model.adapter import Adapter
 from arena.model.formulation import Formulation, Pairing, TieModel, with_offset
 from arena.model.heads import HeadSettings, ManyHeads, SideBySide
+from arena.model.hub_model import HubModel
 from arena.model.inputs import length_features as lengths_of
 from arena.model.inputs import token_types
 from arena.model.pooling import Pool, Pooling
@@ -25,7 +26,7 @@ WORD_HEADS = ("lm_head.weight", "output.weight")
 """The names under which folders of the hub keep the head of a classifier and that of a language model."""
 
 
-class SequenceClassifier(nn.Module):
+class SequenceClassifier(HubModel):
     """Backbone states -> pooled state `[V * N, H]` -> head `[V * N, C]` -> logits `[N, K]` (`arena.model.formulation`).
 
     The head is float32, outside of any adapter, and its weights start at zero: the first loss is known exactly (ln K,
@@ -118,10 +119,7 @@ class SequenceClassifier(nn.Module):
             backbones.checkpoint_activations(loaded.module)
         self.config: Any = loaded.module.config
         self._knows = set(inspect.signature(type(loaded.module).forward).parameters)
-        frozen = self.adapter.method != "none"
-        if frozen and loaded.fingerprint is not None:
-            self.register_buffer("fingerprint", loaded.fingerprint)
-            self.register_load_state_dict_pre_hook(backbones.same_backbone)
+        self.remember(loaded)
         self.backbone: Any = self.adapter.attach(loaded.module)
         self._add_head(pooling, 0.0 if many else head_dropout, head_norm, length_features)
         self._add_logits(head or HeadSettings(), head_bias, tune_words)
@@ -155,24 +153,6 @@ class SequenceClassifier(nn.Module):
         self.head.requires_grad_(tune_words or not words)
         if words:
             self.register_buffer("word_ids", torch.zeros(self.pairing.outputs, dtype=torch.long))
-
-    @property
-    def recoverable(self) -> set[str]:
-        """Weights that are found again where they were, so no checkpoint needs them: the backbone beneath adapters."""
-        if self.folder is None or self.adapter.method == "none":
-            return set()
-        names = [name for name in self.state_dict() if name.startswith("backbone.")]
-        return {name for name in names if ".lora_" not in name}
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of token ids that the backbone knows."""
-        return self.config.vocab_size
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """What `architecture` must be to build this backbone again, in plain values."""
-        return backbones.settings_of(self.config)
 
     def start_at(self, start: Start) -> None:
         """Give the head what is known before the first step: class shares, or the language model's answer words."""
