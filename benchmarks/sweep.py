@@ -149,6 +149,7 @@ def stood_in(options: argparse.Namespace, pruner: str, seed: int) -> tuple[float
             return [sys.executable, "-c", STAND_IN, str(folder), lr, str(seed), str(STEPS)]
 
         told = workers.of(plan, composed_for(plan))
+        assert isinstance(told, Pool)
         pool = Pool(core_slots(1), plan.objectives, variables=told.variables, program=program)
         os.environ["PYTHONPATH"] = environment()["PYTHONPATH"]
         with open(os.devnull, "w") as nowhere:

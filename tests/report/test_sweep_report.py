@@ -5,7 +5,7 @@ import json
 import shlex
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import pytest
@@ -24,7 +24,7 @@ SPACE: dict[str, Any] = {
 }
 
 
-def study_in(folder: Path, directions: tuple[str, ...] = ("minimize",)) -> optuna.Study:
+def study_in(folder: Path, directions: tuple[Literal["minimize", "maximize"], ...] = ("minimize",)) -> optuna.Study:
     folder.mkdir(parents=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(

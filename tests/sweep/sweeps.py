@@ -84,7 +84,7 @@ class Instant:
     def free(self) -> int:
         return 1 - len(self.over)
 
-    def submit(self, number: int, overrides: list[str], folder: Path) -> None:
+    def submit(self, number: int, overrides: list[str], folder: str | Path) -> None:
         values = {key: float(text) for key, _, text in (o.partition("=") for o in overrides) if key in SEARCHED}
         self.over.append((number, Outcome("complete", [valley(values)], None, 0, 1.0)))
 

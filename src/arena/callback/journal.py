@@ -75,7 +75,8 @@ def read_from(path: str | Path, offset: int) -> tuple[list[dict[str, Any]], int]
         text = file.read()
     whole = text[: text.rfind(b"\n") + 1]
     lines = whole.decode("utf-8").split("\n")[:-1]
-    rows: list[dict[str, Any]] = list(csv.DictReader(lines[1:] if offset == 0 else lines, COLUMNS))
+    read_rows = csv.DictReader(lines[1:] if offset == 0 else lines, COLUMNS)
+    rows: list[dict[str, Any]] = [dict(row) for row in read_rows]
     for row in rows:
         row["step"], row["value"] = int(row["step"]), float(row["value"])
         row["epoch"] = int(row["epoch"]) if row["epoch"] else None

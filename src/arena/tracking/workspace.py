@@ -55,6 +55,7 @@ def layout(monitor: str = "val/log_loss", mode: str = "min") -> list[dict[str, A
 def panel(described: dict[str, Any]) -> Any:
     """The panel of `wandb_workspaces` that a dictionary of the layout describes."""
     import wandb_workspaces.reports.v2 as report
+    from wandb_workspaces.reports.v2 import interface
 
     kind = described["kind"]
     if kind == "line":
@@ -67,7 +68,7 @@ def panel(described: dict[str, Any]) -> Any:
     for name in described["columns"]:
         where, _, key = name.partition(":")
         metric = report.Config(key) if where == "config" else report.SummaryMetric(key)
-        columns.append(report.ParallelCoordinatesPlotColumn(metric, log=key == "optim.lr" or None))
+        columns.append(interface.ParallelCoordinatesPlotColumn(metric, log=key == "optim.lr" or None))
     return report.ParallelCoordinatesPlot(columns=columns)
 
 
@@ -81,6 +82,7 @@ def create(entity: str, project: str, study: str | None, sections: list[dict[str
     """
     import wandb_workspaces.reports.v2 as report
     import wandb_workspaces.workspaces as workspaces
+    from wandb_workspaces.reports.v2 import interface
 
     title = study or "all studies"
     filters = f"Metric('Group') == '{study}'" if study else ""
@@ -96,11 +98,11 @@ def create(entity: str, project: str, study: str | None, sections: list[dict[str
     view.save()
     blocks: list[Any] = [report.TableOfContents()]
     for each in sections:
-        runs = report.Runset(entity=entity, project=project, name=title, filters=filters)
+        runs = interface.Runset(entity=entity, project=project, name=title, filters=filters)
         blocks += [
             report.H2(each["name"]),
             report.PanelGrid(runsets=[runs], panels=[panel(p) for p in each["panels"]]),
         ]
-    made = report.Report(project=project, entity=entity, title=f"arena, {title}", blocks=blocks)
+    made = interface.Report(project=project, entity=entity, title=f"arena, {title}", blocks=blocks)
     made.save()
     return [str(view.url), str(made.url)]
