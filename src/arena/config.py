@@ -152,12 +152,15 @@ def composed(overrides: list[str], config_name: str = "train") -> DictConfig:
 
 
 def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Key, old and new value wherever `settings` differ from a stored `config.yaml`; the run folder's place is no
-    difference, so a run that was moved can go on."""
+    """Key, old and new value wherever `settings` differ from a stored `config.yaml`. The run folder's place is no
+    difference, so that a run that was moved can go on; neither is a callback that was added since the run began."""
     old: Any = OmegaConf.to_container(OmegaConf.load(stored))
     before, now = dict(flat(old)), dict(flat(settings))
     places = (str(old.get("run_dir")), str(settings["run_dir"]))
+    since = (settings.get("callback") or {}).keys() - (old.get("callback") or {})
     for key in sorted(before | now):
+        if key.startswith("callback.") and key.split(".")[1] in since:
+            continue
         values = [str(each.get(key)).replace(place, "") for each, place in zip((before, now), places, strict=True)]
         # The architecture is written as it was found in the weights; the configuration holds it for random ones.
         if values[0] != values[1] and key != "resume" and not key.startswith("model.architecture."):

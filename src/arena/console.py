@@ -4,6 +4,8 @@ import contextlib
 import logging
 import sys
 
+from arena.run import rank
+
 
 def terminal() -> bool:
     """Whether a person watches the output on a terminal."""
@@ -21,6 +23,14 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+class FirstProcess(logging.Filter):
+    """Of the processes of a distributed run the first one speaks, the others only of errors; the log file has all."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a message is shown."""
+        return record.levelno >= logging.ERROR or rank() == 0
 
 
 class Screen(logging.Handler):

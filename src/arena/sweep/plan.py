@@ -146,7 +146,7 @@ def read(composed: DictConfig, arguments: list[str]) -> Plan:
         starts=[space.check_start(start, parameters) for start in chosen["enqueue"]],
         settings=chosen,
         hydra=_passed_on(composed),
-        command=list(sys.argv),
+        command=["python", "-m", "arena.train", *sys.argv[1:]],
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import signal
 import threading
 import time
@@ -215,3 +216,10 @@ def _conclude(study: Study) -> None:
     if best is not None and plan.grid is None:
         chosen = " ".join(each.override(best.params[each.name]) for each in plan.parameters)
         say(f"best: trial {best.number}, {best.value:.6g} with {chosen}")
+    say(f"one page of it: python -m arena.report {_shown(plan.folder)}")
+
+
+def _shown(folder: Path) -> str:
+    """The folder as it is shortest to type."""
+    here = Path.cwd()
+    return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))

@@ -1,5 +1,6 @@
 """Sections that list: all trials, those that did not complete, and how the study was made."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def made(sweep: Sweep) -> Section:
     lines = [[name, text(value)] for name, value in known.items() if value]
     commands = []
     if typed := sweep.about.get("command"):
-        words = typed if isinstance(typed, str) else " ".join(map(str, typed))
+        words = typed if isinstance(typed, str) else shlex.join(map(str, typed))
         commands.append(("The sweep was started, and goes on, with:", words))
     if sweep.storage and "***" not in sweep.storage:
         commands.append(("Look at the study while it runs:", f"optuna-dashboard {sweep.storage}"))
