@@ -78,6 +78,12 @@ def test_outcome_is_read_from_result_and_exit_code(tmp_path, status, reason, val
         assert "SIGKILL" in str(found.reason)
 
 
+def test_a_trial_that_another_launcher_ran_has_the_time_of_its_result(tmp_path):
+    took = {"setup": 1.5, "fit": 20.0, "test": None, "rows_per_second": 300.0}
+    RunFolder(tmp_path).write_result({"status": "completed", "monitor": {"value": 1.0}, "time": took})
+    assert outcome_of(tmp_path, 0, ["monitor"]).seconds == 21.5
+
+
 def test_a_trial_without_a_result_tells_its_last_words(tmp_path):
     (tmp_path / "trial.log").write_text("step 1\narena: data.path=x.csv: no such file or folder\nbye\n")
     assert outcome_of(tmp_path, 74, ["monitor"]).reason == "data.path=x.csv: no such file or folder"

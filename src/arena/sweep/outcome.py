@@ -30,7 +30,7 @@ class Outcome:
         values: the objectives in their order; of a pruned trial the best monitored value; None where there are none.
         reason: one line, None for a complete trial.
         exit_code: of the process, negative for a signal, None if nobody saw it end.
-        seconds: wall time, 0 if unknown.
+        seconds: wall time of the process, or what `result.json` knows of it; 0 if unknown.
     """
 
     kind: Kind
@@ -60,6 +60,12 @@ def outcome_of(folder: str | Path, exit_code: int | None, objectives: list[str])
         result = run.read_result()
     except InputOutputError as error:
         return Outcome("failed", None, str(error), exit_code)
+    took = result.get("time") or {}
+    seconds = math.fsum(_number(took.get(part)) or 0.0 for part in ("setup", "fit", "test"))
+    return _judged(run, result, exit_code, objectives).lasted(seconds)
+
+
+def _judged(run: RunFolder, result: dict[str, Any], exit_code: int | None, objectives: list[str]) -> Outcome:
     status, reason = result.get("status"), result.get("reason")
     kind = ENDED.get(str(status))
     if kind == "complete":
