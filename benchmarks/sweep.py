@@ -3,8 +3,8 @@
     python benchmarks/sweep.py cost         # overhead per trial over the plain run of the same command
     python benchmarks/sweep.py prune        # steps that the median pruner saves, and at which best value, 10 seeds
     python benchmarks/sweep.py resume       # 1,000 finished trials: seconds until the sweep knows that it is done
-    python benchmarks/sweep.py kill --stand_in 1   # the same with trials that only sleep and report
     python benchmarks/sweep.py kill         # 20 times SIGKILL of the sweep or of a trial, at random; exact totals
+    python benchmarks/sweep.py kill --stand_in 1 --longest 5 --trials 40   # with trials that only sleep and report
 
 `cost` and `kill` train for real, on a tiny model and 200 toy rows. `prune` uses a stand-in for the training: a process
 that draws a learning curve, reports it and asks as a trial does. Everything is written below a temporary folder.
@@ -244,7 +244,7 @@ def kill(options: argparse.Namespace) -> None:
             time.sleep(draw.uniform(0.2, options.longest))
             if sweep.poll() is not None:
                 if sweep.returncode == 0:
-                    break  # done before all rounds were over
+                    sys.exit(f"all trials were done after {sum(killed.values())} rounds; give more --trials")
                 sys.exit(f"exit code {sweep.returncode}\n{(Path(place) / 'output').read_text()[-2000:]}")
             # On a busy machine the sweep may not have started a trial yet: half of the rounds wait until it has.
             wanted, until = draw.random() < 0.5, time.monotonic() + 120
