@@ -194,5 +194,6 @@ def test_pruners_are_checked(choice, objectives, words):
 
 def test_no_password_is_shown():
     url = "postgresql+psycopg://me:secret@host:5432/db"
-    assert storage.without_password(url) == "postgresql+psycopg://me@host:5432/db"
+    assert storage.without_password(url) == "postgresql+psycopg://me:***@host:5432/db"
+    assert storage.without_password("postgresql://me@host/db") == "postgresql://me@host/db"
     assert storage.without_password("sqlite:///a@b.db") == "sqlite:///a@b.db"

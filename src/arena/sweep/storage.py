@@ -45,12 +45,13 @@ def explained(place: str) -> Iterator[None]:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be printed."""
+    """The URL as it may be printed, the way SQLAlchemy does, and for any text."""
     head, at, tail = url.rpartition("@")
     if not at or "://" not in head:
         return url
     scheme, _, account = head.partition("://")
-    return f"{scheme}://{account.partition(':')[0]}@{tail}"
+    user, secret, _ = account.partition(":")
+    return f"{scheme}://{user}{':***' if secret else ''}@{tail}"
 
 
 def exists(url: str) -> bool:
