@@ -62,9 +62,10 @@ def test_a_stopped_sweep_leaves_nothing_running(tmp_path, arena, number, code):
         assert time.monotonic() < until
         time.sleep(0.2)
     sweep.send_signal(number)
-    _, words = sweep.communicate(timeout=120)
+    said, words = sweep.communicate(timeout=120)
     assert sweep.returncode == code, words
     assert len(words.decode().strip().splitlines()) == 1
+    assert b"ends with 0 of 1 trials; the same command goes on" in said
     study = stored(folder, "default")
     assert [trial.state.name for trial in study.trials] == ["FAIL", "WAITING"]
     assert study.trials[0].user_attrs["kind"] == "preempted"

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from omegaconf import DictConfig
 
 from arena.console import say
-from arena.errors import ArenaError
+from arena.errors import ArenaError, Interrupted
 from arena.run import RunFolder, git_state, plain, versions, write_atomically
 from arena.sweep import identity, storage, workers
 from arena.sweep import plan as plans
@@ -77,11 +77,13 @@ def run(plan: Plan, trials: Workers) -> Study:
         try:
             with _watch(study) as watch:
                 _loop(study, trials, watch)
-        except BaseException:
+        except BaseException as error:
             with _undisturbed(), contextlib.suppress(ArenaError), storage.explained(plan.storage):
                 for number, outcome in trials.stop():
                     study.tell(number, _stopped(outcome), stopped=True)
                 study.recover(own=True)
+                if isinstance(error, KeyboardInterrupt | Interrupted):
+                    _part(study)
             raise
         _conclude(study)
     return study
@@ -203,6 +205,13 @@ def _best(study: Study) -> Any:
         return None
     choose = min if study.plan.directions == ["minimize"] else max
     return choose(complete, key=lambda trial: trial.value)
+
+
+def _part(study: Study) -> None:
+    """What a sweep that ends before its time leaves behind."""
+    over = [trial for trial in study.counted() if trial.state.is_finished()]
+    total = "" if study.plan.total is None else f" of {study.plan.total}"
+    say(f"sweep {study.plan.study}: ends with {len(over)}{total} trials; the same command goes on")
 
 
 def _conclude(study: Study) -> None:
