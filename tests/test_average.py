@@ -10,6 +10,8 @@ from arena import average, evaluate, predict, restore
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.run import RunFolder
 
+pytestmark = pytest.mark.slow  # two runs are trained for it
+
 
 def mean_of(runs, output, *arguments):
     names = ",".join(str(run.path) for run in runs)
@@ -74,6 +76,7 @@ def test_predict_and_evaluate_accept_it(folds, averaged, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_mean_of_folds_has_no_validation_rows_left(folds, averaged):
     """Every fold's validation rows trained the others, so none of them can judge the mean."""
     from arena import build

@@ -72,6 +72,7 @@ def test_the_run_can_be_used_as_a_model(run):
         members.predict(run.path, rows, "tfdif")
 
 
+@pytest.mark.slow
 def test_which_member_of_a_trained_run_has_to_be_said(train_run):
     run = train_run("two", "trainer.max_steps=1", "baselines=[length,structure]", "test=false")
     rows = build.data(config.resolved(compose("data.limit=20", "run_dir=out"))).read()
@@ -99,6 +100,7 @@ def test_wrong_arguments_are_refused(arguments, message):
         baseline.options(arguments)
 
 
+@pytest.mark.slow
 def test_the_command_line(arena, tmp_path):
     done = arena("baseline", "data.limit=200", "models=[prior,length]", "output=out", "resamples=0", "metric=binary",
                  "data.labels=[model_a,model_b]", "data.on_tie=drop")  # fmt: skip
@@ -111,6 +113,7 @@ def test_the_command_line(arena, tmp_path):
     assert "data.lmit: no such key; did you mean 'limit'?" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_shown_beside_the_lengths(train_run, capsys):
     run = train_run("run", "trainer.max_steps=2", "resamples=30")
     result = run.read_result()

@@ -77,6 +77,7 @@ def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_predictions_are_calibrated_once_the_run_is(own, tmp_path, capsys):
     _, raw, _ = asked([own], tmp_path)
     before = files(own.path)
@@ -214,6 +215,7 @@ def test_a_run_that_is_not_as_it_was_is_refused(own, spoil, message):
     assert files(own.path) == before
 
 
+@pytest.mark.slow
 def test_a_run_that_learned_nothing_is_refused(folds, tmp_path):
     """Eight steps: it reproduces its validation loss, which is that of the prior."""
     before = files(folds["0"].path)
@@ -223,6 +225,7 @@ def test_a_run_that_learned_nothing_is_refused(folds, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_run_without_test_rows_is_measured_on_validation(own, tmp_path):
     result = own.read_result()
     own.write_result(result | {"test": None})

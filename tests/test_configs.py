@@ -251,7 +251,16 @@ def test_every_file_has_a_run():
     assert covered - names == set()
 
 
-@pytest.mark.parametrize("key", RUNS)
+QUICK = ("data/toy", "data/kaggle", "loss/bradley_terry", "head/multi", "adapter/lora", "data/toy_replies")
+"""What stands for its kind in the fast suite; the others run in the slow one. All are composed and checked in both."""
+
+
+def quick(key: str) -> Any:
+    """The parameter of a run, marked as slow where another stands for it."""
+    return key if set(QUICK) & set(key.split()) else pytest.param(key, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("key", [quick(key) for key in RUNS])
 def test_a_run_of_two_steps_leaves_a_complete_folder(key, files, train_run):
     overrides = [o.format(**files) if "{" in o and "}" in o and ": " not in o else o for o in RUNS[key]]
     length = 300 if "qlora" in key or "gemma2_teacher" in key or "kaggle_modern" in key else 48
@@ -316,6 +325,7 @@ def test_the_monitors_mode_must_fit_its_metric(train_run):
         train_run("run", "monitor.mode=max", "trainer.max_steps=1")
 
 
+@pytest.mark.slow
 def test_schema_accepts_every_choice_of_every_group(files):
     """Also without building anything: the check must know all signatures."""
     for key, overrides in RUNS.items():

@@ -82,6 +82,7 @@ def test_the_ratio_of_the_gradients_is_that_of_two_backward_passes(train_run) ->
     assert scored(runs[0.5], "gradient_ratio")[0][1] == pytest.approx(float(ratio), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_reward_multiplies_the_score_and_what_cannot_be_judged_counts_nothing(train_run) -> None:
     """f(S) = mean(r) D(S): with a rule that all replies keep it is D(S), with one that none keeps it is 0; and replies
     of no number (exact_number) leave no set that could be scored."""

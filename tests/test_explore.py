@@ -40,6 +40,7 @@ def planted(tmp_path):
     write(tmp_path / "other.jsonl", [row(7, id="o1"), row(200, id="o2"), row(9, id="o3", prompt=[question(9) + "."])])
 
 
+@pytest.mark.slow
 def test_a_page_with_tables_and_a_leak_report(planted, arena, tmp_path):
     done = arena(
         "explore", "data=pairs", "data.path=rows.jsonl", "output=page", "other=other.jsonl", "limits=[64,256]",
@@ -67,6 +68,7 @@ def test_a_page_with_tables_and_a_leak_report(planted, arena, tmp_path):
     assert sum(int(line[1]) for line in table[1:]) == 62
 
 
+@pytest.mark.slow
 def test_the_same_folder_is_written_again(planted, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for limit in (20, 30):

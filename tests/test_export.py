@@ -45,6 +45,7 @@ def test_every_architecture_loads_without_arena(train_run, tmp_path, kind):
         assert model(input_ids=ids).logits.shape == (1, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method", ["qlora", *(pytest.param(method, marks=pytest.mark.slow) for method in ("lora", "dora"))]
 )
@@ -67,6 +68,7 @@ def test_adapters_alone_load_as_a_peft_model(train_run, tmp_path, formulation):
     assert json.loads((folder / "adapter_config.json").read_text())["peft_type"] == "LORA"
 
 
+@pytest.mark.slow
 def test_the_card_says_what_is_known(train_run, tmp_path):
     run = train_run(
         "run", "model=qwen05b", f"model.path={small_folder('qwen2', tmp_path / 'qwen2')}", *QUICK,
@@ -84,6 +86,7 @@ def test_the_card_says_what_is_known(train_run, tmp_path):
     assert f"{float(state['model.pairing.tie_strength'].exp()):.4f} exp((score_a + score_b) / 2)" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "overrides", "message"),
     [
@@ -100,6 +103,7 @@ def test_what_no_class_can_hold_is_said(train_run, tmp_path, model, overrides, m
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_bad_requests_are_refused(train_run, arena, tmp_path):
     run = train_run("run", "trainer.max_steps=2", "toy_rows=150")
     assert arena("export", f"run={run.path}").returncode == 2

@@ -75,6 +75,7 @@ def test_configuration_errors(typed, rows, arguments, code, message):
     assert sorted(rows.parent.iterdir()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "code", "message"), LATER, ids=named)
 def test_what_the_data_or_the_loss_find(typed, rows, arguments, code, message):
     found, lines = typed(*settings(arguments), "hydra.run.dir=out", "trainer.max_steps=2")

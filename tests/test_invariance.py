@@ -140,6 +140,7 @@ def test_swapping_names_mirrors_truth_prior_and_scores():
         assert mirrored[f"{name}/tie"] == pytest.approx(straight[f"{name}/tie"])
 
 
+@pytest.mark.slow
 def test_batch_size_of_the_evaluation_changes_nothing(train_run):
     """The validation loss of the same weights, 7 or 64 rows at a time: within 1e-6."""
     from arena import restore

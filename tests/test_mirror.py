@@ -33,6 +33,7 @@ def probabilities(task, data, rows, swapped=False):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "formulation", "labels", "ties"), CASES)
 def test_exchanged_answers_get_exchanged_probabilities(tmp_path, name, formulation, labels, ties):
     """Within 1e-6, with random weights everywhere. joint and verbalizer can prefer a place: they are held to it with

@@ -113,6 +113,7 @@ def test_two_classes_in_three_columns(folds, tmp_path, capsys):
     assert "the run has no class for ties: winner_tie is 1e-06" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_weights_come_from_validation(folds, tmp_path, capsys):
     """The two folds share one weight; the printed losses are those of the stored predictions."""
     chosen = [folds["0"], folds["focal"], folds["1"]]
@@ -216,6 +217,7 @@ def test_folds_are_joined(folds, tmp_path, capsys):
     assert f"{table.num_rows} rows of 2 runs" in said
 
 
+@pytest.mark.slow
 def test_a_fold_given_twice_and_other_data_are_refused(folds, train_run, tmp_path):
     def join(*runs):
         names = ",".join(str(each.path) for each in runs)

@@ -50,8 +50,8 @@ def stop_at(monkeypatch, step: int, number: int = signal.SIGTERM) -> None:
     "extra",
     [
         [],
-        ["trainer.accumulate_grad_batches=2", "validate_every=3"],
-        ["optim.schedule=plateau", "data.num_workers=2"],
+        pytest.param(["trainer.accumulate_grad_batches=2", "validate_every=3"], marks=pytest.mark.slow),
+        pytest.param(["optim.schedule=plateau", "data.num_workers=2"], marks=pytest.mark.slow),
         pytest.param(["callback=ema", "callback.ema.update_starting_at_step=3"], marks=pytest.mark.slow),
         pytest.param(["optim=schedule_free"], marks=pytest.mark.slow),
         pytest.param(["optim=lion", "optim.schedule=wsd"], marks=pytest.mark.slow),
@@ -100,6 +100,7 @@ def test_three_stops_change_no_bit(train_run, monkeypatch, extra):
     assert parts.read_result()["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_without_the_random_state_the_bits_differ(train_run, monkeypatch):
     """The negative control: the test above can fail."""
     whole = train_run("whole", *SETTINGS)

@@ -17,6 +17,7 @@ def normalised(prompt: str | None) -> str:
     return " ".join(unicodedata.normalize("NFC", prompt or "").casefold().split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRWISE_ROWS)
 def test_a_real_set_trains_and_its_splits_share_no_prompt(name, shared, train_run):
     path = shared / "data" / name

@@ -179,6 +179,7 @@ def test_bias_takes_back_a_balanced_training_and_temperature_is_told_so(tmp_path
         assert outcome.compared[name]["log_loss"]["change"]["high"] < 0
 
 
+@pytest.mark.slow
 def test_auto_takes_vector_only_where_rows_suffice_and_it_is_better(tmp_path):
     def one(rows, shift):
         splits = []

@@ -158,6 +158,7 @@ def test_no_gradient_means_no_perturbation():
         assert torch.equal(Adversarial(method).perturbation(weight, torch.zeros(3, 2)), torch.zeros(3, 2))
 
 
+@pytest.mark.slow
 def test_a_small_run_starts_late_and_differs_from_then_on(train_run):
     """Start at half of 6 steps: the same losses for 4 batches (the step before the 4th is the last common one)."""
     from arena.callback import journal

@@ -31,6 +31,7 @@ def verified(run: RunFolder) -> tuple[float, float]:
     return run.read_result()["validation"]["loss"]["value"], found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps"),
     [

@@ -62,6 +62,7 @@ def test_checkpoints_with_code_in_them_are_refused(tmp_path):
     assert not (tmp_path / "canary").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["loss", "weights"])
 def test_a_diverged_run_stops_and_keeps_the_last_good_weights(train_run, monkeypatch, tmp_path, what):
     """A loss, or a weight, that becomes NaN at step 5: status, exit code 76, finite checkpoints of before."""

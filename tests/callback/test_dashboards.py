@@ -122,6 +122,7 @@ def test_several_loggers_are_chosen_by_a_list():
 # --- TensorBoard and MLflow -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_tensorboard_holds_the_journal(train_run):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

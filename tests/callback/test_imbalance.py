@@ -99,6 +99,7 @@ def test_no_correction_and_exchanged_answers_are_silence(caplog) -> None:
     assert record.levelno == logging.INFO
 
 
+@pytest.mark.slow
 def test_a_real_run_says_it(train_run, caplog) -> None:
     with caplog.at_level(logging.INFO, logger="arena"):
         train_run("run", "trainer.max_steps=1", "test=false", "data.sampling=balanced", "loss.class_weight=balanced")

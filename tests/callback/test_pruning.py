@@ -58,6 +58,7 @@ def told(monkeypatch):
     return tell
 
 
+@pytest.mark.slow
 def test_a_trial_worse_than_the_median_is_pruned_with_its_best_value_kept(train_run, study, told, capsys):
     storage, made = study(0.01)
     told(storage)
@@ -79,6 +80,7 @@ def test_a_trial_worse_than_the_median_is_pruned_with_its_best_value_kept(train_
     assert (found.kind, found.values) == ("pruned", [result["monitor"]["value"]])
 
 
+@pytest.mark.slow
 def test_a_trial_better_than_the_median_runs_to_its_end(train_run, study, told):
     storage, made = study(5.0)
     told(storage)

@@ -261,6 +261,7 @@ def test_several_heads(tmp_path):
     assert found["measures"]["log_loss"]["base"] == pytest.approx(np.mean(losses), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_runs_that_were_trained(folds, tmp_path):
     """Real runs of two losses on the same validation rows: the values are those that the runs recorded."""
     base, other = folds["0"], folds["focal"]

@@ -72,6 +72,7 @@ def test_a_gain_of_diversity_with_equal_quality(base, tmp_path, capsys):
     assert (folder_of / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_gain_that_costs_quality_does_not_count(base, tmp_path):
     other = made(tmp_path / "other", gain=0.4, loss=0.05, seed=1).path
     found = asked(base, other)

@@ -52,6 +52,7 @@ def planted(count, seed):
     return texts
 
 
+@pytest.mark.slow
 def test_edited_texts_are_found_and_nothing_else():
     """3,000 planted pairs: at 0.9 at least 99% of over 1,000 are found, at 0.8 98%; none is below, none is invented."""
     texts = planted(3000, 0)
@@ -171,6 +172,7 @@ def test_the_order_of_the_texts_does_not_matter():
     } == straight
 
 
+@pytest.mark.slow
 def test_large_buckets_do_not_make_all_pairs():
     """3,000 texts of one template are 4.5 million pairs; a bounded number for each text and band is looked at, and the
     near copies among them are still found."""

@@ -133,6 +133,7 @@ def similarity_of_rows(left, right):
     return len(left & right) / len(left | right)
 
 
+@pytest.mark.slow
 def test_planted_copies_never_cross_a_split():
     """Twins and copies: all. At a similarity of 0.9 or more: 99% of over 1,000 prompts, 99% of over 1,000 rows."""
     draw = np.random.default_rng(5)

@@ -49,6 +49,7 @@ def test_near_repeats_count_all_rows_of_both_prompts():
     assert "near_prompt" not in leak_report(table(rows), np.arange(5), ["train"] * 2 + ["test"] * 3, None).overlap
 
 
+@pytest.mark.slow
 def test_a_random_split_leaks_and_arenas_does_not():
     draw = np.random.default_rng(2)
     count = 150

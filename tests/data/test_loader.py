@@ -112,6 +112,7 @@ def test_epochs_and_seeds_differ():
     assert served(loader) != served(loader)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [[0], [1], [5], [12], [13], [3, 7, 9], [13, 13], [12, 1, 13, 5]])
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_resumed_order_equals_undisturbed_order(stops, num_workers):

@@ -86,6 +86,7 @@ def undisturbed(tmp_path_factory):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("stops", [(7, 15, 22), (1, 2, 3), (11,), (10, 21)])
 def test_interrupted_runs_end_with_the_same_bits(tmp_path, undisturbed, stops, num_workers):

@@ -169,6 +169,7 @@ def base(tmp_path_factory):
     return RunFolder(folder)
 
 
+@pytest.mark.slow
 def test_the_baseline_predicts_its_training_rows_out_of_fold(base):
     """Each fold by a model that was fitted on the others: refitted here with the chosen strength, rows of a fold have
     the probabilities that were written."""
@@ -231,6 +232,7 @@ def test_from_the_baseline_to_a_prediction(base, train_run, arena, tmp_path):
     np.testing.assert_allclose(mixed, (alone + 3 * below) / 4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_offset_for_a_run_without_one_is_refused(train_run, tmp_path):
     from arena import restore
 

@@ -359,6 +359,7 @@ def test_real_files(shared, name):
     assert all(isinstance(turns, list) for turns in table["response_a"].to_pylist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SETS if name.endswith(".parquet")])
 def test_real_files_say_what_they_hold(shared, name):
     """Read directly, without arena: the ids, the winners, and the JSON lists of the three texts."""

@@ -202,6 +202,7 @@ def test_what_is_missing_is_said(tmp_path, labelled, pseudo):
         make_data(labelled, pseudo_path=pseudo["pseudo_path"], pseudo_labels=fewer)
 
 
+@pytest.mark.slow
 def test_a_run_trains_on_what_an_earlier_run_predicts(train_run, tmp_path):
     """train, predict, train again: the second run has the first one's validation and test rows, and is rebuilt."""
     from arena import predict, restore

@@ -260,6 +260,7 @@ def test_real_conversations_stay_whole(shared):
                 assert turn in tokenizer.decode(data.prompt_ids(row))
 
 
+@pytest.mark.slow
 def test_real_questions(shared):
     tokenizer = HubTokenizer("Qwen", path=str(shared / "models" / "qwen_tokenizer"))
     path = shared / "data" / "gsm8k" / "data.parquet"

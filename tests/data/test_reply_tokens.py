@@ -176,6 +176,7 @@ TALKS = [
 ]
 
 
+@pytest.mark.slow
 @needs_qwen
 @pytest.mark.parametrize("talk", TALKS)
 def test_chats_agree_with_transformers(tmp_path, talk):
@@ -199,6 +200,7 @@ def test_chats_agree_with_transformers(tmp_path, talk):
     assert tokenizer.decode(tokens.reply(0)) == answers[-1]
 
 
+@pytest.mark.slow
 @needs_qwen
 def test_a_message_cannot_forge_a_chat_and_every_answer_has_its_end(tmp_path):
     tokenizer = qwen(tmp_path, None)  # ChatML, which the vocabulary knows

@@ -157,6 +157,7 @@ def test_annotators_of_a_real_set(shared):
         np.testing.assert_allclose(target.numpy(), expected[data.positions[row]], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_votes(train_run, tmp_path):
     """B wins every row, by 55 votes of 100. Told winners, the best prediction is 1, told votes 0.55. The checkpoint is
     chosen by the winners, so of the latter the one that strays farthest above: hence the room."""

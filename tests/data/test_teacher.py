@@ -153,6 +153,7 @@ def test_columns_are_looked_at_before_the_rows_are_read(tmp_path):
     check(settings, ToyReader(rows=10))
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_a_teacher(train_run, tmp_path):
     """The teacher knows the truth of the toy. Other losses refuse it; afterwards the run is rebuilt without it."""
     from arena import evaluate, restore

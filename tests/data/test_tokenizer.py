@@ -74,6 +74,7 @@ def test_minilm_agrees_with_transformers():
     assert tokenizer.size == len(reference) == 30522
 
 
+@pytest.mark.slow
 @needs_qwen
 def test_qwen_agrees_with_its_file():
     """Known ids of Qwen's ranks: '!' 0, 'Hello' 9707, ' world' 1879; 151,643 ranks and three special tokens."""

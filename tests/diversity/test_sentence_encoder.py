@@ -32,6 +32,7 @@ class Small(SentenceEncoder):
         return super()._forward(ids)
 
 
+@pytest.mark.slow
 @needs_weights
 def test_real_weights_know_meaning():
     found = SentenceEncoder().encode(TEXTS)
@@ -42,6 +43,7 @@ def test_real_weights_know_meaning():
     assert cosines[0, 1] > 0.6 > 0.3 > cosines[0, 2]
 
 
+@pytest.mark.slow
 @needs_weights
 def test_neither_batches_nor_order_nor_autocast_matter():
     import torch

@@ -47,6 +47,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(gradient, torch.autograd.grad(cut, head.weight)[0])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_tokens_times_vocabulary() -> None:
     """What autograd keeps for 4,096 tokens of a vocabulary of 32,768 (512 MB of logits) stays under 32 MB."""
     kept = 0

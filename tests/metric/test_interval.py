@@ -85,6 +85,7 @@ def test_bootstrap_and_paired_difference_agree() -> None:
     assert ends == pytest.approx((low, high), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_bootstrap_covers_the_truth() -> None:
     """Labels are coins, so the true accuracy is one half. 40 data sets of 40 groups of 5 equal rows: the 95 % interval
     must hold it in at least 32. The long-run share is .93 (1,500 data sets), so fewer has probability .002; single rows

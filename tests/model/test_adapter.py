@@ -40,6 +40,7 @@ def made(folder, *overrides):
     return build.instantiate(config.resolved(compose("model=qwen05b", f"model.path={folder}", *overrides))["model"])
 
 
+@pytest.mark.slow
 def test_only_adapters_and_the_head_are_trained(qwen):
     """Rank 2 on the seven linear layers of two layers: r (in + out) each; the head has 3 x 32."""
     model = made(qwen, "adapter=lora", "adapter.rank=2", "run_dir=out")
@@ -49,6 +50,7 @@ def test_only_adapters_and_the_head_are_trained(qwen):
     assert sum(trained.values()) == 2 * sum(2 * (a + b) for a, b in pairs) + 3 * 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_fresh_adapter_changes_nothing(qwen, method):
     """B starts at zero, so the adapted backbone is the backbone; DoRA divides and multiplies by the same length."""
@@ -93,6 +95,7 @@ def test_targets_by_name_and_pattern(qwen, targets):
         assert all(name.startswith("layers.1.") for name in chosen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", *(pytest.param(name, marks=pytest.mark.slow) for name in METHODS[1:])])
 def test_a_run_leaves_adapters_and_head_and_comes_back_bit_for_bit(train_run, arena, qwen, tmp_path, method):
     """Head and adapters are trained away from their start; a fresh process gives the very same probabilities."""
@@ -116,6 +119,7 @@ def test_a_run_leaves_adapters_and_head_and_comes_back_bit_for_bit(train_run, ar
     assert restore.verify(run, settings, task, build.evaluator(settings, run), data) > 0  # to 1e-6, or it raises
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_an_undisturbed_one(train_run, qwen):
     common = ["model=qwen05b", f"model.path={qwen}", "adapter=lora", *QUICK[1:], "optim.total_steps=6"]
     whole = train_run("whole", *common, "trainer.max_steps=6")
@@ -127,6 +131,7 @@ def test_a_resumed_run_is_an_undisturbed_one(train_run, qwen):
         assert torch.equal(value, states[1][name]), name
 
 
+@pytest.mark.slow
 def test_adapters_of_other_weights_are_refused(train_run, qwen, tmp_path):
     run = train_run("run", "model=qwen05b", f"model.path={qwen}", "adapter=lora", *QUICK)
     small_folder("qwen2", qwen, seed=1)

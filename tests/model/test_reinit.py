@@ -13,6 +13,7 @@ def classifier(folder, *overrides: str):
     return build.instantiate(settings["model"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_the_top_layers_start_anew(kind, tmp_path, caplog):
     """Of two layers the upper: each of its matrices changes, and is drawn with the architecture's own spread

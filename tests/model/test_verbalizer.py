@@ -63,6 +63,7 @@ def test_real_weights_know_their_next_word(shared, tmp_path):
     assert logits[0] - logits[1:].max() > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2", "bert", "deberta-v2", "modernbert", "roberta"])
 @pytest.mark.parametrize("pooling", ["first", "last", "mean", "last4_mean", "attention"])
 def test_padding_on_either_side_changes_nothing(tmp_path, kind, pooling):

@@ -86,6 +86,7 @@ def classifier(folder, *overrides: str) -> nn.Module:
     return build.instantiate(settings["model"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adapter", ["none", "lora"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_architecture(kind, adapter, tmp_path):

@@ -81,6 +81,7 @@ def test_better_features_predict_better(toy):
     assert loss["prior"] > loss["length"] > loss["tfidf"] + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_fresh_process_reads_the_same_member(toy, name, tmp_path):
     fitting, rows = fitting_on(toy, LABELS)

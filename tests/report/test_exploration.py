@@ -222,6 +222,7 @@ def test_text_of_the_data_is_escaped_and_strange_names_are_drawn(tmp_path: Path)
     assert "@import" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows",
     [

@@ -85,6 +85,7 @@ def test_another_launcher_of_hydra_runs_the_trials(arena, tmp_path):
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_sweep_of_conf_can_begin(name, tmp_path):
     """What it searches exists in the configuration at every end of every interval."""

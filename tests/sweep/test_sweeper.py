@@ -43,7 +43,8 @@ def test_the_same_command_goes_on_to_the_total(tmp_path):
     assert not idle.given
 
 
-SAMPLERS = ["random", "tpe", "cmaes", "qmc", "nsgaii", "nsgaiii", pytest.param("gp", marks=pytest.mark.slow)]
+SLOW_SAMPLERS = ["random", "cmaes", "qmc", "nsgaii", "nsgaiii", "gp"]
+SAMPLERS = ["tpe", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_SAMPLERS)]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -60,6 +61,7 @@ def test_the_next_suggestion_depends_on_seed_and_history_alone(tmp_path, name):
         assert other.trials()[0].params != whole.trials()[0].params
 
 
+@pytest.mark.slow
 def test_tpe_finds_the_valley(tmp_path):
     study = run(plan_of(tmp_path / "study", LR, trials(30)), Instant())
     assert study.study.best_value < 0.05
@@ -232,6 +234,7 @@ def test_one_controller_at_a_time_in_a_folder(tmp_path):
     assert numbers(run(plan)) == [0]
 
 
+@pytest.mark.slow
 def test_lost_trials_of_a_database_are_known_by_their_silence(tmp_path):
     url = f"hydra.sweeper.storage=sqlite:///{tmp_path / 'all.db'}"
     plan = plan_of(tmp_path / "study", LR, trials(2), url, "hydra.sweeper.heartbeat=1")
