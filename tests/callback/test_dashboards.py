@@ -1,5 +1,6 @@
 """Dashboards repeat the journal, and break without anybody noticing in training."""
 
+import contextlib
 import csv
 import json
 import math
@@ -280,10 +281,25 @@ def test_a_dead_server_leaves_the_run_whole(arena, monkeypatch, tmp_path, kind):
         monkeypatch.delenv("WANDB_MODE", raising=False)
         small = ["data.limit=120", "data.batch_size=8", "resamples=0", "evaluate.figures=false", "hydra.run.dir=run"]
         done = arena("train", *small, *QUICK, "logger=wandb", "logger.wandb.offline=false", timeout=120)
+        asked = waiting(server) if kind == "never answers" else [b"POST /graphql"]
     assert done.returncode == 0, done.stderr
+    assert asked == [b"POST /graphql"], "one question of arena's; W&B's reports on itself would wait 10 s at the end"
     assert done.stdout.count("W&B") == 1
     assert f"does not answer; the run is whole in {tmp_path / 'run' / 'wandb'}" in done.stdout
     assert wandb_file.only(tmp_path / "run" / "wandb").values == defined(tmp_path / "run" / "metrics.csv")
+
+
+def waiting(server: socket.socket) -> list[bytes]:
+    """What was asked of a server that read nothing: method and path of each connection."""
+    server.settimeout(0.5)
+    found = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(0.5)
+                found.append(b" ".join(connection.recv(4096).split()[:2]))
+    return found
 
 
 def test_a_server_that_answers_or_not():

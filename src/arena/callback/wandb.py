@@ -69,6 +69,8 @@ def open_run(run: RunFolder, identity: Identity, directions: dict[str, str], sta
         directions: `min` or `max` by name.
         statistics: whether to measure processor, memory and GPU while it is open.
     """
+    # W&B's reports on itself go to the server from this process, offline runs or not, and its end waits 10 s for them.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
     config = OmegaConf.to_container(OmegaConf.load(run.config)) if run.config.is_file() else {}
