@@ -390,7 +390,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = parser.add_subparsers(dest="part", required=True)
     defaults: dict[str, tuple[Any, dict[str, Any]]] = {
-        "cost": (cost, {"repeats": 3, "trials": 3, "steps": 3}),
+        "cost": (cost, {"repeats": 2, "trials": 6, "steps": 3}),
         "prune": (prune, {"seeds": 10, "trials": 25}),
         "resume": (resume, {"trials": 1000, "repeats": 3}),
         "kill": (kill, {"rounds": 20, "trials": 12, "seed": 0, "longest": 25.0, "stand_in": 0}),
