@@ -30,7 +30,8 @@ def history(path: Path, sweep: Sweep, objective: int) -> None:
         axes.step(numbers, best, where="post", color=INK, linewidth=1.2, label=f"{one.word} so far")
         for kinds, mark, colour, label in (
             (("pruned",), "|", GREY, "pruned"),
-            (("diverged", "out_of_memory", "timeout", "preempted", "failed"), "x", ORANGE, "failed"),
+            (("preempted",), "+", GREY, "preempted"),
+            (("diverged", "out_of_memory", "timeout", "failed"), "x", ORANGE, "failed"),
         ):
             places = [trial.number for trial in sweep.trials if trial.kind in kinds]
             if places:
