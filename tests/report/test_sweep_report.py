@@ -72,6 +72,7 @@ def test_a_study_with_every_kind_of_trial(tmp_path: Path) -> None:
     assert (best["trial"], best["values"]) == (1, {"val/log_loss": 0.5})
     page = (folder / "report.html").read_text()
     assert "the best is separable from the second" in page  # 0.55 < 0.65
+    assert "left the test split alone" in page
     assert "worse than the &lt;median&gt;" in page
     assert '<a href="1/">1</a>' in page
     assert "2 complete trials are too few for importances" not in page  # one parameter has nothing to compare with
@@ -80,17 +81,21 @@ def test_a_study_with_every_kind_of_trial(tmp_path: Path) -> None:
     assert shlex.split(command.lstrip("# "))[3:] == best["overrides"]
 
 
-def test_seeds_are_a_recipe_with_a_t_interval(tmp_path: Path) -> None:
+def test_seeds_are_a_recipe_with_a_t_interval(tmp_path: Path, capsys) -> None:
     """Values .5 .6 .7 and .4 .9: the first mean is lower although the second has the lowest value."""
     values = {(0.01, 0): 0.5, (0.01, 1): 0.6, (0.01, 2): 0.7, (0.1, 0): 0.4, (0.1, 1): 0.9}
     for number, ((rate, seed), value) in enumerate(values.items()):
         run_in(tmp_path / "s" / str(number), ["data=toy", f"optim.lr={rate}", f"seed={seed}"], value)
+    judged = tmp_path / "s" / "1" / "result.json"
+    judged.write_text(json.dumps(json.loads(judged.read_text()) | {"test": {"log_loss": {"value": 0.5}}}))
     first, second = measures.recipes(read(tmp_path / "s"))
     assert (first.params, second.params) == ({"optim.lr": 0.01}, {"optim.lr": 0.1})
     assert (first.mean, first.deviation) == pytest.approx((0.6, 0.1))
     known = stats.ttest_1samp([0.5, 0.6, 0.7], 0).confidence_interval(0.95)
     assert (first.low, first.high) == pytest.approx((known.low, known.high))
     report([tmp_path / "s"], {})
+    assert "optim.lr=0.01: val/log_loss 0.6000 (95% t interval" in capsys.readouterr().out
+    assert "left the test split alone" not in (tmp_path / "s" / "report.html").read_text()
     best = yaml.safe_load((tmp_path / "s" / "best.yaml").read_text())
     assert (best["n"], best["overrides"]) == (3, ["data=toy", "optim.lr=0.01"])
 

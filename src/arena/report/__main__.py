@@ -113,6 +113,8 @@ def tell(sweep: Any, page: Path) -> None:
         show.printed(f"{title}; the {'front' if len(sweep.objectives) > 1 else 'best'}", whole.lines_of(sweep))
     else:
         say(f"{title}; none has completed yet")
+    if mean := whole.best_mean(sweep):
+        say(mean)
     if given := whole.best_command(sweep):
         say(given)
     say(f"page written to {page}")

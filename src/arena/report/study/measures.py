@@ -41,7 +41,7 @@ class Recipe:
     @property
     def label(self) -> str:
         """Its parameters for people."""
-        return ", ".join(f"{name}={brief(value)}" for name, value in self.params.items()) or "the only recipe"
+        return ", ".join(f"{name}={brief(value)}" for name, value in self.params.items()) or "All runs"
 
 
 def recipes(sweep: Sweep, objective: int = 0) -> list[Recipe]:

@@ -1,10 +1,12 @@
 """Sections about the best trials: which they are, how they were found, and how much of it is luck."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from arena.report.sections import Digits, Picture, Section, Sheet, plural
 from arena.report.study import command, figures, measures
 from arena.report.study.cells import MOST_TRIALS, NOTHING, clipped, params
+from arena.report.study.folders import result_of
 from arena.report.study.trials import Sweep, Trial, brief, digits
 
 TOP, RECIPES = 10, 20
@@ -28,7 +30,9 @@ def best(sweep: Sweep) -> Section:
     )
     given = command.overrides(sweep, trial)
     notes = ["The value was used to choose the trial, so it is optimistic (see the best trials and chance)."]
-    return Section("best", title, finding, notes + untested(given), [], [], [("Train it again:", command.line(given))])
+    return Section(
+        "best", title, finding, notes + untested([trial]), [], [], [("Train it again:", command.line(given))]
+    )
 
 
 def best_recipe(sweep: Sweep, recipe: measures.Recipe, number: int) -> Section:
@@ -42,7 +46,9 @@ def best_recipe(sweep: Sweep, recipe: measures.Recipe, number: int) -> Section:
     ]
     notes += ["The mean was used to choose the recipe, so it is optimistic."] if number > 1 else []
     given = command.recipe(sweep, recipe.trials[0])
-    return Section("best", "Best", finding, notes + untested(given), [], [], [("Train it again:", command.line(given))])
+    return Section(
+        "best", "Best", finding, notes + untested(recipe.trials), [], [], [("Train it again:", command.line(given))]
+    )
 
 
 def best_of_each(sweep: Sweep) -> Section:
@@ -60,10 +66,10 @@ def best_of_each(sweep: Sweep) -> Section:
     return Section("best", "Best", finding, [], [], [], commands)
 
 
-def untested(given: list[str]) -> list[str]:
-    """A note where the sweep left the test split alone."""
-    left = {"test=false", "test=False"} & set(given) or any(each.lstrip("+").startswith("sweep=") for each in given)
-    if left and "test=true" not in given:
+def untested(trials: Sequence[Trial]) -> list[str]:
+    """A note where the runs of these trials left the test split alone."""
+    results = [result_of(trial.folder)[0] for trial in trials if trial.folder is not None]
+    if any(results) and not any(result.get("test") for result in results):
         return ["The sweep left the test split alone. With test=true the command judges the model on it, once."]
     return []
 

@@ -159,6 +159,12 @@ def printed_params(sweep: Sweep, number: int) -> list[str]:
     return [brief(value) if value != "" else "" for value in params(sweep, trial)]
 
 
+def best_mean(sweep: Sweep) -> str | None:
+    """Mean, deviation and interval of the best recipe of a sweep over seeds or folds; None for any other sweep."""
+    repeated = measures.recipes(sweep) if len(sweep.objectives) == 1 else []
+    return f"{repeated[0].label}: {sweep.objectives[0].name} {ranking.mean_text(repeated[0])}" if repeated else None
+
+
 def best_command(sweep: Sweep) -> str | None:
     """The command of the best trial or recipe; None for several objectives, or where none has completed."""
     if len(sweep.objectives) > 1 or not sweep.complete:
