@@ -93,6 +93,7 @@ class Told:
 # --- what a training leaves -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_training_leaves_every_table(good):
     tables = ["confusion.png", "confusion_sentiment.csv", "confusion_stance.csv", "heads.csv", "joint.csv"]
     tables += ["per_class_sentiment.csv", "per_class_stance.csv"]
@@ -257,6 +258,7 @@ def calibrated(run: RunFolder, *arguments: str) -> dict:
     return calibrate.calibrate(restore.options([f"run={run.path}", "resamples=20", *arguments], calibrate.DEFAULTS, ""))
 
 
+@pytest.mark.slow
 def test_predict_applies_the_temperature_of_each_head(own, tmp_path):
     bare = write_head_rows(tmp_path / "bare.csv", 60, seed=3, labelled=False)
     _, raw = predicted([own], bare, tmp_path / "x.csv")

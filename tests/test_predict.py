@@ -16,6 +16,8 @@ from support import ROOT
 from arena import predict, restore
 from arena.errors import DataError, InputOutputError, Interrupted, UsageError
 
+pytestmark = pytest.mark.slow  # two runs are trained for it
+
 ROWS = 90
 
 
@@ -113,7 +115,6 @@ def test_two_classes_in_three_columns(folds, tmp_path, capsys):
     assert "the run has no class for ties: winner_tie is 1e-06" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_weights_come_from_validation(folds, tmp_path, capsys):
     """The two folds share one weight; the printed losses are those of the stored predictions."""
     chosen = [folds["0"], folds["focal"], folds["1"]]
@@ -217,7 +218,6 @@ def test_folds_are_joined(folds, tmp_path, capsys):
     assert f"{table.num_rows} rows of 2 runs" in said
 
 
-@pytest.mark.slow
 def test_a_fold_given_twice_and_other_data_are_refused(folds, train_run, tmp_path):
     def join(*runs):
         names = ",".join(str(each.path) for each in runs)
@@ -285,7 +285,6 @@ def test_another_command_does_not_take_what_is_kept(folds, tmp_path, monkeypatch
         copy.rename(tmp_path / ".x.csv.partial")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_process_goes_on_and_ends_with_the_same_bits(folds, tmp_path, number):
     """Stopped in the second of two orders: a real process, and batches of one row so that it takes a while."""

@@ -143,6 +143,7 @@ def test_starting_points_come_first(tmp_path):
     assert [t.params["optim.lr"] for t in again.trials()].count(1e-4) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nsgaii", "tpe"])
 def test_several_objectives(tmp_path, name):
     both = [
