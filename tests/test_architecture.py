@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "arena"
 FILES = sorted(SOURCE.rglob("*.py"))
 PACKAGES = {"data", "model", "loss", "metric", "optim"}
-GROUND = {"console", "types", "errors", "schema", "run", "hub", "heads", "diversity", "trial"}
+GROUND = {"core", "console", "types", "errors", "schema", "run", "hub", "heads", "diversity", "trial"}
 LAYERS = {
     **{name: 0 for name in GROUND},
     **{name: 1 for name in PACKAGES},
