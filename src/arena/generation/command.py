@@ -63,11 +63,11 @@ DEFAULTS: dict[str, Any] = {each.name: each.default for each in fields(Options)}
 
 def read(arguments: Sequence[str], defaults: dict[str, Any], usage: str, several: bool = False) -> restore.Options:
     """As `arena.restore.options`, with the checker's keys, whose values may be no YAML, under `others["checker"]`."""
-    from arena.generation.choice import separate
+    from arena.generation.choice import KIND, separate
 
     rest, chosen = separate(arguments)
     given = restore.options(rest, defaults, usage, several)
-    given.others["checker"] = chosen
+    given.others["checker"] = None if chosen in ({}, {KIND: "null"}) else chosen  # as `DEFAULTS` says none
     return given
 
 
