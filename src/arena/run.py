@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from arena.core.files import read_json, replacing
 from arena.errors import InputOutputError, UsageError
 
 STATUSES = ("completed", "stopped_early", "pruned", "diverged", "preempted", "failed")
@@ -65,10 +66,7 @@ class RunFolder:
         """`result.json`, or an empty dictionary where there is none."""
         if not self.result.is_file():
             return {}
-        try:
-            return json.loads(self.result.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputOutputError(f"{self.result}: damaged ({error}); delete it to go on without it") from error
+        return read_json(self.result, "delete it to go on without it")
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replace `result.json` in one step; NaN and infinity are written as null, which every reader understands."""
@@ -157,16 +155,8 @@ def plain(value: Any) -> Any:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a kill at any moment, sees the old or the new content and nothing else."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def git_state(folder: Path) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 import csv
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
+
+from arena.core.files import naming, replacing
 
 COLUMNS = ("step", "epoch", "split", "name", "value")
 
@@ -55,7 +56,7 @@ class Journal(Logger):
             split, slash, rest = name.partition("/")
             rows.append((step, epoch, split if slash else "", rest if slash else name, repr(float(value))))
         new = not self.path.exists() or self.path.stat().st_size == 0
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
+        with naming(self.path), open(self.path, "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             if new:
                 writer.writerow(COLUMNS)
@@ -89,8 +90,7 @@ def rewind(path: str | Path, step: int) -> None:
     if not path.is_file():
         return
     kept = [row for row in read(path) if row["step"] <= step]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row in kept:
@@ -99,6 +99,3 @@ def rewind(path: str | Path, step: int) -> None:
             writer.writerow(
                 (row["step"], epoch, row["split"], row["name"], "nan" if math.isnan(value) else repr(value))
             )
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

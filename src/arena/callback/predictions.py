@@ -1,6 +1,5 @@
 """`predictions/<split>.parquet`: what the model said of every row, the one source of every table and plot."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from arena.core.files import replacing
 from arena.heads import LOSS, PROBABILITY, Heads, Labels
 
 __all__ = [
@@ -130,10 +130,5 @@ def _places(covariates: pa.Table, row: np.ndarray) -> np.ndarray:
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a parquet file in one step: a reader sees the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        pq.write_table(table, partial)

@@ -1,7 +1,6 @@
 """What a data module tells of its rows: by split, as arrays, for `result.json` and for tables."""
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from arena.core.files import replacing
 from arena.data import table as tables
 from arena.data.groups import Groups
 from arena.data.rows import WINNERS, Rows
@@ -129,14 +129,8 @@ class Description:
 
     def write_splits(self, path: str | Path) -> None:
         """Write id, split and group of every row as parquet, in one step."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            pq.write_table(self.table.select(["id", "split", "group"]), temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(Path(path)) as partial:
+            pq.write_table(self.table.select(["id", "split", "group"]), partial)
 
     def report(self) -> None:
         """Say in a few lines of the log what the rows in use are like."""

@@ -1,11 +1,11 @@
 """The files that `arena.predict` can write, checked before anything is computed and written in one step."""
 
 import csv
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from arena.core.files import replacing
 from arena.errors import UsageError
 from arena.heads import PROBABILITY, Heads, Labels
 from arena.schema import closest
@@ -69,22 +69,17 @@ def write(
         prefix = PROBABILITY if heads.named else PREFIX
         columns: dict[str, Any] = {prefix + name: probabilities[:, k] for k, name in enumerate(heads.columns)}
         columns |= predicted or {} if name == "probabilities" else {}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{os.getpid()}.{output.name}")
-    try:
+    with replacing(output) as partial:
         if output.suffix == ".parquet":
             import pyarrow as pa
             import pyarrow.parquet as pq
 
-            pq.write_table(pa.table({"id": pa.array(ids, pa.string()), **columns}), temporary)
+            pq.write_table(pa.table({"id": pa.array(ids, pa.string()), **columns}), partial)
         else:
-            with open(temporary, "w", newline="", encoding="utf-8") as file:
+            with open(partial, "w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(["id", *columns])
                 writer.writerows(zip(ids, *map(_cells, columns.values()), strict=True))
-        os.replace(temporary, output)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _three(probabilities: Any, labels: list[str]) -> Any:

@@ -5,7 +5,6 @@ depend on: weights, rows, settings, order. So what another command left there is
 """
 
 import fcntl
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.core.files import replacing
 from arena.errors import UsageError
 
 if TYPE_CHECKING:
@@ -105,12 +105,10 @@ class Part:
         self._written_at = time.monotonic()
         if not self._waiting:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         row, probabilities = (np.concatenate(column) for column in zip(*self._waiting, strict=True))
         path = self._path(self.batches - len(self._waiting))
-        temporary = self.folder / f".{os.getpid()}.npz"
-        np.savez(temporary, row=row, probabilities=probabilities, batches=len(self._waiting))
-        os.replace(temporary, path)
+        with replacing(path) as partial, open(partial, "wb") as file:
+            np.savez(file, row=row, probabilities=probabilities, batches=len(self._waiting))
         self._chunks.append(path)
         self.rows += len(row)
         self._waiting = []

@@ -1,12 +1,12 @@
 """Fitted reference models on disk: numbers as .npz, the rest as .json; nothing in them is code."""
 
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from arena.core.files import replacing
 from arena.errors import InputOutputError
 from arena.reference.features import Scaling
 from arena.reference.heads import HeadMember
@@ -29,20 +29,14 @@ def names(folder: Path) -> list[str]:
 
 def save(folder: Path, name: str, member: Member) -> None:
     """Write `<name>.npz` and then `<name>.json`, each in one step."""
-    folder.mkdir(parents=True, exist_ok=True)
     arrays = {"offset": member.offset}
     arrays |= {f"weights.{key}": weight for key, weight in member.weights.items()}
     for kind, scaling in member.scalings.items():
         arrays |= {f"scaling.{kind}.{part}": getattr(scaling, part) for part in SCALING}
     if member.vocabulary is not None:
         arrays |= {"vocabulary.columns": member.vocabulary.columns, "vocabulary.weight": member.vocabulary.weight}
-    temporary = folder / f".{name}.npz.{os.getpid()}"
-    try:
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(temporary, folder / f"{name}.npz")
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(folder / f"{name}.npz") as partial, open(partial, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     facts = {"version": VERSION, "name": member.name, "labels": member.labels, "tuning": member.tuning}
     write_atomically(folder / f"{name}.json", json.dumps(plain(facts), indent=2) + "\n")
 

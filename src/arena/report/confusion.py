@@ -1,11 +1,11 @@
 """The picture of the confusion matrices."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from arena.core.files import replacing
 from arena.report.figures import DPI, GREY, INK, STYLE, WIDTH, drawable
 
 ACROSS = 3
@@ -30,8 +30,6 @@ def draw(path: Path, classes: Mapping[str, Sequence[str]], confusions: Mapping[s
     most = max(map(len, classes.values()))
     side = WIDTH / 2 if across == 1 else WIDTH / across
     height = 0.75 + max(0.72 * side, 0.3 * most)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(side * across + 0.6, height * down), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
@@ -40,11 +38,8 @@ def draw(path: Path, classes: Mapping[str, Sequence[str]], confusions: Mapping[s
             panel.set_axis_off()
         for panel, (head, labels) in zip(panels, classes.items(), strict=False):
             _panel(panel, head, labels, confusions[head])
-        try:
-            figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as partial:
+            figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def _panel(axes, head: str, labels: Sequence[str], counts: np.ndarray) -> None:

@@ -1,0 +1,114 @@
+"""Read and replace files so that a kill, a full disk or a damaged file ends in one line and loses nothing."""
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arena.errors import ArenaError, InputOutputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+"""Names of the files that `replacing` writes to; the number is the process that writes."""
+
+
+def temporary(path: Path) -> Path:
+    """The hidden file beside `path` that this process fills before it takes the place of `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file to write; it replaces `path` in one step, or is deleted if the block fails.
+
+    Raises:
+        InputOutputError: see `naming`.
+    """
+    partial = temporary(path)
+    try:
+        with naming(path, partial):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            with open(partial, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, partial: Path | None = None) -> Iterator[None]:
+    """Name the file and the free space where a write fails; libraries leave both out.
+
+    Args:
+        path: the file that is written.
+        partial: where its bytes go until it is whole.
+
+    Raises:
+        InputOutputError: the disk is full or read-only, a quota is reached, and the like.
+    """
+    try:
+        yield
+    except ArenaError:
+        raise
+    except (OSError, RuntimeError) as error:
+        # torch's writer fails again while it closes; the disk's own error is the context of what it raises.
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__
+        if cause is None:
+            raise
+        raise InputOutputError(f"{path}: {_reason(cause, path, partial)}") from error
+
+
+def _reason(error: OSError, path: Path, partial: Path | None) -> str:
+    reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"cannot be written ({reason})"
+    place = next(each for each in (path, *path.parents) if each.is_dir())
+    written = partial.stat().st_size if partial is not None and partial.is_file() else 0
+    return (
+        f"cannot be written ({reason}): {written:,} bytes of it were written, {shutil.disk_usage(place).free:,} bytes "
+        "are free there; free some space and give the command again"
+    )
+
+
+def read_json(path: Path, way_on: str = "restore it or delete it") -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputOutputError: it is missing or damaged; the message ends on `way_on`.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputOutputError(f"{path}: no such file") from None
+    except (ValueError, RecursionError) as error:
+        raise InputOutputError(f"{path}: damaged, not JSON ({error}); {way_on}") from None
+
+
+def read_parquet(path: Path, columns: Collection[str] | None = None) -> "pa.Table":
+    """Read a parquet file that arena wrote.
+
+    Raises:
+        InputOutputError: it is missing, damaged or lacks one of the `columns`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise InputOutputError(f"{path}: no such file")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputOutputError(f"{path}: damaged, not a parquet file ({str(error).splitlines()[0]})") from None
+    if lacking := [name for name in columns or () if name not in table.column_names]:
+        raise InputOutputError(f"{path}: there is no column {lacking[0]}")
+    return table if columns is None else table.select(list(columns))
