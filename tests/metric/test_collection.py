@@ -109,10 +109,11 @@ def test_the_names_of_the_default_set(build: Build) -> None:
 
 
 def test_unequal_batches_are_one_batch(build: Build) -> None:
-    """Bit for bit, with a look at the numbers in between and rows that have no target."""
+    """With a look at the numbers in between and rows that have no target. To float32's rounding (1.2e-7, and a few of
+    them): the score of a row may be computed with other instructions in a batch of 19 than in one of 50."""
     probabilities, target = random_rows(50, 3)
     target[::7] = UNLABELLED
-    whole = compute(build("pairwise", 3), probabilities, target)
+    whole = pytest.approx(compute(build("pairwise", 3), probabilities, target), rel=1e-6, nan_ok=True)
     metrics = build("pairwise", 3)
     cuts = [1, 19, 0, 30]
     for p, t in zip(probabilities.split(cuts), target.split(cuts), strict=True):
