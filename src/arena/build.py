@@ -229,14 +229,15 @@ def callbacks(settings: Settings) -> list[Any]:
     return built
 
 
-def evaluator(settings: Settings, run: RunFolder, callbacks: list[Any] | None = None) -> Any:
-    """A trainer that only evaluates: same device and precision as the run's, nothing logged, nothing saved."""
+def evaluator(settings: Settings, run: RunFolder, callbacks: list[Any] | None = None, limited: bool = False) -> Any:
+    """A trainer that only evaluates, as the run did; `limited`: on as many validation batches as its training."""
     from lightning.pytorch import Trainer
 
     from arena.callback.storage import AtomicCheckpointIO
 
     chosen = settings["trainer"]
     return Trainer(
+        **{name: chosen[name] for name in ("limit_val_batches", "overfit_batches") if limited},
         accelerator=chosen["accelerator"],
         devices=1,
         precision=chosen["precision"],

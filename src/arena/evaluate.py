@@ -48,7 +48,7 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else None
     task = restore.rebuild(run, settings, checkpoint)
     targets = targets_of(settings, others["targets"], task.metrics.names)
-    trainer = build.evaluator(settings, run)
+    trainer = build.evaluator(settings, run, limited=True)
     data = build.data(settings)
     if others["verify"]:
         loss = restore.verify(run, settings, task, trainer, data)
