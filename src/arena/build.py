@@ -201,11 +201,12 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
     from arena.callback.agreement import Agreement
     from arena.callback.journal import Journal
     from arena.callback.storage import AtomicCheckpointIO
+    from arena.core.loop import UpdateLoop
 
     journal = Journal(run.metrics)
     chosen = [instantiate(node) for node in (settings["logger"] or {}).values() if node]
     built = instantiate(
-        settings["trainer"] | _length(settings) | _validation_interval(settings),
+        settings["trainer"] | _length(settings),
         callbacks=[Agreement(settings), *callbacks(settings)],
         logger=[journal, *chosen],
         plugins=[AtomicCheckpointIO()],
@@ -215,6 +216,7 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
         # The data module deals its own batches to the processes.
         use_distributed_sampler=False,
     )
+    built.fit_loop.epoch_loop = UpdateLoop(built, settings["validate_every"])
     journal.step_now = lambda: built.global_step
     return built
 
@@ -289,12 +291,3 @@ def pruned(trainer: Any) -> str | None:
 def _length(settings: Settings) -> Settings:
     """A number of steps is what was asked for, however many epochs it takes."""
     return {"max_epochs": -1} if settings["trainer"]["max_steps"] != -1 else {}
-
-
-def _validation_interval(settings: Settings) -> Settings:
-    """Lightning's two settings for the one question after how many optimiser steps to validate."""
-    every = settings["validate_every"]
-    if every is None:
-        return {}
-    batches = every * settings["trainer"].get("accumulate_grad_batches", 1)
-    return {"val_check_interval": batches, "check_val_every_n_epoch": None}

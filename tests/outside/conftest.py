@@ -83,6 +83,26 @@ def shell(tmp_path: Path) -> Shell:
     return run
 
 
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+    """`start("train", "hydra.run.dir=r")` types a command and does not wait for it: the running process."""
+    running: list[subprocess.Popen] = []
+
+    def begin(module: str, *arguments: str, cwd: Path | None = None) -> subprocess.Popen:
+        command = [sys.executable, "-m", f"arena.{module}", *arguments]
+        null = subprocess.DEVNULL
+        process = subprocess.Popen(
+            command, cwd=cwd or tmp_path, env=environment(), stdin=null, stdout=null, stderr=null
+        )
+        running.append(process)
+        return running[-1]
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.wait()
+
+
 SMALL = ["data.limit=300", "data.batch_size=16", "trainer.max_steps=12", "validate_every=6", "resamples=20"]
 
 
