@@ -6,10 +6,11 @@ Nothing heavy is imported here: every entry point needs this module before it kn
 import errno
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
+
+from arena.core import stop
+from arena.core.stop import Interrupted
 
 log = logging.getLogger("arena")
 
@@ -50,16 +51,10 @@ class OutOfMemoryError(ArenaError):
     code = 77
 
 
-class Interrupted(ArenaError):  # noqa: N818 - a request from outside, not a mistake
-    """Ctrl-C (130) or SIGTERM (143), obeyed at the end of an optimiser step with a checkpoint on disk."""
-
-    def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
-        self.code = 128 + signal_number
-
-
-def classify(error: BaseException) -> ArenaError:
+def classify(error: BaseException) -> ArenaError | Interrupted:
     """The `ArenaError` that stands for any exception; unknown ones become exit code 1."""
+    if (interrupted := stop.cause(error)) is not None:
+        return interrupted
     if isinstance(error, ArenaError):
         return error
     if isinstance(error, KeyboardInterrupt):
@@ -80,29 +75,28 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or "no message").splitlines()[0]
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Outside training, where there is nothing to save, a signal ends the work at once, but in good order."""
-    raise Interrupted(f"stopped by {signal.Signals(number).name}", number)
-
-
 def run_main(main: Callable[[], object]) -> None:
     """Call `main` and end the process with the contract's exit code.
 
     One line on stderr says what went wrong; the traceback goes to the log (`ARENA_TRACEBACK=1` shows it too).
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+    stop.install()
     try:
         main()
-    except SystemExit:
-        raise
-    except BaseException as error:
-        known = classify(error)
-        log.debug("traceback", exc_info=error)
-        if os.environ.get("ARENA_TRACEBACK") == "1":
-            import traceback
+        error = stop.over()
+    except BaseException as raised:
+        stop.over()
+        error = raised
+    if error is None:
+        return
+    if isinstance(error, SystemExit) and stop.cause(error) is None:
+        raise error
+    known = classify(error)
+    log.debug("traceback", exc_info=error)
+    if os.environ.get("ARENA_TRACEBACK") == "1":
+        import traceback
 
-            traceback.print_exception(error)
-        sys.stdout.flush()
-        print(f"arena: {known}", file=sys.stderr, flush=True)
-        sys.exit(known.code)
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    print(f"arena: {known}", file=sys.stderr, flush=True)
+    sys.exit(known.code)

@@ -84,7 +84,7 @@ def predict(given: restore.Options) -> Path:
     except Interrupted as stopped:
         way_on = "the same command goes on from there"
         done = f"{partial.kept} predictions are kept, {way_on}" if partial.kept else "nothing was predicted yet"
-        raise Interrupted(f"{stopped}; {done}", stopped.code - 128) from None
+        raise Interrupted(f"{stopped}; {done}", stopped.number) from None
     return output
 
 

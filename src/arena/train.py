@@ -93,6 +93,7 @@ def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Re
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         saver = trainer.checkpoint_callback
+        saver.obey_late(trainer)
         if saver.validated_step != trainer.global_step:
             trainer.validate(task, datamodule=data, verbose=False)
     finally:

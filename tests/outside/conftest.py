@@ -85,14 +85,14 @@ def shell(tmp_path: Path) -> Shell:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
-    """`start("train", "hydra.run.dir=r")` types a command and does not wait for it: the running process."""
+    """`start("train", "hydra.run.dir=r")` types a command and goes on: the process, `communicate` gives stderr."""
     running: list[subprocess.Popen] = []
 
     def begin(module: str, *arguments: str, cwd: Path | None = None) -> subprocess.Popen:
         command = [sys.executable, "-m", f"arena.{module}", *arguments]
         null = subprocess.DEVNULL
         process = subprocess.Popen(
-            command, cwd=cwd or tmp_path, env=environment(), stdin=null, stdout=null, stderr=null
+            command, cwd=cwd or tmp_path, env=environment(), stdin=null, stdout=null, stderr=subprocess.PIPE, text=True
         )
         running.append(process)
         return running[-1]

@@ -13,6 +13,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckpoint
 
 from arena.callback.averaging import judged
+from arena.core.stop import SIGNALS, name_of
 from arena.errors import DivergedError, Interrupted
 from arena.schema import Positive
 
@@ -70,7 +71,7 @@ class Checkpoint(LightningCheckpoint):
         Lightning's own handlers are in place by now and are replaced: on SIGTERM they end the loop in the middle of
         the step's bookkeeping. Lightning puts back what was there before when the fit ends.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             signal.signal(number, self._on_signal)
 
     def on_train_batch_end(
@@ -118,6 +119,11 @@ class Checkpoint(LightningCheckpoint):
         if self._stopping:
             self._obey(trainer)
 
+    def obey_late(self, trainer: Trainer) -> None:
+        """Obey a signal that came after the last step, once the fit has given back the handlers of before."""
+        if self._signal is not None:
+            self._obey(trainer)
+
     def would_improve(self, value: float) -> bool:
         """Whether `value` is better than all before; NaN never is."""
         if math.isnan(value):
@@ -140,8 +146,6 @@ class Checkpoint(LightningCheckpoint):
                 )
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt  # the second Ctrl-C does not wait for the step to end
         self._signal = number
 
     def _stop_requested(self, trainer: Trainer) -> bool:
@@ -156,8 +160,7 @@ class Checkpoint(LightningCheckpoint):
 
     def _obey(self, trainer: Trainer) -> None:
         number = self._signal or signal.SIGTERM
-        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         way_on = (
             f"resume with: python -m arena.train resume={self.folder.parent}" if self.save_last else "not resumable"
         )
-        raise Interrupted(f"stopped by {name} after step {trainer.global_step}; {way_on}", number)
+        raise Interrupted(f"stopped by {name_of(number)} after step {trainer.global_step}; {way_on}", number)

@@ -10,6 +10,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from arena.console import duration, say, terminal
+from arena.core.stop import SIGNALS, name_of
 from arena.errors import Interrupted
 
 
@@ -49,7 +50,7 @@ class Keeper(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on a signal only sets a flag; Lightning puts back the handlers from before at the end."""
         self._began = time.monotonic()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             signal.signal(number, self._on_signal)
 
     def on_predict_batch_end(
@@ -61,12 +62,13 @@ class Keeper(Callback):
         self.done += len(row)
         self._report(batch_idx)
         if self._signal is not None:
-            self.store.flush()
-            raise Interrupted(f"stopped by {signal.Signals(self._signal).name}", self._signal)
+            self.on_predict_end(trainer, pl_module)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the rest."""
+        """Write what there is, obey a signal."""
         self.store.flush()
+        if self._signal is not None:
+            raise Interrupted(f"stopped by {name_of(self._signal)}", self._signal)
 
     def _report(self, batch: int) -> None:
         now = time.monotonic()
@@ -79,6 +81,4 @@ class Keeper(Callback):
         say(f"{self.title}: {self.done} of {self.total} rows, {rate:.1f} a second, about {duration(left)} left")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signal is not None:
-            raise Interrupted(f"stopped by {signal.Signals(number).name}", number)  # the second one does not wait
         self._signal = number

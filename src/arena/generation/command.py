@@ -147,7 +147,7 @@ def sampled_and_judged(
         _sample(checkpoint, options, settings, task, data, run, folder)
     except Interrupted as stopped:
         raise Interrupted(
-            f"{stopped}; the batches that were done are kept, the same command goes on from there", stopped.code - 128
+            f"{stopped}; the batches that were done are kept, the same command goes on from there", stopped.number
         ) from None
     judged = judge(folder, checker, encoder, options.success, 10 * resamples, options.seed)
     _report(f"{run.path.name}, {options.split}", judged, folder)
