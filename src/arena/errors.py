@@ -6,6 +6,7 @@ Nothing heavy is imported here: every entry point needs this module before it kn
 import errno
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -13,6 +14,14 @@ from arena.core import stop
 from arena.core.stop import Interrupted
 
 log = logging.getLogger("arena")
+
+
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|(can't|cannot) allocate memory|not enough memory|bad_alloc|ALLOC_FAILED", re.IGNORECASE
+)
+"""What torch, CUDA, cuBLAS and C++ say when memory is short: they raise plain RuntimeErrors."""
+WORKER = re.compile(r"worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is|was)? ?(killed by signal: \w+|exited unexpectedly)")
+"""What torch says of a process of a data loader that died."""
 
 
 class ArenaError(Exception):
@@ -59,16 +68,24 @@ def classify(error: BaseException) -> ArenaError | Interrupted:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted by Ctrl-C", 2)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
         return OutOfMemoryError(
             "out of memory: lower data.batch_size or data.max_length, and raise trainer.accumulate_grad_batches "
             f"to keep the same effective batch ({_first_line(error)})"
+        )
+    if isinstance(error, RuntimeError) and (worker := WORKER.search(str(error))):
+        return InputOutputError(
+            f"a data worker ended (process {worker[1]}: {worker[2]}), perhaps for lack of memory; give a lower "
+            "data.num_workers, or data.num_workers=0, and resume the run"
         )
     if isinstance(error, OSError):
         reason = os.strerror(error.errno) if error.errno else _first_line(error)
         hint = "; free some space" if error.errno == errno.ENOSPC else ""
         return InputOutputError(f"{error.filename or 'input/output'}: {reason}{hint}")
-    return ArenaError(f"{type(error).__name__}: {_first_line(error)}")
+    return ArenaError(
+        f"an error that arena does not know: {_first_line(error)} (the traceback is in the run's run.log; "
+        "ARENA_TRACEBACK=1 shows it)"
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from arena.data.collate import Batches
 from arena.data.sampling import Sampler
+from arena.data.worker import PATIENCE, answers
 from arena.types import UNLABELLED, ReplyBatch, TextBatch
 
 Batch = TypeVar("Batch", TextBatch, ReplyBatch)
@@ -131,7 +132,7 @@ class BucketLoader:
             # A trainer that counts batches never asks for the one behind the last, so the epoch may still have to turn.
             if self.position >= served:
                 self._turn()
-            for batch in self._remaining():
+            for batch in answers(self._remaining()):
                 # Before the batch is used: a checkpoint written while it is in use must not serve it again.
                 self.position += 1
                 yield batch
@@ -193,7 +194,7 @@ class EvaluationLoader:
 
     def __iter__(self) -> Iterator[Any]:
         loader = inner_loader(self.batches, self.collate, self.num_workers, self.pin_memory, seed=0)
-        for index, batch in enumerate(loader):
+        for index, batch in enumerate(answers(loader)):
             yield batch if index < self.own else without_targets(batch)
 
 
@@ -229,5 +230,6 @@ def inner_loader(
         batch_size=None,
         num_workers=num_workers,
         pin_memory=pin_memory,
+        timeout=PATIENCE + 10 if num_workers else 0,
         generator=torch.Generator().manual_seed(seed),
     )
