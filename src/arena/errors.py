@@ -20,7 +20,7 @@ OUT_OF_MEMORY = re.compile(
     r"out of memory|(can't|cannot) allocate memory|not enough memory|bad_alloc|ALLOC_FAILED", re.IGNORECASE
 )
 """What torch, CUDA, cuBLAS and C++ say when memory is short: they raise plain RuntimeErrors."""
-WORKER = re.compile(r"worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is|was)? ?(killed by signal: \w+|exited unexpectedly)")
+WORKER = re.compile(r"worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is )?(killed by signal: \w+|exited unexpectedly)")
 """What torch says of a process of a data loader that died."""
 
 

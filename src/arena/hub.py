@@ -5,11 +5,13 @@ is asked last and only if a connection opens within seconds, because its client 
 """
 
 import importlib.util
+import json
 import os
 import socket
 from pathlib import Path
 from urllib.parse import urlparse
 
+from arena.core.files import read_json
 from arena.errors import InputOutputError
 
 REACH_SECONDS = 3.0
@@ -89,3 +91,34 @@ def _download(name: str, package: str | None, weights: bool) -> Path:
     except Exception as error:  # the client raises many unrelated types; each means the same to the reader
         reason = str(error).strip().splitlines()[0]
         raise InputOutputError(f"model {name}: the hub refused ({reason}); {advice}") from error
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Check that a model folder has a configuration and whole, safe weights, without loading them.
+
+    Raises:
+        InputOutputError: something is missing, or a file is damaged.
+    """
+    if not (folder / "config.json").is_file():
+        raise InputOutputError(f"model {name}: {folder} has no config.json; is it a model folder?")
+    read_json(folder / "config.json", "copy the model folder again")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise InputOutputError(f"model {name}: {folder} has no *.safetensors; arena reads no pickled weights")
+    for path in weights:
+        _check_whole(path)
+
+
+def _check_whole(path: Path) -> None:
+    """A safetensors file: 8 bytes length n, n bytes JSON with the place of every tensor, their bytes to the end."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= size else b""
+    try:
+        entries = json.loads(header)
+        end = max((each["data_offsets"][1] for name, each in entries.items() if name != "__metadata__"), default=0)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        end = -1
+    if end < 0 or 8 + length + end != size:
+        raise InputOutputError(f"{path}: damaged or cut short ({size:,} bytes); copy or download the weights again")

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
 from arena.callback.predictions import PROBABILITY, TRUE_PROBABILITY
+from arena.core.files import read_parquet
 from arena.heads import LOSS, Heads, Labels
 from arena.metric.baseline import prior_probabilities
 from arena.metric.collection import Metrics
@@ -45,7 +45,7 @@ class Told:
 
 def read(path: Path, labels: Labels) -> Told:
     """The labelled rows of one predictions file."""
-    table = pq.read_table(path)
+    table = read_parquet(path)
     heads = Heads(labels)
     probabilities, truth = (_columns(table, prefix, heads) for prefix in (PROBABILITY, TRUE_PROBABILITY))
     assert probabilities is not None, path

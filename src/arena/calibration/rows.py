@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from arena.core.files import read_parquet
 from arena.errors import DataError
 from arena.heads import LOSS, Heads
 
@@ -64,7 +64,7 @@ def read_rows(path: Path, heads: Heads) -> SplitRows:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such predictions; the run is not complete")
-    table = pq.read_table(path)
+    table = read_parquet(path)
     columns = [each for name in heads.names for each in heads.probability_columns(name)]
     needed = ["id", "group", LOSS, *columns, *map(heads.target_column, heads.names)]
     if lacking := [name for name in needed if name not in table.column_names]:

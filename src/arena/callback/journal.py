@@ -10,6 +10,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from arena.core.files import naming, replacing
+from arena.errors import InputOutputError
 
 COLUMNS = ("step", "epoch", "split", "name", "value")
 
@@ -75,12 +76,16 @@ def read_from(path: str | Path, offset: int) -> tuple[list[dict[str, Any]], int]
         file.seek(offset)
         text = file.read()
     whole = text[: text.rfind(b"\n") + 1]
-    lines = whole.decode("utf-8").split("\n")[:-1]
+    lines = whole.decode("utf-8", "replace").split("\n")[:-1]
     read_rows = csv.DictReader(lines[1:] if offset == 0 else lines, COLUMNS)
     rows: list[dict[str, Any]] = [dict(row) for row in read_rows]
     for row in rows:
-        row["step"], row["value"] = int(row["step"]), float(row["value"])
-        row["epoch"] = int(row["epoch"]) if row["epoch"] else None
+        try:
+            row["step"], row["value"] = int(row["step"]), float(row["value"])
+            row["epoch"] = int(row["epoch"]) if row["epoch"] else None
+        except (TypeError, ValueError):
+            cells = ",".join(map(str, row.values()))
+            raise InputOutputError(f"{path}: damaged, '{cells[:80]}' is no line of it; remove that line") from None
     return rows, offset + len(whole)
 
 

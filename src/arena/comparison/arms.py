@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from arena.core.files import read_parquet
 from arena.ensemble.configurations import essentials
 from arena.errors import ArenaError, DataError, InputOutputError
 from arena.heads import PROBABILITY
@@ -133,12 +134,10 @@ def kind_of(runs: list[RunFolder], split: str) -> Kind:
         InputOutputError: a run without predictions of this split.
         DataError: some do one and some the other, or a file is neither.
     """
-    import pyarrow.parquet as pq
-
     kinds: dict[Kind, RunFolder] = {}
     for run in runs:
         path = predictions(run, split)
-        names = pq.read_schema(path).names
+        names = read_parquet(path).column_names
         classifies = any(name.startswith(PROBABILITY) for name in names)
         if not classifies and not {"log_loss", "tokens"} <= set(names):
             raise DataError(f"{path}: neither probabilities of classes nor log_loss and tokens of replies")

@@ -6,12 +6,12 @@ Shape legend: N rows, T heads, K classes of one head, C the classes of all heads
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from arena.calibration.measures import row_brier_score
 from arena.comparison.arms import predictions
 from arena.comparison.resampling import Array, Statistic, macro_f1, ratio
 from arena.comparison.rows import Aligned, Table, fingerprint_of, strings
+from arena.core.files import read_parquet
 from arena.ensemble.members import labels_of
 from arena.errors import DataError
 from arena.heads import Heads
@@ -34,7 +34,7 @@ def read_classes(run: RunFolder, split: str, heads: Heads) -> Table:
         raise DataError(f"{run.path} has the classes {', '.join(own.columns)}, not {', '.join(heads.columns)}")
     path = predictions(run, split)
     told = read(path, heads.classes if heads.named else heads.classes[""])
-    ids = strings(pq.read_table(path, columns=["id"]), "id")[told.kept]
+    ids = strings(read_parquet(path, ["id"]), "id")[told.kept]
     values = {"probabilities": told.probabilities}
     return Table(path, ids, told.groups.astype(str), told.target, values, fingerprint_of(run))
 

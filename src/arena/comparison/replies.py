@@ -3,7 +3,6 @@
 Reads `generations/<name>/` of a run: settings.json, measures.parquet (one row for each prompt) and evaluation.json.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from arena.comparison.resampling import Statistic, ratio
 from arena.comparison.rows import Aligned, Table, strings
+from arena.core.files import read_json, read_parquet
 from arena.errors import DataError, InputOutputError
 from arena.run import RunFolder
 
@@ -81,7 +80,7 @@ def read_generations(run: RunFolder, name: str, split: str) -> Generations:
         raise DataError(f"{folder}: these are generations of split {found}, not of {split}; give split={found}")
     told = read_json(folder / "evaluation.json") if (folder / "evaluation.json").is_file() else {}
     path = folder / "measures.parquet"
-    table = pq.read_table(path)
+    table = read_parquet(path)
     for column in ("id", "group"):
         if column not in table.column_names:
             raise DataError(f"{path}: there is no column {column}")
@@ -93,18 +92,6 @@ def read_generations(run: RunFolder, name: str, split: str) -> Generations:
     measures = Table(path, strings(table, "id"), strings(table, "group"), None, values, settings.get("fingerprint"))
     reasons = {key: str(each["reason"]) for key, each in told.get("measures", {}).items() if each.get("reason")}
     return Generations(run, folder, settings, measures, reasons, [str(each) for each in told.get("alarms", [])])
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file.
-
-    Raises:
-        InputOutputError: it is none.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputOutputError(f"{path}: damaged ({error}); make the generations again") from error
 
 
 def check_settings(made: Sequence[Generations], common: bool) -> None:

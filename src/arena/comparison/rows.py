@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from arena.comparison.arms import predictions
 from arena.comparison.resampling import Array
+from arena.core.files import read_parquet
 from arena.errors import DataError
 from arena.run import RunFolder
 
@@ -84,7 +84,7 @@ def read_replies(run: RunFolder, split: str) -> Table:
         DataError: it lacks a column.
     """
     path = predictions(run, split)
-    table = pq.read_table(path)
+    table = read_parquet(path)
     for name in ("id", "group", "log_loss", "tokens"):
         if name not in table.column_names:
             raise DataError(f"{path}: there is no column {name}")

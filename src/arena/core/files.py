@@ -19,6 +19,9 @@ TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 """Names of the files that `replacing` writes to; the number is the process that writes."""
 
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
 def temporary(path: Path) -> Path:
     """The hidden file beside `path` that this process fills before it takes the place of `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -63,14 +66,14 @@ def naming(path: Path, partial: Path | None = None) -> Iterator[None]:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, OSError):
             cause = cause.__context__
-        if cause is None:
+        if cause is None or cause.errno not in UNWRITABLE:
             raise
         raise InputOutputError(f"{path}: {_reason(cause, path, partial)}") from error
 
 
 def _reason(error: OSError, path: Path, partial: Path | None) -> str:
-    reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    reason = os.strerror(error.errno or 0)
+    if error.errno == errno.EROFS:
         return f"cannot be written ({reason})"
     place = next(each for each in (path, *path.parents) if each.is_dir())
     written = partial.stat().st_size if partial is not None and partial.is_file() else 0

@@ -7,6 +7,7 @@ that process ends. A cache can be deleted at any time; it is rebuilt.
 
 import atexit
 import fcntl
+import json
 import logging
 import os
 import shutil
@@ -15,9 +16,12 @@ from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
+from arena.core.files import naming
 from arena.errors import InputOutputError
 
 log = logging.getLogger("arena")
+SIZES = "sizes.json"
+"""File of a result with the size of each of its others: a disk that lost its power may have cut one short."""
 
 
 def default_root() -> Path:
@@ -59,7 +63,7 @@ def cached(root: Path | None, kind: str, key: str, build: Callable[[Path], None]
         build(temporary)
         return temporary, False
     final = root / f"{kind}-{key}"
-    if final.is_dir():
+    if _whole(final):
         return final, True
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -74,13 +78,29 @@ def cached(root: Path | None, kind: str, key: str, build: Callable[[Path], None]
         except OSError:
             log.info("another process prepares the same %s; waiting for it", kind)
             fcntl.lockf(lock, fcntl.LOCK_EX)
-        if final.is_dir():
+        if _whole(final):
             return final, True
-        partial = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=root))
-        try:
-            build(partial)
-            partial.chmod(0o755)
-            os.replace(partial, final)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        with naming(final):
+            partial = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=root))
+            try:
+                build(partial)
+                sizes = {file.name: file.stat().st_size for file in partial.iterdir()}
+                (partial / SIZES).write_text(json.dumps(sizes))
+                partial.chmod(0o755)
+                if final.exists():
+                    log.warning("%s: a damaged entry of the cache; it is made again", final)
+                    os.replace(final, damaged := partial.with_name(f"{partial.name}.damaged"))
+                    shutil.rmtree(damaged, ignore_errors=True)
+                os.replace(partial, final)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
     return final, False
+
+
+def _whole(folder: Path) -> bool:
+    """Check that a result is there and that its files have the sizes that they were written with."""
+    try:
+        sizes: dict[str, int] = json.loads((folder / SIZES).read_text(encoding="utf-8"))
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from arena.callback.predictions import PROBABILITY, write_table
 from arena.console import say
+from arena.core.files import read_parquet
 from arena.ensemble.configurations import recipe_of
 from arena.ensemble.members import Member
 from arena.ensemble.mixture import Mean, convex_weights
@@ -183,7 +183,7 @@ def read_validation(run: RunFolder, labels: list[str]) -> pa.Table:
     path = run.predictions("val")
     if not path.is_file():
         raise InputOutputError(f"{path}: no validation predictions; was this run trained to a validation?")
-    table = pq.read_table(path)
+    table = read_parquet(path)
     for name in ("id", "target", *(PROBABILITY + label for label in labels)):
         if name not in table.column_names:
             raise DataError(f"{path}: there is no column {name}")

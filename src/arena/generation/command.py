@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from arena import restore
 from arena.console import say
+from arena.core.files import read_parquet
 from arena.errors import Interrupted, UsageError
 from arena.schema import Count, NonNegative, Share, WholeNumber, check_values
 
@@ -209,13 +210,12 @@ def _sample(
 
 def _report(title: str, judged: dict[str, Any], folder: Path) -> None:
     """Print the table, draw the pictures."""
-    import pyarrow.parquet as pq
 
     from arena.generation.judging import MEASURES
     from arena.report import generations
 
     generations.printed(title, judged)
-    table = pq.read_table(folder / MEASURES)
+    table = read_parquet(folder / MEASURES)
     generations.distributions(
         folder / "distributions.png", judged, {name: table[name].to_numpy() for name in table.column_names[2:]}
     )

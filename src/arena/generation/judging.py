@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from arena.callback.predictions import write_table
+from arena.core.files import read_parquet
 from arena.diversity.success import coverage, max_at_k, pass_all_k, pass_at_k
 from arena.diversity.table import measure
 from arena.errors import DataError
@@ -57,7 +57,7 @@ class Replies:
         Raises:
             DataError: no replies, or not equally many for each prompt.
         """
-        table = pq.read_table(path)
+        table = read_parquet(path)
         sample = table["sample"].to_numpy()
         n = int(sample.max(initial=-1)) + 1
         if not n or len(sample) % n or (sample.reshape(-1, n) != np.arange(n)).any():

@@ -10,7 +10,7 @@ from arena import hub
 from arena.data.tokenizer import HubTokenizer
 from arena.errors import InputOutputError, OutOfMemoryError
 from arena.generation.memory import left_padded, out_of_memory
-from arena.model.backbone import check_folder
+from arena.hub import check_folder
 
 BETWEEN = "\n\n"
 """Between prompt and reply; a chat template would be that of one model, and any model can judge here."""

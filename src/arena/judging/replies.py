@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from arena import show
 from arena.console import say
+from arena.core.files import read_parquet
 from arena.generation import command
 from arena.metric.interval import ratio_interval
 from arena.run import write_atomically
@@ -89,7 +89,7 @@ class ReplyJudge:
             As `arena.judge.judge`: `rows` (pairs), `groups`, `tokens`, `loss`, `metrics`, `baselines`,
             `gain_over_prior` (nats a token) and `skill`.
         """
-        table = pq.read_table(path)
+        table = read_parquet(path)
         columns = {name: table[name].to_numpy().astype(np.float64) for name in metrics.needs}
         known = columns["tokens"] > 0
         tokens, loss = columns["tokens"][known], columns["log_loss"][known]
@@ -123,7 +123,7 @@ class ReplyJudge:
 
     def write(self, path: Path, metrics: Any, folder: Path, counts: Any = None, figures: bool = True) -> None:
         """Write `by_length.csv`: pairs, tokens, log loss and that of the prior, by tokens of the reply."""
-        table = pq.read_table(path)
+        table = read_parquet(path)
         tokens, loss, prior = (table[name].to_numpy().astype(np.float64) for name in ("tokens", "log_loss", PRIOR))
         place = np.digitize(tokens, LENGTHS)
         lines: list[list[Any]] = [["from_tokens", "to_tokens", "pairs", "tokens", "log_loss", PRIOR]]

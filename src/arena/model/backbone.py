@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from arena import hub
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.model.adapter import Adapter, quantization
 
@@ -91,7 +92,7 @@ def load(
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()  # its load report complains of heads that are left out on purpose
-    check_folder(folder, name)
+    hub.check_folder(folder, name)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     dropouts(config, hidden_dropout, attention_dropout)
     options: dict[str, Any] = {"dtype": torch.float32}
@@ -115,14 +116,6 @@ def load(
             f"model {name}: {folder} lacks {len(missing)} weights of {config.model_type} ({missing[0]})"
         )
     return Backbone(model, str(folder), sorted(report["unexpected_keys"]), fingerprint(folder))
-
-
-def check_folder(folder: Path, name: str) -> None:
-    """Raise an `InputOutputError` where a folder has no configuration or no safe weights."""
-    if not (folder / "config.json").is_file():
-        raise InputOutputError(f"model {name}: {folder} has no config.json; is it a model folder?")
-    if not any(folder.glob("*.safetensors")):
-        raise InputOutputError(f"model {name}: {folder} has no *.safetensors; arena reads no pickled weights")
 
 
 def skeleton(folder: Path | None, architecture: dict[str, Any]) -> Any:

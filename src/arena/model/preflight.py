@@ -62,6 +62,8 @@ def check(model: Mapping[str, Any], adapter: Mapping[str, Any]) -> None:
             raise UsageError(f"adapter={adapter['method']}: model=tiny is trained whole; take a model of the hub")
         return
     folder = hub.locate(model["name"], model["path"], model["package"]) if model["pretrained"] else None
+    if folder is not None:
+        hub.check_folder(folder, model["name"])
     if formulation == "verbalizer":
         _check_causal(folder, model)
     if adapter["method"] != "none":
@@ -84,13 +86,11 @@ def _check_causal(folder: Path | None, model: Mapping[str, Any]) -> None:
 
 def _check_adapter(adapter: Mapping[str, Any], folder: Path | None, model: Mapping[str, Any]) -> None:
     from arena.model.adapter import Adapter, check_quantization
-    from arena.model.backbone import check_folder, skeleton
+    from arena.model.backbone import skeleton
 
     settings = Adapter(**{name: value for name, value in adapter.items() if name != "_target_"})
     if settings.method == "qlora":
         if folder is None:
             raise UsageError("adapter=qlora needs model.pretrained=true: random weights are not worth quantising")
         check_quantization()
-    if folder is not None:
-        check_folder(folder, model["name"])
     settings.chosen(skeleton(folder, model["architecture"]))

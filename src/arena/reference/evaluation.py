@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from arena.callback.predictions import prediction_table, write_table
+from arena.core.files import read_parquet
 from arena.data.description import Split
 from arena.heads import Heads
 from arena.judge import label_log_losses
@@ -119,7 +119,7 @@ def right_of(data: Any, split: Split, probabilities: np.ndarray) -> np.ndarray:
 def aligned(path: Path, outcomes: dict[str, Outcome], data: Any, split: Split) -> dict[str, np.ndarray]:
     """The members' probabilities for the rows of a predictions file, `[N, K]`; it may hold a part of the split."""
     place = {name: i for i, name in enumerate(data.covariates(split)["id"].to_pylist())}
-    order = [place[name] for name in pq.read_table(path, columns=["id"])["id"].to_pylist()]
+    order = [place[name] for name in read_parquet(path, ["id"])["id"].to_pylist()]
     return {name: outcome.probabilities[split][order] for name, outcome in outcomes.items()}
 
 

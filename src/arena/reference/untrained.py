@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from arena.callback.predictions import write_predictions
+from arena.core.files import read_parquet
 from arena.heads import PROBABILITY, Heads
 from arena.reference.evaluation import losses_of, splits_of, table_of, write_table
 from arena.run import RunFolder
@@ -57,6 +57,6 @@ class Untrained:
     @staticmethod
     def _read(path: Path, data: Any) -> np.ndarray:
         if not data.labels:
-            return pq.read_table(path, columns=["log_loss"])["log_loss"].to_numpy().astype(np.float64)
-        table = pq.read_table(path, columns=[PROBABILITY + column for column in Heads(data.labels).columns])
+            return read_parquet(path, ["log_loss"])["log_loss"].to_numpy().astype(np.float64)
+        table = read_parquet(path, [PROBABILITY + column for column in Heads(data.labels).columns])
         return np.stack([column.to_numpy().astype(np.float64) for column in table.columns], axis=1)

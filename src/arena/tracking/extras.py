@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 
 from arena.calibration.measures import reliability, top
+from arena.core.files import read_parquet
 from arena.heads import LOSS, Heads, column
 from arena.judge import Told, read
 from arena.run import RunFolder
@@ -121,14 +121,14 @@ def _is_number(cell: str) -> bool:
 
 
 def _samples(path: Path, samples: int, texts: dict[str, dict[str, str]]) -> Any:
-    table = pq.read_table(path)
+    table = read_parquet(path)
     chosen = table.take(worst_and_random(table.column(LOSS).to_numpy().astype(np.float64), samples))
     kept = [name for name in chosen.column_names if name.startswith(("id", "target", "probability_", LOSS))]
     return _table(chosen.select(kept), [texts.get(each, {}) for each in chosen.column("id").to_pylist()])
 
 
 def _generations(path: Path, samples: int, texts: bool) -> Any:
-    table = pq.read_table(path)
+    table = read_parquet(path)
     return _table(table.select([n for n in table.column_names if texts or n not in PRIVATE]).slice(0, samples), [])
 
 
