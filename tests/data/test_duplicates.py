@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arena.data.duplicates import Forest, jaccard, near_duplicate_pairs, shingles
+from arena.data.duplicates import Forest, jaccard, shingles, similar_pairs
 from arena.data.minhash import BUCKET, PERMUTATIONS, Sketches, band_rows, candidate_pairs
 from arena.data.split import normalise
 from arena.errors import UsageError
@@ -50,6 +50,22 @@ def planted(count, seed):
         text = " ".join(words(draw.integers(20, 120), draw))
         texts += [text, edited(text, draw.integers(1, 9), draw)]
     return texts
+
+
+def near_duplicate_pairs(texts, threshold=0.8):
+    """Pairs of positions (left < right) of similar texts with their similarity, sorted, as `arena.data.groups` finds
+    them: equal texts are paired with the first of them, and only the first is compared with other texts."""
+    sketches, first, unique, found = Sketches(), {}, [], []
+    for position, text in enumerate(texts):
+        clean = normalise(text)
+        seen = first.setdefault(clean, position)
+        if seen == position:
+            unique.append(position)
+            sketches.add([clean])
+        else:
+            found.append((seen, position, 1.0))
+    pairs = similar_pairs(sketches, lambda items: ([normalise(texts[unique[item]])] for item in items), threshold)
+    return sorted(found + [(unique[left], unique[right], similarity) for left, right, similarity in pairs])
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from arena.diversity.success import coverage, distinct_k, max_at_k, pass_all_k, pass_at_k, utility_k
+from arena.diversity.success import coverage, max_at_k, pass_all_k, pass_at_k
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,3 @@ def test_coverage():
     assert coverage([3], [1], 1 / 3) == 1
     assert math.isnan(coverage([], [], 0.5))
     assert coverage([0, 2], [0, 2], 0.5) == 1  # a prompt without samples says nothing
-
-
-def test_distinct_and_utility():
-    assert distinct_k([0, 0, 1]) == 2
-    assert utility_k([0, 0, 1], [10, 10, 5]) == pytest.approx(5.4098360656)
-    assert utility_k([0, 1, 2], [7, 7, 7]) == pytest.approx(7)
-    assert math.isnan(utility_k([], []))

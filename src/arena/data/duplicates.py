@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from arena.data.minhash import Sketches, candidate_pairs, run_hashes
-from arena.data.split import digest_of, normalise
 
 PARTNERS = 32
 """Of the candidates of one text that many, the most promising, are always compared."""
@@ -126,27 +125,3 @@ def _best_partners(pairs: np.ndarray, promised: np.ndarray, contents: np.ndarray
         first = np.searchsorted(item[order], item[order])
         kept[order[np.arange(len(order)) - first < PARTNERS]] = True
     return kept
-
-
-def near_duplicate_pairs(texts: Sequence[str | None], threshold: float = 0.8) -> list[tuple[int, int, float]]:
-    """Pairs of positions (left < right) of similar texts with their Jaccard similarity, sorted.
-
-    Texts that are equal once normalised are one: each copy is paired with the first of them (similarity 1), and only
-    the first is compared with other texts. Texts of fewer than 5 characters have no other similar ones. See
-    `similar_pairs` for what is left out of clusters of dozens of texts.
-
-    Raises:
-        UsageError: the threshold is not above 0 and at most 1.
-    """
-    sketches, first, unique, found = Sketches(), {}, [], []
-    for position, text in enumerate(texts):
-        clean = normalise(text)
-        seen = first.setdefault(digest_of(clean), position)
-        if seen == position:
-            unique.append(position)
-            sketches.add([clean])
-        else:
-            found.append((seen, position, 1.0))
-    pairs = similar_pairs(sketches, lambda items: ([normalise(texts[unique[item]])] for item in items), threshold)
-    found += [(unique[left], unique[right], similarity) for left, right, similarity in pairs]
-    return sorted(found)

@@ -28,15 +28,6 @@ def distinct(texts: Sequence[Text], order: int) -> float:
     return float(distinct_of_sets(given, count(given, order)[-1])[0])
 
 
-def ngram_diversity(texts: Sequence[str], order: int) -> float:
-    """Sum of distinct-1 to distinct-`order` of the joined texts, cut at blanks (Shaib et al. 2024, arXiv 2403.00553).
-
-    N-grams cross from one text into the next, as in the published program: for comparisons with its numbers only.
-    """
-    joined = [" ".join(texts).split()]
-    return sum(distinct(joined, n) for n in range(1, order + 1))
-
-
 def distinct_of_sets(given: Tokens, grams: Grams) -> np.ndarray:
     """Distinct-n of each set, `[S]`; NaN where a set has no such n-gram."""
     return ratio(np.bincount(grams.group, minlength=given.sets), given.per_set(grams.total))

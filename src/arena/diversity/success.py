@@ -4,7 +4,7 @@ All are unbiased: means over every choice of k among the n samples that there ar
 the mean is .917, for 3 right ones of 10 and k = 5). Values are NaN where a prompt has fewer than k samples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import comb
 
 import numpy as np
@@ -59,33 +59,3 @@ def coverage(samples: ArrayLike, right: ArrayLike, threshold: float) -> float:
     n, c = np.asarray(samples, dtype=np.float64), np.asarray(right, dtype=np.float64)
     known = n > 0
     return float(np.mean(c[known] >= threshold * n[known] - 1e-9)) if known.any() else float("nan")
-
-
-def distinct_k(classes: Sequence[object]) -> int:
-    """How many different classes the samples of one prompt fall into (NoveltyBench, arXiv 2504.05228)."""
-    return len(set(classes))
-
-
-def others_not_alike(classes: Sequence[object]) -> np.ndarray:
-    """Of each sample the share of the other samples that are not of its class, `[n]`: DARLING's diversity (arXiv
-    2509.02534), which it multiplies a reward with. NaN for a single sample."""
-    counts = np.array([sum(each == other for other in classes) for each in classes], dtype=np.float64)
-    n = len(classes)
-    return (n - counts) / (n - 1) if n > 1 else np.full(n, np.nan)
-
-
-def utility_k(classes: Sequence[object], utility: ArrayLike, patience: float = 0.8) -> float:
-    """What a reader gains who goes on to the next sample with probability `patience`; repetitions are worth nothing.
-
-    (1 - p) / (1 - p^k) sum_i p^(i-1) [sample i is the first of its class] u_i (NoveltyBench, arXiv 2504.05228).
-
-    Args:
-        classes: class of each sample in the order in which they are read, `[k]`.
-        utility: how good each sample is, `[k]`.
-        patience: p, above 0 and below 1.
-    """
-    if not len(classes):
-        return float("nan")
-    new = np.array([each not in classes[:i] for i, each in enumerate(classes)])
-    weight = patience ** np.arange(len(classes))
-    return float(np.sum(weight * new * np.asarray(utility, dtype=np.float64)) / weight.sum())
