@@ -4,56 +4,20 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from arena import kinds, schema
+from arena.core.root import Evaluation, Monitor, Root, Suggested
 from arena.errors import ArenaError, UsageError, run_main
 from arena.overrides import single_runs
 from arena.resolvers import register_resolvers
-from arena.schema import Count, WholeNumber
 
 Guard = Callable[[dict[str, Any], str], None]
 Sweeps = Callable[[list[str], str], bool]
-
-
-@dataclass
-class Monitor:
-    """The one value that decides."""
-
-    name: str
-    mode: Literal["min", "max"]
-
-
-@dataclass
-class Evaluation:
-    """What the best weights are held against at the end."""
-
-    targets: dict[str, float] | None
-    figures: bool
-
-
-@dataclass
-class Root:
-    """Types of the values at the root of `conf/train.yaml`."""
-
-    study: str
-    seed: WholeNumber
-    resume: str | None
-    monitor: dict
-    validate_every: Count | None
-    test: bool
-    resamples: WholeNumber
-    evaluate: dict
-    baselines: list[Literal["length", "structure", "tfidf", "untrained"]]
-    toy_rows: Count
-    tags: list[str]
-    num_classes: WholeNumber
-    run_dir: str
 
 
 def folder() -> Path:
@@ -77,6 +41,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     """
     raw: Any = OmegaConf.to_container(config, resolve=False)
     kinds.check_replies(raw)
+    schema.check_values(raw.get("suggested", {}), Suggested, "suggested.")
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -162,8 +127,9 @@ def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, A
         if key.startswith("callback.") and key.split(".")[1] in since:
             continue
         values = [str(each.get(key)).replace(place, "") for each, place in zip((before, now), places, strict=True)]
-        # The architecture is written as it was found in the weights; the configuration holds it for random ones.
-        if values[0] != values[1] and key != "resume" and not key.startswith("model.architecture."):
+        # The architecture is written as it was found in the weights; the configuration holds it for random ones. What
+        # was suggested is compared where it led to.
+        if values[0] != values[1] and key != "resume" and not key.startswith(("model.architecture.", "suggested.")):
             yield key, before.get(key), now.get(key)
 
 

@@ -1,6 +1,7 @@
 """Values that the configuration computes (`${count:...}` and the like)."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -19,6 +20,7 @@ def register_resolvers() -> None:
         "fastest_precision": fastest_precision,
         "wandb_offline": wandb_offline,
         "classes_of_heads": classes_of_heads,
+        "suggested_lr": suggested_lr,
         "copies_for": lambda weight: 2 if weight else 1,
     }
     for name, function in resolvers.items():
@@ -34,6 +36,11 @@ def fastest_precision(accelerator: str) -> str:
     except OSError:
         return "32-true"
     return "bf16-mixed" if re.search(r"\b(amx_bf16|avx512_bf16)\b", flags) else "32-true"
+
+
+def suggested_lr(suggested: Any) -> float:
+    """Compute the learning rate that a model suggests times the factors of what is chosen beside it (`suggested`)."""
+    return float(f"{suggested['lr'] * math.prod(suggested['factors'].values()):.12g}")
 
 
 def wandb_offline() -> bool:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from arena.console import say, terminal
+from arena.resolvers import suggested_lr
 
 RATES_SHOWN = (
     "macro_f1",
@@ -25,7 +26,7 @@ def configuration(settings: dict[str, Any], folder: Any) -> None:
         source = settings["data"]["path"] or settings["data"]["reader"]["_target_"].rpartition(".")[2]
         trainer = settings["trainer"]
         say(
-            f"model {named}  data {source}  loss {parts['loss']}  lr {settings['optim']['lr']:g}  "
+            f"model {named}  data {source}  loss {parts['loss']}  lr {settings['optim']['lr']:g}{_reason(settings)}  "
             f"precision {trainer['precision']}  seed {settings['seed']}\nrun folder {folder}"
         )
         return
@@ -35,6 +36,15 @@ def configuration(settings: dict[str, Any], folder: Any) -> None:
     tree = Tree(f"[bold]{folder}")
     _grow(tree, settings)
     rich_print(tree)
+
+
+def _reason(settings: dict[str, Any]) -> str:
+    """` (2e-05 suggested by the model x 0.2 for lion)` where the learning rate is the product of these."""
+    suggested = settings.get("suggested") or {}
+    factors = suggested.get("factors")
+    if not factors or settings["optim"]["lr"] != suggested_lr(suggested):
+        return ""
+    return f" ({suggested['lr']:g} suggested by the model{''.join(f' x {x:g} for {n}' for n, x in factors.items())})"
 
 
 def _grow(tree: Any, node: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 
 from arena import config, schema
+from arena.core.root import Monitor
 from arena.errors import UsageError
 from arena.schema import Count, NonNegative, Positive, Share
 from arena.sweep import samplers, space
@@ -112,7 +113,7 @@ def read(composed: DictConfig, arguments: list[str]) -> Plan:
     chosen.pop("_target_")
     schema.check_values(chosen, Settings, "hydra.sweeper.")
     monitor: Any = OmegaConf.to_container(composed.monitor, resolve=True)
-    schema.check_values(monitor, config.Monitor, "monitor.")
+    schema.check_values(monitor, Monitor, "monitor.")
     line = space.split(arguments)
     typed = dict(config.flat(chosen["params"] or {}))
     given = {key.lstrip("+") for key in line.searched}

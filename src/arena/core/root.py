@@ -1,0 +1,55 @@
+"""Types of the values at the root of `conf/train.yaml`, which belong to no class."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from arena.schema import Count, NonNegative, Positive, Share, WholeNumber
+
+
+@dataclass
+class Monitor:
+    """The one value that decides."""
+
+    name: str
+    mode: Literal["min", "max"]
+
+
+@dataclass
+class Evaluation:
+    """What the best weights are held against at the end."""
+
+    targets: dict[str, float] | None
+    figures: bool
+
+
+@dataclass
+class Suggested:
+    """What a model suggests, and the factors of its learning rate that other choices bring."""
+
+    lr: Positive
+    factors: dict[str, Positive]
+    weight_decay: NonNegative
+    warmup: Share
+    head_lr_multiplier: Positive
+    batch_size: Count
+    max_epochs: Count
+
+
+@dataclass
+class Root:
+    """Types of the values at the root of `conf/train.yaml`."""
+
+    study: str
+    seed: WholeNumber
+    resume: str | None
+    monitor: dict
+    validate_every: Count | None
+    test: bool
+    resamples: WholeNumber
+    evaluate: dict
+    baselines: list[Literal["length", "structure", "tfidf", "untrained"]]
+    toy_rows: Count
+    suggested: dict
+    tags: list[str]
+    num_classes: WholeNumber
+    run_dir: str
