@@ -22,6 +22,8 @@ LAYERS = {
     "callback": 2,
     "kinds": 1,
     "config": 2,
+    "stored": 2,
+    "resume": 4,
     "overrides": 1,
     "resolvers": 2,
     "build": 3,
@@ -53,7 +55,7 @@ LAYERS = {
     "dashboard": 5,
     "compare": 5,
 }
-HYDRA_USERS = {"build.py", "config.py", "overrides.py", "space.py", "train.py"}
+HYDRA_USERS = {"config.py", "overrides.py", "space.py", "train.py"}
 """config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""
 
 WANDB_USERS = {SOURCE / "callback" / "wandb.py"} | set((SOURCE / "tracking").glob("*.py"))
@@ -177,12 +179,15 @@ def test_entry_points_import_nothing_heavy_at_the_top():
 
 
 def test_no_code_comes_from_data():
-    """No pickle, eval or remote code anywhere in the source."""
+    """No pickle, eval or remote code anywhere in the source; one place reads YAML, one builds what it names."""
+    yaml = {"yaml.load", "yaml.safe_load", "OmegaConf.load", "OmegaConf.unsafe_merge"}
+    importing = {"core/construct.py", "generation/function.py", "optim/base.py"}
     for path in FILES:
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
-                assert name not in ("eval", "exec", "pickle.load", "pickle.loads", "yaml.load"), f"{path}: {name}"
+                assert name not in {"eval", "exec", "pickle.load", "pickle.loads"} | yaml, f"{path}: {name}"
+                assert name != "importlib.import_module" or str(path.relative_to(SOURCE)) in importing, path
                 for keyword in node.keywords:
                     value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
                     assert keyword.arg != "trust_remote_code" or value is False, path

@@ -1,6 +1,5 @@
 """A run that is stopped and resumed ends with the very bits of an undisturbed one."""
 
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,6 @@ from support import ROOT
 from arena.callback import journal
 from arena.callback.finite import FiniteLoss
 from arena.callback.random_state import RandomState
-from arena.config import differences
 from arena.errors import Interrupted
 
 SETTINGS = [
@@ -112,17 +110,6 @@ def test_without_the_random_state_the_bits_differ(train_run, monkeypatch):
     parts = train_run("parts", *SETTINGS, f"resume={whole.path.parent / 'parts'}")
     first, second = (torch.load(run.last, weights_only=True)["state_dict"] for run in (whole, parts))
     assert not equal(first, second)
-
-
-def test_a_run_goes_on_where_arena_has_callbacks_that_it_had_not(tmp_path):
-    """Its own callbacks must still be what they were."""
-    stored = {"callback": {"old": {"patience": 1}}, "seed": 0, "run_dir": "a"}
-    path = tmp_path / "config.yaml"
-    path.write_text(json.dumps(stored))
-    now = {"callback": {"old": {"patience": 2}, "new": {"patience": 5, "deep": {"er": 1}}}, "seed": 0, "run_dir": "b"}
-    assert list(differences(path, now)) == [("callback.old.patience", 1, 2)]
-    without = stored | {"callback": {"new": {"patience": 5}}}
-    assert list(differences(path, without)) == [("callback.old.patience", 1, None)]
 
 
 def test_a_stop_is_recorded(train_run, monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from arena import schema
+from arena.core import signatures
 from arena.errors import InputOutputError, UsageError
 
 FOCAL = "arena.loss.classification.Focal"
@@ -41,7 +42,7 @@ def test_a_fitting_node_passes():
 def test_missing_argument_is_named():
     with pytest.raises(UsageError, match="loss.labels: Focal needs a value"):
         schema.check({"loss": {"_target_": FOCAL}})
-    schema.check({"loss": {"_target_": FOCAL, "_partial_": True}})
+    schema.check_arguments({"_target_": FOCAL, "_partial_": True}, "loss")
 
 
 @pytest.mark.parametrize(
@@ -66,26 +67,34 @@ def test_missing_argument_is_named():
 )
 def test_only_classes_of_known_packages_may_be_built(target):
     with pytest.raises(UsageError, match="_target_"):
-        schema.check({"x": {"_target_": target}})
+        schema.check({"loss": {"_target_": target}})
 
 
 def test_a_misspelt_class_is_named_with_its_neighbour():
     with pytest.raises(UsageError, match="did you mean 'Focal'"):
-        schema.check({"x": {"_target_": "arena.loss.classification.Focul"}})
+        schema.check({"loss": {"_target_": "arena.loss.classification.Focul"}})
 
 
 def test_signatures_of_other_packages_are_read_through_reexports_and_bases():
-    early = schema.signature_of("lightning.pytorch.callbacks.EarlyStopping")
+    early = signatures.signature_of("lightning.pytorch.callbacks.EarlyStopping")
     assert early is not None
     assert {"monitor", "patience", "mode"} <= set(early.parameters)
     assert early.parameters["monitor"].required
-    accuracy = schema.signature_of("torchmetrics.classification.MulticlassAccuracy")
+    accuracy = signatures.signature_of("torchmetrics.classification.MulticlassAccuracy")
     assert accuracy is not None
     assert accuracy.open
     assert "num_classes" in accuracy.parameters
-    with pytest.raises(UsageError, match=r"x\.patience=soon: a whole number is needed"):
+    with pytest.raises(UsageError, match=r"callback\.x\.patience=soon: a whole number is needed"):
         schema.check(
-            {"x": {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "monitor": "val/loss", "patience": "soon"}}
+            {
+                "callback": {
+                    "x": {
+                        "_target_": "lightning.pytorch.callbacks.EarlyStopping",
+                        "monitor": "val/loss",
+                        "patience": "soon",
+                    }
+                }
+            }
         )
 
 
@@ -98,9 +107,9 @@ def test_a_missing_path_is_an_input_error(tmp_path):
 
 def test_checking_imports_nothing_heavy():
     code = (
-        "import sys; from arena import schema;"
+        "import sys; from arena import schema; from arena.core import signatures;"
         f"schema.check({{'loss': {{'_target_': '{FOCAL}', 'labels': ['a'], 'gamma': 2.0}}}});"
-        "schema.signature_of('lightning.pytorch.trainer.trainer.Trainer');"
+        "signatures.signature_of('lightning.pytorch.trainer.trainer.Trainer');"
         "heavy = {'torch', 'lightning', 'transformers', 'numpy', 'pyarrow'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""From configuration to objects: the only caller of `hydra.utils.instantiate`; the room that sees all others."""
+"""From configuration to the objects of a run: the room that sees all others."""
 
 import logging
 import os
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from arena import kinds
 from arena.console import terminal
+from arena.core.construct import instantiate
 from arena.errors import UsageError
 from arena.run import RunFolder
-from arena.schema import argument
 
 if TYPE_CHECKING:
     from arena.data.head_module import HeadData
@@ -41,26 +41,6 @@ def quiet() -> None:
     logging.captureWarnings(True)
     for message in UNHELPFUL:
         warnings.filterwarnings("ignore", message=message)
-
-
-def instantiate(node: Any, **extra: Any) -> Any:
-    """The object that a configuration node describes; `extra` are arguments that only the program knows."""
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate as hydra_instantiate
-
-    try:
-        return hydra_instantiate(_as_arguments(node), _convert_="all", **extra)
-    except InstantiationException as error:
-        # Hydra wraps whatever the constructor raised; the reason is worth more than the wrapping.
-        raise error.__cause__ or error from None
-
-
-def _as_arguments(node: Any) -> Any:
-    """The node with arguments that are words of Python (`lambda`) called as the parameters that they stand for."""
-    if isinstance(node, dict):
-        named = argument if "_target_" in node else str  # the keys of a plain mapping are a user's own names
-        return {named(key): _as_arguments(value) for key, value in node.items()}
-    return [_as_arguments(each) for each in node] if isinstance(node, list) else node
 
 
 def preflight(settings: Settings) -> None:

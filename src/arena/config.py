@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from arena import kinds, schema
+from arena.core.places import Stored
 from arena.core.root import Evaluation, Monitor, Root, Suggested
 from arena.errors import ArenaError, UsageError, run_main
 from arena.overrides import single_runs
@@ -53,11 +54,24 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         if (reason := _reason(error)) is not None:
             raise reason from None
         raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
+    return checked(plain, plain.get("trusted_packages") or ())
+
+
+def checked(plain: dict[str, Any], trusted: Collection[str], stored: Stored | None = None) -> dict[str, Any]:
+    """The same plain values, checked against `Root` and the signature of every `_target_`.
+
+    Args:
+        plain: a configuration without interpolations.
+        trusted, stored: see `arena.core.places.require`.
+
+    Raises:
+        UsageError, InputOutputError: see `resolved`.
+    """
     kinds.check_heads(plain)
     schema.check_values(plain, Root)
     schema.check_values(plain["monitor"], Monitor, "monitor.")
     schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.")
-    schema.check(plain)
+    schema.check(plain, trusted=trusted, stored=stored)
     if plain["model"].get("path"):
         # Adapters are restored over these weights, from whatever folder that is done.
         plain["model"]["path"] = os.path.abspath(os.path.expanduser(plain["model"]["path"]))
@@ -114,23 +128,6 @@ def composed(overrides: list[str], config_name: str = "train") -> DictConfig:
             return compose(config_name, overrides, return_hydra_config=True)
     except Exception as error:
         raise explained(error, overrides, config_name) from error
-
-
-def differences(stored: Path, settings: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Key, old and new value wherever `settings` differ from a stored `config.yaml`. The run folder's place is no
-    difference, so that a run that was moved can go on; neither is a callback that was added since the run began."""
-    old: Any = OmegaConf.to_container(OmegaConf.load(stored))
-    before, now = dict(flat(old)), dict(flat(settings))
-    places = (str(old.get("run_dir")), str(settings["run_dir"]))
-    since = (settings.get("callback") or {}).keys() - (old.get("callback") or {})
-    for key in sorted(before | now):
-        if key.startswith("callback.") and key.split(".")[1] in since:
-            continue
-        values = [str(each.get(key)).replace(place, "") for each, place in zip((before, now), places, strict=True)]
-        # The architecture is written as it was found in the weights; the configuration holds it for random ones. What
-        # was suggested is compared where it led to.
-        if values[0] != values[1] and key != "resume" and not key.startswith(("model.architecture.", "suggested.")):
-            yield key, before.get(key), now.get(key)
 
 
 def flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -46,7 +46,8 @@ def locate(name: str, path: str | None = None, package: str | None = None, weigh
 
 def packaged(package: str) -> Path | None:
     """The folder `model` inside an installed package, found without importing it."""
-    spec = importlib.util.find_spec(package)
+    # To look for a.b is to import a, and the name may come from somebody else's configuration.
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
     for place in (spec.submodule_search_locations or []) if spec else []:
         if (Path(place) / "model").is_dir():
             return Path(place) / "model"

@@ -1,6 +1,7 @@
-"""The runs that the overrides of a command line with `-m` ask for."""
+"""Overrides of a command line: the runs that those with `-m` ask for, and the values of single ones."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from arena.errors import UsageError
@@ -38,3 +39,33 @@ def single_runs(overrides: list[str]) -> Iterator[list[str]]:
     for position, values in enumerate(options):
         for value in values[1:]:
             yield [value if i == position else v[0] for i, v in enumerate(options) if v]
+
+
+@dataclass(frozen=True)
+class Given:
+    """One `key=value` of a command line; `adds` where it was written `+key=value`."""
+
+    key: str
+    value: Any
+    adds: bool
+
+
+def given_values(overrides: list[str]) -> list[Given]:
+    """Keys and values of a command line whose values replace those of a stored configuration.
+
+    Raises:
+        UsageError: an override that cannot be read, a sweep, or one that deletes a key or chooses among packages.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise UsageError(f"cannot read '{error.override}': {str(error).strip().splitlines()[0]}") from None
+    found = []
+    for override, text in zip(parsed, overrides, strict=True):
+        if override.is_sweep_override() or override.is_delete() or override.package is not None:
+            raise UsageError(f"{text}: a run that goes on takes single values, key=value")
+        found.append(Given(override.key_or_group.replace("/", "."), override.value(), override.is_add()))
+    return found

@@ -6,10 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from omegaconf import OmegaConf
-
+from arena.core import stored
 from arena.errors import DivergedError, Interrupted, classify
-from arena.run import RunFolder, git_state, versions, write_atomically
+from arena.run import RunFolder, git_state, versions
 
 log = logging.getLogger("arena")
 
@@ -54,7 +53,7 @@ class Record:
     def write_config(self) -> None:
         """Replace `config.yaml`; again once the model exists, which knows its true architecture."""
         if self.writes:
-            write_atomically(self.run.config, OmegaConf.to_yaml(OmegaConf.create(self.settings)))
+            stored.write(self.run.config, self.settings)
 
     def add(self, **parts: Any) -> None:
         """Add top-level parts to the result and write it; dictionaries are merged one level deep."""

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from arena import build, weights
-from arena.config import register_resolvers, resolved
+from arena import build, stored, weights
 from arena.errors import DataError, UsageError
 from arena.run import RunFolder, find_runs
 from arena.schema import closest
@@ -19,6 +18,10 @@ INPUTS = ("path", "val_path", "test_path", "hardness", "teacher", "offset", "pse
 """Keys of `data` that name files of the training."""
 TOLERANCE = 1e-6
 """Nats by which a rebuilt model may miss the recorded validation loss."""
+TRUST = """
+  trusted_packages=[NAME]   packages of your own whose classes a run may name (its loss, its callbacks, ...)
+"""
+"""Usage of the key that all entry points on runs have."""
 WAY_ON = " (verify=false goes on regardless)"
 
 
@@ -50,7 +53,7 @@ def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: 
     from omegaconf.errors import OmegaConfBaseException
 
     if {"--help", "-h"} & set(arguments):
-        print(usage)
+        print(usage + TRUST)
         raise SystemExit(0)
     for argument in arguments:
         if "=" not in argument:
@@ -64,6 +67,9 @@ def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: 
     except OmegaConfBaseException as error:
         raise UsageError(f"cannot read the command line: {str(error).splitlines()[0]}") from None
     data = given.pop("data", {})
+    trusted = given.pop("trusted_packages", [])
+    if not isinstance(trusted, list) or not all(isinstance(each, str) for each in trusted):
+        raise UsageError(f"trusted_packages={trusted}: give the names in brackets, trusted_packages=[NAME,NAME]")
     for key in given:
         if key not in allowed:
             raise UsageError(f"{key}: no such key{closest(key, [*allowed, 'run', 'data.path'])}")
@@ -72,6 +78,8 @@ def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: 
     if not isinstance(data, dict):
         raise UsageError(f"data={data}: give the file as data.path=FILE")
     found = find_runs(runs[-1]) if several else [RunFolder(runs[-1]).require()]
+    for run in found:
+        run.trusted = tuple(trusted)
     return Options(found, data, allowed | given)
 
 
@@ -81,13 +89,10 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
     Weights come from the checkpoint and the tokenizer from the copy in the folder: no hub, no package is needed.
 
     Raises:
-        UsageError: a key that the run's data do not have, or a value of a wrong type.
-        DataError: see `check_offset`.
+        UsageError: a key that the run's data do not have, a value of a wrong type, or a class that is not trusted.
+        DataError: a stored configuration that does not fit; see also `check_offset`.
     """
-    from omegaconf import OmegaConf
-
-    register_resolvers()
-    settings: Any = OmegaConf.to_container(OmegaConf.load(run.config))
+    settings = stored.values_of(run)
     offset = settings["data"].get("offset")
     for key, value in (data or {}).items():
         if key not in settings["data"]:
@@ -97,7 +102,6 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
         check_offset(run, offset, data or {})
     if "path" in (data or {}) and settings["data"]["reader"]["_target_"].startswith("arena.data.toy."):
         settings["data"]["reader"] = {"_target_": "arena.data.pairs.PairReader"}
-    settings["resume"] = None
     # The data of the training may be gone from this machine; whoever needs them finds out when reading them.
     away = {key: settings["data"][key] for key in INPUTS if key in settings["data"] and key not in (data or {})}
     settings["data"] |= dict.fromkeys(away)
@@ -107,8 +111,7 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
     if run.tokenizer.is_dir():
         for node in (settings["tokenizer"], settings["data"]["tokenizer"]):
             node["path"] = str(run.tokenizer)
-    composed: Any = OmegaConf.create(settings)
-    checked = resolved(composed)
+    checked = stored.checked(run, settings, [f"data.{key}" for key in data or {}])
     checked["data"] |= away
     return checked
 

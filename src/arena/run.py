@@ -32,6 +32,8 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser().resolve()
+        self.trusted: tuple[str, ...] = ()
+        """Packages of the user's own whose classes may be built from here, as the command line names them."""
         self.config = self.path / "config.yaml"
         self.metrics = self.path / "metrics.csv"
         self.splits = self.path / "splits.parquet"

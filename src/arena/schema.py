@@ -7,19 +7,18 @@ can drift away from the code. The aliases below say more than `float`: use them 
 """
 
 import ast
-import difflib
-import importlib.util
 import inspect
 import keyword
 import os
 import re
 import textwrap
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+from arena.core import signatures
+from arena.core.closest import closest
+from arena.core.places import Kind, Stored, kind_of, require
 from arena.errors import InputOutputError, UsageError
 
 Positive = Annotated[float, "a number greater than 0", lambda value: value > 0]
@@ -38,83 +37,81 @@ DatabaseAddress = Annotated[
     lambda value: bool(re.match(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://", value)),
 ]
 InputPath = Annotated[str, "a file or folder that exists", lambda value: True]
+OutputPath = Annotated[str, "a file or folder that is written", lambda value: True]
 
 NAMED = ("Positive", "NonNegative", "Share", "Count", "WholeNumber", "ProjectName", "DatabaseAddress")
 ALIASES = {name: get_args(globals()[name]) for name in NAMED}
 
-ALLOWED = (
-    "arena.data.",
-    "arena.model.",
-    "arena.loss.",
-    "arena.metric.",
-    "arena.optim.",
-    "arena.callback.",
-    "arena.diversity.",
-    "arena.generation.checkers.",
-    "arena.judging.",
-    "arena.task.",
-    "arena.diversity_task.",
-    "torchmetrics.",
-    "torch.optim.",
-    "lightning.pytorch.callbacks.",
-    "lightning.pytorch.loggers.",
-    "lightning.pytorch.profilers.",
-    "lightning.pytorch.strategies.",
-    "lightning.pytorch.trainer.",
-)
-"""A configuration may build objects from these packages only: a YAML file is data, and data must not call `os.system`
-or `torch.load`. The check is on the place where the class is defined, so a re-export does not get around it."""
 
-
-@dataclass(frozen=True)
-class Parameter:
-    """One argument of a constructor: the annotation as source tree, and whether it has to be given."""
-
-    annotation: ast.expr | None
-    required: bool
-
-
-@dataclass(frozen=True)
-class Signature:
-    """Arguments of a constructor by name; `open` when it also takes `**kwargs`."""
-
-    parameters: dict[str, Parameter]
-    open: bool
-
-
-def check(node: Any, key: str = "") -> None:
+def check(node: Any, key: str = "", trusted: Collection[str] = (), stored: Stored | None = None) -> None:
     """Hold a plain (resolved) configuration against the signatures that it names.
 
+    Args:
+        node: the configuration, or a part of it.
+        key: where that part lies.
+        trusted, stored: see `arena.core.places.require`.
+
     Raises:
-        UsageError: unknown key, wrong type, value out of range, missing key, or a `_target_` that is not allowed.
+        UsageError: unknown key, wrong type, value out of range, missing key, a class that may not stand there, or a
+            stored configuration that writes elsewhere.
         InputOutputError: a path that does not exist.
     """
+    _check(node, key, trusted, stored, part=False)
+
+
+def _check(node: Any, key: str, trusted: Collection[str], stored: Stored | None, part: bool) -> None:
     if isinstance(node, dict):
         if "_target_" in node:
-            _check_target(node, key)
+            kind = require(node["_target_"], key, trusted, stored, part)
+            check_arguments(node, key, partial=kind is None or kind.partial)
+            part = node["_target_"].partition(".")[0] in trusted
+            if stored is not None:
+                _check_outputs(node, key, stored)
         for name, child in node.items():
-            check(child, f"{key}.{name}" if key else str(name))
+            place = f"{key}.{name}" if key else str(name)
+            if child and (kind := kind_of(place)) and key != "trainer":
+                _check_node(child, place, kind)
+            _check(child, place, trusted, stored, part)
     elif isinstance(node, list):
         for position, child in enumerate(node):
-            check(child, f"{key}[{position}]")
+            _check(child, f"{key}[{position}]", trusted, stored, part)
+
+
+def _check_node(node: Any, key: str, kind: Kind) -> None:
+    """Insist on a class where a class is needed; the trainer also knows profilers and strategies by name."""
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise UsageError(f"{key}={_shown(node)}: {kind.name} is needed, as {key}._target_=CLASS and its options")
+
+
+def _check_outputs(node: dict[str, Any], key: str, stored: Stored) -> None:
+    """Insist that what a stored configuration writes lies in its own folder, or where arena puts it by itself."""
+    signature = signatures.signature_of(node["_target_"])
+    for name, value in node.items():
+        parameter = signature.parameters.get(argument(name)) if signature is not None else None
+        place = f"{key}.{name}"
+        if value is None or parameter is None or not stored.holds(place):
+            continue
+        names = {each.id for each in ast.walk(parameter.annotation or ast.Constant(None)) if isinstance(each, ast.Name)}
+        if "DatabaseAddress" in names:
+            inside = parameter.default is not None and value == ast.literal_eval(parameter.default)
+        elif "OutputPath" in names or name in ("dirpath", "filename"):
+            inside = Path(stored.folder, str(value)).resolve().is_relative_to(stored.folder)
+        else:
+            continue
+        if not inside:
+            raise UsageError(
+                f"{place}={_shown(value)}: a stored configuration writes in its own folder only; give {place}=... "
+                "to say where"
+            )
 
 
 def check_values(values: dict[str, Any], schema: type, key: str = "") -> None:
     """Hold plain values against a dataclass that is at hand (the root of the configuration)."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(schema))).body[0]
     assert isinstance(tree, ast.ClassDef), schema
-    for name, parameter in _from_fields(tree).parameters.items():
+    for name, parameter in signatures.from_fields(tree).parameters.items():
         if name in values:
             _check_value(f"{key}{name}", values[name], parameter.annotation)
-
-
-def closest(name: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'x'?` where one of the choices looks like `name`, else the choices themselves."""
-    choices = sorted(choices)
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean '{near[0]}'?"
-    return f"; there are: {', '.join(choices)}" if choices else ""
 
 
 def argument(key: str) -> str:
@@ -122,24 +119,24 @@ def argument(key: str) -> str:
     return f"{key}_" if keyword.iskeyword(key) else key
 
 
-def _check_target(node: dict[str, Any], key: str) -> None:
+def check_arguments(node: dict[str, Any], key: str, partial: bool = True) -> None:
+    """Hold the arguments of a node against the signature of its class.
+
+    Raises:
+        UsageError, InputOutputError: see `check`.
+    """
     target = node["_target_"]
-    if not isinstance(target, str) or not target.startswith(ALLOWED):
-        raise UsageError(f"{key}._target_: '{target}' is not allowed; a configuration may build from {_allowed()} only")
-    if _definition(target) is None:
-        raise UsageError(
-            f"{key}._target_: there is no '{target}'{closest(target.rsplit('.', 1)[1], _siblings(target))}"
-        )
-    signature = signature_of(target)
+    signature = signatures.signature_of(target)
     if signature is None:
         return
     short = target.rsplit(".", 1)[1]
-    given = {name: value for name, value in node.items() if name not in ("_target_", "_partial_", "_convert_")}
+    special = ("_target_", "_partial_") if partial else ("_target_",)
+    given = {name: value for name, value in node.items() if name not in special}
     for name, value in given.items():
         parameter = signature.parameters.get(argument(name))
         if parameter is not None:
             _check_value(f"{key}.{name}", value, parameter.annotation)
-        elif not signature.open:
+        elif not signature.open or (name.startswith("_") and name.endswith("_")):
             raise UsageError(f"{key}.{name}: {short} has no such argument{closest(name, signature.parameters)}")
     for name, parameter in signature.parameters.items():
         if parameter.required and name not in map(argument, given) and not node.get("_partial_"):
@@ -208,6 +205,7 @@ def _mismatch_name(value: Any, name: str) -> str | None:
         "bool": (isinstance(value, bool), "true or false"),
         "str": (isinstance(value, str), "text"),
         "InputPath": (isinstance(value, str), "a path"),
+        "OutputPath": (isinstance(value, str), "a path"),
         "list": (isinstance(value, list), "a list"),
         "dict": (isinstance(value, dict), "a mapping"),
     }
@@ -221,77 +219,3 @@ def _names_input_path(annotation: ast.expr | None) -> bool:
 
 def _shown(value: Any) -> str:
     return "null" if value is None else str(value)[:60]
-
-
-def _allowed() -> str:
-    return ", ".join(dict.fromkeys(prefix.partition(".")[0] for prefix in ALLOWED)) + " (data, parts and callbacks)"
-
-
-# --- reading signatures from source files -----------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=256)
-def signature_of(target: str) -> Signature | None:
-    """The constructor of a class (or a function's parameters) read from source; None where it cannot be read."""
-    found = _definition(target)
-    if found is None:
-        return None
-    node, module = found
-    if isinstance(node, ast.FunctionDef):
-        return _from_arguments(node.args, skip_self=False)
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _from_arguments(item.args, skip_self=True)
-    bases = (signature_of(f"{module}.{base.id}") for base in node.bases if isinstance(base, ast.Name))
-    inherited = next((signature for signature in bases if signature is not None), None)
-    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-        own = _from_fields(node)
-        return Signature(inherited.parameters | own.parameters, inherited.open) if inherited is not None else own
-    return inherited
-
-
-def _from_arguments(arguments: ast.arguments, skip_self: bool) -> Signature:
-    positional = [*arguments.posonlyargs, *arguments.args][1 if skip_self else 0 :]
-    without_default = len(positional) - len(arguments.defaults)
-    parameters = {a.arg: Parameter(a.annotation, i < without_default) for i, a in enumerate(positional)}
-    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        parameters[argument.arg] = Parameter(argument.annotation, default is None)
-    return Signature(parameters, arguments.kwarg is not None)
-
-
-def _from_fields(node: ast.ClassDef) -> Signature:
-    fields = [item for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]
-    return Signature({f.target.id: Parameter(f.annotation, f.value is None) for f in fields}, False)  # pyright: ignore
-
-
-def _definition(target: str, depth: int = 0) -> tuple[ast.ClassDef | ast.FunctionDef, str] | None:
-    """The syntax tree of a class or function and the module that defines it, following `from x import y`."""
-    module, _, name = target.rpartition(".")
-    tree = _tree(module)
-    if tree is None or depth > 5 or not f"{module}.".startswith(ALLOWED):
-        return None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return node, module
-        if isinstance(node, ast.ImportFrom) and node.module and any((a.asname or a.name) == name for a in node.names):
-            original = next(a.name for a in node.names if (a.asname or a.name) == name)
-            return _definition(f"{node.module}.{original}", depth + 1)
-    return None
-
-
-def _siblings(target: str) -> list[str]:
-    tree = _tree(target.rpartition(".")[0])
-    return [n.name for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)] if tree else []
-
-
-@lru_cache(maxsize=256)
-def _tree(module: str) -> ast.Module | None:
-    top, *rest = module.split(".")
-    spec = importlib.util.find_spec(top)  # only the top package, so nothing is imported
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0], *rest)
-    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-        if candidate.is_file():
-            return ast.parse(candidate.read_text(encoding="utf-8"))
-    return None

@@ -7,9 +7,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from arena import build, config, weights
+from arena import build, config, resume, weights
 from arena.console import say
-from arena.errors import UsageError
+from arena.errors import UsageError, run_main
 from arena.record import Record
 from arena.run import RunFolder, rank
 from arena.sweep import lifeline
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 def train(composed: "DictConfig") -> float | None:
     """Run one configuration from seed to result; returns the best monitored value (what a sweep optimises)."""
-    settings = config.resolved(composed)
+    return trained(config.resolved(composed))
+
+
+def trained(settings: build.Settings) -> float | None:
+    """Run a checked configuration; see `train`."""
     run = RunFolder(settings["run_dir"])
     first = rank() == 0
     with run.locked(enabled=first), Dashboards(run) as dashboards, Record(run, settings, writes=first) as record:
@@ -143,52 +147,23 @@ def conclude(
     say(f"result in {record.run.path}")
 
 
-def resumed(arguments: list[str]) -> list[str]:
-    """The command line of the run named by `resume=FOLDER`, followed by what is given anew.
+def guard(settings: build.Settings, folder: str) -> None:
+    """Refuse, before anything is written, to train over another run.
 
     Raises:
-        UsageError: another model, data set or the like is chosen than the run has.
-        InputOutputError: the folder holds no run, or no checkpoint to go on from.
-    """
-    folders = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
-    if not folders or folders[-1] in ("", "null"):
-        return arguments
-    from omegaconf import OmegaConf
-
-    from arena.errors import InputOutputError
-
-    run = RunFolder(folders[-1]).require()
-    if not run.last.is_file():
-        raise InputOutputError(f"resume={folders[-1]}: there is no {run.last.name} to go on from; start the run again")
-    stored = run.path / ".hydra" / "overrides.yaml"
-    before: Any = OmegaConf.to_container(OmegaConf.load(stored)) if stored.is_file() else []
-    given = [argument for argument in arguments if not argument.startswith("resume=")]
-    keys = {argument.partition("=")[0].lstrip("+~") for argument in given} | {"resume"}
-    kept = [argument for argument in before if argument.partition("=")[0].lstrip("+~") not in keys]
-    return [*kept, *given, f"resume={run.path}", f"hydra.run.dir={run.path}"]
-
-
-def guard(settings: build.Settings, folder: str, arguments: list[str]) -> None:
-    """Refuse, before anything is written, to train over another run or to resume with other settings.
-
-    `arguments` is the command line as it was typed: what it says is allowed to differ.
-
-    Raises:
-        UsageError: `folder` holds a run already, or the settings differ from those it was begun with.
+        UsageError: `folder` holds a run already.
     """
     run = RunFolder(folder)
-    if not settings["resume"]:
-        if run.last.exists() or run.best.exists():
-            raise UsageError(
-                f"hydra.run.dir={folder}: it holds a run already; choose another folder, or resume={folder}"
-            )
-        return
-    given = {argument.partition("=")[0].lstrip("+~") for argument in arguments}
-    for key, old, new in config.differences(run.config, settings):
-        if key not in given and key.split(".")[0] not in given:
-            raise UsageError(
-                f"{key}: the run was begun with {old}, now it is {new}; give {key}=... to say which you want"
-            )
+    if run.last.exists() or run.best.exists():
+        raise UsageError(f"hydra.run.dir={folder}: it holds a run already; choose another folder, or resume={folder}")
+
+
+def go_on(arguments: list[str]) -> None:
+    """Continue the run that `resume=` names; see `arena.resume`."""
+    settings = resume.prepare(arguments)
+    if settings is not None:
+        resume.log_to(RunFolder(settings["run_dir"]))
+        trained(settings)
 
 
 def _sweeps(overrides: list[str], config_name: str) -> bool:
@@ -202,7 +177,10 @@ def main() -> None:
     """The command line."""
     lifeline.hold()
     typed = sys.argv[1:]
-    config.run(train, prepare=resumed, guard=lambda settings, folder: guard(settings, folder, typed), sweeps=_sweeps)
+    if resume.folder_of(typed) and not {"--help", "-h"} & set(typed):
+        run_main(lambda: go_on(typed))
+    else:
+        config.run(train, guard=guard, sweeps=_sweeps)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pyarrow as pa
 from omegaconf import OmegaConf
 
 from arena.callback.predictions import prediction_table, write_table
+from arena.core import stored
 from arena.run import RunFolder, write_atomically
 
 LABELS = ["model_a", "model_b", "tie"]
@@ -17,11 +18,12 @@ LABELS = ["model_a", "model_b", "tie"]
 def folder(path: Path, seed: int = 0, fingerprint: str = "data-1", status: str = "completed", **settings: Any):
     """A run folder with its configuration and its record; `loss__lambda_=0.3` is `loss.lambda_`."""
     run = RunFolder(path)
-    made = {"run_dir": str(path), "seed": seed, "data": {"labels": LABELS, "seed": seed, "split_seed": 0}}
+    made: dict[str, Any] = {name: {"_target_": "by.hand"} for name in stored.PARTS}
+    made |= {"run_dir": str(path), "seed": seed, "data": {"labels": LABELS, "seed": seed, "split_seed": 0}}
     config = OmegaConf.create(made)
     for key, value in settings.items():
         OmegaConf.update(config, key.replace("__", ".", 1), value, merge=False)
-    write_atomically(run.config, OmegaConf.to_yaml(config))
+    stored.write(run.config, OmegaConf.to_container(config))  # pyright: ignore[reportArgumentType]
     reason = None if status == "completed" else "out of memory"
     run.write_result({"status": status, "reason": reason, "data": {"fingerprint": fingerprint}})
     return run

@@ -4,6 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 from support import compose
 
+from arena.core import stored
 from arena.ensemble import members
 from arena.errors import InputOutputError, UsageError
 from arena.run import RunFolder, find_runs
@@ -14,7 +15,8 @@ def study(tmp_path):
     """A multirun folder with the runs 0, 2 and 10, and other things."""
     for name in ("10", "2", "0"):
         (tmp_path / "study" / name).mkdir(parents=True)
-        (tmp_path / "study" / name / "config.yaml").write_text("data: {labels: [model_a, model_b]}")
+        values = dict.fromkeys(stored.PARTS) | {"data": {"labels": ["model_a", "model_b"]}}
+        stored.write(tmp_path / "study" / name / "config.yaml", values)
     (tmp_path / "study" / "multirun.yaml").write_text("")
     (tmp_path / "study" / "report").mkdir()
     return tmp_path / "study"

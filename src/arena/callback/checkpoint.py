@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckp
 from arena.callback.averaging import judged
 from arena.core.stop import SIGNALS, name_of
 from arena.errors import DivergedError, Interrupted
-from arena.schema import Positive
+from arena.schema import OutputPath, Positive
 
 log = logging.getLogger("arena")
 
@@ -38,7 +38,7 @@ class Checkpoint(LightningCheckpoint):
 
     def __init__(
         self,
-        folder: str,
+        folder: OutputPath,
         monitor: str,
         mode: Literal["min", "max"],
         every_minutes: Positive = 10,

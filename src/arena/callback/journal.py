@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from arena.core.files import naming, replacing
 from arena.errors import InputOutputError
+from arena.schema import OutputPath
 
 COLUMNS = ("step", "epoch", "split", "name", "value")
 
@@ -23,7 +24,7 @@ class Journal(Logger):
     split `val` and the name `log_loss`.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: OutputPath | Path) -> None:
         super().__init__()
         self.path = Path(path)
         self.step_now: Callable[[], int] | None = None

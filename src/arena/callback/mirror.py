@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from arena.callback import journal
 from arena.run import RunFolder
+from arena.schema import OutputPath
 
 log = logging.getLogger("arena")
 
@@ -87,7 +88,7 @@ class Mirror(Logger):
 
     title = "dashboard"
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: OutputPath) -> None:
         super().__init__()
         self.run = RunFolder(folder)
         self.broken = False

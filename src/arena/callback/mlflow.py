@@ -6,11 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from arena.callback.mirror import Entry, Mirror
+from arena.core.stored import read
 from arena.run import write_atomically
-from arena.schema import DatabaseAddress, ProjectName
+from arena.schema import DatabaseAddress, OutputPath, ProjectName
 
 IDENTITY = "mlflow.json"
 """File in the run folder that says which run of MLflow it is."""
@@ -35,7 +34,7 @@ class MLflowRun(Mirror):
 
     def __init__(
         self,
-        folder: str,
+        folder: OutputPath,
         tracking_uri: DatabaseAddress = "sqlite:///outputs/mlflow.db",
         experiment: ProjectName = "arena",
         group: str | None = None,
@@ -76,7 +75,7 @@ class MLflowRun(Mirror):
 
         if not self.run.config.is_file():
             return
-        config: Any = OmegaConf.to_container(OmegaConf.load(self.run.config))
+        config: Any = read(self.run.config)
         params = [Param(permitted(name), str(value)[:LONGEST]) for name, value in flat(config)]
         for start in range(0, len(params), 100):  # MLflow takes no more at once
             self.client.log_batch(self.run_id, params=params[start : start + 100])

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from arena.core.files import replacing
 from arena.heads import LOSS, PROBABILITY, Heads, Labels
+from arena.schema import OutputPath
 
 __all__ = [
     "PROBABILITY",
@@ -34,7 +35,7 @@ class PredictionWriter(Callback):
         labels: names of the classes, or those of each head.
     """
 
-    def __init__(self, folder: str, labels: list[str] | dict[str, list[str]]) -> None:
+    def __init__(self, folder: OutputPath, labels: list[str] | dict[str, list[str]]) -> None:
         self.folder = Path(folder)
         self.labels = labels
 

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from arena.callback.mirror import Entry, Mirror
 from arena.callback.sender import Sender, server
+from arena.core.stored import read
 from arena.run import RunFolder, write_atomically
-from arena.schema import ProjectName, WholeNumber
+from arena.schema import OutputPath, ProjectName, WholeNumber
 
 log = logging.getLogger("arena")
 IDENTITY = "wandb.json"
@@ -73,7 +72,7 @@ def open_run(run: RunFolder, identity: Identity, directions: dict[str, str], sta
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
-    config = OmegaConf.to_container(OmegaConf.load(run.config)) if run.config.is_file() else {}
+    config = read(run.config) if run.config.is_file() else {}
     settings = wandb.Settings(
         silent=True,
         console="off",  # wrapping standard output is not worth it: run.log has it all
@@ -136,7 +135,7 @@ class WandbRun(Mirror):
 
     def __init__(
         self,
-        folder: str,
+        folder: OutputPath,
         project: ProjectName = "arena",
         entity: ProjectName | None = None,
         name: str | None = None,

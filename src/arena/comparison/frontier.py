@@ -11,6 +11,7 @@ from arena.comparison.resampling import Interval, Statistic, Sums, compare, mean
 from arena.comparison.rows import Aligned, align, read_replies
 from arena.comparison.tables import COLUMNS, cell, finite, interval
 from arena.comparison.whole import Asked
+from arena.core.stored import read
 from arena.ensemble.members import labels_of
 from arena.errors import DataError, UsageError
 from arena.heads import Heads
@@ -28,13 +29,11 @@ def value_of(run: RunFolder, key: str) -> Any:
         UsageError: there is no such key.
         DataError: the run has no configuration.
     """
-    from omegaconf import OmegaConf
-
     from arena.config import flat
 
     if not run.config.is_file():
         raise DataError(f"{run.path}: it has no config.yaml, so nothing says what its {key} was")
-    settings: Any = OmegaConf.to_container(OmegaConf.load(run.config))
+    settings: Any = read(run.config)
     node: Any = settings
     for part in key.split("."):
         names = [name for name in (part, f"{part}_") if isinstance(node, dict) and name in node]

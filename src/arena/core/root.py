@@ -53,3 +53,5 @@ class Root:
     tags: list[str]
     num_classes: WholeNumber
     run_dir: str
+    trusted_packages: list[str]
+    accept_versions: bool

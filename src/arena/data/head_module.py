@@ -29,7 +29,7 @@ from arena.data.tokenizer import Tokenizer
 from arena.data.tokens import TurnTokens, tokenize
 from arena.data.views import Views
 from arena.heads import Heads
-from arena.schema import Count, InputPath, NonNegative, Positive, Share, WholeNumber
+from arena.schema import Count, InputPath, NonNegative, OutputPath, Positive, Share, WholeNumber
 from arena.types import UNLABELLED, Start
 
 
@@ -80,7 +80,7 @@ class HeadData(HeadDescription, Served):
         on_bad_row: Literal["error", "quarantine"] = "error",
         max_rejected: Share = 0.005,
         repair: bool = False,
-        rejects: str | None = None,
+        rejects: OutputPath | None = None,
         formulation: Literal["joint"] = "joint",
         template: str | None = None,
         max_length: Count = 256,

@@ -27,7 +27,7 @@ from arena.data.text import Room
 from arena.data.tokenizer import Tokenizer
 from arena.data.tokens import MISSING, tokenize
 from arena.data.views import Views, views
-from arena.schema import Count, InputPath, NonNegative, Positive, Share, WholeNumber
+from arena.schema import Count, InputPath, NonNegative, OutputPath, Positive, Share, WholeNumber
 from arena.types import UNLABELLED, Start
 
 
@@ -99,7 +99,7 @@ class PairData(Description, Served):
         on_bad_row: Literal["error", "quarantine"] = "error",
         max_rejected: Share = 0.005,
         repair: bool = False,
-        rejects: str | None = None,
+        rejects: OutputPath | None = None,
         formulation: Literal["joint", "symmetric", "score", "verbalizer"] = "joint",
         template: str = "auto",
         templates: dict | None = None,

@@ -26,7 +26,7 @@ from arena.data.split import SPLITS
 from arena.data.tokenizer import Tokenizer
 from arena.data.tokens import tokenize
 from arena.errors import UsageError
-from arena.schema import Count, InputPath, Share, WholeNumber
+from arena.schema import Count, InputPath, OutputPath, Share, WholeNumber
 from arena.types import Start
 
 log = logging.getLogger("arena")
@@ -77,7 +77,7 @@ class ReplyData(ReplyDescription, Served):
         on_bad_row: Literal["error", "quarantine"] = "error",
         max_rejected: Share = 0.005,
         repair: bool = False,
-        rejects: str | None = None,
+        rejects: OutputPath | None = None,
         template: str = "auto",
         separator: str = "\n",
         max_length: Count = 512,

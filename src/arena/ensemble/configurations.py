@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from arena.core.stored import read
 from arena.run import RunFolder
 
 PLACES = ("run_dir", "study", "tags", "resume", "resamples", "test", "data.rejects", "data.cache", "data.num_workers")
@@ -12,11 +13,9 @@ SHOWN = ("logger.", "callback.")
 
 def essentials(run: RunFolder, *ignored: str) -> dict[str, Any]:
     """The values that decide a run's weights, by dotted key, without those of `ignored`."""
-    from omegaconf import OmegaConf
-
     from arena.config import flat
 
-    settings: Any = OmegaConf.to_container(OmegaConf.load(run.config))
+    settings: Any = read(run.config)
     return {
         key: value
         for key, value in flat(settings)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from arena import build, kinds, restore
 from arena.calibration import store
 from arena.console import say
+from arena.core.stored import read
 from arena.ensemble.partial import Part, Partial
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.heads import Heads
@@ -97,21 +98,17 @@ def gather(
 
 def _meant_for(run: RunFolder, data: dict[str, Any], runs: int) -> dict[str, Any]:
     """`data` without the offset, if that can only be meant for others of the runs."""
-    from omegaconf import OmegaConf
-
-    alone = runs == 1 or "offset" not in data or OmegaConf.select(OmegaConf.load(run.config), "data.offset") is not None
+    alone = runs == 1 or "offset" not in data or read(run.config)["data"].get("offset") is not None
     return data if alone else {key: value for key, value in data.items() if key != "offset"}
 
 
 def labels_of(run: RunFolder) -> Any:
     """The classes of a run, or those of each head, from its configuration; of a run of `arena.baseline` from
     `result.json`."""
-    from omegaconf import OmegaConf
-
     labels = run.read_result().get("labels") if run.is_baseline else None
     if labels is None and run.config.is_file():
         # Resolved when it was written: nothing looks at the data again.
-        labels = OmegaConf.to_object(OmegaConf.select(OmegaConf.load(run.config), "data.labels"))
+        labels = read(run.config)["data"].get("labels")
     if labels is None:
         raise DataError(f"{run.path}: nothing says which classes this run has")
     return dict(labels) if isinstance(labels, Mapping) else list(labels)

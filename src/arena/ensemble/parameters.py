@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.core.stored import moved, read, write
 from arena.ensemble.configurations import first_difference
 from arena.errors import DataError, InputOutputError, UsageError
-from arena.run import RunFolder, git_state, versions, write_atomically
+from arena.run import RunFolder, git_state, versions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,12 +72,10 @@ def average(runs: list[RunFolder], output: RunFolder) -> None:
         else:
             raise DataError(f"{name}: whole numbers that differ between the runs have no mean")
     settings = _settings(runs, output)
-    from omegaconf import OmegaConf
-
     AtomicCheckpointIO().save_checkpoint(found[0] | {"state_dict": mean}, output.best)
     if runs[0].tokenizer.is_dir():
         shutil.copytree(runs[0].tokenizer, output.tokenizer, dirs_exist_ok=True)
-    write_atomically(output.config, OmegaConf.to_yaml(OmegaConf.create(settings)))
+    write(output.config, settings)
     output.write_result(_result(runs, settings))
 
 
@@ -86,10 +85,8 @@ def _settings(runs: list[RunFolder], output: RunFolder) -> dict[str, Any]:
     The mean over folds has learned from the validation rows of each, so it has none left: only the test rows are new to
     it.
     """
-    from omegaconf import OmegaConf
-
-    configurations: list[Any] = [OmegaConf.to_container(OmegaConf.load(run.config)) for run in runs]
-    settings = _moved(configurations[0], str(configurations[0]["run_dir"]), str(output.path))
+    configurations: list[Any] = [read(run.config) for run in runs]
+    settings = moved(configurations[0], str(configurations[0]["run_dir"]), str(output.path))
     whole = len({each["data"]["fold"] for each in configurations}) > 1
     if whole:
         settings["data"] |= {"folds": None, "fold": None, "val_share": 0, "val_path": None}
@@ -101,16 +98,6 @@ def _settings(runs: list[RunFolder], output: RunFolder) -> dict[str, Any]:
             ", ".join(map(str, seeds)),
         )
     return settings
-
-
-def _moved(node: Any, old: str, new: str) -> Any:
-    """The same configuration with the folder `old` replaced by `new` wherever a path begins with it."""
-    if isinstance(node, dict):
-        return {key: _moved(value, old, new) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_moved(value, old, new) for value in node]
-    inside = isinstance(node, str) and (node == old or Path(old) in Path(node).parents)
-    return new + node[len(old) :] if inside else node
 
 
 def _result(runs: list[RunFolder], settings: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ predictions together are predictions of rows that the model in question was not 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,15 +14,13 @@ import pyarrow as pa
 from arena.callback.predictions import PROBABILITY, write_table
 from arena.console import say
 from arena.core.files import read_parquet
+from arena.core.stored import read
 from arena.ensemble.configurations import recipe_of
 from arena.ensemble.members import Member
 from arena.ensemble.mixture import Mean, convex_weights
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.judge import row_log_loss
 from arena.run import RunFolder
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 LEAST = 50
 """Rows that the recipes must have in common for weights to mean anything."""
@@ -130,12 +128,10 @@ def join_folds(runs: list[RunFolder], labels: list[str], output: Path) -> dict[s
         UsageError: a run that was not trained on folds.
         DataError: other data, another split or another number of folds; or a row that comes twice.
     """
-    from omegaconf import OmegaConf
-
     first: tuple[Any, ...] | None = None
     parts, folds = [], []
     for run in runs:
-        config: DictConfig = OmegaConf.load(run.config)  # pyright: ignore[reportAssignmentType]
+        config = read(run.config)
         data, fingerprint = config["data"], run.read_result().get("data", {}).get("fingerprint")
         if data["folds"] is None or fingerprint is None:
             raise UsageError(f"out_of_fold: {run.path} was not trained with data.folds, or never read its data")

@@ -90,5 +90,5 @@ def _not_an_option(key: str, option: str, kind: str) -> str:
 
 def _build(kind: str, labels: list[str], options: dict[str, Any], key: str) -> Loss:
     target = f"{KINDS[kind].__module__}.{KINDS[kind].__name__}"
-    schema.check({"_target_": target, "labels": labels} | options, key)
+    schema.check_arguments({"_target_": target, "labels": labels} | options, key)
     return KINDS[kind](labels, **options)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from arena.calibration.measures import reliability, top
+from arena.core import stored
 from arena.core.files import read_parquet
 from arena.heads import LOSS, Heads, column
 from arena.judge import Told, read
@@ -42,7 +42,7 @@ def send(opened: Any, run: RunFolder, samples: int, texts: bool = False, data: A
         texts: whether those hold texts.
         data: the run's data, set up; without them `samples` has no texts.
     """
-    settings: Any = OmegaConf.to_container(OmegaConf.load(run.config))
+    settings = stored.read(run.config)
     labels = settings["data"].get("labels") or []
     found: dict[str, Any] = {}
     for split in SPLITS:

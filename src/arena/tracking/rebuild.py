@@ -8,11 +8,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from arena.callback.mirror import Tail
 from arena.callback.sender import answers, server
 from arena.callback.wandb import Identity, close_run, open_run, write_entry
+from arena.core.stored import read
 from arena.errors import InputOutputError
 from arena.run import RunFolder, write_atomically
 
@@ -40,7 +39,7 @@ def rebuilt(run: RunFolder, options: dict[str, Any]) -> tuple[Path, bool]:
     wanted = {"digest": digest(run, options), "id": identity.id}
     note = run.path / "wandb" / SYNCED
     before = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
-    folder = Path(run.path / "wandb" / before.get("folder", "-"))
+    folder = note.parent / (Path(before.get("folder", "-")).name or "-")  # a name, wherever the note would lead
     if folder.is_dir():
         if {key: before.get(key) for key in wanted} == wanted:
             return folder, False
@@ -54,10 +53,11 @@ def rebuilt(run: RunFolder, options: dict[str, Any]) -> tuple[Path, bool]:
 def write(run: RunFolder, identity: Identity, options: dict[str, Any]) -> Path:
     """Write the run from its journal, tables and result; returns the folder."""
     from arena import build
+    from arena.restore import settings_of
     from arena.tracking.ending import directions
     from arena.tracking.extras import send as send_tables
 
-    settings: Any = OmegaConf.to_container(OmegaConf.load(run.config))
+    settings = settings_of(run)
     build.quiet()
     # This machine's load has nothing to do with that run.
     opened = open_run(run, identity, directions(build.instantiate(settings["metric"])), statistics=False)
@@ -72,7 +72,7 @@ def write(run: RunFolder, identity: Identity, options: dict[str, Any]) -> Path:
 
 def identity_of(run: RunFolder, options: dict[str, Any]) -> Identity:
     """That of the training where W&B was on; else one whose id follows from the configuration and the first values."""
-    settings: Any = OmegaConf.to_container(OmegaConf.load(run.config))
+    settings = read(run.config)
     known = Identity.read(run)
     if known is None:
         settings.pop("resume", None)

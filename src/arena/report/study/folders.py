@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from arena.core.stored import read_yaml
+from arena.errors import ArenaError
 from arena.report.study.trials import MONITOR, Trial, shown
 
 STATUSES = {
@@ -92,11 +94,9 @@ def interval_of(result: dict[str, Any], path: str) -> tuple[float, float] | None
 
 def overrides_of(run: Path) -> list[str]:
     """The overrides of a run's command line, empty where they are unknown."""
-    import yaml
-
     try:
-        found = yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        found = read_yaml(run / ".hydra" / "overrides.yaml")
+    except ArenaError:
         return []
     return [str(each) for each in found] if isinstance(found, list) else []
 

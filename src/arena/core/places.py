@@ -1,0 +1,197 @@
+"""What kind of class each place of a configuration takes.
+
+A YAML file is data, and data must not call `os.system` or `torch.load`: a place takes classes of its own kind from the
+packages that define this kind, and never a function. Packages of a user's own are trusted by name, on the command line
+(`trusted_packages=[mine]`); their classes must be of the place's kind too. All of it is read from source files, so
+nothing is imported before it is allowed.
+"""
+
+import ast
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from arena.core import signatures
+from arena.core.closest import closest
+from arena.errors import UsageError
+
+
+class NotTrustedError(UsageError):
+    """A class of the right kind, from a package that the command line does not name."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a configuration comes from that was not typed: a run folder, perhaps somebody else's.
+
+    Attributes:
+        folder: the run folder; what it writes has its place there.
+        given: keys that the command line gives anew, and may choose freely.
+    """
+
+    folder: Path
+    given: frozenset[str] = frozenset()
+
+    def holds(self, key: str) -> bool:
+        """Whether a key has its value from the stored configuration."""
+        return not any(key == each or key.startswith(f"{each}.") for each in self.given)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Classes that can do a job.
+
+    Attributes:
+        name: of the job, with its article.
+        homes: packages and modules that define such classes.
+        base: what they derive from; None where having the members is enough.
+        members: what the program asks of them.
+        partial: whether `_partial_` may be given, for what is made later or several times.
+    """
+
+    name: str
+    homes: tuple[str, ...]
+    base: str | None = None
+    members: tuple[str, ...] = ()
+    partial: bool = False
+
+    def lacks(self, target: str) -> str | None:
+        """What keeps a class from being of this kind, in words; None where it is."""
+        if self.base is not None and self.base not in signatures.ancestors(target):
+            return f"{self.name} is a subclass of {self.base}"
+        missing = set(self.members) - signatures.members(target) if self.members else set()
+        return f"{self.name} has {', '.join(sorted(missing))}" if missing else None
+
+
+LIGHTNING = "lightning.pytorch."
+TOKENIZER = Kind("a tokenizer", ("arena.data.tokenizer.",), members=("encode", "decode", "save", "conversation"))
+SCORE = Kind("a diversity score", ("arena.diversity.scores.",), members=("many", "leave_one_out"))
+ENCODER = Kind("a text encoder", ("arena.diversity.encoder.",), members=("encode",))
+READERS = tuple(f"arena.data.{name}." for name in ("pairs", "toy", "toy_replies", "head_reader", "reply_reader"))
+TASKS = ("arena.task.", "arena.diversity_task.")
+
+PLACES = {
+    "model": Kind("a model", ("arena.model.",), "torch.nn.Module", ("forward", "start_at")),
+    "model.adapter": Kind("an adapter", ("arena.model.adapter.",), "arena.model.adapter.Adapter"),
+    "model.head": Kind("settings of a head", ("arena.model.heads.",), "arena.model.heads.HeadSettings"),
+    "loss": Kind("a loss", ("arena.loss.",), "torch.nn.Module", ("forward", "outcome", "predict")),
+    "loss.score": SCORE,
+    "loss.score.score": SCORE,
+    "loss.score.encoder": ENCODER,
+    "loss.score.score.encoder": ENCODER,
+    "loss.reward": Kind("a checker of replies", ("arena.generation.checkers.",), members=("check", "check_all")),
+    "metric": Kind("a set of metrics", ("arena.metric.",), "torch.nn.Module", ("needs", "update", "compute")),
+    "metric.metrics.*": Kind(
+        "a metric", ("arena.metric.", "torchmetrics."), "torchmetrics.metric.Metric", partial=True
+    ),
+    "optim": Kind("an optimiser", ("arena.optim.",), "arena.optim.base.Recipe"),
+    "data": Kind("a data module", ("arena.data.",), f"{LIGHTNING}core.datamodule.LightningDataModule"),
+    "data.reader": Kind("a reader", READERS, members=("__call__",)),
+    "data.tokenizer": TOKENIZER,
+    "tokenizer": TOKENIZER,
+    "judge": Kind("a judge", ("arena.judging.",), members=("judge", "write", "show", "generations")),
+    "task": Kind("a task", TASKS, "arena.task.Task", partial=True),
+    "callback.*": Kind(
+        "a callback", ("arena.callback.", f"{LIGHTNING}callbacks."), f"{LIGHTNING}callbacks.callback.Callback"
+    ),
+    "logger.*": Kind("a logger", ("arena.callback.", f"{LIGHTNING}loggers."), f"{LIGHTNING}loggers.logger.Logger"),
+    "trainer": Kind("a trainer", (f"{LIGHTNING}trainer.trainer.",), f"{LIGHTNING}trainer.trainer.Trainer"),
+    "trainer.profiler": Kind("a profiler", (f"{LIGHTNING}profilers.",), f"{LIGHTNING}profilers.profiler.Profiler"),
+    "trainer.strategy": Kind("a strategy", (f"{LIGHTNING}strategies.",), f"{LIGHTNING}strategies.strategy.Strategy"),
+}  # fmt: skip
+PLACES |= {"adapter": PLACES["model.adapter"], "head": PLACES["model.head"]}
+
+OWN = ("arena", "hydra_plugins", "lightning", "torch", "torchmetrics")
+HARMLESS = (
+    *("arena.", "torchmetrics.classification.", f"{LIGHTNING}trainer.", f"{LIGHTNING}strategies."),
+    *(f"{LIGHTNING}profilers.{name}." for name in ("simple", "advanced")),
+    *(
+        f"{LIGHTNING}callbacks.{name}."
+        for name in ("early_stopping", "lr_monitor", "timer", "weight_averaging", "gradient_accumulation_scheduler")
+    ),
+)
+"""Modules whose classes also a stored configuration may name: they load no files and write none outside of the run."""
+
+
+def kind_of(key: str) -> Kind | None:
+    """The kind of class that a place takes; None where no class can stand."""
+    return next((kind for pattern, kind in PLACES.items() if _matches(key, pattern)), None)
+
+
+def require(
+    target: object, key: str, trusted: Collection[str] = (), stored: Stored | None = None, part: bool = False
+) -> Kind | None:
+    """Insist that a class may stand at a place.
+
+    Args:
+        target: value of `_target_`.
+        key: the place.
+        trusted: top-level packages that the command line names.
+        stored: the run folder that the configuration comes from; None for one that was typed.
+        part: whether the place is an argument of a class of a trusted package.
+
+    Returns:
+        The kind of the place; None for an argument of a trusted package's class, of which nothing is known.
+
+    Raises:
+        UsageError: it may not.
+    """
+    kind = kind_of(key)
+    name = target if isinstance(target, str) else ""
+    package = name.partition(".")[0]
+    if kind is None:
+        if part and package in trusted:
+            return None
+        raise UsageError(f"{key}._target_: no class can stand here")
+    found = signatures.definition(name)
+    if not name.startswith(kind.homes) and package not in trusted:
+        _refuse(target, key, kind, found)
+    if found is None:
+        module, _, last = name.rpartition(".")
+        raise UsageError(f"{key}._target_: there is no '{target}'{closest(last, signatures.names_in(module))}")
+    home = f"{found[1]}."
+    if not home.startswith(kind.homes) and home.partition(".")[0] not in trusted:
+        _refuse(target, key, kind, found)
+    if lack := _lack(name, kind, found):
+        raise UsageError(f"{key}._target_: '{target}' is not allowed; {lack}")
+    harmless = home.startswith(HARMLESS) or home.partition(".")[0] in trusted
+    if not harmless and stored is not None and stored.holds(f"{key}._target_"):
+        raise NotTrustedError(f"{key}._target_: '{target}' is not arena's own{_way(package)}")
+    return kind
+
+
+def require_trusted(module: str, key: str, trusted: Collection[str]) -> None:
+    """Insist that the command line trusts a module that a stored configuration would have run.
+
+    Raises:
+        NotTrustedError: it does not.
+    """
+    package = module.partition(".")[0]
+    if package not in trusted:
+        raise NotTrustedError(f"{key}={module}: a stored configuration runs no code of its own{_way(package)}")
+
+
+def _refuse(target: object, key: str, kind: Kind, found: signatures.Definition | None) -> None:
+    """Say what is needed instead, and how the package is trusted where that would be enough."""
+    package = str(target).partition(".")[0]
+    foreign = package not in sys.stdlib_module_names and package not in OWN
+    if foreign and found is not None and not _lack(str(target), kind, found):
+        raise NotTrustedError(f"{key}._target_: '{target}' is not allowed{_way(package)}")
+    homes = ", ".join(home.removesuffix(".") for home in kind.homes)
+    raise UsageError(f"{key}._target_: '{target}' is not allowed; {kind.name} of {homes} is needed")
+
+
+def _lack(target: str, kind: Kind, found: signatures.Definition) -> str | None:
+    if isinstance(found[0], ast.FunctionDef):
+        return f"it is a function, and {kind.name} is needed"
+    return kind.lacks(target)
+
+
+def _way(package: str) -> str:
+    return f"; if its code may be run, give trusted_packages=[{package}]"
+
+
+def _matches(key: str, pattern: str) -> bool:
+    parts, wanted = key.split("."), pattern.split(".")
+    return len(parts) == len(wanted) and all(w in ("*", p) for p, w in zip(parts, wanted, strict=True))

@@ -1,0 +1,117 @@
+"""The configuration that a run folder stores: written by arena, and read back whoever wrote it.
+
+A run folder may come from somebody else. What is read here is plain data: text, numbers, lists and mappings. Nothing is
+interpolated, no tag makes an object, no anchor is repeated a billion times, and a file that no run writes is refused.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from arena.errors import DataError, InputOutputError
+from arena.run import write_atomically
+
+LARGEST = 1_000_000
+"""Bytes of a stored configuration; a usual one has 8 thousand, one of ten heads with a hundred classes each 100."""
+MOST = 50_000
+"""Values in it; a usual one has 300."""
+DEEPEST = 50
+"""Levels of nesting; a configuration has about five."""
+PARTS = ("data", "loss", "metric", "model", "monitor", "optim", "run_dir", "seed", "trainer")
+"""Keys that each stored configuration has; one that was cut off lacks some."""
+_FLOAT = r"""^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+
+|[-+]?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"""
+
+
+def _as_on_the_command_line(resolvers: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """YAML's rules with two changes, which Hydra makes too: 1e-3 is a number, and a date is text."""
+    changed = {
+        first: [(tag, rule) for tag, rule in rules if not tag.endswith((":timestamp", ":float"))]
+        for first, rules in resolvers.items()
+    }
+    for first in "-+0123456789.":
+        changed.setdefault(first, []).insert(0, ("tag:yaml.org,2002:float", re.compile(_FLOAT, re.VERBOSE)))
+    return changed
+
+
+class _Loader(yaml.CSafeLoader):
+    yaml_implicit_resolvers = _as_on_the_command_line(yaml.CSafeLoader.yaml_implicit_resolvers)
+
+
+class _Dumper(yaml.SafeDumper):
+    yaml_implicit_resolvers = _as_on_the_command_line(yaml.SafeDumper.yaml_implicit_resolvers)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write everything out: what is read back may hold no alias."""
+        return True
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read the `config.yaml` of a run folder as plain values.
+
+    Raises:
+        InputOutputError: the file cannot be read.
+        DataError: it is no configuration of a run.
+    """
+    found = read_yaml(path)
+    missing = [name for name in PARTS if name not in found] if isinstance(found, dict) else PARTS
+    if missing:
+        raise DataError(f"{path}: damaged, it has no {', '.join(missing)}; {_ANEW}")
+    return found
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file as plain values; see `read`."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise InputOutputError(f"{path}: {error.strerror}") from error
+    if len(content) > LARGEST:
+        raise DataError(f"{path}: it has more than {LARGEST:,} bytes; a run writes no such file")
+    try:
+        if reason := _unusual(content):
+            raise DataError(f"{path}: {reason}; a run writes no such file")
+        return _Loader(content).get_single_data()
+    except (yaml.YAMLError, ValueError) as error:
+        raise DataError(f"{path}: damaged, {_reason(error)}; {_ANEW}") from None
+
+
+_ANEW = "copy the run folder again, or train again"
+
+
+def _unusual(content: bytes) -> str | None:
+    """What would grow while it is loaded, in words."""
+    depth = 0
+    for number, event in enumerate(yaml.parse(content, _Loader)):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            return f"it repeats a part by the alias *{event.anchor}"
+        if depth > DEEPEST:
+            return f"it is nested more than {DEEPEST} levels deep"
+        if number > MOST:
+            return f"it has more than {MOST:,} values"
+    return None
+
+
+def _reason(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}: " if mark is not None else ""
+    return where + (getattr(error, "problem", None) or str(error) or "it cannot be read").splitlines()[0]
+
+
+def write(path: Path, settings: dict[str, Any]) -> None:
+    """Write a resolved configuration so that `read` gives the same values back."""
+    write_atomically(path, yaml.dump(settings, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=10_000))
+
+
+def moved(node: Any, old: str, new: str) -> Any:
+    """The same configuration with the folder `old` replaced by `new` wherever a path begins with it."""
+    if isinstance(node, dict):
+        return {key: moved(value, old, new) for key, value in node.items()}
+    if isinstance(node, list):
+        return [moved(value, old, new) for value in node]
+    inside = isinstance(node, str) and (node == old or Path(old) in Path(node).parents)
+    return new + node[len(old) :] if inside else node
