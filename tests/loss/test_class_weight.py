@@ -29,35 +29,41 @@ def batch_of(target: torch.Tensor) -> TextBatch:
 @pytest.mark.parametrize(
     ("rule", "beta", "expected"),
     [
-        ("balanced", 0.999, [0.305, 0.305, 2.390]),
-        ("sqrt", 0.999, [0.625, 0.625, 1.750]),
-        ("effective", 0.9, [0.9994, 0.9994, 1.0012]),
-        ("effective", 0.99, [0.716, 0.716, 1.568]),
-        ("effective", 0.999, [0.3555, 0.3555, 2.2890]),
-        ("effective", 0.9999, [0.310, 0.310, 2.380]),
+        ("balanced", 0.999, [0.7092, 0.7092, 5.5556]),
+        ("sqrt", 0.999, [0.9026, 0.9026, 2.5262]),
+        ("effective", 0.9, [0.9999, 0.9999, 1.0017]),
+        ("effective", 0.99, [0.9334, 0.9334, 2.0430]),
+        ("effective", 0.999, [0.7540, 0.7540, 4.8546]),
+        ("effective", 0.9999, [0.7140, 0.7140, 5.4802]),
     ],
 )
 def test_table(rule: Rule, beta: float, expected: list[float]) -> None:
-    """By hand for the square root: 470^-.5 = .04613, 60^-.5 = .1291, mean .07378; .04613 / .07378 = .625."""
-    assert class_weights(COUNTS, rule, beta).tolist() == pytest.approx(expected, abs=6e-4)
+    """By hand for the square root: 470^-.5 = .04613, 60^-.5 = .1291, their mean over the 1,000 rows
+    (940 x .04613 + 60 x .1291) / 1000 = .05111; .04613 / .05111 = .9026."""
+    assert class_weights(COUNTS, rule, beta).tolist() == pytest.approx(expected, abs=6e-5)
+
+
+@pytest.mark.parametrize("rule", ["balanced", "sqrt", "effective"])
+@pytest.mark.parametrize("counts", [[470, 470, 60], [9900, 90, 10], [1, 2, 3, 4]])
+def test_the_mean_over_rows_is_one(rule: Rule, counts: list[int]) -> None:
+    """So the loss of a model that is equally wrong about every row keeps its size."""
+    rows = torch.tensor(counts).double()
+    assert (rows * class_weights(rows, rule)).sum().item() == pytest.approx(rows.sum().item())
 
 
 @pytest.mark.parametrize("counts", [[470, 470, 60], [1, 2, 3], [10, 500, 9000, 7]])
-def test_balanced_is_that_of_scikit_learn_with_mean_one(counts: list[int]) -> None:
+def test_balanced_is_that_of_scikit_learn(counts: list[int]) -> None:
     target = np.repeat(np.arange(len(counts)), counts)
     reference = compute_class_weight("balanced", classes=np.arange(len(counts)), y=target)
     found = class_weights(torch.tensor(counts), "balanced")
-    np.testing.assert_allclose(found.numpy(), reference / reference.mean(), rtol=1e-12)
+    np.testing.assert_allclose(found.numpy(), reference, rtol=1e-12)
 
 
 def test_the_cap_acts_after_the_mean_is_one() -> None:
-    """11 classes, one with a thousandth of the others' rows: its factor is 11 * 1000 / 1010 = 10.89 before the cap."""
-    counts = torch.tensor([1000] * 10 + [1])
-    free, capped = class_weights(counts, "balanced"), class_weights(counts, "balanced", cap=10.0)
-    assert free[-1].item() == pytest.approx(11 * 1000 / 1010)
-    assert capped[-1].item() == 10
-    assert torch.equal(free[:-1], capped[:-1])
-    assert capped.mean() < 1
+    """Three classes of 9,900, 90 and 10 rows: n / (K n_c) is .3367, 37.04 and 333.3, and two of them become 10."""
+    counts = torch.tensor([9900, 90, 10])
+    assert class_weights(counts, "balanced").tolist() == pytest.approx([1e4 / 29700, 1e4 / 270, 1e4 / 30])
+    assert class_weights(counts, "balanced", cap=10.0).tolist() == pytest.approx([1e4 / 29700, 10, 10])
 
 
 def test_a_class_without_rows_counts_as_one_row() -> None:
@@ -79,7 +85,7 @@ def test_the_rule_multiplies_the_rows_and_the_sum_is_divided_by_their_number(kin
 def test_the_class_factors_of_focal_follow_a_rule_too() -> None:
     loss = Focal(LABELS, alpha="effective", class_weight_beta=0.99, class_weight_cap=1.5)
     loss.start_at(COUNTS, COUNTS)
-    factors = torch.tensor([0.716, 0.716, 1.5])  # 1.568 before the cap
+    factors = torch.tensor([0.9334, 0.9334, 1.5])  # 2.0430 before the cap
     rows = factors[TARGET] * Focal(LABELS).rows(LOGITS, batch_of(TARGET))
     torch.testing.assert_close(loss.rows(LOGITS, batch_of(TARGET)), rows.to(torch.float64), rtol=1e-3, atol=0)
 

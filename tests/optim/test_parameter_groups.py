@@ -104,7 +104,9 @@ def test_every_architecture(kind, adapter, tmp_path):
     rest = {name for name in found if not name.startswith("head.")} - set(upper) - set(lower) - set(tables)
     if adapter == "none":
         assert set(tables.values()) == {0.25}
-        assert all(("norm" in name.lower()) and found[name] == 1.0 for name in rest)
+        relative = {name for name in rest if name.startswith("backbone.encoder.LayerNorm.") and kind == "deberta-v2"}
+        assert {found[name] for name in relative} <= {0.25}
+        assert all(("norm" in name.lower()) and found[name] == 1.0 for name in rest - relative)
     else:
         assert not tables
         assert not rest
@@ -112,6 +114,49 @@ def test_every_architecture(kind, adapter, tmp_path):
 
     theirs = set(Trainer.get_decay_parameter_names(None, model))  # pyright: ignore[reportArgumentType]
     assert decayed(model) == theirs & set(found)
+
+
+SMALL = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48}
+"""Rates of single parameters, relative to the top layer's: d = .5 a layer, 10 times for what starts from nothing."""
+RATES = {
+    "mbert": {
+        "embeddings.word_embeddings.weight": 0.25,
+        "embeddings.LayerNorm.weight": 0.25,
+        "encoder.layer.0.output.LayerNorm.weight": 0.5,
+        "encoder.layer.1.output.dense.weight": 1,
+    },
+    "qwen05b": {
+        "embed_tokens.weight": 0.25,
+        "layers.0.input_layernorm.weight": 0.5,
+        "layers.1.mlp.up_proj.weight": 1,
+        "norm.weight": 1,  # the backbone's final norm
+    },
+    "modernbert": {
+        "embeddings.norm.weight": 0.25,
+        "layers.0.mlp.Wo.weight": 0.5,
+        "layers.1.mlp_norm.weight": 1,
+        "final_norm.weight": 1,
+        "norm.weight": 10,  # before the head, and as new as the head
+    },
+    "deberta_v3": {
+        "embeddings.LayerNorm.weight": 0.25,
+        "encoder.rel_embeddings.weight": 0.25,
+        "encoder.LayerNorm.weight": 0.25,  # of the relative positions, though it comes after the layers
+        "encoder.layer.1.output.LayerNorm.bias": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_rates_by_name(name):
+    sizes = SMALL | ({"num_key_value_heads": 1} if name == "qwen05b" else {})
+    changes = [f"model.architecture.{key}={value}" for key, value in sizes.items()]
+    settings = config.resolved(compose(f"model={name}", "model.pretrained=false", *changes, "run_dir=out"))
+    model = build.instantiate(settings["model"])
+    found = rate_of(model, layer_decay=0.5, head=10.0)
+    for parameter, rate in (RATES[name] | {"head.weight": 10}).items():
+        outside = parameter.startswith("head.") or rate == 10
+        assert found[parameter if outside else f"backbone.{parameter}"] == rate, parameter
 
 
 @pytest.mark.parametrize("kind", KINDS)

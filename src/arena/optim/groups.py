@@ -11,6 +11,8 @@ from arena.errors import UsageError
 
 HEAD = ("head.", "pairing.", "pool.")
 """Parts of a model that start from nothing, by the beginning of their parameters' names."""
+BACKBONE = "backbone."
+"""Where models over a backbone of the hub keep it; all else of theirs (the norm before the head) starts from nothing."""
 LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 """How the backbones of the hub number their layers: `encoder.layer.3.`, `layers.3.`, `h.3.`, `encoder.block.3.`."""
 
@@ -36,8 +38,8 @@ def places(model: nn.Module) -> dict[str, Place]:
     """The place of every parameter of a model, by its name.
 
     What comes before the first layer counts as the embeddings (their norm is part of them), and so does every table of
-    an embedding outside of the layers (DeBERTa's relative positions); what else comes after the last layer (a final
-    norm) belongs to the top. A model without layers is all top.
+    an embedding outside of the layers (DeBERTa's relative positions, with their norm); what else comes after the last
+    layer (a final norm) belongs to the top. A model without layers is all top.
     """
     tables = {
         f"{name}.{own}"
@@ -45,14 +47,19 @@ def places(model: nn.Module) -> dict[str, Place]:
         if isinstance(module, nn.Embedding)
         for own, _ in module.named_parameters(recurse=False)
     }
+    # DeBERTa normalises its relative positions behind the layers: encoder.rel_embeddings, encoder.LayerNorm.
+    norms = tuple(f"{name.removesuffix('rel_embeddings.weight')}LayerNorm." for name in tables if "rel_emb" in name)
     numbers = {name: layer_of(name) for name, _ in model.named_parameters()}
+    over_backbone = any(name.startswith(BACKBONE) for name in numbers)
     layers = 1 + max((number for number in numbers.values() if number is not None), default=-1)
     found: dict[str, Place] = {}
     below = layers > 0
     for name, parameter in model.named_parameters():
-        head, number, table = name.startswith(HEAD), numbers[name], name in tables
+        head = name.startswith(HEAD) or (over_backbone and not name.startswith(BACKBONE))
+        number, table = numbers[name], name in tables
         below = below and number is None
-        above = layers - 1 - number if number is not None else (layers if below or table else 0)
+        lowest = below or table or name.startswith(norms)
+        above = layers - 1 - number if number is not None else (layers if lowest else 0)
         matrix = parameter.ndim == 2 and number is not None and not table
         found[name] = Place(0 if head else above, head, table, matrix and not head)
     return found
