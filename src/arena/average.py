@@ -10,6 +10,7 @@ import sys
 
 from arena import build, restore
 from arena.console import say, show_messages
+from arena.core.paths import shown
 from arena.ensemble import parameters
 from arena.errors import UsageError, run_main
 from arena.run import RunFolder
@@ -44,7 +45,7 @@ def average(given: restore.Options) -> RunFolder:
     build.quiet()
     with output.locked():
         parameters.average(given.runs, output)
-    say(f"the mean of {len(given.runs)} runs written to {output.path}")
+    say(f"the mean of {len(given.runs)} runs written to {shown(output.path)}")
     return output
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 from arena import build, config, kinds
 from arena.console import say, show_messages
+from arena.core import paths
+from arena.core.paths import shown
 from arena.errors import UsageError, run_main
+from arena.overrides import with_paths
 from arena.record import Record
 from arena.run import RunFolder, write_atomically
 from arena.schema import closest
@@ -87,8 +90,8 @@ def prepare(output: str | None, overrides: list[str]) -> tuple[dict[str, Any], R
         InputOutputError, DataError: as `arena.build.preflight`.
     """
     config.register_resolvers()
-    place = str(Path(output).expanduser().absolute()) if output else None
-    settings = config.settings_of(overrides, run_dir=place)
+    place = str(Path(paths.unquoted(output)).expanduser().absolute()) if output else None
+    settings = config.settings_of(with_paths(overrides), run_dir=place)
     kinds.refuse_replies(settings, "baseline")
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False  # no weights are looked at
@@ -120,7 +123,7 @@ def baseline(models: list[str] | None, settings: dict[str, Any], run: RunFolder)
         conclude(outcomes, data, settings, record)
         record.add(time={"test": time.time() - began})
         record.finish("completed")
-    say(f"best by validation log loss: {record.result['best_member']}; result in {run.path}")
+    say(f"best by validation log loss: {record.result['best_member']}; result in {shown(run.path)}")
     return record.result
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from arena import build, kinds, restore
 from arena.console import say, show_messages
+from arena.core.paths import shown
 from arena.errors import DataError, UsageError, run_main
 from arena.run import RunFolder
 
@@ -85,7 +86,7 @@ def calibrate(given: restore.Options) -> dict[str, Any]:
     folder = Path(str(others["output"])) if others["output"] else run.path
     write(folder, found, outcome)
     show_outcome(run, outcome)
-    say(f"written to {folder / store.NAME}")
+    say(f"written to {shown(folder / store.NAME)}")
     return found
 
 

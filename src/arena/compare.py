@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.console import say, show_messages
+from arena.core.paths import shown
 from arena.errors import UsageError, run_main
 from arena.schema import closest
 
@@ -72,7 +73,7 @@ def compare(given: dict[str, Any]) -> dict[str, Any]:
     folder = Path(str(given["output"])) if given["output"] else place
     write(folder, found)
     show_comparison(found)
-    say(f"written to {folder}")
+    say(f"written to {shown(folder)}")
     return plain(found)
 
 
@@ -123,7 +124,7 @@ def sweep(given: dict[str, Any], asked: Any) -> dict[str, Any]:
     show.printed(f"{found['split']}: {found['rows']} rows, {found['groups']} groups", frontier.lines_of(found))
     for line in found["notes"]:
         say(line)
-    say(f"written to {folder}")
+    say(f"written to {shown(folder)}")
     return plain(found)
 
 

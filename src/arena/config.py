@@ -14,7 +14,7 @@ from arena import kinds, schema
 from arena.core.places import Stored
 from arena.core.root import Evaluation, Monitor, Root, Suggested
 from arena.errors import ArenaError, UsageError, run_main
-from arena.overrides import single_runs
+from arena.overrides import escaped, single_runs, with_paths
 from arena.resolvers import register_resolvers
 
 Guard = Callable[[dict[str, Any], str], None]
@@ -107,7 +107,7 @@ def settings_of(overrides: list[str], config_name: str = "train", run_dir: str |
     config = composed(overrides, config_name)
     try:
         OmegaConf.set_struct(config, False)
-        config.run_dir = run_dir or os.path.abspath(config.hydra.run.dir)
+        config.run_dir = escaped(run_dir or os.path.abspath(config.hydra.run.dir))
         del config["hydra"]
         OmegaConf.set_struct(config, True)
     except Exception as error:
@@ -224,7 +224,8 @@ def run(
         register_resolvers()
         # Hydra ends the process itself with code 1 and its own words unless told to hand errors on.
         os.environ["HYDRA_FULL_ERROR"] = "1"
-        sys.argv[1:] = prepare(sys.argv[1:])
+        multirun = get_args_parser().parse_args(sys.argv[1:]).multirun
+        sys.argv[1:] = with_paths(prepare(sys.argv[1:]), multirun)
         arguments = get_args_parser().parse_args(sys.argv[1:])
         shows_only = any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info))
         custom = arguments.config_name or arguments.config_dir or arguments.config_path or arguments.shell_completion

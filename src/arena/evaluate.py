@@ -6,6 +6,7 @@ from typing import Any
 
 from arena import build, kinds, restore
 from arena.console import say, show_messages
+from arena.core.paths import shown
 from arena.errors import UsageError, run_main
 from arena.generation import command
 
@@ -150,7 +151,7 @@ def report(
         aims.write(folder / aims.FILE, reached)
     judge.show(name, judged, folder)
     show.targets(aims.shown(reached))
-    say(f"written to {folder}")
+    say(f"written to {shown(folder)}")
     return judged
 
 

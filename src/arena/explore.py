@@ -7,7 +7,9 @@ from typing import Any
 
 from arena import build, config, kinds
 from arena.console import say, show_messages
+from arena.core import paths
 from arena.errors import UsageError, run_main
+from arena.overrides import with_paths
 
 USAGE = """python -m arena.explore data=pairs data.path=FILE output=DIR [model=NAME] [key=value] ...
 
@@ -41,7 +43,7 @@ def options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key in own:
-            own[key] = value
+            own[key] = paths.unquoted(value)
         else:
             rest.append(argument)
     if not own["output"]:
@@ -62,7 +64,7 @@ def explore(own: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Read, split, look for leaks, count, draw; returns what was written to `summary.json`."""
     output = Path(own["output"]).expanduser()
     config.register_resolvers()
-    settings = config.settings_of(overrides, run_dir=str(output.absolute()))
+    settings = config.settings_of(with_paths(overrides), run_dir=str(output.absolute()))
     kinds.refuse_replies(settings, "explore")
     if isinstance(settings["data"]["labels"], dict):
         raise UsageError(
@@ -173,7 +175,7 @@ def main() -> None:
         own, overrides = options(sys.argv[1:])
         show_messages()
         say(headline(explore(own, overrides)))
-        say(f"page written to {Path(own['output']) / 'index.html'}")
+        say(f"page written to {paths.shown(Path(own['output']) / 'index.html')}")
 
     run_main(command)
 

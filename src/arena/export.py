@@ -8,6 +8,7 @@ from typing import Any
 
 from arena import build, kinds, restore
 from arena.console import say, show_messages
+from arena.core.paths import shown
 from arena.errors import ArenaError, UsageError, run_main
 
 USAGE = """python -m arena.export run=FOLDER output=FOLDER [merge=true|false]
@@ -65,7 +66,7 @@ def export(given: restore.Options) -> Path:
         os.replace(temporary, output)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    say(f"transformers gives the same logits (largest difference {difference:.1e})\nwritten to {output}")
+    say(f"transformers gives the same logits (largest difference {difference:.1e})\nwritten to {shown(output)}")
     return output
 
 

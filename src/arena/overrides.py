@@ -1,10 +1,70 @@
-"""Overrides of a command line: the runs that those with `-m` ask for, and the values of single ones."""
+"""Hydra's grammar of overrides: what it takes literally, the runs that `-m` asks for, and the values of single ones."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from arena.core import paths
 from arena.errors import UsageError
+
+
+def escaped(text: str) -> str:
+    """A text that OmegaConf reads back as it is: `${` begins no interpolation."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
+def quoted(text: str) -> str:
+    """A text as a value of an override, whatever characters it has."""
+    if re.fullmatch(r"[\w.:+%@-]*/[\w/.:+%@-]*", text, re.ASCII):  # without a slash it might be a number, or null
+        return text
+    # A quote is escaped, and so are the backslashes that stand before one, the closing one included.
+    quotable = re.sub(r"(\\*)'", r"\1\1\\'", escaped(text))
+    return "'" + re.sub(r"(\\+)$", r"\1\1", quotable) + "'"
+
+
+def with_paths(arguments: list[str], sweeps: bool = False) -> list[str]:
+    """A command line whose paths are quoted where they are meant literally.
+
+    A path is meant literally where a file of that very name exists, or where the grammar makes nothing of it that a
+    path can be: that is null, a quoted text, a list, an interpolation or, with `sweeps`, a sweep (never of Hydra's own
+    folders).
+    """
+    pairs = [argument.partition("=") for argument in arguments]
+    return [
+        f"{key}={_path(text, sweeps and not key.startswith('hydra.'))}" if equals and paths.is_path(key) else argument
+        for argument, (key, equals, text) in zip(arguments, pairs, strict=True)
+    ]
+
+
+def _path(text: str, sweeps: bool) -> str:
+    """The value of an override for what was typed as a path."""
+    override = _parsed(text)
+    value = None if override is None else override._value
+    if value == text and "${" not in text:
+        return text
+    if paths.exists(text):
+        return quoted(text)
+    inside = paths.listed(text)
+    if inside is not None and (names := paths.separate(inside)):
+        return f"[{','.join(map(quoted, names))}]"
+    if sweeps and (names := paths.separate(text)):
+        return ",".join(map(quoted, names))
+    if override is None or (override.is_sweep_override() and not sweeps):
+        return quoted(text)
+    written_so = value is None or not isinstance(value, str | bool | int | float | dict) or "${" in text
+    return text if written_so else quoted(text)
+
+
+def _parsed(text: str) -> Any:
+    """What Hydra's grammar reads in a value, None where it cannot."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(f"path={text}")
+    except HydraException:
+        return None
 
 
 def single_runs(overrides: list[str]) -> Iterator[list[str]]:
@@ -60,12 +120,14 @@ def given_values(overrides: list[str]) -> list[Given]:
     from hydra.errors import OverrideParseException
 
     try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
+        parsed = OverridesParser.create().parse_overrides(with_paths(overrides))
     except OverrideParseException as error:
         raise UsageError(f"cannot read '{error.override}': {str(error).strip().splitlines()[0]}") from None
     found = []
     for override, text in zip(parsed, overrides, strict=True):
         if override.is_sweep_override() or override.is_delete() or override.package is not None:
             raise UsageError(f"{text}: a run that goes on takes single values, key=value")
-        found.append(Given(override.key_or_group.replace("/", "."), override.value(), override.is_add()))
+        path = paths.is_path(override.key_or_group)
+        value = paths.value(text.partition("=")[2]) if path else override.value()
+        found.append(Given(override.key_or_group.replace("/", "."), value, override.is_add()))
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 from arena import build, restore
 from arena.console import say, show_messages
+from arena.core.paths import shown
 from arena.ensemble import formats
 from arena.ensemble.members import gather, labels_of
 from arena.ensemble.partial import Partial
@@ -126,7 +127,7 @@ def out_of_fold(given: restore.Options, output: Path) -> Path:
     for name in ("log_loss", "accuracy"):
         value = judged[name]
         say(f"{name} {value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})")
-    say(f"{judged['rows']} rows of {len(given.runs)} runs written to {output}")
+    say(f"{judged['rows']} rows of {len(given.runs)} runs written to {shown(output)}")
     return output
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena import build, stored, weights
+from arena.core import paths
 from arena.errors import DataError, UsageError
 from arena.run import RunFolder, find_runs
 from arena.schema import closest
@@ -58,18 +59,24 @@ def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: 
     for argument in arguments:
         if "=" not in argument:
             raise UsageError(f"cannot read '{argument}'; write key=value (see --help)")
-    # A folder's name is no YAML: a pattern that begins with * would not even be read.
-    runs = [argument.partition("=")[2] for argument in arguments if argument.startswith("run=")]
+    # A file's name is no YAML: one that begins with * or has a colon in it would not even be read.
+    pairs = [argument.partition("=") for argument in arguments]
+    runs = [text for key, _, text in pairs if key == "run"]
+    literal = {key: paths.value(text) for key, _, text in pairs if paths.is_path(key)}
+    rest = [f"{key}={text}" for key, _, text in pairs if key != "run" and key not in literal]
     try:
-        given: Any = OmegaConf.to_container(
-            OmegaConf.from_dotlist([each for each in arguments if not each.startswith("run=")])
-        )
+        given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(rest))
     except OmegaConfBaseException as error:
         raise UsageError(f"cannot read the command line: {str(error).splitlines()[0]}") from None
     data = given.pop("data", {})
     trusted = given.pop("trusted_packages", [])
     if not isinstance(trusted, list) or not all(isinstance(each, str) for each in trusted):
         raise UsageError(f"trusted_packages={trusted}: give the names in brackets, trusted_packages=[NAME,NAME]")
+    for key, path in literal.items():
+        if key.startswith("data.") and isinstance(data, dict):
+            data[key.removeprefix("data.")] = path
+        else:
+            given[key] = path
     for key in given:
         if key not in allowed:
             raise UsageError(f"{key}: no such key{closest(key, [*allowed, 'run', 'data.path'])}")
@@ -77,7 +84,7 @@ def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: 
         raise UsageError("run: a value is needed; give run=FOLDER")
     if not isinstance(data, dict):
         raise UsageError(f"data={data}: give the file as data.path=FILE")
-    found = find_runs(runs[-1]) if several else [RunFolder(runs[-1]).require()]
+    found = find_runs(runs[-1]) if several else [RunFolder(paths.unquoted(runs[-1])).require()]
     for run in found:
         run.trusted = tuple(trusted)
     return Options(found, data, allowed | given)
@@ -130,10 +137,11 @@ def check_offset(run: RunFolder, offset: str | list[str] | None, data: dict[str,
     """
     given = data.get("offset")
     if offset is not None and given is None:
-        baseline = offset if isinstance(offset, str) else "BASELINE"
+        baseline = paths.shown(offset) if isinstance(offset, str) else "BASELINE"
         raise DataError(
-            f"data.offset: a value is needed, {run.path} was trained on top of {offset}; make it for these rows with "
-            f"python -m arena.predict run={baseline} data.path={data['path']} rules=false output=FILE.parquet"
+            f"data.offset: a value is needed, {run.path} was trained on top of {offset}; make it for these rows "
+            f"with python -m arena.predict run={baseline} data.path={paths.shown(data['path'])} rules=false "
+            "output=FILE.parquet"
         )
     if offset is None and given is not None:
         raise UsageError(f"data.offset={given}: {run.path} was trained without one")

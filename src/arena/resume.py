@@ -11,6 +11,7 @@ from typing import Any
 
 from arena import config, stored
 from arena.console import say
+from arena.core import paths
 from arena.core.stored import read_yaml
 from arena.errors import InputOutputError, UsageError
 from arena.overrides import Given, given_values
@@ -30,7 +31,7 @@ KEY = "resume="
 def folder_of(arguments: list[str]) -> str | None:
     """The folder that `resume=` names, None where nothing is resumed."""
     named = [argument.removeprefix(KEY) for argument in arguments if argument.startswith(KEY)]
-    return named[-1] if named and named[-1] not in ("", "null") else None
+    return paths.unquoted(named[-1]) if named and named[-1] not in ("", "null") else None
 
 
 def prepare(arguments: list[str]) -> dict[str, Any] | None:

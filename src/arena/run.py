@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from arena.core import paths
 from arena.core.files import read_json, replacing
 from arena.errors import InputOutputError, UsageError
 
@@ -107,9 +108,14 @@ def find_runs(given: str) -> list[RunFolder]:
         InputOutputError: no such folder, or no run in it.
         UsageError: a folder is named twice.
     """
-    names = given[1:-1].split(",") if given.startswith("[") and given.endswith("]") else [given]
+
+    def known(name: str) -> bool:
+        return paths.exists(name) or (glob.has_magic(name) and bool(glob.glob(os.path.expanduser(name))))
+
+    inside = None if paths.exists(given) else paths.listed(given)
+    names = [given] if inside is None else paths.separate(inside, known) or inside.split(",")
     found: list[RunFolder] = []
-    for name in (each.strip() for each in names):
+    for name in (paths.unquoted(each.strip()) for each in names):
         path = Path(name).expanduser()
         if glob.has_magic(name) and not path.exists():
             some = _runs(Path(match) for match in glob.glob(str(path)))

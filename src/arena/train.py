@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from arena import build, config, resume, weights
 from arena.console import say
+from arena.core.paths import shown
 from arena.errors import UsageError, run_main
 from arena.record import Record
 from arena.run import RunFolder, rank
@@ -144,7 +145,7 @@ def conclude(
     record.add(generations=judge.generations(settings, task, data, record.run))
     record.add(time={"test": time.time() - started})
     record.finish(build.status(trainer))
-    say(f"result in {record.run.path}")
+    say(f"result in {shown(record.run.path)}")
 
 
 def guard(settings: build.Settings, folder: str) -> None:
@@ -155,7 +156,9 @@ def guard(settings: build.Settings, folder: str) -> None:
     """
     run = RunFolder(folder)
     if run.last.exists() or run.best.exists():
-        raise UsageError(f"hydra.run.dir={folder}: it holds a run already; choose another folder, or resume={folder}")
+        raise UsageError(
+            f"hydra.run.dir={folder}: it holds a run already; choose another folder, or resume={shown(folder)}"
+        )
 
 
 def go_on(arguments: list[str]) -> None:

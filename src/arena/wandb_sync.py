@@ -8,6 +8,7 @@ from typing import Any
 
 from arena import restore
 from arena.console import say, show_messages
+from arena.core.paths import shown
 from arena.errors import UsageError, run_main
 
 USAGE = """python -m arena.wandb_sync RUN [key=value] ...
@@ -70,7 +71,7 @@ def synchronise(given: restore.Options) -> None:
             rebuild.send(folder)
             say(f"{run.path}: sent")
         elif fresh:
-            say(f"send it with: wandb sync {folder}")
+            say(f"send it with: wandb sync {shown(folder)}")
 
 
 def main() -> None:

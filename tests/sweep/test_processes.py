@@ -125,11 +125,15 @@ def test_trials_inherit_no_rank_and_no_identity(monkeypatch, tmp_path):
     assert set(kept) <= set(seen)
 
 
-@pytest.mark.parametrize("text", ["multirun/a b/0", "it's", "a\\'b", "c=d,{e}", "tail\\", "ünï", "plain/0.1-x"])
+@pytest.mark.parametrize(
+    "text", ["multirun/a b/0", "it's", "a\\'b", "c=d,{e}", "tail\\", "ünï", "plain/0.1-x", "1", "null", "a\nb"]
+)
 def test_quoted_values_survive_the_grammar_of_overrides(text):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    (parsed,) = OverridesParser.create().parse_overrides([f"hydra.run.dir={process.quoted(text)}"])
+    from arena.overrides import quoted
+
+    (parsed,) = OverridesParser.create().parse_overrides([f"hydra.run.dir={quoted(text)}"])
     value = parsed.value()
     assert getattr(value, "text", value) == text
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.core.paths import shown
 from arena.errors import DataError, InputOutputError
 from arena.heads import Heads, Labels, column
 from arena.run import RunFolder
@@ -115,7 +116,7 @@ def read(run: RunFolder, labels: Labels, checkpoint: Path) -> Calibration | None
     path = run.path / NAME
     if not path.is_file():
         return None
-    way = f"calibrate again (python -m arena.calibrate run={run.path}) or give calibrated=false"
+    way = f"calibrate again (python -m arena.calibrate run={shown(run.path)}) or give calibrated=false"
     try:
         known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         heads = {

@@ -13,6 +13,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckpoint
 
 from arena.callback.averaging import judged
+from arena.core.paths import shown
 from arena.core.stop import SIGNALS, name_of
 from arena.errors import DivergedError, Interrupted
 from arena.schema import OutputPath, Positive
@@ -160,7 +161,6 @@ class Checkpoint(LightningCheckpoint):
 
     def _obey(self, trainer: Trainer) -> None:
         number = self._signal or signal.SIGTERM
-        way_on = (
-            f"resume with: python -m arena.train resume={self.folder.parent}" if self.save_last else "not resumable"
-        )
+        again = f"resume with: python -m arena.train resume={shown(self.folder.parent)}"
+        way_on = again if self.save_last else "not resumable"
         raise Interrupted(f"stopped by {name_of(number)} after step {trainer.global_step}; {way_on}", number)

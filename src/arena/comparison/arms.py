@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from arena.core import paths
 from arena.core.files import read_parquet
 from arena.ensemble.configurations import essentials
 from arena.errors import ArenaError, DataError, InputOutputError
@@ -38,7 +39,7 @@ def find(key: str, given: str) -> list[RunFolder]:
     Raises:
         InputOutputError, UsageError: as `arena.run.find_runs`.
     """
-    listed = given if given.startswith("[") or "," not in given or Path(given).exists() else f"[{given}]"
+    listed = given if given.startswith("[") or "," not in given or paths.exists(given) else f"[{given}]"
     try:
         return find_runs(listed)
     except ArenaError as error:

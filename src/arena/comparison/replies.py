@@ -15,6 +15,7 @@ import pyarrow as pa
 from arena.comparison.resampling import Statistic, ratio
 from arena.comparison.rows import Aligned, Table, strings
 from arena.core.files import read_json, read_parquet
+from arena.core.paths import shown
 from arena.errors import DataError, InputOutputError
 from arena.run import RunFolder
 
@@ -71,7 +72,8 @@ def read_generations(run: RunFolder, name: str, split: str) -> Generations:
         there = sorted(each.parent.name for each in folder.parent.glob("*/measures.parquet"))
         known = f" (there are: {', '.join(there)}: give name={there[0]})" if there else ""
         raise InputOutputError(
-            f"{folder / lacking[0]}: no generations yet{known}; make them with python -m arena.evaluate run={run.path} "
+            f"{folder / lacking[0]}: no generations yet{known}; make them with python -m arena.evaluate "
+            f"run={shown(run.path)} "
             f"split={split} name={name}"
         )
     settings = read_json(folder / "settings.json")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.console import say
+from arena.core.paths import shown
 from arena.ensemble import formats, mixture, recipes, rules
 from arena.ensemble.members import Member, predict, read_rows
 from arena.ensemble.partial import Partial
@@ -66,7 +67,7 @@ def write_predictions(
     ids = rows.facts["id"].to_pylist()
     called = (likeliest(heads, probabilities) if heads.named else {}) | predicted(members, probabilities)
     formats.write(output, others["format"], ids, probabilities, labels, called)
-    say(f"{rows.num_rows} rows written to {output}")
+    say(f"{rows.num_rows} rows written to {shown(output)}")
 
 
 def likeliest(heads: Heads, probabilities: Any) -> dict[str, list[str]]:

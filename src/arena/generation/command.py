@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from arena import restore
 from arena.console import say
 from arena.core.files import read_parquet
+from arena.core.paths import shown
 from arena.errors import Interrupted, UsageError
 from arena.schema import Count, NonNegative, Share, WholeNumber, check_values
 
@@ -221,4 +222,4 @@ def _report(title: str, judged: dict[str, Any], folder: Path) -> None:
     )
     if judged["curves"]:
         generations.curves(folder / "curves.png", title, judged)
-    say(f"replies, measures and pictures: {folder}")
+    say(f"replies, measures and pictures: {shown(folder)}")

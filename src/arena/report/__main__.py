@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.console import say, show_messages
+from arena.core.paths import shown
 from arena.errors import UsageError, run_main
 from arena.schema import closest
 
@@ -117,7 +118,7 @@ def tell(sweep: Any, page: Path) -> None:
         say(mean)
     if given := whole.best_command(sweep):
         say(given)
-    say(f"page written to {page}")
+    say(f"page written to {shown(page)}")
 
 
 def main() -> None:

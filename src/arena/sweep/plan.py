@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from arena import config, schema
 from arena.core.root import Monitor
 from arena.errors import UsageError
+from arena.report.study.database import FILE, address_of
 from arena.schema import Count, NonNegative, Positive, Share
 from arena.sweep import samplers, space
 
@@ -132,7 +133,7 @@ def read(composed: DictConfig, arguments: list[str]) -> Plan:
     return Plan(
         study=chosen["study_name"],
         folder=folder,
-        storage=chosen["storage"] or f"sqlite:///{folder / 'study.db'}",
+        storage=chosen["storage"] or address_of(folder / FILE),
         objectives=chosen["objectives"],
         directions=directions,
         parameters=parameters,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from arena.errors import UsageError
+from arena.overrides import quoted
 from arena.sweep import lifeline
 from arena.sweep.outcome import OUTPUT, Outcome, outcome_of
 from arena.trial import TRIAL
@@ -62,15 +63,6 @@ def trial_variables(
 def command(overrides: list[str], folder: Path) -> list[str]:
     """The command line of a trial; without `-m`, so that every process Lightning starts for it sees the same values."""
     return [sys.executable, "-m", "arena.train", *overrides, f"hydra.run.dir={quoted(str(folder))}"]
-
-
-def quoted(text: str) -> str:
-    """A value in Hydra's grammar for overrides."""
-    if re.fullmatch(r"[\w/.:+%@-]+", text, re.ASCII):
-        return text
-    # A quote is escaped, and so are the backslashes that stand before one, the closing one included.
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 class Trial:

@@ -115,7 +115,9 @@ def alone(url: str) -> Iterator[None]:
 
 def file_of(url: str) -> Path | None:
     """The file of a SQLite URL, None for another database."""
-    return Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+    from sqlalchemy.engine import make_url
+
+    return Path(make_url(url).database or "") if url.startswith(SQLITE) else None
 
 
 def _is_study(path: Path) -> bool:

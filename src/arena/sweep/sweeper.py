@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shlex
 import signal
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 from omegaconf import DictConfig
 
 from arena.console import say
+from arena.core.paths import shown
 from arena.errors import ArenaError, Interrupted
 from arena.run import RunFolder, git_state, plain, versions, write_atomically
 from arena.sweep import identity, storage, workers
@@ -195,7 +195,7 @@ def _greet(study: Study) -> None:
     plan, done = study.plan, len(study.counted())
     total = "no fixed number of" if plan.total is None else str(plan.total)
     before = f", {done} of them done before" if done else ""
-    say(f"sweep {plan.study}: {total} trials{before}; in {plan.folder}")
+    say(f"sweep {plan.study}: {total} trials{before}; in {_shown(plan.folder)}")
 
 
 def _best(study: Study) -> Any:
@@ -231,4 +231,4 @@ def _conclude(study: Study) -> None:
 def _shown(folder: Path) -> str:
     """The folder as it is shortest to type."""
     here = Path.cwd()
-    return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
+    return shown(folder.relative_to(here) if folder.is_relative_to(here) else folder)

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from arena.overrides import quoted
 from arena.sweep import pool, process, samplers
 from arena.sweep.outcome import Outcome, outcome_of
 from arena.sweep.plan import Plan
@@ -70,7 +71,7 @@ class Launched:
     def submit(self, number: int, overrides: list[str], folder: str | Path) -> None:
         """Put a trial into the next batch."""
         place = Path(folder)
-        places = [f"hydra.sweep.dir={process.quoted(str(place.parent))}", f"hydra.sweep.subdir={place.name}"]
+        places = [f"hydra.sweep.dir={quoted(str(place.parent))}", f"hydra.sweep.subdir={place.name}"]
         self.waiting.append((number, [*overrides, *places]))
 
     def finished(self, wait: float = 0.0) -> list[tuple[int, Outcome]]:
