@@ -18,7 +18,8 @@ SMALL = ["data.limit=120", "data.batch_size=8", "resamples=0", "evaluate.figures
 SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
 NEEDED = {
     "lambda": ["model=tiny_causal"],
-    "lambda_gamma_lr": ["data.path=FILE", "data.text=text", "data.heads=[stance,sentiment]"],
+    "lambda_lr": ["model=tiny_causal"],
+    "rdrop_alpha": ["data.path=FILE", "data.text=text", "data.heads=[stance,sentiment]"],
 }
 
 
