@@ -123,13 +123,18 @@ def find_runs(given: str) -> list[RunFolder]:
                 raise InputOutputError(f"run={name}: no run folder has such a name")
         else:
             # Not a run itself: perhaps the parent of some. Otherwise let it say what it lacks.
-            some = _runs([path]) or (_runs(path.iterdir()) if path.is_dir() else []) or [RunFolder(path).require()]
+            some = _runs([path]) or (_runs(visible(path)) if path.is_dir() else []) or [RunFolder(path).require()]
         found += some
     places = [run.path for run in found]
     for place in places:
         if places.count(place) > 1:
             raise UsageError(f"run={given}: {place} is named twice")
     return found
+
+
+def visible(folder: Path) -> list[Path]:
+    """Return the folders in `folder`, without hidden ones: `.hydra` holds a config.yaml and is no run."""
+    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
 
 
 def _runs(paths: Iterable[Path]) -> list[RunFolder]:

@@ -88,7 +88,7 @@ def test_seeds_are_a_recipe_with_a_t_interval(tmp_path: Path, capsys) -> None:
         run_in(tmp_path / "s" / str(number), ["data=toy", f"optim.lr={rate}", f"seed={seed}"], value)
     judged = tmp_path / "s" / "1" / "result.json"
     judged.write_text(json.dumps(json.loads(judged.read_text()) | {"test": {"log_loss": {"value": 0.5}}}))
-    first, second = measures.recipes(read(tmp_path / "s"))
+    first, second = measures.recipes(read(tmp_path / "s")[0])
     assert (first.params, second.params) == ({"optim.lr": 0.01}, {"optim.lr": 0.1})
     assert (first.mean, first.deviation) == pytest.approx((0.6, 0.1))
     known = stats.ttest_1samp([0.5, 0.6, 0.7], 0).confidence_interval(0.95)
@@ -114,7 +114,7 @@ def test_importance_finds_the_parameter_that_matters(tmp_path: Path) -> None:
     for place in range(30):
         rate, seed = 10 ** (-5 + 4 * place / 29), place % 3
         add(study, {"optim.lr": rate, "seed": seed}, [abs(place - 10) / 10])
-    found, share, why = measures.importances(read(tmp_path / "many"), 0)
+    found, share, why = measures.importances(read(tmp_path / "many")[0], 0)
     assert (list(found)[0], why) == ("optim.lr", "")
     assert share == pytest.approx(5 / 30)  # five trials at least are called the best
     assert sum(found.values()) == pytest.approx(1)

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 
 from arena.core.files import replacing
 from arena.data import table as tables
+from arena.data.cache import key_of
 from arena.data.groups import Groups
+from arena.data.prepare import Division
 from arena.data.rows import WINNERS, Rows
 from arena.data.sampling import Sampler
 from arena.data.split import SPLITS
@@ -30,12 +32,14 @@ class Description:
         labels: the classes in the order of the logits.
         source: all rows that were read.
         positions: positions in `source` of the R rows in use, increasing.
+        division: how they were split.
         sequences: token ids of the rows in use.
     """
 
     labels: Any
     source: Rows
     positions: np.ndarray
+    division: Division
     sequences: Views
     _table: pa.Table | None = None
     _target: np.ndarray
@@ -105,6 +109,7 @@ class Description:
         account = self.source.account
         found = {
             "fingerprint": self.source.fingerprint,
+            "validation_fingerprint": self._validation_fingerprint(),
             "formats": account.formats,
             "rows_read": account.read,
             "rows_rejected": account.rejected,
@@ -126,6 +131,12 @@ class Description:
         accounted = account.rejected + account.merged + sum(self._dropped.values()) + self.table.num_rows
         assert account.read == accounted, found
         return found
+
+    def _validation_fingerprint(self) -> str:
+        """Return what tells the validation rows from those of another split; the same for all folds of one division."""
+        parts: list[Split] = ["val"] if self.division.folds is None else ["val", "train"]
+        ids = [sorted(self.table.column("id").take(pa.array(self.rows(part))).to_pylist()) for part in parts]
+        return key_of(sorted(str(name) for some in ids for name in some), self.division.folds, self.division.seed)
 
     def write_splits(self, path: str | Path) -> None:
         """Write id, split and group of every row as parquet, in one step."""

@@ -24,7 +24,9 @@ Reads a sweep, finished or running, changes nothing in it, and writes
                  its parameters, its overrides, and the command that trains it again
 
   multirun/STUDY   the folder of an Optuna study (study.db, or the database that sweep.json names), or one that Hydra's
-                   own sweeper has filled (python -m arena.train -m key=value1,value2)
+                   own sweeper (python -m arena.train -m key=value1,value2) or single runs (outputs/STUDY) have filled;
+                   runs on other data, another split or another monitor cannot be ranked: each such group gets these
+                   three files in groups/0, groups/1, ..., and report.html leads to them
   output=FOLDER    where the files go (default: the study's folder); of several studies each gets a folder in it, and
                    FOLDER/report.html leads to them
   study=NAME       which study, of a database with several
@@ -85,20 +87,34 @@ def report(folders: list[Path], given: dict[str, str]) -> list[Path]:
     from arena.report.study import whole
     from arena.report.study.reading import read
 
-    sweeps = [read(folder, given.get("study"), given.get("storage")) for folder in folders]
+    found = [read(folder, given.get("study"), given.get("storage")) for folder in folders]
     output = Path(given["output"]).expanduser() if "output" in given else None
-    outputs = [sweep.folder for sweep in sweeps] if output is None else [output]
-    if output is not None and len(sweeps) > 1:
-        names = [sweep.folder.name for sweep in sweeps]
+    outputs = [sweeps[0].folder for sweeps in found] if output is None else [output]
+    if output is not None and len(found) > 1:
+        names = [sweeps[0].folder.name for sweeps in found]
         outputs = [output / (name if names.count(name) == 1 else f"{i}-{name}") for i, name in enumerate(names)]
         whole.require_free(output)
-    for each in outputs:
+    places = [
+        [place] if len(sweeps) == 1 else [place / "groups" / str(i) for i in range(len(sweeps))]
+        for place, sweeps in zip(outputs, found, strict=True)
+    ]
+    for each in (*outputs, *(place for some in places for place in some)):
         whole.require_free(each)
-    pages = [whole.write(sweep, each) for sweep, each in zip(sweeps, outputs, strict=True)]
-    for sweep, page in zip(sweeps, pages, strict=True):
-        tell(sweep, page)
-    if output is not None and len(sweeps) > 1:
-        pages.append(whole.overview(sweeps, pages, output))
+    pages = []
+    for sweeps, place, some in zip(found, outputs, places, strict=True):
+        made = [whole.write(sweep, each) for sweep, each in zip(sweeps, some, strict=True)]
+        for sweep, page in zip(sweeps, made, strict=True):
+            tell(sweep, page)
+        pages += made
+        if len(sweeps) > 1:
+            say(
+                f"runs on {len(sweeps)} different data, splits or monitors cannot be ranked; each has a page of its own"
+            )
+            pages.append(whole.overview(sweeps, made, place))
+            say(f"all of them: {pages[-1]}")
+    if output is not None and len(found) > 1:
+        everything = [sweep for sweeps in found for sweep in sweeps]
+        pages.append(whole.overview(everything, [place / whole.PAGE for some in places for place in some], output))
         say(f"all of them: {pages[-1]}")
     return pages
 

@@ -2,12 +2,14 @@
 
 import json
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from arena.core.stored import read_yaml
 from arena.errors import ArenaError
 from arena.report.study.trials import MONITOR, Trial, shown
+from arena.run import visible
 
 STATUSES = {
     **{"completed": "complete", "stopped_early": "complete", "pruned": "pruned", "diverged": "diverged"},
@@ -16,26 +18,81 @@ STATUSES = {
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a run was at least begun in this folder."""
-    return any((folder / name).exists() for name in ("config.yaml", "result.json", ".hydra"))
+    """Whether a training was at least begun in this folder."""
+    if (folder / ".hydra" / "overrides.yaml").is_file():
+        return True
+    return (folder / "config.yaml").is_file() and (folder / "result.json").is_file()
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The run folders of a sweep; 10 comes after 9."""
-    found = [each for each in folder.iterdir() if each.is_dir() and is_run(each)]
+    """The run folders of a sweep; 10 comes after 9. Hidden folders, and folders of anything else, are none."""
+    found = [each for each in visible(folder) if is_run(each)]
     return sorted(found, key=lambda each: (not each.name.isdigit(), int(each.name) if each.name.isdigit() else 0, each))
 
 
-def read_trials(folder: Path) -> list[Trial]:
-    """The trials of a sweep that Hydra's own sweeper made: its parameters are the overrides that differ."""
-    runs = run_folders(folder)
-    named = all(run.name.isdigit() for run in runs)
+@dataclass(frozen=True)
+class Judged:
+    """What a run's validation values are values of: runs that differ in it cannot be ranked.
+
+    Attributes:
+        data: fingerprint of the data.
+        rows: fingerprint of the validation rows, of folds that of their division; None of older runs.
+        monitor: name of the monitored value.
+        mode: min or max.
+        words: the same for people.
+    """
+
+    data: str | None
+    rows: str | None
+    monitor: str | None
+    mode: str | None
+    words: str = field(default="", compare=False)
+
+
+def judged_on(run: Path) -> Judged:
+    """Read from `result.json` what a run is judged on; all None where it ended before that was known."""
+    result = result_of(run)[0]
+    data, monitor = result.get("data") or {}, result.get("monitor") or {}
+    names = ", ".join(data.get("formats") or ["generated rows"])
+    rows = (data.get("splits") or {}).get("val")
+    words = f"{names} ({str(data.get('fingerprint'))[:6]}), {rows} validation rows, {monitor.get('name')}"
+    return Judged(
+        data.get("fingerprint"), data.get("validation_fingerprint"), monitor.get("name"), monitor.get("mode"), words
+    )
+
+
+def groups_of(folder: Path) -> dict[Judged, list[Path]]:
+    """The runs of a folder by what they are judged on; runs that ended before that was known go with the only others
+    that there are, or are a group of their own."""
+    found: dict[Judged, list[Path]] = {}
+    for run in run_folders(folder):
+        found.setdefault(judged_on(run), []).append(run)
+    unknown = Judged(None, None, None, None, "ended before their data were read")
+    early = [run for key in list(found) if key.data is None and key.monitor is None for run in found.pop(key)]
+    if early:
+        only = next(iter(found)) if len(found) == 1 else unknown
+        chosen = {*found.get(only, []), *early}
+        found[only] = [run for run in run_folders(folder) if run in chosen]
+    return found
+
+
+def read_trials(folder: Path, runs: list[Path]) -> list[Trial]:
+    """The trials of a sweep that Hydra's own sweeper made: its parameters are the overrides that differ.
+
+    Args:
+        folder: with all runs, which number the trials.
+        runs: those that are wanted.
+    """
+    everything = run_folders(folder)
+    named = all(run.name.isdigit() for run in everything)
     given = [parameters_of(overrides_of(run)) for run in runs]
     keys = dict.fromkeys(key for each in given for key in each)
     varied = [key for key in keys if len({shown(each.get(key)) for each in given}) > 1]
     return [
-        trial_of(run, int(run.name) if named else place, {key: each[key] for key in varied if key in each})
-        for place, (run, each) in enumerate(zip(runs, given, strict=True))
+        trial_of(
+            run, int(run.name) if named else everything.index(run), {key: each[key] for key in varied if key in each}
+        )
+        for run, each in zip(runs, given, strict=True)
     ]
 
 

@@ -2,22 +2,24 @@
 
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.report.study import database
-from arena.report.study.folders import interval_of, is_run, read_trials, result_of, run_folders
+from arena.report.study.folders import groups_of, interval_of, is_run, read_trials, result_of, run_folders
 from arena.report.study.trials import MONITOR, Objective, Parameter, Sweep, Trial, shown
+from arena.run import visible
 
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 WIDE = 30
 """Listed positive numbers whose largest is so many times the smallest are put on a logarithmic axis."""
 
 
-def read(folder: Path, name: str | None = None, storage: str | None = None) -> Sweep:
-    """The sweep in a folder.
+def read(folder: Path, name: str | None = None, storage: str | None = None) -> list[Sweep]:
+    """The sweep in a folder; of runs without a study one for each data, split and monitor, whose values can be ranked.
 
     Args:
         folder: of the study.
@@ -42,17 +44,23 @@ def read(folder: Path, name: str | None = None, storage: str | None = None) -> S
         raise UsageError(f"{folder}: its database needs a password; give storage={address} with it in place of ***")
     if address:
         study = database.open_study(str(address), name or about.get("study_name") or about.get("study"), folder)
-        return from_study(folder, study, about, str(address))
+        return [from_study(folder, study, about, str(address))]
     if not run_folders(folder):
         raise InputOutputError(f"{folder}: {nothing(folder)}")
-    return from_runs(folder, about)
+    groups = groups_of(folder)
+    names = {key: f"{folder.name}, {key.words}" if len(groups) > 1 else folder.name for key in groups}
+    return [from_runs(folder, names[key], runs, about) for key, runs in groups.items()]
 
 
 def nothing(folder: Path) -> str:
     """What to say of a folder without a sweep."""
     if is_run(folder):
-        return f"it is one run; give the folder of its sweep, such as {folder.parent}"
-    below = sorted(each.name for each in folder.iterdir() if each.is_dir() and (holds(each)))
+        beside, itself = shlex.quote(str(folder.parent)), shlex.quote(f"run={folder}")
+        return (
+            f"this is one run, not a folder of runs; type python -m arena.report {beside} for the runs beside it, or "
+            f"python -m arena.evaluate {itself} for its own tables"
+        )
+    below = [each.name for each in visible(folder) if holds(each)]
     more = f"; the folders {', '.join(below[:5])} in it do" if below else ""
     return f"it holds no runs and no {database.FILE}{more}"
 
@@ -147,9 +155,9 @@ def trial_of(frozen: Any, place: Path | None, result: dict[str, Any], paths: Seq
     )  # fmt: skip
 
 
-def from_runs(folder: Path, about: dict[str, Any]) -> Sweep:
-    """The sweep of runs that Hydra's own sweeper has started."""
-    trials = read_trials(folder)
+def from_runs(folder: Path, name: str, runs: list[Path], about: dict[str, Any]) -> Sweep:
+    """The sweep of runs that Hydra's own sweeper has started, or of single runs; `runs`: those that can be ranked."""
+    trials = read_trials(folder, runs)
     monitors = [result_of(trial.folder)[0].get("monitor") or {} for trial in trials if trial.folder]
     monitor = next((each for each in monitors if each.get("name")), {})
     maximise = monitor.get("mode") == "max"
@@ -157,7 +165,7 @@ def from_runs(folder: Path, about: dict[str, Any]) -> Sweep:
     fixed = [each for each in trials[0].overrides if each in common]
     parameters = parameters_of(trials, {})
     return Sweep(
-        folder.name, folder, (Objective(monitor.get("name") or MONITOR, MONITOR, maximise),), tuple(trials), parameters,
+        name, folder, (Objective(monitor.get("name") or MONITOR, MONITOR, maximise),), tuple(trials), parameters,
         in_memory(trials, parameters, maximise), "run folders, without a study", None, monitor.get("name"),
         tuple(fixed), about,
     )  # fmt: skip

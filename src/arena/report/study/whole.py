@@ -137,8 +137,9 @@ def overview(sweeps: Sequence[Sweep], pages: Sequence[Path], output: Path) -> Pa
     sheet = Sheet("studies", "Studies", [header, *lines], len(lines))
     finding = f"{plural(len(sweeps), 'study').replace('studys', 'studies')}, each with a page of its own."
     above = ["The best value of each study is optimistic, the more so the more trials it had."]
-    names = {one.name for sweep in sweeps for one in sweep.objectives}
-    above += ["Values of different objectives cannot be compared."] if len(names) > 1 else []
+    above += ["Values of different data, splits or objectives cannot be compared."]
+    for name in (SUMMARY, BEST):
+        (output / name).unlink(missing_ok=True)  # of a report that ranked all of them
     section = Section("studies", "Studies", finding, [], [], [sheet])
     return finished("Sweeps", [("studies", str(len(sweeps)))], above, [section], output)
 
