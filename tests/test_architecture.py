@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +17,7 @@ PACKAGES = {"data", "model", "loss", "metric", "optim"}
 GROUND = {"core", "console", "types", "errors", "schema", "run", "hub", "heads", "diversity", "trial"}
 LAYERS = {
     **{name: 0 for name in GROUND},
+    "stats": 0,  # imports nothing of arena, see below
     **{name: 1 for name in PACKAGES},
     "task": 2,
     "diversity_task": 2,
@@ -93,6 +95,8 @@ def import_faults(path: Path) -> Iterator[str]:
     here = room(path)
     if here == "__init__":
         return
+    if here == "stats" and rooms_used(path) - {here}:
+        yield "the floor of statistics imports something of arena"
     for used in rooms_used(path) - {here}:
         if used not in LAYERS:
             yield f"{used} has no layer; add it to the picture of the house"
@@ -119,6 +123,8 @@ def library_faults(path: Path) -> Iterator[str]:
         "pandas": False,
         "pickle": path.name == "weights.py",  # for the name of the exception
     }
+    if room(path) == "stats":
+        allowed |= {name: name in {*sys.stdlib_module_names, "numpy", "scipy", "arena"} for name in tops}
     yield from (f"imports {name}" for name in sorted(tops) if not allowed.get(name, True))
 
 

@@ -85,7 +85,7 @@ def calibrate(given: restore.Options) -> dict[str, Any]:
     )
     folder = Path(str(others["output"])) if others["output"] else run.path
     write(folder, found, outcome)
-    show_outcome(run, outcome)
+    show_outcome(run, outcome, heads)
     say(f"written to {shown(folder / store.NAME)}")
     return found
 
@@ -171,10 +171,11 @@ def write(folder: Path, found: dict[str, Any], outcome: Any) -> None:
     write_atomically(folder / store.NAME, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
 
 
-def show_outcome(run: RunFolder, outcome: Any) -> None:
+def show_outcome(run: RunFolder, outcome: Any, heads: Any) -> None:
     """Print what was found and the table."""
     from arena import show
-    from arena.calibration.comparison import lines_of
+    from arena.calibration.comparison import absent_classes, lines_of
+    from arena.stats.classification import left_out
 
     for line in outcome.lines:
         say(line)
@@ -183,6 +184,8 @@ def show_outcome(run: RunFolder, outcome: Any) -> None:
     say(f"calibrated {outcome.calibration}")
     on = outcome.judged_on
     show.printed(f"{on['split']}: {on['rows']} rows, {on['groups']} groups", lines_of(outcome.compared))
+    for line in left_out(absent_classes(outcome.sides, heads.classes)):
+        say(line)
     change = outcome.compared["mean" if len(outcome.sides) > 1 else next(iter(outcome.sides))]["log_loss"]["change"]
     say(f"log loss {change['value']:+.4f} nats ({change['low']:+.4f} to {change['high']:+.4f}){verdict(change)}")
 

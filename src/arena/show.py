@@ -5,6 +5,7 @@ from typing import Any
 
 from arena.console import say, terminal
 from arena.resolvers import suggested_lr
+from arena.stats.classification import left_out
 
 RATES_SHOWN = (
     "macro_f1",
@@ -68,9 +69,7 @@ def rows_of(judged: dict[str, Any], first: tuple[str, ...] = ("log_loss", "accur
         value = number(entry["value"])
         if math.isnan(entry["value"]) and "denominator" in entry:
             value = f"undefined ({entry['numerator']:g}/{entry['denominator']:g})"
-        known = not math.isnan(entry.get("low", math.nan))
-        interval = f"{number(entry['low'])} to {number(entry['high'])}" if known else ""
-        lines.append([name, value, interval, *(number(values.get(name)) for values in baselines.values())])
+        lines.append([name, value, interval(entry), *(number(values.get(name)) for values in baselines.values())])
     return lines
 
 
@@ -120,8 +119,13 @@ def rarest_rows(judged: dict[str, Any]) -> list[list[str]]:
 
 
 def _value_and_interval(entry: dict[str, float]) -> tuple[str, str]:
+    return number(entry["value"]), interval(entry)
+
+
+def interval(entry: dict[str, float]) -> str:
+    """`low to high`, or `-` where there is none: no resamples, undefined in too many, or a calibration error."""
     known = not math.isnan(entry.get("low", math.nan))
-    return number(entry["value"]), f"{number(entry['low'])} to {number(entry['high'])}" if known else ""
+    return f"{number(entry['low'])} to {number(entry['high'])}" if known else "-"
 
 
 def number(value: float | None) -> str:
@@ -139,6 +143,9 @@ def table(title: str, judged: dict[str, Any], folder: Any = None) -> None:
         printed("rarest class of each head", rarest_rows(judged))
     else:
         printed(f"{title}: {judged['rows']} rows, {judged['groups']} prompts", rows_of(judged))
+    if "macro_f1" in judged["metrics"]:
+        for line in left_out(absent_classes(judged["metrics"])):
+            say(line)
     say(f"gain over the prior: {nats(judged['gain_over_prior'])}")
     for name, skill in judged.get("skill", {}).items():
         say(f"gain over {name}: {nats(skill['gain'])}, skill {skill['skill']:.1%}")
@@ -146,6 +153,16 @@ def table(title: str, judged: dict[str, Any], folder: Any = None) -> None:
             say(f"  {accuracy_line(skill['accuracy'])}")
     if folder is not None:
         say(f"every class, confusion matrices{' and cross tables' if 'heads' in judged else ''}: {folder}")
+
+
+def absent_classes(metrics: dict[str, Any]) -> list[str]:
+    """Return the classes (of several heads `head/class`) with neither rows nor predictions."""
+    names = [name.split("count_target/") for name in metrics if "count_target/" in name]
+    return [
+        head + label
+        for head, label in names
+        if metrics[f"{head}count_target/{label}"]["value"] == metrics[f"{head}count_predicted/{label}"]["value"] == 0
+    ]
 
 
 def targets(lines: list[list[str]]) -> None:

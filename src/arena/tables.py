@@ -18,6 +18,7 @@ from arena.heads import Heads, Labels, column
 from arena.judge import Told, all_right, label_log_losses, prior_of, read
 from arena.metric.interval import wilson
 from arena.run import write_atomically
+from arena.stats.classification import confusion_matrix, macro_f1_of
 
 Line = dict[str, Any]
 RATES = ("precision", "recall", "specificity", "negative_predictive_value")
@@ -81,7 +82,7 @@ def confusion(heads: Heads, told: Told, head: str) -> np.ndarray:
     classes = len(heads.classes[head])
     target, guess = _index(heads, told, head, "true"), _index(heads, told, head, "predicted")
     known = target >= 0
-    return np.bincount(target[known] * classes + guess[known], minlength=classes**2).reshape(classes, classes)
+    return confusion_matrix(target[known], guess[known], classes)
 
 
 def per_class(labels: Sequence[str], probabilities: np.ndarray, target: np.ndarray) -> list[Line]:
@@ -143,14 +144,13 @@ def head_lines(
     lines: list[Line] = []
     for t, head in enumerate(heads.names):
         counts = confusions[head]
-        true, said, right = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
+        true, right = counts.sum(axis=1), counts.diagonal()
         rows = int(true.sum())
-        f1 = [ratio(2 * a, b + c) for a, b, c in zip(right, true, said, strict=True)]
         recall = [ratio(a, b) for a, b in zip(right, true, strict=True)]
         low, high = wilson(int(right.sum()), rows)
         line = {"head": head, "rows": rows, "accuracy": ratio(right.sum(), rows)}
         line |= {"accuracy_low": low, "accuracy_high": high, "share_of_largest_class": ratio(true.max(), rows)}
-        line |= {"macro_f1": float(np.mean(f1)), "macro_recall": float(np.mean(recall))}
+        line |= {"macro_f1": float(macro_f1_of(counts)), "macro_recall": float(np.mean(recall))}
         line["log_loss"] = float(losses[known[:, t], t].mean()) if rows else math.nan
         if prior is not None:
             line["prior_log_loss"] = float(prior[known[:, t], t].mean()) if rows else math.nan

@@ -82,12 +82,6 @@ def test_a_class_that_is_never_the_likeliest_is_seen_by_the_classwise_error_only
     assert found["calibration_error_classwise"] == pytest.approx((0 + 0.25 + 0.25) / 3)
 
 
-def test_classes_that_nobody_has_or_calls_are_no_part_of_macro_f1():
-    predicted, target = np.array([0, 0, 1]), np.array([0, 1, 1])
-    assert measures.macro_f1(predicted, target, 4) == pytest.approx((2 / 3 + 2 / 3) / 2)
-    assert measures.macro_f1(np.array([0, 2, 1]), target, 4) == pytest.approx((1 + 2 / 3 + 0) / 3)
-
-
 def test_no_rows_have_no_values():
     assert np.isnan(list(values(np.empty((0, 3)), np.empty(0, dtype=np.int64)).values())).all()
 

@@ -12,12 +12,13 @@ from scipy.special import softmax
 
 from arena.calibration import skill, store
 from arena.calibration.comparison import lines_of, tsv_of
-from arena.calibration.measures import MEASURES, macro_f1, measure
+from arena.calibration.measures import MEASURES, measure
 from arena.calibration.rows import HeadRows, group_folds, read_rows
 from arena.calibration.whole import Options, calibrate_heads
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.heads import Heads
 from arena.run import RunFolder
+from arena.stats.classification import macro_f1
 
 HEADS = Heads({"stance": ["AGAINST", "FAVOR", "NONE"], "tone": ["plain", "rude"]})
 SHARES = {"stance": [0.5, 0.42, 0.08], "tone": [0.85, 0.15]}

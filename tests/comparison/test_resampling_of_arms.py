@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import norm, permutation_test, t
-from sklearn.metrics import f1_score
 
-from arena.comparison.resampling import Statistic, Sums, compare, macro_f1, means, ratio, resampled
+from arena.comparison.classes import flat_macro_f1 as macro_f1
+from arena.comparison.resampling import Statistic, Sums, compare, means, ratio, resampled
 from arena.comparison.significance import error_p, holm, least_shown, permutation_p, rows_needed
 from arena.metric.interval import paired_difference
 
@@ -47,16 +47,6 @@ def test_draws_do_not_depend_on_how_many_are_held_at_a_time(monkeypatch):
     monkeypatch.setattr("arena.comparison.resampling.AT_ONCE", 60)
     np.testing.assert_allclose(resampled([sums], 50, seed=3)[0], whole, rtol=84 * 2**-53)
     assert whole.shape == (2, 50)
-
-
-def test_macro_f1_is_that_of_scikit_learn():
-    draw = np.random.default_rng(1)
-    for classes in (2, 4):
-        target, guess = draw.integers(0, classes, (2, 40))
-        cells = np.bincount(target * classes + guess, minlength=classes**2).astype(float)
-        assert macro_f1(cells) == pytest.approx(f1_score(target, guess, average="macro"))
-    # A class that is neither there nor predicted does not count.
-    assert macro_f1(np.array([3.0, 1, 0, 0, 2, 0, 0, 0, 0])) == pytest.approx((6 / 7 + 4 / 5) / 2)
 
 
 def test_seeds_widen_the_interval_as_their_variance_says():

@@ -1,13 +1,14 @@
 """What a calibration changes, measured on rows that it was not fitted to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from arena.calibration.measures import MEASURES, measure
+from arena.calibration.measures import CALIBRATION_ERRORS, MEASURES, measure
 from arena.calibration.rows import Array, HeadRows, Integers
+from arena.stats.classification import absent, confusion_matrix
 
 SIDES = ("before", "after", "change")
 MEAN = "mean"
@@ -32,6 +33,9 @@ def compare(
     heads: Mapping[str, Compared], group: Integers, bins: int, resamples: int, seed: int
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Every measure before and after, and the change, each with a 95% interval over resampled groups.
+
+    Calibration errors have no interval, and neither has their change: resampling adds noise to the bins, which raises
+    the small error of the two more than the large one (see `arena.metric.interval.bootstrap`).
 
     The draws are the same for all heads and both sides, so the interval of the change is paired. Accuracy and macro-F1
     after are those of the decision rule.
@@ -64,7 +68,8 @@ def compare(
         for k, what in enumerate(MEASURES):
             entry = found[name][what] = {}
             for j, side in enumerate(SIDES):
-                low, high = _ends(drawn[:, i, j, k]) if resamples else (np.nan, np.nan)
+                none = not resamples or what in CALIBRATION_ERRORS
+                low, high = (np.nan, np.nan) if none else _ends(drawn[:, i, j, k])
                 entry[side] = {"value": float(values[i, j, k]), "low": low, "high": high}
     return found
 
@@ -95,6 +100,17 @@ def _ends(values: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def absent_classes(sides: Mapping[str, Compared], classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the classes (of several heads `head/class`) without rows that are not called, before or after."""
+    found = []
+    for head, side in sides.items():
+        labels, target = classes[head], side.rows.target
+        for called in (side.rows.probabilities.argmax(axis=1), side.called):
+            missing = absent(confusion_matrix(target, called, len(labels)))
+            found += [f"{head}/{labels[k]}" if head else labels[k] for k in missing]
+    return list(dict.fromkeys(found))
+
+
 def lines_of(compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[list[str]]:
     """The comparison as a table of texts under a header: one line for each head and measure."""
     lines = [["head", "measure", "before", "95% interval", "after", "95% interval", "change", "95% interval"]]
@@ -105,7 +121,7 @@ def lines_of(compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[li
                 each = sides[side]
                 known = np.isfinite(each["low"])
                 cells += [f"{each['value']:{signed}.4f}"]
-                cells += [f"{each['low']:{signed}.4f} to {each['high']:{signed}.4f}" if known else ""]
+                cells += [f"{each['low']:{signed}.4f} to {each['high']:{signed}.4f}" if known else "-"]
             lines.append([head, name, *cells])
     return lines if any(compared) else [line[1:] for line in lines]
 

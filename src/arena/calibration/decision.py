@@ -7,8 +7,8 @@ calls rare classes more often than they occur.
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.calibration.measures import macro_f1
 from arena.calibration.scaling import logits
+from arena.stats.classification import macro_f, macro_f1
 
 Array = NDArray[np.float64]
 Classes = NDArray[np.int64]
@@ -111,8 +111,7 @@ def _along(z: Array, target: Classes, k: int) -> tuple[float, float]:
     hits, called = (np.vstack([each.sum(axis=0), each.sum(axis=0) - np.cumsum(each, axis=0)]) for each in (right, gone))
     hits[1:, k] = np.cumsum(target == k)
     called[:, k] = np.arange(rows + 1)
-    both = called + size
-    score = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0).sum(axis=1) / (both > 0).sum(axis=1)
+    score = macro_f(2 * hits, called + size)
     edges = np.concatenate([[lacks[0] - 1], (lacks[1:] + lacks[:-1]) / 2, [lacks[-1] + 1]])
     score[1:-1][lacks[1:] == lacks[:-1]] = -1  # equal rows go over together
     best = np.flatnonzero(score >= score.max() - 1e-12)

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from arena.calibration import decision, scaling
-from arena.calibration.measures import macro_f1, row_log_loss
+from arena.calibration.measures import row_log_loss
 from arena.calibration.rows import Array, HeadRows, Integers, group_folds
 from arena.calibration.scaling import Scaling
 from arena.errors import ArenaError, DataError
 from arena.metric.interval import paired_difference
+from arena.stats.classification import macro_f1
 
 FOLDS = 5
 """Parts of the validation rows; what is fitted on the others is tried on each."""

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arena.calibration.scaling import CLIP
+from arena.stats.classification import macro_f1
 
 Array = NDArray[np.float64]
 Classes = NDArray[np.int64]
+CALIBRATION_ERRORS = ("calibration_error", "calibration_error_equal_mass", "calibration_error_classwise")
 MEASURES = (
     "log_loss",
     "brier_score",
-    "calibration_error",
-    "calibration_error_equal_mass",
-    "calibration_error_classwise",
+    *CALIBRATION_ERRORS,
     "accuracy",
     "macro_f1",
 )
@@ -99,13 +99,6 @@ def classwise_error(probabilities: Array, target: Classes, bins: int) -> float:
         calibration_error(column, target == k, equal_width(column, bins)) for k, column in enumerate(probabilities.T)
     ]
     return float(np.mean(errors))
-
-
-def macro_f1(predicted: Classes, target: Classes, classes: int) -> float:
-    """Mean of 2 TP / (2 TP + FP + FN) over the classes that occur, in the target or in what is predicted."""
-    hits = np.bincount(target[predicted == target], minlength=classes)
-    both = np.bincount(target, minlength=classes) + np.bincount(predicted, minlength=classes)
-    return float((2 * hits[both > 0] / both[both > 0]).mean()) if both.any() else np.nan
 
 
 @dataclass(frozen=True)

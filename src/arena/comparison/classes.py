@@ -3,13 +3,14 @@
 Shape legend: N rows, T heads, K classes of one head, C the classes of all heads.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from arena.calibration.measures import row_brier_score
 from arena.comparison.arms import predictions
-from arena.comparison.resampling import Array, Statistic, macro_f1, ratio
+from arena.comparison.resampling import Array, Statistic, ratio
 from arena.comparison.rows import Aligned, Table, fingerprint_of, strings
 from arena.core.files import read_parquet
 from arena.ensemble.members import labels_of
@@ -17,6 +18,7 @@ from arena.errors import DataError
 from arena.heads import Heads
 from arena.judge import accuracy_change, all_right, label_log_losses, read
 from arena.run import RunFolder
+from arena.stats.classification import absent, macro_f1_of
 
 MEASURES = {"log_loss": False, "accuracy": True, "brier": False, "macro_f1": True}
 """Whether more is better."""
@@ -90,11 +92,28 @@ def statistics(heads: Heads, rows: Aligned, bases: int, wanted: Sequence[str]) -
 
 def mean_over(widths: Sequence[int], measure: str) -> Callable[[Array], Array]:
     """The mean of a measure over heads, as a function of all their sums side by side `[..., m]`."""
-    one = macro_f1 if measure == "macro_f1" else ratio
+    one = flat_macro_f1 if measure == "macro_f1" else ratio
     if len(widths) == 1:
         return one
     ends = np.cumsum(widths)[:-1]
     return lambda sums: np.mean([one(part) for part in np.split(sums, ends, axis=-1)], axis=0)
+
+
+def flat_macro_f1(sums: Array) -> Array:
+    """Compute macro-F1 of flat confusion matrices, `[..., K * K]` -> `[...]`."""
+    classes = math.isqrt(sums.shape[-1])
+    return macro_f1_of(sums.reshape(*sums.shape[:-1], classes, classes))
+
+
+def absent_classes(heads: Heads, rows: Aligned) -> list[str]:
+    """Return the classes (of several heads `head/class`) without rows that one of the runs never predicts."""
+    found = []
+    for table in rows.tables:
+        sums = class_sums(heads, rows, table)
+        for head, labels in heads.classes.items():
+            confusion = sums[head, "macro_f1"].sum(axis=0).reshape(len(labels), len(labels))
+            found += [f"{head}/{labels[k]}" if head else labels[k] for k in absent(confusion)]
+    return list(dict.fromkeys(found))
 
 
 def mcnemar(heads: Heads, rows: Aligned) -> dict[str, float]:

@@ -36,17 +36,6 @@ def ratio(sums: Array) -> Array:
         return np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan)
 
 
-def macro_f1(sums: Array) -> Array:
-    """Mean of 2 TP / (2 TP + FP + FN) over the classes that occur, from flat confusion matrices `[..., K * K]`."""
-    classes = math.isqrt(sums.shape[-1])
-    confusion = sums.reshape(*sums.shape[:-1], classes, classes)
-    both = confusion.sum(axis=-1) + confusion.sum(axis=-2)
-    hits = 2 * np.diagonal(confusion, axis1=-2, axis2=-1)
-    occurs = both > 0
-    score = np.divide(hits, both, out=np.zeros_like(both), where=occurs).sum(axis=-1)
-    return ratio(np.stack([score, occurs.sum(axis=-1)], axis=-1))
-
-
 @dataclass(frozen=True)
 class Statistic:
     """One measure of both arms on the same groups.

@@ -13,6 +13,7 @@ from arena.ensemble.members import labels_of
 from arena.errors import DataError, UsageError
 from arena.heads import Heads
 from arena.schema import closest
+from arena.stats.classification import left_out
 
 PRIMARY = {"classes": "log_loss", "replies": "distinct_2"}
 
@@ -97,7 +98,10 @@ def compare_classes(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
     verdict = class_verdict(measures, rules)
     if "accuracy" in measures and len(runs) == 2:
         measures["accuracy"]["mcnemar"] = classes.mcnemar(heads, rows)
-    return {**_facts(rows, rules), "measures": measures, "verdict": verdict, "notes": _left_out(rows, "rows")}
+    notes = _left_out(rows, "rows")
+    if any(name.endswith("macro_f1") for name in wanted):
+        notes += left_out(classes.absent_classes(heads, rows))
+    return {**_facts(rows, rules), "measures": measures, "verdict": verdict, "notes": notes}
 
 
 def compare_replies(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from torchmetrics.classification import (
     BinaryHingeLoss,
     BinaryPrecisionRecallCurve,
     BinaryStatScores,
+    MulticlassCalibrationError,
     MulticlassConfusionMatrix,
+    MulticlassFBetaScore,
 )
 
 from arena.errors import DataError, DivergedError, UsageError
@@ -30,6 +32,8 @@ BINARY = (
     BinaryHingeLoss,
 )
 """torchmetrics classes, with their subclasses, that want the probability of one class and not of all."""
+
+CALIBRATION_ERRORS = (BinaryCalibrationError, MulticlassCalibrationError)
 
 SHARES = ("share_target", "share_predicted")
 COUNTS = ("count_target", "count_predicted")
@@ -79,6 +83,11 @@ class Metrics(nn.Module):
         spread = [self._spread(name) if is_per_class(metric) else [name] for name, metric in self._items()]
         return [name for group in [*spread, *map(self._spread, SHARES + COUNTS)] for name in group]
 
+    @property
+    def without_interval(self) -> list[str]:
+        """The names of the values that resampling gives no interval (`arena.metric.interval.bootstrap`)."""
+        return [name for name, metric in self._items() if isinstance(metric, CALIBRATION_ERRORS)]
+
     def update(self, probabilities: Tensor, target: Tensor) -> None:
         """Add rows; those without a target are left out.
 
@@ -90,7 +99,8 @@ class Metrics(nn.Module):
         self._pending.append((probabilities.detach(), target.detach()))
 
     def compute(self) -> dict[str, float]:
-        """Every value by name; what is undefined (0/0, see `arena.metric.rates`) is NaN, also inside a macro average.
+        """Every value by name; what is undefined (0/0, see `arena.metric.rates`) is NaN, also inside a macro average
+        (but for macro F scores, which leave out the classes that occur nowhere).
 
         Raises:
             DataError: rows that are no probabilities, or targets beyond the K classes.
@@ -101,7 +111,8 @@ class Metrics(nn.Module):
     def counts(self) -> dict[str, tuple[float, float]]:
         """Numerator and denominator of every rate and share by name, so that a table can show 0/0.
 
-        Averages over classes have none of their own: look at the classes.
+        Averages over classes have none of their own: look at the classes. But a macro F score has: the sum of the
+        classes' scores, and how many classes occur.
         """
         return self._table()[1]
 
@@ -162,7 +173,10 @@ class Metrics(nn.Module):
         average = getattr(metric, "average", None)
         if is_rate(metric):
             numerator, denominator = fraction(metric)
-            rate = averaged(numerator, denominator, average, confusion.sum(dim=1))
+            rate = averaged(metric, numerator, denominator, confusion.sum(dim=1))
+            if average == "macro" and isinstance(metric, MulticlassFBetaScore):
+                classes = (denominator > 0).sum()
+                return rate, (rate.nan_to_num() * classes, classes)
             return rate, None if average in ("macro", "weighted") else (numerator, denominator)
         shape = (len(self.labels),) if is_per_class(metric) else ()
         missing = (undefined(metric, confusion, self.positive) | (confusion.sum() == 0)).expand(shape)

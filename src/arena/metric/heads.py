@@ -30,9 +30,9 @@ class HeadMetrics(nn.Module):
     `weighted/<name>`, in which it counts by its labelled rows.
 
     A head without any labelled row in the split is in neither mean: which heads these are does not change from one
-    validation to the next. Where a head that has rows is undefined (macro-F1 if a class has no row and no prediction,
-    AUROC if one has no row), both means are NaN: a mean over whichever heads happen to be defined could not be
-    compared between two epochs. Log loss and Brier score are always defined: watch one of those.
+    validation to the next. Where a head that has rows is undefined (AUROC if a class has no row), both means are NaN: a
+    mean over whichever heads happen to be defined could not be compared between two epochs. Log loss and Brier score
+    are always defined: watch one of those.
 
     Args:
         labels: classes of each head.
@@ -62,6 +62,14 @@ class HeadMetrics(nn.Module):
         """The names of all values, in the order of `compute`: means first."""
         means = [*self.averaged, *(f"{WEIGHTED}/{name}" for name in self.averaged)]
         return means + [f"{head}/{name}" for head in self.heads.names for name in self._part(head).names]
+
+    @property
+    def without_interval(self) -> list[str]:
+        """The names of the values that resampling gives no interval, see `Metrics.without_interval`."""
+        names = self._part(self.heads.names[0]).without_interval
+        return [
+            f"{start}{name}" for start in ("", f"{WEIGHTED}/", *(f"{h}/" for h in self.heads.names)) for name in names
+        ]
 
     def update(self, probabilities: Tensor, target: Tensor) -> None:
         """Add rows.

@@ -59,6 +59,9 @@ def bootstrap(
     gives intervals that are too narrow. A value that is undefined in more than a tenth of the resamples has no
     interval (NaN), nor has any with fewer than two groups. Ends are read off the defined resamples.
 
+    Calibration errors have none: an error summed over bins is never below 0, and resampling adds noise to every bin,
+    so that all resamples of a calibrated model lie above its error, and such an interval would exclude its estimate.
+
     Args:
         metrics: what to compute; a fresh copy is used, its own rows stay.
         probabilities: `[N, K]`; `[N, C]` of several heads.
@@ -75,7 +78,8 @@ def bootstrap(
         values = _at_once(sample, probabilities, target, member, draws)
     else:
         values = _one_by_one(sample, probabilities, target, member, draws)
-    return dict(zip(sample.names, (_percentiles(column, level, draws) for column in values.T), strict=True))
+    ends = dict(zip(sample.names, (_percentiles(column, level, draws) for column in values.T), strict=True))
+    return ends | dict.fromkeys(sample.without_interval, (math.nan, math.nan))
 
 
 def _one_by_one(

@@ -2,9 +2,10 @@
 
 torchmetrics gives 0 for an empty denominator (a negative predictive value without negative predictions looks like a
 bad one), leaves absent classes out of macro averages without a word, and gives 0 for the area under a curve that has
-one class only. Here all of these are NaN.
+one class only. Here all of these are NaN, but for macro F scores (`arena.stats.classification.macro_f`).
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -30,6 +31,8 @@ from torchmetrics.classification import (
     MulticlassSpecificity,
     MulticlassStatScores,
 )
+
+from arena.stats.classification import macro_f
 
 RATES = (
     BinaryAccuracy,
@@ -95,16 +98,20 @@ def fraction_of(metric: Metric, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor) 
     return tp, tp + fn
 
 
-def averaged(numerator: Tensor, denominator: Tensor, average: str | None, support: Tensor) -> Tensor:
-    """The rate or rates of a metric: 0/0 is NaN, and so is every average that contains it.
+def averaged(metric: Metric, numerator: Tensor, denominator: Tensor, support: Tensor) -> Tensor:
+    """The rate or rates of a metric: 0/0 is NaN, and so is every average that contains it, but for a macro F score,
+    which leaves out the classes that occur nowhere (`arena.stats.classification.macro_f`).
 
     Args:
+        metric: its `average` decides: `macro` (every class counts the same), `weighted` (by support; classes without
+            any are left out), or anything else (the rates as they are).
         numerator: `[..., K]`, or without classes.
         denominator: like the numerator.
-        average: torchmetrics' name: `macro` (every class counts the same), `weighted` (by support; classes without
-            any are left out), or anything else (as they are).
         support: rows of each class, `[..., K]`.
     """
+    average = getattr(metric, "average", None)
+    if average == "macro" and isinstance(metric, MulticlassFBetaScore):
+        return torch.from_numpy(np.asarray(macro_f(numerator.numpy(), denominator.numpy())))
     rate = numerator / denominator
     if average == "macro":
         return rate.mean(dim=-1)

@@ -12,7 +12,6 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import (
     MulticlassAUROC,
-    MulticlassCalibrationError,
     MulticlassMatthewsCorrCoef,
     MulticlassStatScores,
 )
@@ -23,7 +22,8 @@ from arena.metric.rates import averaged, fraction_of, is_per_class, is_rate
 
 
 def resampled(metrics: Metrics, probabilities: Tensor, target: Tensor, weights: Tensor) -> dict[str, Tensor]:
-    """Every value of `metrics` by name for each resample, `[R]` float64: what `compute` gives for the repeated rows.
+    """Every value of `metrics` by name for each resample, `[R]` float64: what `compute` gives for the repeated rows,
+    and NaN for what has no interval (`Metrics.without_interval`).
 
     Metrics that are no known function of weighted rows are computed resample by resample.
 
@@ -41,7 +41,9 @@ def resampled(metrics: Metrics, probabilities: Tensor, target: Tensor, weights: 
     values: dict[str, Tensor] = {}
     for name, metric in metrics.metrics.items():
         assert isinstance(metric, Metric)
-        if is_rate(metric) and isinstance(metric, MulticlassStatScores):
+        if name in metrics.without_interval:
+            found = torch.full((len(weights),), torch.nan)
+        elif is_rate(metric) and isinstance(metric, MulticlassStatScores):
             found = _rate(metric, confusion)
         elif (function := _weighted(metric)) is not None:
             found = function(metric, probabilities, target, weights, confusion)
@@ -68,8 +70,6 @@ def _weighted(metric: Metric) -> Weighted | None:
         return _row_mean
     if isinstance(metric, MulticlassMatthewsCorrCoef) and plain:
         return _matthews
-    if isinstance(metric, MulticlassCalibrationError) and plain and metric.norm == "l1":
-        return _calibration_error
     if isinstance(metric, MulticlassAUROC) and plain and metric.thresholds is None and metric.average != "weighted":
         return _auroc
     return None
@@ -80,7 +80,7 @@ def _rate(metric: Metric, confusion: Tensor) -> Tensor:
     support, predicted = confusion.sum(dim=2), confusion.sum(dim=1)
     fp, fn = predicted - tp, support - tp
     tn = support.sum(dim=1, keepdim=True) - tp - fp - fn
-    return averaged(*fraction_of(metric, tp, fp, tn, fn), getattr(metric, "average", None), support)
+    return averaged(metric, *fraction_of(metric, tp, fp, tn, fn), support)
 
 
 def _row_mean(metric: Metric, probabilities: Tensor, target: Tensor, weights: Tensor, _: Tensor) -> Tensor:
@@ -95,15 +95,6 @@ def _matthews(_: Metric, __: Tensor, ___: Tensor, ____: Tensor, confusion: Tenso
     together = confusion.diagonal(dim1=1, dim2=2).sum(dim=1) * rows - (support * predicted).sum(dim=1)
     spread = (rows**2 - support.square().sum(dim=1)) * (rows**2 - predicted.square().sum(dim=1))
     return together / spread.sqrt()
-
-
-def _calibration_error(metric: Metric, probabilities: Tensor, target: Tensor, weights: Tensor, _: Tensor) -> Tensor:
-    """`sum_b |sum of w (right - confidence) in bin b| / sum w`, which is the mean gap weighted by the bins' rows."""
-    assert isinstance(metric, MulticlassCalibrationError)
-    confidence, guess = probabilities.max(dim=1)
-    place = torch.bucketize(confidence, torch.linspace(0, 1, metric.n_bins + 1), right=True) - 1
-    gap = ((guess == target).double() - confidence.double()).unsqueeze(1)
-    return (weights @ (torch.nn.functional.one_hot(place, metric.n_bins + 1) * gap)).abs().sum(dim=1) / weights.sum(1)
 
 
 def _auroc(metric: Metric, probabilities: Tensor, target: Tensor, weights: Tensor, _: Tensor) -> Tensor:
