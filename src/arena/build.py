@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from arena import kinds
 from arena.console import terminal
 from arena.core.construct import instantiate
+from arena.core.device import set_cudnn_attention
+from arena.core.root import lightnings
 from arena.errors import UsageError
 from arena.run import RunFolder
 
@@ -140,6 +142,7 @@ def untrained(settings: Settings, task: "Task", data: "PairData | HeadData", run
 
 def task(settings: Settings) -> "Task":
     """Model, loss, metrics and optimiser in one LightningModule."""
+    set_cudnn_attention(settings["trainer"].get("cudnn_attention", False))
     older = {"_target_": "arena.task.Task", "_partial_": True}  # of runs that have no such key
     return instantiate(settings.get("task") or older)(
         model=instantiate(settings["model"]),
@@ -186,7 +189,7 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
     journal = Journal(run.metrics)
     chosen = [instantiate(node) for node in (settings["logger"] or {}).values() if node]
     built = instantiate(
-        settings["trainer"] | _length(settings),
+        lightnings(settings["trainer"]) | _length(settings),
         callbacks=[Agreement(settings), *callbacks(settings)],
         logger=[journal, *chosen],
         plugins=[AtomicCheckpointIO()],

@@ -12,7 +12,7 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, Omega
 
 from arena import kinds, schema
 from arena.core.places import Stored
-from arena.core.root import Evaluation, Monitor, Root, Suggested
+from arena.core.root import Evaluation, Monitor, Root, Suggested, TrainerChoices, lightnings
 from arena.errors import ArenaError, UsageError, run_main
 from arena.overrides import escaped, single_runs, with_paths
 from arena.resolvers import register_resolvers
@@ -71,7 +71,8 @@ def checked(plain: dict[str, Any], trusted: Collection[str], stored: Stored | No
     schema.check_values(plain, Root)
     schema.check_values(plain["monitor"], Monitor, "monitor.")
     schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.")
-    schema.check(plain, trusted=trusted, stored=stored)
+    schema.check_values(plain["trainer"], TrainerChoices, "trainer.")
+    schema.check(plain | {"trainer": lightnings(plain["trainer"])}, trusted=trusted, stored=stored)
     if plain["model"].get("path"):
         # Adapters are restored over these weights, from whatever folder that is done.
         plain["model"]["path"] = os.path.abspath(os.path.expanduser(plain["model"]["path"]))

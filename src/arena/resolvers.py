@@ -11,6 +11,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from arena.core.device import fastest_precision
+
 
 def register_resolvers() -> None:
     """Make `${count:...}`, `${not:...}`, `${copies_for:...}` and the functions below known."""
@@ -25,17 +27,6 @@ def register_resolvers() -> None:
     }
     for name, function in resolvers.items():
         OmegaConf.register_new_resolver(name, function, replace=True)
-
-
-def fastest_precision(accelerator: str) -> str:
-    """`bf16-mixed` on GPUs and on processors with bfloat16 matrix units (AMX, AVX512-BF16), else `32-true`."""
-    if accelerator != "cpu":
-        return "bf16-mixed"
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return "32-true"
-    return "bf16-mixed" if re.search(r"\b(amx_bf16|avx512_bf16)\b", flags) else "32-true"
 
 
 def suggested_lr(suggested: Any) -> float:

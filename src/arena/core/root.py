@@ -1,7 +1,7 @@
 """Types of the values at the root of `conf/train.yaml`, which belong to no class."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from arena.schema import Count, NonNegative, Positive, Share, WholeNumber
 
@@ -20,6 +20,13 @@ class Evaluation:
 
     targets: dict[str, float] | None
     figures: bool
+
+
+@dataclass
+class TrainerChoices:
+    """What stands below `trainer` and is not Lightning's."""
+
+    cudnn_attention: bool
 
 
 @dataclass
@@ -55,3 +62,9 @@ class Root:
     run_dir: str
     trusted_packages: list[str]
     accept_versions: bool
+
+
+def lightnings(trainer: dict[str, Any]) -> dict[str, Any]:
+    """The part of the node `trainer` that is Lightning's own."""
+    own = {field.name for field in fields(TrainerChoices)}
+    return {name: value for name, value in trainer.items() if name not in own}

@@ -12,7 +12,7 @@ from arena.errors import UsageError
 HEAD = ("head.", "pairing.", "pool.")
 """Parts of a model that start from nothing, by the beginning of their parameters' names."""
 BACKBONE = "backbone."
-"""Where models over a backbone of the hub keep it; all else of theirs (the norm before the head) starts from nothing."""
+"""Where models over a backbone of the hub keep it; their other parts (the norm before the head) start from nothing."""
 LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 """How the backbones of the hub number their layers: `encoder.layer.3.`, `layers.3.`, `h.3.`, `encoder.block.3.`."""
 

@@ -1,33 +1,18 @@
 """Several trials at a time, each with a GPU (or some) or an equal share of the cores; nothing here ever blocks."""
 
 import os
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from arena.core.device import visible_gpus
 from arena.errors import UsageError
 from arena.sweep.outcome import Outcome
 from arena.sweep.process import GRACE, Trial
 
 Slot = dict[str, str]
 """The variables that give a trial its place on the machine."""
-
-
-def visible_gpus() -> list[str]:
-    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them; found without importing torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        names = [name.strip() for name in chosen.split(",")]
-        return names[: next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))]
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, timeout=30
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.split() if done.returncode == 0 else []
 
 
 def gpu_slots(gpus: list[str] | list[int], per_trial: int = 1) -> list[Slot]:
