@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 from test_duplicates import edited, runs, true_similarity, words
 
-from arena.data.groups import REASONS, Scan, join_rows
+from arena.data.folding import fold
+from arena.data.groups import REASONS, TWIN_PROMPTS, Scan, join_rows
 from arena.data.rows import Account, Rows, RowWriter
 from arena.data.split import assign_splits, group_key
 from arena.errors import UsageError
@@ -52,14 +53,52 @@ def test_sessions_join_and_missing_ones_do_not():
     assert found.joined == reasons(session=1)
 
 
-def test_twins_join_where_the_answers_are_long():
-    """99 + 100 characters are too few, 100 + 100 are enough; an answer given twice is no twin of another pair."""
+def test_twins_join():
+    """Two answers of any length; but short ones not twice, not without `threshold`, not if many say them."""
     draw = np.random.default_rng(0)
     a, b = text(draw, 40)[:100].strip().ljust(100, "x"), text(draw, 40)[:100].strip().ljust(100, "y")
     assert join([("one prompt", a, b), ("quite another", b.upper(), a)]).joined == reasons(twin=1)
     assert join([("one prompt", a, b), ("quite another", b, a)], None).joined == reasons(twin=1)
-    assert join([("one prompt", a[:99], b), ("quite another", b, a[:99])]).joined == reasons()
+    assert join([("one prompt", a[:9], b), ("quite another", b, a[:9])]).joined == reasons(twin=1)
+    assert join([("one prompt", a[:9], b), ("quite another", b, a[:9])], None).joined == reasons()
     assert join([("one prompt", a, b), ("quite another", a, a)], None).joined == reasons()
+    assert join([("one prompt", "no", "no"), ("quite another", "no", "no")]).joined == reasons()
+    assert join([("one prompt", "no", ""), ("quite another", "no", "")]).joined == reasons()
+    asked = [text(draw, 5) for _ in range(TWIN_PROMPTS + 1)]
+    assert join([(each, "yes", "no") for each in asked[:-1]]).joined == reasons(twin=TWIN_PROMPTS - 1)
+    assert join([(each, "yes", "no") for each in asked]).joined == reasons()
+
+
+DISGUISES = {
+    "zero-width characters": lambda text: "\u200b".join(text) + "\ufeff",
+    "full-width letters": lambda text: "".join(chr(ord(c) + 0xFEE0) if 33 <= ord(c) <= 126 else c for c in text),
+    "removed blanks": lambda text: text.replace(" ", ""),
+    "capitals and blanks around": lambda text: f"  {text.upper()} \n",
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+@pytest.mark.parametrize("threshold", [0.8, None])
+def test_texts_that_look_or_read_equal_are_equal(disguise, threshold):
+    """20 of 20 prompts with new answers are joined, and as many answers with new prompts."""
+    draw = np.random.default_rng(8)
+    change = DISGUISES[disguise]
+    prompts = ["How can I rob a casino?", *(text(draw, 6) for _ in range(19))]
+    rows = [(prompt, text(draw, 9), text(draw, 9)) for prompt in prompts]
+    again = [(change(prompt), text(draw, 9), text(draw, 9)) for prompt in prompts]
+    found = join([*rows, *again], threshold)
+    assert (found.group[:20] == found.group[20:]).all()
+    assert len(set(found.group)) == 20
+    twins = [(text(draw, 6), change(a), change(b)) for _, a, b in rows]
+    found = join([*rows, *twins], threshold)
+    assert (found.group[:20] == found.group[20:]).all() == (threshold is not None)
+
+
+def test_near_prompts_are_seen_through_a_disguise():
+    draw = np.random.default_rng(9)
+    prompt = text(draw)
+    near = DISGUISES["zero-width characters"](DISGUISES["full-width letters"](edited(prompt, 1, draw)))
+    assert join([(prompt, "a", "b"), (near, "c", "d")]).joined == reasons(near_prompt=1)
 
 
 def test_rows_without_a_prompt_join_by_their_answers_only():
@@ -112,7 +151,7 @@ def test_near_rows_join_in_either_order():
     a, b = text(draw, 100), text(draw, 100)
     rows = [("short question", a, b), ("what now?", edited(b, 1, draw), edited(a, 1, draw))]
     assert join(rows).joined == reasons(near_row=1)
-    rows = [(prompt, first[:90], second[:90]) for prompt, first, second in rows]
+    rows = [(prompt, f"{i} {first[:90]}", f"{second[:90]} {i}") for i, (prompt, first, second) in enumerate(rows)]
     assert join(rows).joined == reasons()
 
 
@@ -197,6 +236,21 @@ def record(row):
     facts = dict.fromkeys(["winner", "probability", "model_a", "model_b", "language", "session", "source"])
     prompt, a, b = row
     return facts | {"id": "x", "weight": 1.0, "prompt": [prompt], "response_a": [a, None], "response_b": [b]}
+
+
+def test_folding_twice_changes_nothing():
+    texts = [
+        "  Is this\n\ta STRASSE?",
+        "cafe\u0301",
+        "\u1e9e \u0130 \ufb03",
+        "\u0345\u0301\u03b1",
+        "e\u200b\u0301 \u3164x",
+    ]
+    for each in texts:
+        assert fold(fold(each)) == fold(each)
+    assert fold("\uff21\u200b B\u00ad\u3000c\ufe0f") == "a b c"
+    assert fold("e\u200b\u0301") == fold("\u00c9")
+    assert fold(None) == fold(" \u200b") == ""
 
 
 def test_scan_finds_exchanged_answers():

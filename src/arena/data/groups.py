@@ -1,7 +1,9 @@
 """Which rows belong together and must never be divided between training and test.
 
 Five reasons, each of which joins two rows for good: the same first prompt, the same session, the same two answers, a
-first prompt that is nearly the same, and nearly the same row. "The same" is up to case, blanks and Unicode form.
+first prompt that is nearly the same, and nearly the same row. "The same" is without case, blanks, zero-width characters
+and Unicode form (`arena.data.folding`). The names of groups are made of `arena.data.split.normalise`, which is older
+and never changes: by them splits are drawn.
 
 Texts are streamed twice: once to make digests and signatures, once more those of candidates.
 """
@@ -14,15 +16,19 @@ from hashlib import blake2b
 import numpy as np
 
 from arena.data.duplicates import Forest, similar_pairs
+from arena.data.folding import fold, without_blanks
 from arena.data.minhash import Sketches
 from arena.data.rows import TEXTS, Rows
 from arena.data.split import digest_of, normalise
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same rows would get other groups."""
 REASONS = ("prompt", "session", "twin", "near_prompt", "near_row")
 TWIN_CHARACTERS = 200
-"""Shorter answers ("Yes." and "No.") are the same by accident."""
+"""Shorter answers can be the same by accident, see `TWIN_PROMPTS`."""
+TWIN_PROMPTS = 8
+"""Two different short answers that more prompts have ("Yes." and "No.") say nothing of the prompts. In 14,352 judged
+rows no such pair that 2 to 8 prompts have was an accident: all of these prompts were variants of each other."""
 ROW_CHARACTERS = 400
 SAMPLE = 4
 """Of the runs of a whole row every fourth hash makes its signature: 60 of them at the least for most rows."""
@@ -60,7 +66,8 @@ class Scan:
     Attributes:
         prompt: class of equal first prompts, `[R]` int64; -1 where there is none.
         key: name of each row by its first prompt, by its answers where it has none; `[R]` 32 hexadecimal digits.
-        answers: class of rows with the same two answers in either order, `[R]`; -1 for short answers.
+        answers: class of rows with the same two answers in either order, `[R]`; -1 for short answers that are equal,
+            that more than `TWIN_PROMPTS` prompts have, or without `sketch`.
         row: class of rows with equal prompts and answers, `[R]`.
         exchanged: the class that the row has when its answers are exchanged, `[R]`; -1 where no row has it.
         either: class of rows with equal prompts and answers in either order, `[R]`; -1 for short rows.
@@ -77,35 +84,57 @@ class Scan:
         size = len(self._positions)
         self.prompt, self.either = (np.full(size, -1, np.int64) for _ in range(2))
         keys, hashes = bytearray(), {name: array("Q") for name in ("answers", "row", "exchanged")}
+        self._short = bytearray(size)
         classes: dict[str, dict[int, int]] = {"prompt": {}, "either": {}}
-        for row, turns in enumerate(self.read(np.arange(size))):
+        for row, turns in enumerate(self._turns(np.arange(size))):
             keys += self._add(row, turns, classes, hashes)
         self.key = np.frombuffer(keys.hex().encode(), dtype="S32")
         found = {name: np.array(values, np.uint64) for name, values in hashes.items()}
-        self.answers = np.unique(found["answers"], return_inverse=True)[1] - int((found["answers"] == 0).any())
+        self.answers = self._twins(found["answers"])
         known, self.row = np.unique(found["row"], return_inverse=True)
         places = np.minimum(np.searchsorted(known, found["exchanged"]), max(len(known) - 1, 0))
         self.exchanged = np.where(known[places] == found["exchanged"], places, -1) if size else places
 
-    def read(self, items: np.ndarray) -> Iterator[tuple[list[str], list[str], list[str]]]:
-        """The normalised turns of prompt, answer A and answer B of some of the rows, increasing indices of 0 to R-1."""
+    def _turns(self, items: np.ndarray) -> Iterator[tuple[list[str | None], ...]]:
+        """The turns of prompt, answer A and answer B of some of the rows, increasing indices of 0 to R-1."""
         for batch in self._rows.texts(self._positions[items]):
             for turns in zip(*(batch.column(name).to_pylist() for name in TEXTS), strict=True):
-                prompt, first, second = ([normalise(turn) for turn in text or []] for text in turns)
-                yield prompt, first, second
+                yield tuple(text or [] for text in turns)
+
+    def read(self, items: np.ndarray) -> Iterator[tuple[list[str], list[str], list[str]]]:
+        """The same, folded."""
+        for turns in self._turns(items):
+            prompt, first, second = (list(map(fold, text)) for text in turns)
+            yield prompt, first, second
+
+    def _twins(self, hashes: np.ndarray) -> np.ndarray:
+        """The classes of equal answers, see `answers`. `hashes` `[R]` has 0 where there is none."""
+        short = np.frombuffer(self._short, np.uint8) > 0
+        if self.prompt_sketches is None:
+            hashes = np.where(short, 0, hashes)
+        known, classes = np.unique(hashes, return_inverse=True)
+        of_class = np.unique(np.stack([classes, self.prompt]), axis=1)[0]
+        common = np.bincount(of_class, minlength=len(known))[classes] > TWIN_PROMPTS
+        return np.where((hashes == 0) | (short & common), -1, classes)
 
     def _add(
-        self, row: int, turns: tuple[list[str], ...], classes: dict[str, dict[int, int]], hashes: dict[str, array]
+        self,
+        row: int,
+        turns: tuple[list[str | None], ...],
+        classes: dict[str, dict[int, int]],
+        hashes: dict[str, array],
     ) -> bytes:
         """Classify one row; returns its key. Of half a million rows every object counts, so hashes are numbers."""
-        prompt, first, second = turns
+        prompt, first, second = (list(map(fold, text)) for text in turns)
         # A missing turn says nothing, wherever it is.
-        asked, a, b = (digest_of(*filter(None, text)) for text in turns)
+        asked, a, b = (digest_of(*filter(None, map(without_blanks, text))) for text in (prompt, first, second))
         pair = min(a, b) + max(a, b)
         hashes["row"].append(_number(asked + a + b))
         hashes["exchanged"].append(_number(asked + b + a))
         answered = sum(map(len, first + second))
-        hashes["answers"].append(_number(pair) if answered >= TWIN_CHARACTERS else 0)
+        self._short[row] = answered < TWIN_CHARACTERS
+        two = any(first) and any(second) and a != b
+        hashes["answers"].append(_number(pair) if answered >= TWIN_CHARACTERS or two else 0)
         if answered + sum(map(len, prompt)) >= ROW_CHARACTERS:
             of = classes["either"]
             self.either[row] = of.setdefault(_number(asked + pair), len(of))
@@ -117,13 +146,12 @@ class Scan:
             # A key of no prompt; equal answers are all that such rows can have in common.
             return digest_of("", "no prompt", pair.hex())
         of = classes["prompt"]
-        key = digest_of(prompt[0])
-        self.prompt[row] = of.setdefault(_number(key), len(of))
+        self.prompt[row] = of.setdefault(_number(digest_of(without_blanks(prompt[0]))), len(of))
         if self.prompt[row] == len(self.prompt_first):
             self.prompt_first.append(row)
             if self.prompt_sketches is not None:
                 self.prompt_sketches.add(prompt[:1])
-        return key
+        return digest_of(normalise(turns[0][0]))
 
     def near_prompts(self, threshold: float, known: Known) -> Iterator[tuple[int, int, float]]:
         """Pairs of classes of `prompt` and the similarity of their prompts, where it reaches the threshold.
@@ -158,8 +186,9 @@ def join_rows(rows: Rows, positions: np.ndarray, threshold: float | None) -> Gro
 
     - `prompt`: equal first prompts. A row without one is not joined by this;
     - `session`: the same session;
-    - `twin`: the same two answers in either order, 200 characters at least (a row with A and B exchanged, or a copy
-      with an edited prompt). Without a first prompt any number of characters will do;
+    - `twin`: the same two answers in either order (a row with A and B exchanged, or a copy with an edited prompt). With
+      fewer than 200 characters the two must differ, at most 8 prompts have them, and `threshold` is not None. Without a
+      first prompt any answers will do;
     - `near_prompt`: first prompts whose sets of runs of 5 characters have a Jaccard similarity of `threshold`;
     - `near_row`: the same for the runs of all turns of prompt and answers, in rows of 400 characters and more.
 

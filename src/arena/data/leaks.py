@@ -19,11 +19,11 @@ KINDS = {
     "row": "prompt and answers are equal",
     "swapped": "prompt equal, answers A and B exchanged",
     "prompt": "the first prompt is equal",
-    "answers": "the two answers are equal in either order, 200 characters or more",
+    "answers": "the two answers are equal in either order",
     "near_prompt": "the first prompt is nearly equal, but not quite",
     "near_row": "the whole row is nearly equal, but not quite",
 }
-"""Kinds of repeats, "equal" up to case, blanks and Unicode form. A row can repeat others in several ways."""
+"""Kinds of repeats, "equal" as in `arena.data.groups`. A row can repeat others in several ways."""
 EXAMPLES = 5
 Pair = tuple[int, int, float]
 
