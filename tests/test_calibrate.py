@@ -66,7 +66,7 @@ def asked(folders, tmp_path, *arguments):
     if not source.exists():
         write_rows(source, 40)
     runs = "[" + ",".join(str(folder.path) for folder in folders) + "]"
-    given = [f"run={runs}", f"data.path={source}", f"output={tmp_path / 'x.csv'}", "rules=false", *arguments]
+    given = [f"run={runs}", f"data.path={source}", f"output={tmp_path / 'x.csv'}", *arguments]
     predict.predict(restore.options(given, predict.DEFAULTS, "", several=True))
     with open(tmp_path / "x.csv", newline="", encoding="utf-8") as file:
         header, *lines = csv.reader(file)

@@ -148,6 +148,7 @@ FILES = {
 COMPOSED_ELSEWHERE = {
     "train",
     "data/_pairs",
+    "data/_pair_files",
     "data/_replies",
     "diversity/_sentences",
     "model/_causal",

@@ -34,7 +34,7 @@ def test_an_ensemble_of_a_model_and_a_baseline(arena, tmp_path):
     found = {}
     for name, run in (("baseline", "baseline"), ("run", "run"), ("both", "[run,baseline]")):
         more = ["weights=validation"] if name == "both" else []
-        done = arena("predict", f"run={run}", "data.path=rows.jsonl", f"output={name}.csv", "rules=false", *more)
+        done = arena("predict", f"run={run}", "data.path=rows.jsonl", f"output={name}.csv", *more)
         assert done.returncode == 0, done.stderr
         found[name] = read(tmp_path / f"{name}.csv")
     assert found["both"][0] == found["run"][0] == found["baseline"][0]

@@ -54,17 +54,17 @@ def run(folders, tmp_path, name, *arguments):
 
 
 def test_a_submission_of_two_folds_is_the_mean_of_both(folds, tmp_path):
-    _, _, first = run([folds["0"]], tmp_path, "0.csv", "rules=false")
-    _, _, second = run([folds["1"]], tmp_path, "1.csv", "rules=false")
+    _, _, first = run([folds["0"]], tmp_path, "0.csv")
+    _, _, second = run([folds["1"]], tmp_path, "1.csv")
     assert abs(first - second).max() > 1e-3
-    header, ids, both = run([folds["0"], folds["1"]], tmp_path, "x.csv", "rules=false", "format=kaggle")
+    header, ids, both = run([folds["0"], folds["1"]], tmp_path, "x.csv", "format=kaggle")
     assert header == ["id", "winner_model_a", "winner_model_b", "winner_tie"]
     assert ids == [f"{i:04d}" for i in range(ROWS)]
     assert both == pytest.approx((first + second) / 2, abs=1e-12)
     assert abs(both.sum(axis=1) - 1).max() < 1e-12
-    _, _, weighted = run([folds["0"], folds["1"]], tmp_path, "x.csv", "rules=false", "weights=[3,1]")
+    _, _, weighted = run([folds["0"], folds["1"]], tmp_path, "x.csv", "weights=[3,1]")
     assert weighted == pytest.approx((3 * first + second) / 4, abs=1e-12)
-    _, _, geometric = run([folds["0"], folds["1"]], tmp_path, "x.csv", "rules=false", "average=logarithm")
+    _, _, geometric = run([folds["0"], folds["1"]], tmp_path, "x.csv", "average=logarithm")
     product = np.sqrt(first * second)
     assert geometric == pytest.approx(product / product.sum(axis=1, keepdims=True), abs=1e-12)
 
@@ -95,11 +95,11 @@ def test_the_disagreement_is_counted(capsys):
     assert wanted in capsys.readouterr().out
 
 
-def test_rules_are_counted_and_can_be_switched_off(folds, tmp_path, capsys):
-    _, _, ruled = run([folds["0"]], tmp_path, "x.csv")
-    assert "1 rows with identical answers, 1 with one empty answer" in capsys.readouterr().out
-    _, _, plain = run([folds["0"]], tmp_path, "x.csv", "rules=false")
+def test_rules_are_by_choice_and_counted(folds, tmp_path, capsys):
+    _, _, plain = run([folds["0"]], tmp_path, "x.csv")
     assert "overridden" not in capsys.readouterr().out
+    _, _, ruled = run([folds["0"]], tmp_path, "x.csv", "rules=true")
+    assert "1 rows with identical answers, 1 with one empty answer" in capsys.readouterr().out
     assert ruled[5] == pytest.approx([0.06, 0.06, 0.88], abs=1e-15)
     assert ruled[6] == pytest.approx([0.04, 0.88, 0.08], abs=1e-15)
     same = [i for i in range(ROWS) if i not in (5, 6)]
@@ -118,7 +118,7 @@ def test_two_classes_in_three_columns(folds, tmp_path, capsys):
 def test_weights_come_from_validation(folds, tmp_path, capsys):
     """The two folds share one weight; the printed losses are those of the stored predictions."""
     chosen = [folds["0"], folds["focal"], folds["1"]]
-    _, _, found = run(chosen, tmp_path, "x.csv", "rules=false", "weights=validation")
+    _, _, found = run(chosen, tmp_path, "x.csv", "weights=validation")
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     assert [line[0] for line in lines] == ["0", "focal", "ensemble"]
     assert lines[0][1:3] == ["(2", "folds)"]
@@ -134,7 +134,7 @@ def test_weights_come_from_validation(folds, tmp_path, capsys):
     assert float(lines[2][1]) <= min(losses) + 6e-5
     weights = float(lines[0][5]), float(lines[1][3])
     assert sum(weights) == pytest.approx(1, abs=2e-4)
-    single = [run([run_folder], tmp_path, "y.csv", "rules=false")[2] for run_folder in chosen]
+    single = [run([run_folder], tmp_path, "y.csv")[2] for run_folder in chosen]
     expected = weights[0] / 2 * (single[0] + single[2]) + weights[1] * single[1]
     assert found == pytest.approx(expected, abs=2e-4)
 

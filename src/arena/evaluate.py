@@ -6,6 +6,7 @@ from typing import Any
 
 from arena import build, kinds, restore
 from arena.console import say, show_messages
+from arena.core.data_keys import TRAINING, refuse_idle_keys
 from arena.core.paths import shown
 from arena.errors import UsageError, run_main
 from arena.generation import command
@@ -16,7 +17,8 @@ Rebuilds the model of a run, checks that it reproduces the recorded validation l
 on the run's own validation rows, or on every row of another file.
 
   run=FOLDER          a run folder of arena.train
-  data.path=FILE      judge on this labelled file instead (any data.* key can be given)
+  data.path=FILE      judge on this labelled file instead; other data.* keys say how it is read (data.limit=100,
+                      data.on_bad_row=quarantine), and those that only training has a use for are refused
   checkpoint=FILE     weights other than the run's best
   output=FOLDER       where predictions.parquet, evaluation.json and the tables of classes go (default:
                       FOLDER/evaluation/<name of the file>)
@@ -42,6 +44,7 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
         command.check(others)
     else:
         refuse_sampling(others)
+    check_data_keys(given.data)
     # Nothing is held back from a file that is only judged: all of its rows are one split.
     whole = {key: value for key, value in WHOLE.items() if key in settings["data"]}  # older runs have fewer keys
     elsewhere = restore.settings_of(run, whole | given.data) if given.data else None
@@ -70,6 +73,17 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
         others |= {"split": "train", "name": name if others["name"] == "default" else others["name"]}
         data = build.data(elsewhere)
     return judged | {"generations": command.evaluate_replies(given, settings, task, data, run)}
+
+
+def check_data_keys(data: dict[str, Any]) -> None:
+    """Refuse `data.*` keys that would not change what is judged.
+
+    Raises:
+        UsageError: there is one.
+    """
+    refuse_idle_keys(data, TRAINING, "it was settled when the run was trained; every row of data.path is judged")
+    if data and not {"path", "reader"} & set(data):
+        raise UsageError(f"data.{next(iter(data))}: give data.path=FILE too; the run's own rows are judged as they are")
 
 
 def refuse_sampling(others: dict[str, Any]) -> None:
@@ -142,7 +156,7 @@ def report(
     from arena import aims, show
     from arena.run import plain, write_atomically
 
-    counts = training_counts(run, task.metrics.labels) if task.metrics.labels else None
+    counts = restore.training_counts(run, task.metrics.labels) if task.metrics.labels else None
     judged = judge.judge(predictions, task.metrics, counts, resamples, seed)
     write_atomically(folder / "evaluation.json", json.dumps(plain(judged), indent=2) + "\n")
     judge.write(predictions, task.metrics, folder, counts)
@@ -153,23 +167,6 @@ def report(
     show.targets(aims.shown(reached))
     say(f"written to {shown(folder)}")
     return judged
-
-
-def training_counts(run: Any, labels: Any) -> Any:
-    """Rows of each class in the run's training split, `[K]`, or `[C]` of several heads, from its `result.json`."""
-    import numpy as np
-
-    from arena.heads import Heads
-
-    heads = Heads(labels)
-    facts = run.read_result()["data"]
-    shares = facts["class_shares"]["train"]
-    counts = []
-    for head in heads.names:
-        # The shares of a head are those among the rows that have its label.
-        rows = facts["labelled"]["train"][head] if heads.named else facts["splits"]["train"]
-        counts += [round(shares[name] * rows) for name in heads.columns_of(head)]
-    return np.array(counts)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from arena import build, restore
 from arena.console import say, show_messages
+from arena.core.data_keys import JUDGING, TRAINING, refuse_idle_keys
 from arena.core.paths import shown
 from arena.ensemble import formats
 from arena.ensemble.members import gather, labels_of
@@ -22,7 +23,8 @@ where it stopped when the same command is given again.
 
   run=FOLDER             a run folder of arena.train, or several, whose probabilities are averaged: [FOLDER,FOLDER],
                          a pattern in quotes ('multirun/study/*'), or a folder that holds the runs 0, 1, 2, ...
-  data.path=FILE         rows to predict (any data.* key can be given, such as data.eval_batch_size)
+  data.path=FILE         rows to predict; other data.* keys say how they are read (data.limit=100);
+                         those that only training has a use for are refused
   output=FILE            replaced in one step
   format=probabilities   .csv or .parquet: id and winner_<label> for each class of the run; of several heads
                          probability_<head>_<class> and predicted_<head>
@@ -32,7 +34,10 @@ where it stopped when the same command is given again.
   average=probability    mean of the probabilities; logarithm: geometric mean, renormalised
   weights=equal          validation: fitted to the runs' validation predictions (runs that differ only in data.fold
                          share one weight); or one number for each run: [0.5,0.5]
-  rules=true             identical answers get .06 .06 .88 (tie), an empty one .04 against .88; false: the model's word
+  rules=false            the model's own answer for every row; true: constants of one Kaggle team instead where the two
+                         answers are identical (.06 .06 .88 for A, B, tie) or one is empty (.04 against .88)
+  on_bad_row=null        what data.on_bad_row says: error stops, quarantine leaves rows out that cannot be used;
+                         prior: such rows get the class shares of the training, so that every id is in the output
   calibrated=true        a run with a calibration.json (arena.calibrate) gives calibrated probabilities, each run of an
                          ensemble its own; false: the probabilities as the model gives them
   checkpoint=FILE        weights other than the run's best
@@ -45,7 +50,8 @@ format=probabilities.
 MEANS = ("probability", "logarithm")
 DEFAULTS: dict[str, Any] = {
     **{"output": None, "checkpoint": None, "format": "probabilities", "swap": False, "average": "probability"},
-    **{"weights": "equal", "rules": True, "calibrated": True, "out_of_fold": False},
+    **{"weights": "equal", "rules": False, "calibrated": True, "out_of_fold": False},
+    **{"on_bad_row": None},
 }
 
 
@@ -67,6 +73,7 @@ def predict(given: restore.Options) -> Path:
     output = Path(str(others["output"]))
     if others["out_of_fold"]:
         return out_of_fold(given, output)
+    refuse_idle_keys(given.data, (*TRAINING, *JUDGING), "a prediction has no use for it; it is for training or judging")
     if "path" not in given.data:
         raise UsageError("data.path: a value is needed; give data.path=FILE")
     check(others, len(given.runs))
@@ -90,12 +97,15 @@ def predict(given: restore.Options) -> Path:
 
 
 def check(others: dict[str, Any], runs: int) -> None:
-    """The values of `average` and `weights`, before anything heavy.
+    """The values of `average`, `weights` and `on_bad_row`, before anything heavy.
 
     Raises:
         UsageError: one of them is wrong.
     """
     average, weights = others["average"], others["weights"]
+    if others["on_bad_row"] not in (None, "prior"):
+        told = "prior or null is needed; how other rows are read is said by data.on_bad_row=error|quarantine"
+        raise UsageError(f"on_bad_row={others['on_bad_row']}: {told}")
     if average not in MEANS:
         raise UsageError(f"average={average}: one of {', '.join(MEANS)} is needed")
     if isinstance(weights, list):
@@ -114,6 +124,7 @@ def out_of_fold(given: restore.Options, output: Path) -> Path:
     """Join the validation predictions of all folds, and judge them."""
     if output.suffix != ".parquet":
         raise UsageError(f"output={output}: with out_of_fold=true the name must end in .parquet")
+    refuse_idle_keys(given.data, given.data, "out_of_fold=true predicts nothing, it joins what is there")
     labels = [labels_of(run) for run in given.runs]
     if isinstance(labels[0], dict):
         raise UsageError("out_of_fold=true: it is for one classification; runs with several heads have their own files")

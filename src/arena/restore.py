@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from arena import build, stored, weights
 from arena.core import paths
+from arena.core.data_keys import replace_keys
 from arena.errors import DataError, UsageError
 from arena.run import RunFolder, find_runs
 from arena.schema import closest
@@ -101,14 +102,9 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
     """
     settings = stored.values_of(run)
     offset = settings["data"].get("offset")
-    for key, value in (data or {}).items():
-        if key not in settings["data"]:
-            raise UsageError(f"data.{key}: no such key{closest(key, settings['data'])}")
-        settings["data"][key] = value
+    replace_keys(settings["data"], data or {})
     if "path" in (data or {}):
         check_offset(run, offset, data or {})
-    if "path" in (data or {}) and settings["data"]["reader"]["_target_"].startswith("arena.data.toy."):
-        settings["data"]["reader"] = {"_target_": "arena.data.pairs.PairReader"}
     # The data of the training may be gone from this machine; whoever needs them finds out when reading them.
     away = {key: settings["data"][key] for key in INPUTS if key in settings["data"] and key not in (data or {})}
     settings["data"] |= dict.fromkeys(away)
@@ -140,7 +136,7 @@ def check_offset(run: RunFolder, offset: str | list[str] | None, data: dict[str,
         baseline = paths.shown(offset) if isinstance(offset, str) else "BASELINE"
         raise DataError(
             f"data.offset: a value is needed, {run.path} was trained on top of {offset}; make it for these rows "
-            f"with python -m arena.predict run={baseline} data.path={paths.shown(data['path'])} rules=false "
+            f"with python -m arena.predict run={baseline} data.path={paths.shown(data['path'])} "
             "output=FILE.parquet"
         )
     if offset is None and given is not None:
@@ -191,3 +187,20 @@ def verify(
             f"they are not the weights, the data or the kind of machine of that run{way_on}"
         )
     return found
+
+
+def training_counts(run: Any, labels: Any) -> Any:
+    """Rows of each class in the run's training split, `[K]`, or `[C]` of several heads, from its `result.json`."""
+    import numpy as np
+
+    from arena.heads import Heads
+
+    heads = Heads(labels)
+    facts = run.read_result()["data"]
+    shares = facts["class_shares"]["train"]
+    counts = []
+    for head in heads.names:
+        # The shares of a head are those among the rows that have its label.
+        rows = facts["labelled"]["train"][head] if heads.named else facts["splits"]["train"]
+        counts += [round(shares[name] * rows) for name in heads.columns_of(head)]
+    return np.array(counts)

@@ -3,12 +3,13 @@
 import csv
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from arena.data.cells import RowError
-from arena.data.classes import MOST, classes_of, label_of
+from arena.data.classes import MOST, classes_of, is_gap, label_of
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.heads import Heads
 
@@ -81,13 +82,27 @@ def test_a_column_with_one_value_or_very_many_is_no_head(tmp_path, number):
 
 @pytest.mark.parametrize(
     ("cell", "label"),
-    [(None, None), ("", None), ("  ", None), (float("nan"), None), (" x ", "x"), (3, "3"), (3.0, "3"), (True, "true")],
+    [
+        *((None, None), ("", None), ("  ", None), (float("nan"), None), (" x ", "x"), (3, "3"), (3.0, "3")),
+        *(("3.0", "3"), ("3", "3"), ("-1.00", "-1"), ("-0", "0"), (-0.0, "0"), ("1e3", "1000"), (1e3, "1000")),
+        *((1.5, "1.5"), ("1.50", "1.5"), (float(np.float32(1.1)), "1.1"), ("1.1", "1.1")),
+        *((True, "true"), ("True", "true"), ("FALSE", "false"), ("007", "007"), ("1.0.0", "1.0.0"), ("NaN", "NaN")),
+    ],
 )
 def test_cells_become_labels(cell, label):
     assert label_of("head", cell) == label
 
 
-@pytest.mark.parametrize("cell", [1.5, ["a"], {"a": 1}])
+def test_a_missing_number_is_no_class():
+    """Text is text; but beside numbers "NaN" can only be a gap."""
+    assert is_gap("NaN", {"NaN", "1", "-2.5", "null"})
+    assert not is_gap("None", {"None", "1", "FAVOR"})
+    assert not is_gap("none", {"none", "true", "false"})
+    assert not is_gap("NA", {"NA"})
+    assert not is_gap("1", {"NaN", "1"})
+
+
+@pytest.mark.parametrize("cell", [float("inf"), ["a"], {"a": 1}])
 def test_other_cells_are_no_labels(cell):
     with pytest.raises(RowError, match="is no class"):
         label_of("head", cell)

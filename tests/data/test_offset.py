@@ -213,10 +213,10 @@ def test_from_the_baseline_to_a_prediction(base, train_run, arena, tmp_path):
     with open(new, "w") as file:
         for row in rows.select(["id", "prompt", "response_a", "response_b"]).to_pylist():
             file.write(json.dumps(row) + "\n")
-    place = [f"data.path={new}", "rules=false"]
+    place = [f"data.path={new}"]
     refused = arena("predict", f"run={run.path}", *place, "output=p.csv")
     assert (refused.returncode, refused.stderr.count("\n")) == (65, 1)
-    assert f"python -m arena.predict run={base.path} data.path={new} rules=false" in refused.stderr
+    assert f"python -m arena.predict run={base.path} data.path={new}" in refused.stderr
     made = arena("predict", f"run={base.path}", *place, "output=base.parquet")
     assert made.returncode == 0, made.stderr
     offset = f"data.offset={tmp_path / 'base.parquet'}"

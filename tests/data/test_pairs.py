@@ -226,7 +226,7 @@ BAD_FILES = [
     ("x.csv.gz", b"\x1f\x8bbroken", "damaged gzip|unknown compression"),
     ("x.csv.gz", DAMAGED_GZIP, "damaged gzip"),
     ("x.csv.gz", gzip.compress(b"id,prompt,response_a,response_b\n")[:-9], "damaged gzip"),
-    ("x.jsonl", b"\n", "missing column id"),
+    ("x.jsonl", b"\n", "missing column prompt"),
     ("x.jsonl", b"[1]\n", "row 1: it is not a JSON object"),
     ("x.jsonl", b'{"id": 1\n', "row 1: it is not JSON"),
     ("x.parquet", b"PAR1 but not really", "not a parquet file"),

@@ -31,6 +31,11 @@ def default_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "arena"
 
 
+def root_of(setting: str | None) -> Path | None:
+    """The folder that `data.cache` stands for: `default_root` for "auto", None for no cache."""
+    return default_root() if setting == "auto" else Path(setting).expanduser() if setting else None
+
+
 def key_of(*parts: object) -> str:
     """A name for everything that a result depends on; 32 hexadecimal digits."""
     return blake2b("\0".join(map(repr, parts)).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

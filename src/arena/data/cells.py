@@ -107,9 +107,21 @@ def check_id(column: str, cell: Any, repair: bool = False) -> str:
     return check_text(column, str(cell), repair)
 
 
+def is_missing(cell: Any) -> bool:
+    """Whether a cell holds nothing: null, an empty csv cell, or NaN in a column of numbers."""
+    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
+
+
+def truth_value(cell: Any) -> bool | None:
+    """The truth value that a cell names, as parquet and JSON hold it or as csv writes it ("True"); None for others."""
+    if isinstance(cell, str):
+        return {"true": True, "false": False}.get(cell.lower())
+    return cell if isinstance(cell, bool) else None
+
+
 def check_name(column: str, cell: Any, repair: bool = False) -> str | None:
     """A name or null; csv can only write null as an empty cell."""
-    if cell is None or cell == "":
+    if is_missing(cell):
         return None
     if not isinstance(cell, str):
         raise RowError("E_TYPE", column, f"{shown(cell)} is not text")
@@ -184,7 +196,7 @@ def notes_of(texts: dict[str, list[str | None]], plain: bool) -> list[str]:
 
 def check_winner(column: str, cell: Any) -> str | None:
     """The winner from one column; empty or null where nobody has voted."""
-    if cell is None or cell == "":
+    if is_missing(cell):
         return None
     if cell in TIES:
         return "tie"
@@ -200,7 +212,8 @@ def check_shares(cells: Sequence[Any]) -> tuple[str, list[float] | None]:
     """
     if cells in (["1", "0", "0"], ["0", "1", "0"], ["0", "0", "1"]):
         return WINNERS[cells.index("1")], None
-    shares = [number(cell) for cell in cells]
+    truth = [truth_value(cell) for cell in cells]
+    shares = [number(cell if said is None else said) for cell, said in zip(cells, truth, strict=True)]
     told = f"expected one 1 and two 0, or probabilities that sum to 1, found {', '.join(map(shown, cells))}"
     if any(share is None or share > 1 for share in shares):
         raise RowError("E_LABEL", "winner_*", told)
@@ -219,10 +232,12 @@ def check_votes(votes: dict[str, Any]) -> tuple[str | None, list[float] | None]:
     """
     counts = dict.fromkeys(("tie", *WINNERS[:2]), 0)
     for column, cell in votes.items():
-        vote = None if cell is None or cell == "" else number(cell)
+        if is_missing(cell):
+            continue
+        vote = number(cell)
         if vote in (0, 1, 2):
             counts[list(counts)[int(vote)]] += 1
-        elif cell not in (None, ""):
+        else:
             raise RowError("E_LABEL", column, f"{shown(cell)} is none of 0 (tie), 1 (response A), 2 (response B)")
     total, most = sum(counts.values()), max(counts.values())
     if not total:
@@ -234,7 +249,7 @@ def check_votes(votes: dict[str, Any]) -> tuple[str | None, list[float] | None]:
 
 def check_probability(column: str, cell: Any) -> list[float] | None:
     """The probabilities of `WINNERS`: a list, a JSON list, or nothing."""
-    if cell is None or cell == "":
+    if is_missing(cell):
         return None
     if isinstance(cell, str):
         try:
@@ -251,7 +266,7 @@ def check_probability(column: str, cell: Any) -> list[float] | None:
 
 def check_weight(cell: Any) -> float:
     """Weight of the row in the loss, 1 where none is given."""
-    weight = 1.0 if cell is None or cell == "" else number(cell)
+    weight = 1.0 if is_missing(cell) else number(cell)
     if weight is None:
         raise RowError("E_TYPE", "weight", f"{shown(cell)} is not a number of 0 or more")
     return weight

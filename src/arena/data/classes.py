@@ -1,10 +1,12 @@
 """The classes of label columns: what a file says they are."""
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.data.cells import RowError, shown
+from arena.data.cells import RowError, is_missing, shown, truth_value
 from arena.data.files import read_columns, read_records
 from arena.errors import DataError, UsageError
 from arena.schema import closest
@@ -13,21 +15,40 @@ MOST = 200
 """Classes of one head. A column with more different values is no classification."""
 
 
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_GAPS = ("nan", "na", "n/a", "<na>", "null", "none")
+"""How programs write a missing number in a text file."""
+
+
 def label_of(column: str, cell: Any) -> str | None:
-    """The class that a cell names, None where it is empty. Whole numbers and truth values are classes too.
+    """The class that a cell names, None where it is empty: the same for csv, tsv, jsonl and parquet.
+
+    Text without the blanks around it. A number is the shortest text of its value, so 1, 1.0, "1" and "1.0" are the
+    class "1"; a column of whole numbers with gaps is one of floats in many programs. Truth values are "true" and
+    "false", however they are capitalised. See `is_gap` for "NaN".
 
     Raises:
         RowError: anything else.
     """
-    if cell is None or cell == "" or (isinstance(cell, float) and cell != cell):
+    cell = cell.strip() if isinstance(cell, str) else cell
+    if is_missing(cell):
         return None
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer()):
-        return str(int(cell))
-    if not isinstance(cell, str):
-        raise RowError("E_LABEL", column, f"{shown(cell)} is no class; expected text or a whole number")
-    return cell.strip() or None
+    if (truth := truth_value(cell)) is not None:
+        return str(truth).lower()
+    if isinstance(cell, str):
+        if not _NUMBER.fullmatch(cell) or cell.lstrip("-").isdigit():
+            return cell.removeprefix("-") if cell == "-0" else cell
+        cell = float(cell)
+    if isinstance(cell, int | float) and abs(cell) < math.inf:
+        # Seven digits: those of a 32-bit float.
+        return str(int(cell)) if cell == int(cell) else f"{cell:.7g}"
+    raise RowError("E_LABEL", column, f"{shown(cell)} is no class; expected text, a number or a truth value")
+
+
+def is_gap(label: str, others: Collection[str]) -> bool:
+    """Whether a label is no class but a missing number: "NaN", "NA", "null" or "None" beside numbers only."""
+    numbers = [_NUMBER.fullmatch(other) is not None for other in others if other.lower() not in _GAPS]
+    return label.lower() in _GAPS and bool(numbers) and all(numbers)
 
 
 def classes_of(
@@ -76,7 +97,8 @@ def _checked(head: str, labels: set[str], paths: str | Sequence[str]) -> list[st
             f"{paths}: column {head} has {len(labels)} different values ({what}{', ...' if len(labels) > 3 else ''}); "
             f"a head of data.heads needs 2 to {MOST} classes"
         )
-    return sorted(labels, key=lambda label: (not label.isdigit(), int(label) if label.isdigit() else 0, label))
+    numbers = {label: float(label) for label in labels if _NUMBER.fullmatch(label)}
+    return sorted(labels, key=lambda label: (label not in numbers, numbers.get(label, 0), label))
 
 
 def _read(paths: list[str], heads: list[str]) -> dict[str, set[str]]:
@@ -92,7 +114,7 @@ def _read(paths: list[str], heads: list[str]) -> dict[str, set[str]]:
                     continue  # the reader will say which row it is
                 if label is not None and len(found[head]) <= MOST:
                     found[head].add(label)
-    return found
+    return {head: {label for label in labels if not is_gap(label, labels)} for head, labels in found.items()}
 
 
 def require_heads(path: Path, columns: list[str], heads: Sequence[str]) -> None:

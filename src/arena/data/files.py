@@ -173,14 +173,15 @@ def _next_cells(cells: Iterator[list[str]]) -> list[str] | None:
         csv.field_size_limit(limit)
 
 
-def _delimiter(path: Path) -> str:
+def delimiter_of(path: Path) -> str:
+    """What separates the cells of a csv or tsv file."""
     return "\t" if kind_of(path) == ".tsv" else ","
 
 
 def _csv_columns(path: Path) -> list[str]:
     lines = _lines(path)
     try:
-        columns = _next_cells(csv.reader(lines, strict=True, delimiter=_delimiter(path))) or []
+        columns = _next_cells(csv.reader(lines, strict=True, delimiter=delimiter_of(path))) or []
     except csv.Error as error:
         raise DataError(f"{path}: the header is not csv: {error}") from error
     finally:
@@ -193,7 +194,7 @@ def _csv_columns(path: Path) -> list[str]:
 def _csv_records(path: Path) -> Iterator[Record]:
     """After a broken record reading goes on with the line behind its first, so an open quote costs one line."""
     lines = _CsvLines(_lines(path))
-    cells = csv.reader(lines, strict=True, delimiter=_delimiter(path))
+    cells = csv.reader(lines, strict=True, delimiter=delimiter_of(path))
     columns = _next_cells(cells) or []
     number = 0
     while True:

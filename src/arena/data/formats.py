@@ -4,16 +4,16 @@ The names of the columns decide, never the cells. Every row gets the keys of `ro
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
 from arena.data import cells, conversations
-from arena.data.head_format import HeadFormat
 from arena.data.reply_format import ReplyFormat
 from arena.data.rows import FACT_SCHEMA, TEXTS, WINNERS
 from arena.errors import DataError
+from arena.schema import closest
 
 Layout = Literal[
     "auto", "kaggle", "kaggle_test", "wsdm", "wsdm_test", "arena", "arena33k", "arena100k", "arena140k", "hh_rlhf"
@@ -30,7 +30,7 @@ ACCEPTED = (
     "accepted: id, prompt, response_a, response_b with winner_model_a, winner_model_b, winner_tie (Kaggle LMSYS and "
     "arena-human-preference-55k), with winner (WSDM; arena's own files also have source), or without labels; "
     "conversation_a, conversation_b, winner (arena-human-preference-100k, -140k, chatbot_arena_conversations); "
-    "chosen, rejected (HH-RLHF)"
+    "chosen, rejected (HH-RLHF); other names: data.columns={prompt: COLUMN, response_a: COLUMN, response_b: COLUMN}"
 )
 
 
@@ -44,9 +44,9 @@ class Format:
             is still turns), "conversations" (two lists of `{role, content}`), or "transcripts" (chosen and rejected).
         labels: "one_hot" (three columns of 0 and 1, or of probabilities), "winner" (one column with a name, perhaps
             absent), or "chosen" (the texts tell).
-        id: column of the id; where the file has no such column, the number of the record is the id if `numbered`.
+        id: column of the id.
         session: column that names rows which belong together.
-        numbered: see `id`.
+        numbered: whether the number of a record is its id, where there is no column for it.
     """
 
     name: str
@@ -63,7 +63,13 @@ class Format:
             return TRANSCRIPTS
         texts = CONVERSATIONS if self.texts == "conversations" else TEXTS
         labels = {"one_hot": ONE_HOT, "winner": ("winner",) if self.texts == "conversations" else (), "chosen": ()}
-        return (self.id, *texts, *labels[self.labels])
+        return (*(() if self.numbered else (self.id,)), *texts, *labels[self.labels])
+
+    def numbered_without_id(self, columns: Collection[str]) -> "Format":
+        """The same format for a file with these columns: without one for the id its records are numbered."""
+        if self.numbered or self.id in columns:
+            return self
+        return replace(self, numbered=True, name=f"{self.name} without ids (rows are numbered)")
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -121,13 +127,15 @@ def recognise(columns: Collection[str]) -> Format:
     return FORMATS["wsdm" if present & {"winner", "language", "scored"} else "kaggle_test"]
 
 
-def require_columns(path: Path, columns: list[str], form: "Format | HeadFormat | ReplyFormat") -> None:
+def require_columns(path: Path, columns: list[str], form: Any) -> None:
     """Raise a `DataError` where a column that the format needs is missing or occurs twice."""
     if isinstance(form, ReplyFormat):
         form.require(path, columns)
     missing = [name for name in form.needed if name not in columns]
     if missing:
-        raise DataError(f"{path}: missing column {', '.join(missing)}; found {', '.join(columns)}; {form.hint}")
+        near = closest(missing[0], columns)
+        near = near if "did you mean" in near else ""
+        raise DataError(f"{path}: missing column {', '.join(missing)}{near}; found {', '.join(columns)}; {form.hint}")
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise DataError(f"{path}: column {', '.join(twice)} occurs twice")
@@ -185,7 +193,7 @@ def _texts(
 def _session(raw: dict[str, Any], form: Format, repair: bool) -> str | None:
     name = form.session if form.session in raw or "group" not in raw else "group"
     cell = raw.get(name)
-    return None if cell is None or cell == "" else cells.check_id(name, cell, repair)
+    return None if cells.is_missing(cell) else cells.check_id(name, cell, repair)
 
 
 def _label(raw: dict[str, Any], form: Format, row: dict[str, Any]) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from arena.data import cells
 from arena.data.cells import RowError, shown
-from arena.data.classes import label_of
+from arena.data.classes import is_gap, label_of
 from arena.data.rows import FACT_SCHEMA
 from arena.schema import closest
 
@@ -68,7 +69,7 @@ class HeadFormat:
         row |= {"prompt": [texts[0]], "response_a": [context], "response_b": [""]}
         for name in ("language", "source"):
             row[name] = cells.check_name(name, raw.get(name), repair)
-        if self.group is not None and raw.get(self.group) not in (None, ""):
+        if self.group is not None and not cells.is_missing(raw.get(self.group)):
             row["session"] = cells.check_id(self.group, raw[self.group], repair)
         row["weight"] = cells.check_weight(raw.get("weight"))
         row["labels"] = [self._label(head, raw.get(head)) for head in self.labels]
@@ -81,9 +82,20 @@ class HeadFormat:
             raise RowError("E_TYPE", column, f"{shown(cell)} is not text")
         return cells.check_text(column, cell or "", repair)
 
+    @cached_property
+    def _classes(self) -> dict[str, dict[str | None, str]]:
+        """For each head the class that a label stands for; older runs may have named it otherwise ("1.0")."""
+        return {
+            head: {label_of(head, name): name for name in names} | {name: name for name in names}
+            for head, names in self.labels.items()
+        }
+
     def _label(self, head: str, cell: Any) -> str | None:
         label = label_of(head, cell)
-        if label is not None and label not in self.labels[head]:
+        known = self._classes[head]
+        if label is None or (label not in known and is_gap(label, self.labels[head])):
+            return None
+        if label not in known:
             near = closest(label, self.labels[head])
             raise RowError("E_LABEL", head, f"{shown(label)} is no class of {head}{near} (data.classes names them all)")
-        return label
+        return known[label]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from arena.data import augment as augmentations
-from arena.data.cache import default_root
+from arena.data.cache import root_of
 from arena.data.collate import Collate
 from arena.data.head_description import HeadDescription
 from arena.data.head_pseudo import HeadPseudo
@@ -120,7 +120,7 @@ class HeadData(HeadDescription, Served):
         augmentations.check(augment or {})
         self.copies, self.augment = copies, augment or {}
         self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
-        self.cache = default_root() if cache == "auto" else Path(cache).expanduser() if cache else None
+        self.cache = root_of(cache)
 
     def setup(self, stage: str | None = None) -> None:
         """Read, select, group, split and encode, once. Each new fit starts its order anew unless a checkpoint follows.
@@ -187,9 +187,11 @@ class HeadData(HeadDescription, Served):
         parts = [(part.double() + 1) / (part.double() + 1).sum() for part in torch.split(counts, self.heads.sizes)]
         return Start(torch.cat(parts))
 
-    def read(self) -> Rows:
-        """All rows of `path`, labelled or not. Needs no `setup`."""
-        return self.reader.unlabelled(self.path, self.rules, self.cache)
+    def read(self, stand_ins: bool = False) -> Rows:
+        """The first `limit` rows of `path`, labelled or not, with `stand_ins` (`Rows.stand_ins`) on request. Needs no
+        `setup`."""
+        rules = self.rules.with_stand_ins() if stand_ins else self.rules
+        return self.reader.unlabelled(self.path, rules, self.cache).head(self.limit)
 
     def predict_loader(self, rows: Rows, swapped: bool = False) -> tuple[EvaluationLoader, Views]:
         """A loader over rows of their own, labelled or not, and their token ids. Needs no `setup`.

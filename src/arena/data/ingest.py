@@ -6,32 +6,32 @@ Files are streamed; of each row only hashes stay in memory, about 150 bytes.
 import json
 import logging
 import shutil
-from array import array
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from hashlib import blake2b, sha256
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Literal
 
-import numpy as np
-
 from arena.data import formats
 from arena.data.cells import REPAIRABLE, RowError
+from arena.data.columns import Columns, Renamed
 from arena.data.files import Record, read_columns, read_records
 from arena.data.head_format import HeadFormat
 from arena.data.reply_format import ReplyFormat
-from arena.data.rows import ROWS_AT_ONCE, TEXTS, Account, RowWriter
+from arena.data.rows import ROWS_AT_ONCE, Account, RowWriter
+from arena.data.seen import Seen
+from arena.data.stand_in import stand_in
 from arena.errors import DataError
 from arena.schema import Share
 
 log = logging.getLogger("arena")
 
-Form = formats.Format | HeadFormat | ReplyFormat
-Layout = str | HeadFormat | ReplyFormat
-READER_VERSION = 2
+Form = formats.Format | Renamed | HeadFormat | ReplyFormat
+Layout = str | Columns | HeadFormat | ReplyFormat
+READER_VERSION = 3
 """Raise it whenever the same files give other rows: kept rows are then read again."""
 
 
@@ -40,14 +40,19 @@ class Rules:
     """What to do with records that cannot be used as they are.
 
     Attributes:
-        on_bad_row: "error" stops at the first, "quarantine" sets them aside in `rejects.jsonl`.
+        on_bad_row: "error" stops at the first, "quarantine" sets them aside in `rejects.jsonl`, "stand_in" does so too
+            and leaves a row with the id and no text in their place (`Rows.stand_ins`).
         max_rejected: share of the records that may be set aside.
         repair: join halves of surrogate pairs, and put U+FFFD for lone halves, NUL and bytes that are not UTF-8.
     """
 
-    on_bad_row: Literal["error", "quarantine"] = "error"
+    on_bad_row: Literal["error", "quarantine", "stand_in"] = "error"
     max_rejected: Share = 0.005
     repair: bool = False
+
+    def with_stand_ins(self) -> "Rules":
+        """The same with a row in the place of every record that cannot be used, however many there are."""
+        return replace(self, on_bad_row="stand_in", max_rejected=1.0)
 
 
 def recognise_file(path: Path, layout: Layout = "auto") -> tuple[list[str], Form]:
@@ -63,6 +68,9 @@ def recognise_file(path: Path, layout: Layout = "auto") -> tuple[list[str], Form
     columns = read_columns(path)
     if isinstance(layout, str):
         form = formats.recognise(columns) if layout == "auto" else formats.FORMATS[layout]
+        form = form.numbered_without_id(columns)
+    elif isinstance(layout, Columns):
+        form = layout.of(path, columns)
     else:
         form = layout.of(columns) if isinstance(layout, ReplyFormat) else layout
     formats.require_columns(path, columns, form)
@@ -89,8 +97,8 @@ def ingest(paths: list[Path], layout: Layout, rules: Rules, folder: Path, reject
         writer = stack.enter_context(RowWriter(folder, truth, heads=isinstance(layout, HeadFormat)))
         desk = _Desk(rules, writer, folder / "rejects.jsonl")
         stack.callback(desk.close)
-        for path, name, _, form in known:
-            desk.read(path, name, form)
+        for path, name, columns, form in known:
+            desk.read(path, name, columns, form)
         account = desk.finish()
     if rules.max_rejected < account.rejected / max(account.read, 1):
         _stop(paths, rules, account, folder, rejects)
@@ -132,16 +140,16 @@ class _Desk:
         self.account = Account()
         self.codes: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
-        self.seen = _Seen()
+        self.seen = Seen()
         self._path = rejects
         self._file: IO[str] | None = None
 
-    def read(self, path: Path, name: str, form: Form) -> None:
+    def read(self, path: Path, name: str, columns: list[str], form: Form) -> None:
         """Take all records of one file."""
         self.account.formats[name] = form.name
         self.seen.begin(name)
         rows = []
-        for row in self._rows(path, name, form):
+        for row in self._rows(path, name, columns, form):
             rows.append(row)
             if len(rows) == ROWS_AT_ONCE:
                 self.writer.write(rows)
@@ -153,7 +161,7 @@ class _Desk:
                 "%s: %d ids are other rows' ids in another file; they became '%s:<id>'", name, self.seen.renamed, name
             )
 
-    def _rows(self, path: Path, name: str, form: Form) -> Iterator[dict[str, Any]]:
+    def _rows(self, path: Path, name: str, columns: list[str], form: Form) -> Iterator[dict[str, Any]]:
         for record in read_records(path, form.used):
             self.account.read += 1
             notes: list[str] = []
@@ -162,6 +170,8 @@ class _Desk:
                 is_new = self.seen.add(row, record.number)
             except RowError as error:
                 self._reject(path, name, record, error)
+                if self.rules.on_bad_row == "stand_in":
+                    yield stand_in(path, columns, record, form) | {"source": name}
                 continue
             if not is_new:
                 self.account.merged += 1
@@ -192,11 +202,13 @@ class _Desk:
                 f"{path}: row {record.number}{column}: {error.reason} ({error.code}); "
                 "data.on_bad_row=quarantine sets such rows aside"
             ) from error
+        position = self.account.kept + self.account.rejected
         self.account.rejected += 1
         self.codes[error.code] += 1
         raw = record.raw()
         entry = {"file": name, "row": record.number, "code": error.code, "column": error.column, "reason": error.reason}
         entry |= {"raw": b64encode(raw).decode(), "sha256": sha256(raw).hexdigest(), "reader": READER_VERSION}
+        entry |= {"position": position} if self.rules.on_bad_row == "stand_in" else {}
         if self._file is None:
             self._file = open(self._path, "w", encoding="utf-8")  # noqa: SIM115 - `close` closes it
         self._file.write(json.dumps(entry) + "\n")
@@ -216,85 +228,3 @@ class _Desk:
         """Close the file of rejects."""
         if self._file is not None:
             self._file.close()
-
-
-class _Seen:
-    """The ids and contents of the rows so far, as hashes: a false match among a million rows has odds of 1 to 10^6."""
-
-    def __init__(self) -> None:
-        self.places: dict[int, int] = {}  # hash of an id -> place in the arrays below
-        self.texts = array("Q")  # hash of prompt and answers
-        self.labels = array("Q")  # hash of what was said about them; 0 for nothing
-        self.weights = array("d")
-        self.numbers = array("Q")  # number of the record in its file
-        self.first = 0  # the file's first place
-        self.name = ""
-        self.renamed = 0
-
-    def begin(self, name: str) -> None:
-        """What follows is another file."""
-        self.name = name
-        self.first = len(self.texts)
-        self.renamed = 0
-
-    def add(self, row: dict[str, Any], number: int) -> bool:
-        """Whether the row is new; false where another file has it. Where only its id is taken, it gets another.
-
-        Raises:
-            RowError: an earlier row of the same file has this id.
-        """
-        texts = _hash_texts(row)
-        said = row["winner"] if "labels" not in row else (row["labels"] if any(row["labels"]) else None)
-        label = 0 if said is None else _hash(f"{said} {row['probability']}")
-        other = self._claim(row["id"])
-        is_new = True
-        if other is not None:
-            if other >= self.first:
-                raise self._taken(row["id"], other)
-            earlier = self._claim(f"{self.name}\0{row['id']}")
-            if earlier is not None:
-                raise self._taken(row["id"], earlier)
-            content = (texts, label, row["weight"])
-            is_same = content == (self.texts[other], self.labels[other], self.weights[other])
-            is_new = self._claim(f"{row['id']}\0{content}") is None and not is_same
-        if is_new and other is not None:
-            row["id"] = f"{self.name}:{row['id']}"
-            if (owner := self._claim(row["id"])) is not None:
-                raise self._taken(row["id"], owner)
-            self.renamed += 1
-        self.texts.append(texts)
-        self.labels.append(label)
-        self.weights.append(row["weight"])
-        self.numbers.append(number)
-        return is_new
-
-    def _claim(self, name: str) -> int | None:
-        """Give a name to the row that comes next. Returns the row that has it already."""
-        place = len(self.texts)
-        owner = self.places.setdefault(_hash(name), place)
-        return None if owner == place else owner
-
-    def _taken(self, name: str, owner: int) -> RowError:
-        return RowError("E_DUP_ID", "id", f"{name!a} is already the id of row {self.numbers[owner]}")
-
-    def conflicts(self) -> int:
-        """Rows whose texts another row has with another label."""
-        texts, labels = (np.array(values, np.uint64) for values in (self.texts, self.labels))
-        said = labels > 0
-        if not said.any():
-            return 0
-        _, text, rows = np.unique(texts[said], return_inverse=True, return_counts=True)
-        _, label = np.unique(labels[said], return_inverse=True)
-        several = np.bincount(np.unique(text * (label.max() + 1) + label) // (label.max() + 1)) > 1
-        return int(rows[several].sum())
-
-
-def _hash_texts(row: dict[str, Any]) -> int:
-    turns = [row[name] for name in TEXTS]
-    sizes = [[None if turn is None else len(turn) for turn in some] for some in turns]
-    return _hash(f"{sizes}" + "".join([turn for some in turns for turn in some if turn]))
-
-
-def _hash(text: str) -> int:
-    """60 bits: they fit into the smaller kind of Python integers."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 4

@@ -1,8 +1,7 @@
 """Comparisons as Lightning wants them: read, split and encoded."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from arena.data import table as tables
-from arena.data.cache import default_root
+from arena.data.cache import root_of
 from arena.data.collate import Collate
 from arena.data.description import Description
 from arena.data.ingest import Rules
@@ -37,9 +36,10 @@ class PairData(Description, Served):
     Positions in `table` (`row`) tie batches, predictions and covariates together.
 
     Args:
-        reader: (path, rules, cache, rejects) -> `Rows`.
+        reader: (path, rules, cache, rejects) -> `Rows`; one that can miss labels has `unlabelled`.
         tokenizer: text -> token ids.
         labels: the classes in the order of the logits, two or three of `model_a`, `model_b`, `tie`.
+        columns: names of the file's columns; the reader is made with them.
         path: what the reader reads: a file, a folder, or a list of both; null where it knows by itself.
         val_path: a file whose rows validate, instead of a share.
         test_path: a file whose rows test, instead of a share.
@@ -89,10 +89,10 @@ class PairData(Description, Served):
 
     def __init__(
         self,
-        reader: Callable[..., Rows],
+        reader: Any,
         tokenizer: Tokenizer,
         labels: list[str],
-        path: InputPath | list[InputPath] | None = None,
+        path: InputPath | list[InputPath] | None = None, columns: dict[str, str] | None = None,
         val_path: InputPath | None = None,
         test_path: InputPath | None = None,
         on_leak: Literal["drop", "error", "keep"] = "drop",
@@ -146,7 +146,7 @@ class PairData(Description, Served):
         self.lesson = Targets(target, teacher, offset)
         self.pseudo = Pseudo(pseudo_path, pseudo_labels, pseudo_confidence, pseudo_weight, pseudo_soft).check()
         self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
-        self.cache = default_root() if cache == "auto" else Path(cache).expanduser() if cache else None
+        self.cache = root_of(cache)
 
     def setup(self, stage: str | None = None) -> None:
         """Read, select, group, split and encode, once. Each new fit starts its order anew unless a checkpoint follows.
@@ -207,9 +207,12 @@ class PairData(Description, Served):
         counts = counts.double() + 1
         return Start(counts / counts.sum(), None if self.words is None else torch.tensor(self.words))
 
-    def read(self) -> Rows:
-        """All rows of `path`, labelled or not. Needs no `setup`."""
-        return self.reader(self.path, self.rules, self.cache, None)
+    def read(self, stand_ins: bool = False) -> Rows:
+        """The first `limit` rows of `path`, labelled or not, with `stand_ins` (`Rows.stand_ins`) on request. Needs no
+        `setup`."""
+        rules = self.rules.with_stand_ins() if stand_ins else self.rules
+        read = getattr(self.reader, "unlabelled", self.reader)
+        return read(self.path, rules, self.cache).head(self.selection[0])
 
     def _layout(self) -> tuple[Layout, list[int] | None]:
         """The template in token ids, and the token of each class's answer word for a model that answers in words."""

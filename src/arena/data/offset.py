@@ -66,7 +66,7 @@ def log_probabilities(offset: str | list[str], ids: list[str], labels: list[str]
     if missing := [name for name in ids if name not in known]:
         raise DataError(
             f"data.offset={offset}: {len(missing)} of {len(ids)} rows have no prediction there (first: id "
-            f"{missing[0]}); make it for their file: python -m arena.predict run=BASELINE data.path=FILE rules=false "
+            f"{missing[0]}); make it for their file: python -m arena.predict run=BASELINE data.path=FILE "
             "output=FILE.parquet (training rows need those that arena.baseline writes to predictions/train.parquet)"
         )
     log.info("offset: the logits of %d rows start at the log probabilities of %s", len(ids), offset)

@@ -6,12 +6,14 @@ accounts for all of them. What was read once is kept on disk, named after the by
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from copy import copy
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
 from arena.data import hubfiles
 from arena.data.cache import cached, file_fingerprint, key_of
+from arena.data.columns import Columns
 from arena.data.files import kind_of
 from arena.data.ingest import READER_VERSION, Form, Layout, Rules, ingest, names_of, recognise_file
 from arena.data.rows import Account, Rows
@@ -32,6 +34,7 @@ class PairReader:
         file: one file in that repository, e.g. `train.csv`; all files of the split by default.
         split: which split of the repository, where it has several.
         layout: which format to take; "auto" recognises it by the names of the columns.
+        columns: the file's name of a column by arena's, where it is another: `{prompt: question}`.
     """
 
     unit = "comparisons"
@@ -53,13 +56,14 @@ class PairReader:
             "arena140k",
             "hh_rlhf",
         ] = "auto",
+        columns: dict[str, str] | None = None,
     ) -> None:
         if repo is None and (file is not None or split is not None):
             raise UsageError("data.reader.file and data.reader.split need data.reader.repo=<data set on the hub>")
         self.repo = repo
         self.file = file
         self.split = split
-        self.layout: Layout = layout
+        self.layout: Layout = Columns(layout, columns).check() if columns else layout
 
     def __call__(
         self,
@@ -100,6 +104,13 @@ class PairReader:
         rows = Rows.open(folder, key_of(*settings, [content for _, content in prints]))
         _log(rows.account)
         return rows
+
+    def unlabelled(self, path: str | Sequence[str] | None, rules: Rules, cache: Path | None) -> Rows:
+        """The rows of files to predict, with labels or without."""
+        other = copy(self)
+        if isinstance(self.layout, Columns):
+            other.layout = replace(self.layout, labelled=False)
+        return other(path, rules, cache, None)
 
     def open(self, path: str | Sequence[str] | None = None) -> list[tuple[Path, list[str], Form]]:
         """Each file with its columns and its format; reads no further than the first row of each.

@@ -136,7 +136,7 @@ class ReplyFormat:
         row |= {"prompt": talk.asked, "response_a": [*talk.answers, reply], "response_b": system}
         for name in ("language", "source"):
             row[name] = cells.check_name(name, raw.get(name), repair)
-        if self.group is not None and raw.get(self.group) not in (None, ""):
+        if self.group is not None and not cells.is_missing(raw.get(self.group)):
             row["session"] = cells.check_id(self.group, raw[self.group], repair)
         row["weight"] = cells.check_weight(raw.get("weight"))
         notes += cells.notes_of(

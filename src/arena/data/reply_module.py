@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from arena.data.cache import default_root
+from arena.data.cache import root_of
 from arena.data.ingest import Rules
 from arena.data.loader import EvaluationLoader
 from arena.data.packing import check_packing
@@ -111,7 +111,7 @@ class ReplyData(ReplyDescription, Served):
         self.room = ReplyRoom(max_length, max_reply_length, learn).check()
         self.packing, self.prompts = check_packing(packing, batch_size), prompts
         self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
-        self.cache = default_root() if cache == "auto" else Path(cache).expanduser() if cache else None
+        self.cache = root_of(cache)
         self._layout: ReplyLayout | None = None
         self._priors = {}
 

@@ -138,10 +138,27 @@ class Rows:
         """The same rows with other facts, and the fingerprint of that."""
         return Rows(facts, self._texts, self.account, fingerprint, self.rejects)
 
+    @property
+    def stand_ins(self) -> list[int]:
+        """Positions of the rows that stand in for records which cannot be used (`arena.data.ingest.Rules`)."""
+        if self.rejects is None:
+            return []
+        entries = map(json.loads, self.rejects.read_text(encoding="utf-8").splitlines())
+        found = [entry["position"] for entry in entries if "position" in entry]
+        return [position for position in found if position < self.num_rows]
+
+    def head(self, limit: int | None) -> "Rows":
+        """The first `limit` rows; all of them for None."""
+        if limit is None or limit >= self.num_rows:
+            return self
+        fingerprint = blake2b(f"{self.fingerprint} {limit}".encode(), digest_size=16).hexdigest()
+        return self.with_facts(self.facts.slice(0, limit), fingerprint)
+
     def texts(self, positions: np.ndarray | None = None) -> Iterator[pa.RecordBatch]:
         """The texts of these rows (increasing positions; all rows by default) in order, some thousand at a time."""
         start, wanted = 0, positions
         for batch in self._text_batches():
+            batch = batch.slice(0, self.num_rows - start)  # after the last row of `head` there may be more
             if wanted is None:
                 yield batch
             else:
@@ -149,11 +166,13 @@ class Rows:
                 if len(here):
                     yield batch.take(pa.array(here))
             start += batch.num_rows
+            if start >= self.num_rows:
+                return
 
     def _text_batches(self) -> Iterator[pa.RecordBatch]:
         if isinstance(self._texts, list):
             for part in self._texts:
-                yield from part._text_batches()
+                yield from part.texts()
         elif isinstance(self._texts, Path):
             # Not memory-mapped: the pages of a mapped file would stay in this process.
             with pa.OSFile(str(self._texts)) as source, pa.ipc.open_file(source) as file:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from arena import build, kinds, restore
 from arena.calibration import store
 from arena.console import say
+from arena.core.data_keys import READING, refuse_idle_keys
 from arena.core.stored import read
 from arena.ensemble.partial import Part, Partial
 from arena.errors import DataError, InputOutputError, UsageError
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from arena.data.rows import Rows
 
-READING = ("reader", "on_bad_row", "max_rejected", "repair")
-"""Data settings that decide which rows a file has."""
+WAYS = ("reader", "on_bad_row", "max_rejected", "repair")
+"""Data settings that decide which rows a file has, and that runs can differ in."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def gather(
         labels = labels_of(run)
         calibration = store.read(run, labels, weights) if calibrated and settings else None
         found.append(Member(run, name, labels, settings, weights, calibration))
+    if all(member.is_baseline for member in found):
+        refuse_idle_keys(data, set(data) - set(READING), "a run of arena.baseline alone has no use for it")
     first = found[0]
     for other in found[1:]:
         theirs, ours = Heads(other.labels), Heads(first.labels)
@@ -122,19 +125,20 @@ def short_names(runs: list[RunFolder]) -> list[str]:
     return [os.path.relpath(run.path, above) for run in runs]
 
 
-def read_rows(members: list[Member], data: dict[str, Any]) -> "Rows":
-    """The rows to predict, read once for each way of reading among the members.
+def read_rows(members: list[Member], data: dict[str, Any], stand_ins: bool = False) -> "Rows":
+    """The rows to predict, read once for each way of reading among the members; with `stand_ins` (`Rows.stand_ins`)
+    also a row for every record that cannot be used.
 
     Raises:
         DataError: two runs read other rows from the same file.
     """
     ways: dict[str, tuple[Member, Rows]] = {}
     for member in members:
-        way = json.dumps([member.settings["data"][name] for name in READING]) if member.settings else ""
+        way = json.dumps([member.settings["data"][name] for name in WAYS]) if member.settings else ""
         if way and way not in ways:
-            ways[way] = member, build.data(member.settings).read()
+            ways[way] = member, build.data(member.settings).read(stand_ins)
     if not ways:
-        return _read_alone(members[0], data)
+        return _read_alone(members[0], data, stand_ins)
     (first, rows), *others = ways.values()
     for member, same in others:
         if not same.facts["id"].equals(rows.facts["id"]):
@@ -142,14 +146,19 @@ def read_rows(members: list[Member], data: dict[str, Any]) -> "Rows":
     return rows
 
 
-def _read_alone(member: Member, data: dict[str, Any]) -> "Rows":
+def _read_alone(member: Member, data: dict[str, Any], stand_ins: bool) -> "Rows":
+    """The rows as the run of `arena.baseline` reads them, without a tokenizer, which it does not need."""
+    settings = restore.settings_of(member.run, data)
     if isinstance(member.labels, Mapping):
-        return build.data(restore.settings_of(member.run, data)).read()
-    from arena.data.cache import default_root
+        return build.data(settings).read(stand_ins)
+    from arena.data.cache import root_of
     from arena.data.ingest import Rules
-    from arena.data.pairs import PairReader
 
-    return PairReader()(data["path"], Rules(), default_root(), None)
+    node = settings["data"]
+    rules = Rules(*(node[name] for name in ("on_bad_row", "max_rejected", "repair")))
+    rules = rules.with_stand_ins() if stand_ins else rules
+    reader = build.instantiate(node["reader"])
+    return reader.unlabelled(node["path"], rules, root_of(node["cache"])).head(node["limit"])
 
 
 def predict(member: Member, labels: Any, rows: "Rows", swap: bool, partial: Partial) -> list["np.ndarray"]:
@@ -243,3 +252,17 @@ def _ask_baseline(member: Member, rows: "Rows", swapped: bool) -> "np.ndarray":
     known = Heads(labels).columns
     order = [known.index(name) for name in Heads(member.labels).columns]
     return np.asarray(probabilities, dtype=np.float64)[:, order]
+
+
+def training_shares(members: list[Member], weights: list[float], heads: Heads) -> "np.ndarray":
+    """Mean class shares of the members' training rows, `[C]` float64 in the order of `heads`; of each head, sum 1."""
+    import numpy as np
+
+    from arena.judge import prior_of
+
+    found = []
+    for member in members:
+        shares = prior_of(Heads(member.labels), restore.training_counts(member.run, member.labels), 1)[0]
+        found.append(shares[[Heads(member.labels).columns.index(name) for name in heads.columns]].astype(np.float64))
+    mean = np.average(found, axis=0, weights=weights)[None]
+    return np.concatenate([part[0] / part[0].sum() for part in heads.split(mean).values()])

@@ -6,7 +6,7 @@ from typing import Any
 from arena.console import say
 from arena.core.paths import shown
 from arena.ensemble import formats, mixture, recipes, rules
-from arena.ensemble.members import Member, predict, read_rows
+from arena.ensemble.members import Member, predict, read_rows, training_shares
 from arena.ensemble.partial import Partial
 from arena.errors import DataError, UsageError
 from arena.heads import Heads, column
@@ -39,12 +39,14 @@ def write_predictions(
         weights = recipes.fitted_weights(members, labels)
     elif weights == "equal":
         weights = [1.0] * len(members)
-    rows = read_rows(members, data)
-    if lost := rows.account.rejected:
+    stands_in = others["on_bad_row"] == "prior"
+    rows = read_rows(members, data, stands_in)
+    if (lost := rows.account.rejected) and not stands_in:
         said = f"{lost} of {rows.account.read} records cannot be used ({', '.join(rows.account.codes)})"
         if others["format"] != "probabilities":
             raise DataError(
-                f"{said}; format={others['format']} needs every row: mend the file, or try data.repair=true"
+                f"{said}; format={others['format']} needs every row: mend the file, try data.repair=true, or give "
+                "these rows the class shares of the training with on_bad_row=prior"
             )
         say(f"{said}: they are not in the output")
     heads = Heads(labels)
@@ -62,12 +64,34 @@ def write_predictions(
     if others["rules"] and not heads.named:
         touched = rules.apply(probabilities, labels, rows)
         say(f"rules: {touched.identical} rows with identical answers, {touched.empty} with one empty answer overridden")
+    if rows.stand_ins:
+        give_shares(members, weights, heads, rows, probabilities)
     if others["format"] == "kaggle" and "tie" not in heads.columns:
         say(f"the run has no class for ties: winner_tie is {formats.NO_TIE} in every row (13.8 nats for each tie)")
     ids = rows.facts["id"].to_pylist()
     called = (likeliest(heads, probabilities) if heads.named else {}) | predicted(members, probabilities)
     formats.write(output, others["format"], ids, probabilities, labels, called)
     say(f"{rows.num_rows} rows written to {shown(output)}")
+
+
+def give_shares(members: list[Member], weights: list[float], heads: Heads, rows: Any, probabilities: Any) -> None:
+    """Give rows that stand in for unusable records the class shares of the training, in place, and say so.
+
+    Args:
+        members: the runs.
+        weights: of the runs.
+        heads: the classes of the C columns.
+        rows: the N rows (`arena.data.rows.Rows`).
+        probabilities: `[N, C]`.
+    """
+    shares = training_shares(members, weights, heads)
+    probabilities[rows.stand_ins] = shares
+    codes = ", ".join(f"{code} {count}" for code, count in rows.account.codes.items())
+    told = ", ".join(f"{name} {share:.4f}" for name, share in zip(heads.columns, shares, strict=True))
+    say(
+        f"{len(rows.stand_ins)} of {rows.num_rows} rows cannot be used ({codes}); on_bad_row=prior gives them the "
+        f"class shares of the training: {told}"
+    )
 
 
 def likeliest(heads: Heads, probabilities: Any) -> dict[str, list[str]]:

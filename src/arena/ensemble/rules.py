@@ -1,4 +1,4 @@
-"""Rows that models say odd things about: two identical answers, or one that is empty.
+"""Fixed probabilities for rows with two identical answers or an empty one, where `rules=true` asks for them.
 
 The 4th place of Kaggle's LMSYS competition overrode such rows with fixed probabilities (its README: identical answers
 [.06, .06, .88], an empty one [.04, .88, .08]). Nobody can prefer one of two identical answers, so A and B get the same;
