@@ -37,19 +37,13 @@ CASES = [
 ]
 DATA = [
     (["data.template=dgit"], 2, "data.template=dgit: no such template; did you mean 'digit'?"),
-    (["data.template='{prompt}'"], 2, "data.template needs {prompt}, {response_a}, {response_b} once each"),
     (["data.template=chat"], 2, "the byte tokenizer has no chat template; choose another template or model"),
     (["data.test_share=0"], 2, "there are no test rows; give data.test_share or data.test_path, or test=false"),
     (["data.val_share=0"], 2, "the best weights are chosen on validation rows, and there are none"),
-    (["data.fold=5"], 2, "data.fold=5: with data.folds=5 one of 0 to 4 is needed"),
     (["data.folds=5"], 2, "data.fold=None: with data.folds=5 one of 0 to 4 is needed"),
-    (["data.folds=5", "data.fold=5"], 2, "data.fold=5: with data.folds=5 one of 0 to 4 is needed"),
-    (["data.stratify=[langauge]"], 2, "data.stratify: there is no column langauge .*did you mean 'language'?"),
-    (["data.sampling=hard"], 2, "data.sampling=hard needs data.hardness=FILE"),
-    (["data.curriculum_epochs=1"], 2, "data.curriculum_epochs=1 needs data.hardness=FILE"),
     (["data.labels=[model_a,tie]", "data.swap=both"], 2, "must hold both model_a and model_b"),
 ]
-"""Found once the run folder exists: it says so in `result.json`."""
+"""Found once the run folder exists: it says so in `result.json`. What the data refuse besides: tests/data."""
 
 
 @pytest.mark.parametrize(
@@ -71,9 +65,7 @@ def test_data_settings(typed, tmp_path, arguments, code, message):
     found, lines = typed(*arguments, "hydra.run.dir=out")
     assert found == code, lines
     assert len(lines) == 1, lines
-    first, _, second = message.partition(".*")
-    assert first in lines[0]
-    assert second in lines[0]
+    assert message in lines[0]
     assert json.loads((tmp_path / "out" / "result.json").read_text())["status"] == "failed"
 
 
@@ -112,11 +104,10 @@ def test_a_broken_row_stops_unless_it_may_be_set_aside(typed, tmp_path):
         (["data=pairs", "data.path=x.jsonl", "output=x.jsonl"], 2, "x.jsonl"),
     ],
 )
-def test_exploring(arena, tmp_path, arguments, code, message):
+def test_exploring(typed, tmp_path, arguments, code, message):
     rows_file(tmp_path / "x.jsonl", broken=0)
-    done = arena("explore", *arguments)
-    lines = done.stderr.strip().splitlines()
-    assert done.returncode == code, lines
+    found, lines = typed(*arguments, module="explore")
+    assert found == code, lines
     assert len(lines) == 1, lines
     assert message in lines[0]
     assert [path.name for path in tmp_path.iterdir()] == ["x.jsonl"]
