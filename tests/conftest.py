@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import ROOT, SHARED, compose
+from support import ROOT, SHARED, compose, made_once
 
 from arena.run import RunFolder
 
@@ -96,14 +96,17 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFolder]:
     ("focal") on the first fold, and a run without a class for ties ("two")."""
     from arena import train
 
-    place = tmp_path_factory.mktemp("folds")
     common = ["data.limit=300", "data.batch_size=16", "resamples=0", "trainer.max_steps=8", "test=false"]
     common += ["data.folds=2", "data.max_length=128", "evaluate.figures=false"]
     two = ["data.labels=[model_a,model_b]", "data.on_tie=drop", "data.fold=0"]
     chosen = {"0": ["data.fold=0"], "1": ["data.fold=1"], "focal": ["data.fold=0", "loss=focal"], "two": two}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.delenv("WANDB_API_KEY", raising=False)
-        for name, overrides in chosen.items():
-            train.train(compose(*common, *overrides, f"run_dir={place / name}"))
+
+    def make(place: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HF_HUB_OFFLINE", "1")
+            patch.delenv("WANDB_API_KEY", raising=False)
+            for name, overrides in chosen.items():
+                train.train(compose(*common, *overrides, f"run_dir={place / name}"))
+
+    place = made_once(tmp_path_factory, "folds", make)
     return {name: RunFolder(place / name) for name in chosen}

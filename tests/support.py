@@ -1,8 +1,11 @@
 """What tests of several rooms use, apart from fixtures."""
 
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from omegaconf import DictConfig
 
 from arena import config
@@ -32,6 +35,21 @@ def compose(*overrides: str) -> DictConfig:
     precision = [] if any("precision" in o for o in overrides) else ["trainer.precision=32-true"]
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         return hydra_compose("train", [*precision, *overrides])
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that `make` fills once for all processes of a session, in the first that asks for it."""
+    base = factory.getbasetemp()
+    place = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "once"
+    place.mkdir(exist_ok=True)
+    folder, done = place / name, place / f"{name}.done"
+    with open(place / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            folder.mkdir(exist_ok=True)
+            make(folder)
+            done.touch()
+    return folder
 
 
 HEADS = {"stance": ["AGAINST", "FAVOR", "NONE"], "sentiment": ["negative", "positive"]}

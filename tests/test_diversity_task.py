@@ -30,6 +30,7 @@ def scored(run, name: str) -> list[tuple[int, float]]:
     return [(row["step"], row["value"]) for row in rows if row["split"] == "train" and row["name"] == name]
 
 
+@pytest.mark.slow
 def test_a_detached_score_trains_exactly_as_lambda_zero_and_says_so(train_run, caplog) -> None:
     """The study's mistake: lambda 0.3, 1 and 2 give the same weights to the last bit, and a lower logged loss."""
     every = "loss.compute_every_n_steps=1"

@@ -14,7 +14,6 @@ MODELS = {
     "qwen2": "qwen05b", "llama": "qwen05b", "gemma2": "gemma2_9b", "bert": "mbert", "roberta": "mbert",
     "deberta-v2": "deberta_v3", "modernbert": "modernbert",
 }  # fmt: skip
-WORDS = ("joint", "verbalizer")
 OTHERS = ("bert", "deberta-v2", "gemma2", "llama", "modernbert", "roberta")
 FIRST = {"bert", "roberta", "deberta-v2", "modernbert"}
 
@@ -46,10 +45,7 @@ def test_every_architecture_loads_without_arena(train_run, tmp_path, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "method", ["qlora", *(pytest.param(method, marks=pytest.mark.slow) for method in ("lora", "dora"))]
-)
-@pytest.mark.parametrize("formulation", ["score", pytest.param("verbalizer", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("method", "formulation"), [("qlora", "score"), ("lora", "verbalizer"), ("dora", "score")])
 def test_adapters_are_added_to_the_weights(train_run, tmp_path, method, formulation):
     run = trained(train_run, tmp_path, "qwen2", f"adapter={method}", f"model.formulation={formulation}")
     folder = exported(run, tmp_path)
@@ -60,7 +56,8 @@ def test_adapters_are_added_to_the_weights(train_run, tmp_path, method, formulat
     ]
 
 
-@pytest.mark.parametrize("formulation", ["score", *(pytest.param(f, marks=pytest.mark.slow) for f in WORDS)])
+@pytest.mark.slow
+@pytest.mark.parametrize("formulation", ["score", "joint", "verbalizer"])
 def test_adapters_alone_load_as_a_peft_model(train_run, tmp_path, formulation):
     run = trained(train_run, tmp_path, "llama", "adapter=lora", f"model.formulation={formulation}")
     folder = exported(run, tmp_path, merge=False)

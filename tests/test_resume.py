@@ -16,7 +16,7 @@ from arena.callback.random_state import RandomState
 from arena.errors import Interrupted
 
 SETTINGS = [
-    "data.limit=160", "trainer.max_steps=30", "trainer.max_epochs=100", "trainer.log_every_n_steps=1",
+    "data.limit=160", "trainer.max_steps=20", "trainer.max_epochs=100", "trainer.log_every_n_steps=1",
     "validate_every=5",
 ]  # fmt: skip
 
@@ -69,11 +69,11 @@ def stop_at(monkeypatch, step: int, number: int = signal.SIGTERM) -> None:
         "adversarial",
     ],
 )
-def test_three_stops_change_no_bit(train_run, monkeypatch, extra):
-    """Dropout and shuffling on; stops at 7, 15 (where a validation is due, or not) and 22."""
+def test_stops_change_no_bit(train_run, monkeypatch, extra):
+    """Dropout and shuffling on; stops at 10, where a validation is due, and at 18, in the second epoch."""
     whole = train_run("whole", *SETTINGS, *extra)
     resume: list[str] = []
-    for step in (7, 15, 22):
+    for step in (10, 18):
         with monkeypatch.context() as patch:
             stop_at(patch, step)
             with pytest.raises(Interrupted, match=f"after step {step}") as stopped:
@@ -148,7 +148,7 @@ def test_kill_9_at_any_moment_loses_no_bit(arena, tmp_path):
     folder = tmp_path / "parts"
     killed = 0
     arguments = [*common, "hydra.run.dir=parts"]
-    for wait in (0.3, 0.7, 1.3, 0.0, 0.5):
+    for wait in (0.3, 1.3, 0.0):
         process = subprocess.Popen(
             [sys.executable, "-m", "arena.train", *arguments], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
         )

@@ -65,28 +65,29 @@ def test_real_weights_know_their_next_word(shared, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["qwen2", "bert", "deberta-v2", "modernbert", "roberta"])
-@pytest.mark.parametrize("pooling", ["first", "last", "mean", "last4_mean", "attention"])
-def test_padding_on_either_side_changes_nothing(tmp_path, kind, pooling):
-    """Each row alone; padded on the right; on the left: the same logits within 2e-5.
+def test_padding_on_either_side_changes_nothing(tmp_path, kind):
+    """Each row alone; padded on the right; on the left: the same logits within 2e-5, for every pooling.
 
     Positions are counted from the first real token, so absolute ones (BERT) move with the row.
     """
     folder = small_folder(kind, tmp_path / kind)
     names = {"bert": "minilm", "deberta-v2": "deberta_v3", "modernbert": "modernbert", "roberta": "mbert"}
-    chosen = [f"model={names.get(kind, 'qwen05b')}", f"model.path={folder}", f"model.pooling={pooling}"]
-    torch.manual_seed(0)
-    model = build.instantiate(config.resolved(compose(*chosen, "run_dir=out"))["model"]).eval()
-    torch.nn.init.normal_(model.head.weight)
-    if pooling == "attention":
-        torch.nn.init.normal_(model.pool.query)
-    with torch.no_grad():
-        alone = torch.cat([model(batch_of([row])) for row in ROWS])
-        right = model(batch_of(ROWS, "right", extra=5))
-        torch.testing.assert_close(right, alone, atol=2e-5, rtol=1e-4)
-        if kind not in ("roberta", "deberta-v2"):  # those make positions of their own from the ids of padding
-            left = model(batch_of(ROWS, "left", extra=5))
-            torch.testing.assert_close(left, alone, atol=2e-5, rtol=1e-4)
-    assert alone.std(0).min() > 1e-2
+    chosen = [f"model={names.get(kind, 'qwen05b')}", f"model.path={folder}"]
+    settings = config.resolved(compose(*chosen, "run_dir=out"))["model"]
+    for pooling in ("first", "last", "mean", "last4_mean", "attention"):
+        torch.manual_seed(0)
+        model = build.instantiate(settings | {"pooling": pooling}).eval()
+        torch.nn.init.normal_(model.head.weight)
+        if pooling == "attention":
+            torch.nn.init.normal_(model.pool.query)
+        with torch.no_grad():
+            alone = torch.cat([model(batch_of([row])) for row in ROWS])
+            right = model(batch_of(ROWS, "right", extra=5))
+            torch.testing.assert_close(right, alone, atol=2e-5, rtol=1e-4)
+            if kind not in ("roberta", "deberta-v2"):  # those make positions of their own from the ids of padding
+                left = model(batch_of(ROWS, "left", extra=5))
+                torch.testing.assert_close(left, alone, atol=2e-5, rtol=1e-4)
+        assert alone.std(0).min() > 1e-2, pooling
 
 
 def test_the_mean_of_the_last_four_layers(tmp_path):

@@ -1,6 +1,5 @@
 """Commands typed as a user types them, each in a process of its own: exit code, last line, files and numbers."""
 
-import fcntl
 import hashlib
 import os
 import re
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import ROOT, head_settings, write_head_rows
+from support import ROOT, head_settings, made_once, write_head_rows
 
 EXCEPTION = re.compile(r"\b[A-Z]\w*(Error|Exception|Interrupt|Warning)\b")
 """Name of a Python exception: never part of what a user reads."""
@@ -121,29 +120,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
     Kinds: `pairwise`, `heads`, `replies`. A test that writes works on a copy; that the runs stayed as they were is
     asserted when the session ends.
     """
-    base = tmp_path_factory.getbasetemp()
-    place = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "trained"
-    place.mkdir(exist_ok=True)
-    commands = {
-        "pairwise": lambda: SMALL,
-        "heads": lambda: head_settings(write_head_rows(place / "heads.csv", 300), "trainer.max_steps=12"),
-        "replies": lambda: ["model=tiny_causal", "data=toy_replies", *SMALL],
+    commands: dict[str, Callable[[Path], list[str]]] = {
+        "pairwise": lambda _: SMALL,
+        "heads": lambda place: head_settings(write_head_rows(place / "heads.csv", 300), "trainer.max_steps=12"),
+        "replies": lambda _: ["model=tiny_causal", "data=toy_replies", *SMALL],
     }
+    runs: dict[str, Path] = {}
     digests: dict[str, dict[str, str]] = {}
 
     def make(kind: str) -> Path:
-        run = place / kind
-        with open(place / f"{kind}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (place / f"{kind}.done").exists():
-                type_command("train", *commands[kind](), f"hydra.run.dir={kind}", cwd=place, timeout=600).ok()
-                (place / f"{kind}.done").touch()
-        digests.setdefault(kind, _digests(run))
-        return run
+        def train(place: Path) -> None:
+            type_command("train", *commands[kind](place), f"hydra.run.dir={kind}", cwd=place, timeout=600).ok()
+
+        if kind not in runs:
+            runs[kind] = made_once(tmp_path_factory, f"trained-{kind}", train) / kind
+            digests[kind] = _digests(runs[kind])
+        return runs[kind]
 
     yield make
     for kind, before in digests.items():
-        assert _digests(place / kind) == before, f"a test changed the shared run '{kind}'"
+        assert _digests(runs[kind]) == before, f"a test changed the shared run '{kind}'"
 
 
 @pytest.fixture

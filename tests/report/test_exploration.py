@@ -165,6 +165,7 @@ def test_empty_refusing_and_identical_answers(tmp_path: Path) -> None:
     assert (identical["identical"], identical["ties"], identical["labelled"]) == ("1", "1", "1")
 
 
+@pytest.mark.slow
 def test_tokens_limits_splits_and_given_tables(tmp_path: Path) -> None:
     rows = rows_of([{"winner": w} for w in ("model_a", "model_b", "tie", "model_a")])
     facts = rows.facts.append_column("group", pa.array(["g", "g", "h", "i"]))

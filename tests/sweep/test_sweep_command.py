@@ -29,12 +29,12 @@ def stored(folder: Path, name: str) -> optuna.Study:
 
 @pytest.mark.slow
 def test_a_sweep_of_learning_rates_resumes(arena, tmp_path):
-    for total in (2, 3):
+    for total in (1, 2):
         done = arena("train", "-m", "sweep=lr", *SMALL, f"hydra.sweeper.n_trials={total}", timeout=500)
         assert done.returncode == 0, done.stderr
     folder = tmp_path / "multirun" / "lr"
     study = stored(folder, "lr")
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
     for trial in study.trials:
         run = folder / str(trial.number)
         result = json.loads((run / "result.json").read_text())
@@ -43,14 +43,13 @@ def test_a_sweep_of_learning_rates_resumes(arena, tmp_path):
         assert not result.get("test")
     told = json.loads((folder / "sweep.json").read_text())
     assert told["params"] == {"optim.lr": "tag(log, interval(1e-6, 1e-2))"}
-    assert told["n_trials"] == 3
+    assert told["n_trials"] == 2
     assert told["fixed"] == ["sweep=lr", *SMALL]
     assert "best: trial" in done.stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_sweep_leaves_nothing_running(tmp_path, arena, number, code):
+def test_a_stopped_sweep_leaves_nothing_running(tmp_path, arena):
     """The trial that ran is marked, its process is gone, and the same command tries it again."""
     command = ["-m", "hydra/sweeper=arena", "optim.lr=interval(1e-4,1e-3)", "hydra.sweeper.n_trials=1", *SMALL[:-1]]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1"}
@@ -62,9 +61,9 @@ def test_a_stopped_sweep_leaves_nothing_running(tmp_path, arena, number, code):
         assert sweep.poll() is None, sweep.communicate()
         assert time.monotonic() < until
         time.sleep(0.2)
-    sweep.send_signal(number)
+    sweep.send_signal(signal.SIGTERM)
     said, words = sweep.communicate(timeout=120)
-    assert sweep.returncode == code, words
+    assert sweep.returncode == 143, words
     assert len(words.decode().strip().splitlines()) == 1
     assert b"ends with 0 of 1 trials; the same command goes on" in said
     study = stored(folder, "default")
