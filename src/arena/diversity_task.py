@@ -1,29 +1,35 @@
 """The task with a diversity term: it samples inside the step and measures what the term does to the gradient."""
 
 import logging
+import math
 import time
-from collections.abc import Iterable
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch.strategies import FSDPStrategy
-from torch import Tensor
+from torch import Tensor, nn
 
+from arena.core.update import Apart, all_sum, norm
+from arena.diversity.scores import Credits, credits_of
 from arena.errors import UsageError
 from arena.loss.polychromic import surrogate
 from arena.model.sampling import Sampling, evaluating
 from arena.task import Task
 
 log = logging.getLogger("arena")
+TINY = 1e-30
+"""In place of a norm of 0."""
 
 
 class DiversityTask(Task):
     """As `Task`, for `arena.loss.polychromic.Polychromic`: the loss is quality - lambda * diversity.
 
-    Every `compute_every_n_steps` steps it is scored: replies to some prompts of the batch are sampled where the
-    estimator needs them, the norms of both gradients are taken apart, and all that is logged at once, at that step,
-    whatever `trainer.log_every_n_steps` is:
+    Every `compute_every_n_steps` steps it is scored: replies to some prompts of each batch are sampled where the
+    estimator needs them, the gradient of the diversity is taken apart, and all that is logged at once, at that step,
+    whatever `trainer.log_every_n_steps` is. All are means over the update:
 
     | name | |
     |---|---|
@@ -32,8 +38,16 @@ class DiversityTask(Task):
     | train/combined | quality - lambda D |
     | train/diversity_share | lambda abs(D) / (abs(quality) + lambda abs(D)): how large it looks |
     | train/gradient_ratio | norm of the gradient of lambda D over that of the quality: how much it does |
+    | train/clipped_gradient_ratio | the same after clipping |
     | train/token_entropy | nats |
-    | train/generation_seconds, train/sampled_tokens, train/duplicate_share, train/empty_share, train/scored_prompts | |
+    | train/generation_seconds, train/sampled_tokens | in all of the update, and tokens a reply |
+    | train/duplicate_share, train/empty_share | replies that another of their set equals, and without visible text |
+    | train/scored_prompts | sets of replies behind D |
+    | train/undefined_share | sets that are no set for the score (`arena.diversity.scores.credits_of`) |
+
+    The gradients of the quality and of a sampled diversity are clipped apart, each to `trainer.gradient_clip_val`, and
+    the second is multiplied by `compute_every_n_steps` after that: clipped together, a term that comes at every eighth
+    step with eight times its gradient would lose most of it.
 
     Attributes:
         scored: these values of the step that was scored last, without `train/`.
@@ -44,6 +58,11 @@ class DiversityTask(Task):
         self.scored: dict[str, float] = {}
         self._fresh = False
         self._texts: dict[int, tuple[str, str]] = {}
+        self._apart = Apart()
+        self._sums: Any = Counter()
+        self._term: dict[nn.Parameter, Tensor] = {}
+        self._norms = (0.0, 0.0)
+        self._means: dict[str, Tensor] = {}
 
     def on_fit_start(self) -> None:
         """Refuse what cannot work, and say of a detached score what it is.
@@ -63,20 +82,42 @@ class DiversityTask(Task):
             )
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        """quality - lambda * diversity in nats; without the second part between two steps that sample."""
+        """The part of a batch in the loss of its update; the gradient of a sampled diversity is added to it later."""
         output, diversity = self.loss.both(self.model(batch), batch)
-        facts: dict[str, float] = {}
-        due = self.global_step % self.loss.every == 0
-        if due and self.loss.samples:
-            diversity, facts = self._sampled(batch, batch_index)
-        counted = due or not self.loss.samples
-        loss = output.loss - self.loss.weight * diversity if counted else output.loss
-        if due:
-            self._note(output, diversity, facts)
-        self.log("train/loss", loss, batch_size=output.n, prog_bar=True)
-        for name, value in output.parts.items():
-            self.log(f"train/{name}", value, batch_size=output.n)
-        return loss
+        quality, sampled, weight = output.loss, self.loss.samples, output.n
+        if self._due:
+            if sampled:
+                diversity, weight = self._sampled(batch, batch_index)
+            self._sums.update(diversity=float(diversity.detach()) * weight, weight=weight)
+            if self.loss.trains:
+                self._apart.add(diversity, weight, self.parameters(), self.trainer)
+            output.parts["quality"] = quality.detach()
+        loss = quality - self.loss.weight * (diversity.detach() if sampled else diversity)
+        self._update.add(replace(output, loss=loss))
+        return self.share(replace(output, loss=quality if sampled else loss))
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """At a scored step, keep what was measured: only now are gradients of 16 bits unscaled."""
+        if self._due:
+            self._note()
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradient of the quality, and add that of a sampled diversity, clipped by itself."""
+        super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        if not self._due:
+            return
+        ratio, (quality, diversity) = self.scored["gradient_ratio"], self._norms
+        if self.loss.samples:
+            limit = gradient_clip_val or math.inf
+            ratio = min(diversity, limit) / max(min(quality, limit), TINY)
+            factor = -self.loss.every * self.loss.weight * min(1.0, limit / max(diversity, TINY))
+            for parameter, gradient in self._term.items():
+                gradient.mul_(factor)
+                parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+        self._term = {}
+        self.scored["clipped_gradient_ratio"] = ratio
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Write down what was measured, once the step is counted."""
@@ -86,8 +127,13 @@ class DiversityTask(Task):
             for logger in self.trainer.loggers:
                 logger.log_metrics(values, step=self.trainer.global_step)
 
-    def _sampled(self, batch: Any, batch_index: int) -> tuple[Tensor, dict[str, float]]:
-        """The diversity of sampled replies with its gradient, and facts about them."""
+    @property
+    def _due(self) -> bool:
+        """Whether this step is scored."""
+        return self.global_step % self.loss.every == 0
+
+    def _sampled(self, batch: Any, batch_index: int) -> tuple[Tensor, int]:
+        """The diversity of sampled replies with its gradient, and how many sets of replies it is the mean of."""
         loss = self.loss
         if batch.prompts is None:
             raise UsageError("data.prompts=true is needed: the loss samples replies to the prompts of a batch")
@@ -103,27 +149,23 @@ class DiversityTask(Task):
             lengths = samples.length.tolist()
             rows = zip(samples.ids.cpu().numpy(), lengths, strict=True)
             texts = [data.tokenizer.decode(row[:length]) for row, length in rows]
-            seconds = time.perf_counter() - began
+            self._sums["generation_seconds"] += time.perf_counter() - began
             sets = [texts[i : i + loss.replies] for i in range(0, len(texts), loss.replies)]
-            value, credit = self._judged(sets, batch, data)
+            found = self._judged(sets, batch, data)
             if loss.trains:
                 log_probability = self.model.log_probabilities(ids, mask, samples, loss.temperature, loss.at_once)
             else:
                 log_probability = torch.zeros(len(texts), device=ids.device)
-        diversity = surrogate(
-            value.to(ids.device), credit.to(ids.device), log_probability.view(credit.shape), loss.every / loss.divisor
-        )
-        facts = {
-            "generation_seconds": seconds,
-            "sampled_tokens": sum(lengths) / len(lengths),
-            "duplicate_share": 1 - sum(len(set(each)) for each in sets) / len(texts),
-            "empty_share": sum(not text.strip() for text in texts) / len(texts),
-            "scored_prompts": float(torch.isfinite(value).sum()),
-        }
-        return diversity, facts
+        value, credit = (torch.from_numpy(each).float().to(ids.device) for each in (found.value, found.credit))
+        diversity = surrogate(value, credit, log_probability.view(credit.shape), 1 / loss.divisor)
+        self._sums.update(
+            replies=len(texts), tokens=sum(lengths), duplicates=len(texts) - sum(len(set(each)) for each in sets),
+            empty=sum(not text.strip() for text in texts), sets=len(sets), undefined=int(found.undefined.sum()),
+        )  # fmt: skip
+        return diversity, int(np.isfinite(found.value).sum())
 
-    def _judged(self, sets: list[list[str]], batch: Any, data: Any) -> tuple[Tensor, Tensor]:
-        """D(S) of each set, `[m]`, and what each reply adds to it, D(S) - D(S without it), `[m, n]`; float32."""
+    def _judged(self, sets: list[list[str]], batch: Any, data: Any) -> Credits:
+        """D(S) of each set, and what each reply adds to it."""
         rewards = None
         if self.loss.reward is not None:
             if not self._texts:
@@ -134,34 +176,41 @@ class DiversityTask(Task):
                 np.array([self.loss.reward.check(prompt, text, reference) for text in each])
                 for (prompt, reference), each in zip(asked, sets, strict=True)
             ]
-        found = self.loss.score.many(sets, rewards)
-        value = np.array([whole for whole, _ in found])
-        credit = np.stack([whole - without for whole, without in found])
-        return torch.from_numpy(value).float(), torch.from_numpy(credit).float()
+        return credits_of(self.loss.score, sets, rewards)
 
-    def _note(self, output: Any, diversity: Tensor, facts: dict[str, float]) -> None:
-        """Keep what was measured at a scored step; it has to wait for the device in any case, to decode."""
-        weight, quality, value = self.loss.weight, float(output.loss.detach()), float(diversity.detach())
-        ratio = 0.0
-        if self.loss.trains:
-            trained = [p for p in self.parameters() if p.requires_grad]
-            times = self.loss.every if self.loss.samples else 1
-            norms = [_norm(torch.autograd.grad(part, trained, retain_graph=True, allow_unused=True))
-                     for part in (output.loss, diversity)]  # fmt: skip
-            ratio = weight * norms[1] / times / max(norms[0], 1e-30)
-        total = abs(quality) + weight * abs(value)
+    def _log_update(self, means: dict[str, Tensor]) -> None:
+        self._means = dict(means)
+        means.pop("quality", None)
+        super()._log_update(means)
+
+    def _note(self) -> None:
+        """Keep what was measured of an update; it has to wait for the device in any case, to decode."""
+        quality, weight, sums, self._sums = float(self._means["quality"]), self.loss.weight, self._sums, Counter()
+        names = sorted(sums)
+        total = all_sum(torch.tensor([sums[name] for name in names], dtype=torch.float64), self.trainer).tolist()
+        sums = dict(zip(names, total, strict=True))
+        value = sums["diversity"] / max(sums["weight"], 1.0)
+        self._term = self._apart.finish(self.trainer)
+        gradients = {p: p.grad for p in self.parameters() if p.grad is not None}
+        if not self.loss.samples:  # then the gradients are those of the difference
+            gradients = {p: each + weight * self._term.get(p, 0.0) for p, each in gradients.items()}
+        self._norms = norm(gradients.values()), weight * norm(self._term.values())
+        whole = abs(quality) + weight * abs(value)
         self.scored = {
             "quality": quality,
             "diversity": value,
             "combined": quality - weight * value,
-            "diversity_share": weight * abs(value) / total if total else 0.0,
-            "gradient_ratio": ratio,
-            "token_entropy": float(output.parts["entropy"]),
-            **facts,
+            "diversity_share": weight * abs(value) / whole if whole else 0.0,
+            "gradient_ratio": self._norms[1] / max(self._norms[0], TINY),
+            "token_entropy": float(self._means["entropy"]),
         }
+        if self.loss.samples:
+            self.scored |= {
+                "generation_seconds": sums["generation_seconds"] / self.trainer.world_size,
+                "sampled_tokens": sums["tokens"] / sums["replies"],
+                "duplicate_share": sums["duplicates"] / sums["replies"],
+                "empty_share": sums["empty"] / sums["replies"],
+                "scored_prompts": sums["weight"],
+                "undefined_share": sums["undefined"] / sums["sets"],
+            }
         self._fresh = True
-
-
-def _norm(gradients: Iterable[Tensor | None]) -> float:
-    """Euclidean norm over all gradients."""
-    return float(sum(each.float().square().sum() for each in gradients if each is not None)) ** 0.5

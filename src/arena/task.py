@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor, nn
 
+from arena.core.update import Update
 from arena.types import LossOutput
 
 
@@ -79,7 +80,8 @@ class Task(pl.LightningModule):
     """One forward, one scalar, one optimiser: pairwise judging, several heads and fine-tuning differ in the parts.
 
     Validation and test keep the predictions of every row, gather them over the processes, drop repeated rows and
-    compute the metrics once from all of them: exact for any batch size and any number of devices.
+    compute the metrics once from all of them: exact for any batch size and any number of devices. So is an update: its
+    loss, and its gradient, is the mean over all of its items (`arena.core.update`).
 
     Args:
         model: `model(batch) -> logits`.
@@ -103,14 +105,25 @@ class Task(pl.LightningModule):
         self.strict_loading = not self.recoverable
         self.predictions: dict[str, Predictions] = {}
         self._kept: list[dict[str, Tensor]] = []
+        self._update = Update()
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        """The loss of one batch, in nats."""
+        """The part of one batch in the loss of its update."""
         output: LossOutput = self.loss(self.model(batch), batch)
-        self.log("train/loss", output.loss, batch_size=output.n, prog_bar=True)
-        for name, value in output.parts.items():
-            self.log(f"train/{name}", value, batch_size=output.n)
-        return output.loss
+        self._update.add(output)
+        return self.share(output)
+
+    def share(self, output: LossOutput) -> Tensor:
+        """What Lightning has to differentiate of the loss of a batch, see `arena.core.update.Update.share`."""
+        return self._update.share(output, self.trainer)
+
+    def on_after_backward(self) -> None:
+        """At the last batch of an update, make the gradients those of its mean, and log what it cost.
+
+        Not later: callbacks look at gradients before this module's `on_before_optimizer_step`.
+        """
+        if not self.trainer.fit_loop.epoch_loop._should_accumulate():
+            self._log_update(self._update.finish(self.parameters(), self.trainer))
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         """Keep what the model says of a validation batch."""
@@ -143,6 +156,10 @@ class Task(pl.LightningModule):
         """Leave out what is found again where it was: the backbone beneath adapters."""
         for name in self.recoverable:
             del checkpoint["state_dict"][name]
+
+    def _log_update(self, means: dict[str, Tensor]) -> None:
+        for name, value in means.items():
+            self.log(f"train/{name}", value, prog_bar=name == "loss")
 
     def _keep(self, batch: Any) -> None:
         # Stays on the device: the copy to the host waits for the end of the split.

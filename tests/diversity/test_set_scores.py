@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from arena import schema
 from arena.diversity.encoder import HashEncoder
-from arena.diversity.scores import CosineDistance, Distinct, LogDet, QualityGated, SelfBleu, SetScore, Vendi
+from arena.diversity.scores import CosineDistance, Distinct, LogDet, SelfBleu, SetScore, Vendi, credits_of
 from arena.errors import UsageError
 
 ENCODER = HashEncoder(32)
@@ -94,36 +94,44 @@ def test_log_det_of_copies_is_its_least():
 
 def test_quality_gates_diversity():
     """f(S) = mean(r) D(S) of a, a, b, c with D = different words / words."""
-    score = QualityGated(Distinct(n=1))
-    ((value, without),) = score.many([["a", "a", "b", "c"]], [np.array([1.0, 1, 1, 0])])
-    assert value == pytest.approx(3 / 4 * 3 / 4)
-    np.testing.assert_allclose(without, [2 / 3 * 1, 2 / 3 * 1, 2 / 3 * 2 / 3, 1 * 2 / 3])
-    assert score.needs_rewards
-    assert not Distinct().needs_rewards
+    found = credits_of(Distinct(n=1), [["a", "a", "b", "c"]], [np.array([1.0, 1, 1, 0])])
+    assert found.value[0] == pytest.approx(3 / 4 * 3 / 4)
+    without = found.value[:, None] - found.credit
+    np.testing.assert_allclose(without, [[2 / 3 * 1, 2 / 3 * 1, 2 / 3 * 2 / 3, 1 * 2 / 3]])
 
 
 def test_marginals_of_all_subsets():
     """Poly-EPO: four samples of classes A A B C with rewards 1 1 1 0, subsets of two; a text here is its class."""
     texts, rewards = ["a", "a", "b", "c"], np.array([1.0, 1, 1, 0])
     subsets = list(itertools.combinations(range(4), 2))
-    many = QualityGated(Distinct(n=1)).many(
-        [[texts[i] for i in each] for each in subsets], [rewards[list(each)] for each in subsets]
-    )
-    values = np.array([value for value, _ in many])
+    sets = [[texts[i] for i in each] for each in subsets]
+    values = credits_of(Distinct(n=1), sets, [rewards[list(each)] for each in subsets]).value
     advantage = values - values.mean()
     marginals = [np.mean([a for a, each in zip(advantage, subsets, strict=True) if i in each]) for i in range(4)]
     np.testing.assert_allclose(marginals, [0, 0, 1 / 6, -1 / 6], atol=1e-12)
 
 
 def test_rewards_that_are_missing():
-    score = QualityGated(Distinct(n=1))
-    with pytest.raises(ValueError, match="one reward for each text"):
-        score(["a", "b"])
-    with pytest.raises(ValueError, match="one reward for each text"):
-        score.many([["a", "b"]], [np.array([1.0])])
-    ((value, without),) = score.many([["a", "b", "c"]], [np.array([1.0, np.nan, 0.0])])
-    assert math.isnan(value)
-    assert np.isnan(without).tolist() == [True, False, True]
+    """A reply that cannot be judged earns nothing; a prompt none of whose replies can be judged is left out."""
+    rewards = [np.array([1.0, np.nan, 0.0]), np.array([1.0, 0.0, 0.0]), np.full(3, np.nan)]
+    found = credits_of(Distinct(n=1), [["a", "b", "b"]] * 3, rewards)
+    np.testing.assert_array_equal(found.value[0], found.value[1])
+    np.testing.assert_array_equal(found.credit[0], found.credit[1])
+    assert math.isnan(found.value[2])
+    assert not found.undefined.any()
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_sets_that_are_none_count_nothing(name):
+    """Not defined is 0 in training, and counted: with too few texts with words, and without one of just enough."""
+    least = SCORES[name].least
+    enough, few, none = TEXTS[: least + 1], [*TEXTS[:least], ""], [""] * (least + 1)
+    found = credits_of(SCORES[name], [enough, few, none])
+    assert found.undefined.tolist() == [False, True, True]
+    assert np.isfinite(found.credit).all()
+    np.testing.assert_allclose(found.credit[1], [found.value[1]] * least + [0.0], atol=1e-12)
+    assert found.value[2] == 0
+    assert not found.credit[2].any()
 
 
 def test_credits_of_pairwise_distance():
@@ -141,7 +149,7 @@ def test_configurations_are_checked():
     """Scores can be nested in YAML, and a wrong value is named before anything is built."""
     encoder = {"_target_": "arena.diversity.encoder.SentenceEncoder", "batch_size": 8}
     score = {"_target_": "arena.diversity.scores.Vendi", "encoder": encoder, "order": 1}
-    schema.check({"score": {"_target_": "arena.diversity.scores.QualityGated", "score": score}})
+    schema.check({"score": score})
     schema.check({"score": {"_target_": "arena.diversity.scores.CosineDistance", "encoder": encoder}})
     wrong = [
         ({"_target_": "arena.diversity.scores.SelfBleu", "smoothing": "none"}, "one of method1, exp"),

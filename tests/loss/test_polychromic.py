@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from arena.diversity.encoder import HashEncoder
-from arena.diversity.scores import CosineDistance, Distinct, SelfBleu, SetScore
+from arena.diversity.scores import CosineDistance, Distinct, SelfBleu, SetScore, credits_of
 from arena.errors import UsageError
 from arena.loss.polychromic import Polychromic, surrogate
 from arena.types import UNLABELLED, ReplyBatch, TokenLogits
 
 WORDS = ["a b c", "a b d", "e f g", "a b c d", "h i"]
 """What the five actions of the policy say."""
+SILENT = ["a b c", "a b d", "e f g", "", "h i"]
+"""Of another policy, which says nothing at all in 19 of 100 cases."""
 THETA = [0.3, -0.2, 0.5, 0.0, -0.7]
 
 
@@ -26,42 +28,53 @@ def every_set(n: int) -> list[tuple[int, ...]]:
     return list(itertools.product(range(len(WORDS)), repeat=n))
 
 
-def exact_gradient(score: SetScore, n: int) -> Tensor:
+def exact_gradient(score: SetScore, n: int, says: list[str] = WORDS) -> Tensor:
     """Of E[D(S)] over all sets of n independent draws."""
     theta = policy()
     log_p = torch.log_softmax(theta, 0)
-    values = dict(
-        zip(every_set(n), (v for v, _ in score.many([[WORDS[i] for i in s] for s in every_set(n)])), strict=True)
-    )
-    expected = sum(log_p[list(s)].sum().exp() * value for s, value in values.items())
+    values = credits_of(score, [[says[i] for i in s] for s in every_set(n)]).value
+    expected = sum(log_p[list(s)].sum().exp() * value for s, value in zip(every_set(n), values, strict=True))
     return torch.autograd.grad(expected, theta)[0]  # pyright: ignore
 
 
-def estimated(score: SetScore, sets: list[tuple[int, ...]]) -> Tensor:
+def estimated(score: SetScore, sets: list[tuple[int, ...]], says: list[str] = WORDS) -> Tensor:
     """Gradient of the surrogate for each set alone, `[S, 5]`."""
-    found = score.many([[WORDS[i] for i in s] for s in sets])
+    found = credits_of(score, [[says[i] for i in s] for s in sets])
     rows = []
-    for members, (value, without) in zip(sets, found, strict=True):
+    for members, value, credit in zip(sets, found.value, found.credit, strict=True):
         theta = policy()
         log_p = torch.log_softmax(theta, 0)[list(members)][None]
-        credit = torch.from_numpy(value - without)[None]
-        rows.append(torch.autograd.grad(surrogate(torch.tensor([value]), credit, log_p), theta)[0])
+        estimate = surrogate(torch.tensor([value]), torch.from_numpy(credit)[None], log_p)
+        rows.append(torch.autograd.grad(estimate, theta)[0])
     return torch.stack(rows)
 
 
 @pytest.mark.parametrize("n", [3, 4])
+@pytest.mark.parametrize("says", [WORDS, SILENT], ids=["words", "silent"])
 @pytest.mark.parametrize(
     "score", [Distinct(2), SelfBleu(2), CosineDistance(HashEncoder(16))], ids=lambda s: type(s).__name__
 )
-def test_the_mean_over_all_sets_is_the_exact_gradient(score: SetScore, n: int) -> None:
+def test_the_mean_over_all_sets_is_the_exact_gradient(score: SetScore, says: list[str], n: int) -> None:
     """Enumerated, so without noise: the estimator has no bias at all."""
     sets = every_set(n)
     probability = torch.softmax(policy(), 0).detach()
     weights = torch.stack([probability[list(s)].prod() for s in sets])
-    mean = (weights[:, None] * estimated(score, sets)).sum(0)
-    exact = exact_gradient(score, n)
+    mean = (weights[:, None] * estimated(score, sets, says)).sum(0)
+    exact = exact_gradient(score, n, says)
     assert exact.norm() > 1e-3
     torch.testing.assert_close(mean, exact, rtol=1e-6, atol=1e-8)
+
+
+def test_sets_without_a_score_left_out_would_reward_silence() -> None:
+    """Why they count 0: with self-BLEU of three replies, silence loses 0.024 of its logit and would gain 0.065."""
+    score, sets = SelfBleu(2), every_set(3)
+    probability = torch.softmax(policy(), 0).detach()
+    weights = torch.stack([probability[list(s)].prod() for s in sets])
+    found = credits_of(score, [[SILENT[i] for i in s] for s in sets])
+    each = weights[:, None] * estimated(score, sets, SILENT)
+    silence = SILENT.index("")
+    assert float(each.sum(0)[silence]) == pytest.approx(-0.0243, abs=1e-4)
+    assert float(each[~torch.from_numpy(found.undefined)].sum(0)[silence]) == pytest.approx(0.0650, abs=1e-4)
 
 
 def test_the_mean_over_samples_comes_near() -> None:

@@ -39,3 +39,34 @@ def test_stop_at_a_validation_changes_no_bit_of_an_accumulating_run(shell, start
     first, second = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (whole, parts))
     for name, weight in first["state_dict"].items():
         assert torch.equal(weight, second["state_dict"][name]), name
+
+
+ONE_UPDATE = [
+    *QUICK, "optim.lr=1e-9", "trainer.max_epochs=1", "trainer.gradient_clip_val=1000", "model.dropout=0",
+    "model.input_dropout=0", "toy_rows=150",
+]  # fmt: skip
+REPLIES = [
+    *QUICK, "optim.lr=1e-9", "trainer.max_epochs=1", "trainer.gradient_clip_val=1000", "model=tiny_causal",
+    "data=toy_replies", "toy_rows=40",
+]  # fmt: skip
+TWO_PROCESSES = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "whole", "divided"), [(ONE_UPDATE, 512, 100), (REPLIES, 64, 24)], ids=["rows", "tokens"]
+)
+def test_gradient_of_an_update_does_not_depend_on_its_division(shell, tmp_path, settings, whole, divided):
+    """105 rows (28 replies) at once, and as 100 + 5 (24 + 4) in a short window of one process and in two processes."""
+    arms = {
+        "one": [f"data.batch_size={whole}", "trainer.accumulate_grad_batches=4"],
+        "window": [f"data.batch_size={divided}", "trainer.accumulate_grad_batches=4"],
+        "ranks": [f"data.batch_size={divided}", *TWO_PROCESSES],
+    }
+    out = {name: shell("train", *settings, *arm, f"hydra.run.dir={name}").ok().out for name, arm in arms.items()}
+    loss = {name: values(tmp_path / name, "train", "loss")[1] for name in arms}
+    norm = {name: values(tmp_path / name, "train", "gradient_norm")[1] for name in arms}
+    for name in arms:
+        assert norm[name] == pytest.approx(norm["one"], rel=1e-4), name
+        assert loss[name] == pytest.approx(loss["one"], rel=1e-5), name
+        assert f"step 1/1  train/loss {loss['one']:.4f}" in out[name], "the line of progress has the loss of the update"

@@ -97,10 +97,11 @@ class Adversarial(Callback):
         gradients = [own_gradient(target, earlier) for target, earlier in zip(targets, before, strict=True)]
         with perturbed(targets, [self.perturbation(w, g) for w, g in zip(targets, gradients, strict=True)]):
             with torch.enable_grad(), trainer.precision_plugin.train_step_context():
-                loss = module.loss(module.model(batch), batch).loss
-            # Divided as Lightning divides the first one.
-            (loss / trainer.accumulate_grad_batches).backward()
-        module.log("train/adversarial_loss", loss.detach(), batch_size=len(batch))
+                output = module.loss(module.model(batch), batch)
+                # Divided as Lightning divides the first one.
+                share = module.share(output) / trainer.accumulate_grad_batches
+            share.backward()
+        module.log("train/adversarial_loss", output.loss.detach(), batch_size=len(batch))
 
     def targets(self, module: Any) -> list[nn.Parameter]:
         """The tensors that are perturbed: the word embeddings, or all matrices that train.

@@ -29,12 +29,15 @@ class PlainProgress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
-        """The first step at once, then a line now and then."""
+        """The first step at once, then a line now and then, always behind a whole update."""
         now = time.monotonic()
         if terminal() or not trainer.is_global_zero or now - self._last < self.seconds:
             return
+        if trainer.fit_loop.epoch_loop._should_accumulate():
+            return
         self._last = now
-        say(f"step {trainer.global_step}{_total(trainer)}  train/loss {float(outputs['loss']):.4f}")
+        loss = float(trainer.callback_metrics["train/loss"])
+        say(f"step {trainer.global_step}{_total(trainer)}  train/loss {loss:.4f}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The watched value, and whether it is the best."""

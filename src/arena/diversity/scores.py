@@ -6,6 +6,7 @@ is no part of a set: it adds nothing and takes nothing away.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ from arena.diversity.words import words
 from arena.schema import Count, Positive
 
 Rewards = Sequence[np.ndarray] | None
-"""How good each text of each set is, `[n]` each; None where a score does not ask for it."""
+"""How good each text of each set is, `[n]` each; None where diversity alone counts."""
 
 
 class SetScore(Protocol):
@@ -27,11 +28,9 @@ class SetScore(Protocol):
 
     Attributes:
         least: texts with words in the smallest set that it is defined on. Credits need one more.
-        needs_rewards: whether it weighs diversity by quality, so that `many` must be told the rewards.
     """
 
     least: int
-    needs_rewards: bool
 
     def __call__(self, texts: Sequence[str]) -> float:
         """D(S); NaN where it is not defined."""
@@ -41,7 +40,7 @@ class SetScore(Protocol):
         """D(S without text i), `[n]`; NaN where it is not defined."""
         ...
 
-    def many(self, sets: Sequence[Sequence[str]], rewards: Rewards = None) -> list[tuple[float, np.ndarray]]:
+    def many(self, sets: Sequence[Sequence[str]]) -> list[tuple[float, np.ndarray]]:
         """D(S) and D(S without each) of many sets, all encoded in one go."""
         ...
 
@@ -50,7 +49,6 @@ class _Score:
     """What all scores have in common: one set is many sets of which there is one."""
 
     least = 1
-    needs_rewards = False
 
     def __call__(self, texts: Sequence[str]) -> float:
         return self.many([texts])[0][0]
@@ -58,7 +56,7 @@ class _Score:
     def leave_one_out(self, texts: Sequence[str]) -> np.ndarray:
         return self.many([texts])[0][1]
 
-    def many(self, sets: Sequence[Sequence[str]], rewards: Rewards = None) -> list[tuple[float, np.ndarray]]:
+    def many(self, sets: Sequence[Sequence[str]]) -> list[tuple[float, np.ndarray]]:
         values, without = self._all(sets)
         ends = np.cumsum([len(texts) for texts in sets])
         return [
@@ -189,36 +187,46 @@ class Vendi(_Embedded):
         return vectors.vendi_without(vectors.kernel(stack), self.order)
 
 
-class QualityGated(_Score):
-    """Mean reward times diversity: f(S) = mean(r) D(S), the polychromic objective (arXiv 2509.25424).
+@dataclass
+class Credits:
+    """What training learns of S sets of n texts each.
 
-    Diversity of bad texts is worth nothing, and so is one good text many times. Texts without words count in the mean
-    of the rewards. A reward that is not known (NaN) leaves every set with it undefined.
-
-    Args:
-        score: the diversity.
+    Attributes:
+        value: D(S), `[S]`, times the mean reward where there are rewards; NaN where no text of the set could be judged.
+        credit: D(S) - D(S without i), `[S, n]`.
+        undefined: whether D(S), or D(S without i) of some i, was not defined, `[S]` bool.
     """
 
-    needs_rewards = True
+    value: np.ndarray
+    credit: np.ndarray
+    undefined: np.ndarray
 
-    def __init__(self, score: SetScore) -> None:
-        self.score = score
-        self.least = score.least
 
-    def many(self, sets: Sequence[Sequence[str]], rewards: Rewards = None) -> list[tuple[float, np.ndarray]]:
-        """See `SetScore`.
+def credits_of(score: SetScore, sets: Sequence[Sequence[str]], rewards: Rewards = None) -> Credits:
+    """Score sets for training: no set is left out for what its texts say.
 
-        Raises:
-            ValueError: no rewards, or not one for each text.
-        """
-        if rewards is None or [len(each) for each in rewards] != [len(texts) for texts in sets]:
-            raise ValueError("QualityGated needs one reward for each text of each set")
-        found = []
-        for (value, without), given in zip(self.score.many(sets), rewards, strict=True):
-            reward = np.asarray(given, dtype=np.float64)
-            n = len(reward)
-            mean = float(reward.mean()) if n else float("nan")
-            # Summed anew for each: a reward that is not known must not stay behind when its text is left out.
-            others = np.array([np.delete(reward, i).mean() for i in range(n)]) if n > 1 else np.full(n, np.nan)
-            found.append((mean * value, others * without))
-        return found
+    A set with fewer texts with words than a score needs (self-BLEU: two) holds no diversity: 0. To leave it out would
+    be to choose sets by what was sampled, which is another gradient than that of the expected score.
+
+    With rewards it is f(S) = mean(r) D(S), the polychromic objective (arXiv 2509.25424): diversity of bad texts is
+    worth nothing, and so is one good text many times. Texts without words count in the mean. A reward that is not known
+    is 0 for the same reason as above; where none of a set is known, which is the prompt's doing, the set is left out.
+
+    Args:
+        score: D.
+        sets: texts, as many in each set.
+        rewards: how good each text is, from 0 to 1, NaN where it could not be judged; None for D alone.
+    """
+    found = score.many(sets)
+    value, without = np.array([one for one, _ in found]), np.stack([each for _, each in found])
+    undefined = ~(np.isfinite(value) & np.isfinite(without).all(axis=1))
+    value, without = np.nan_to_num(value), np.nan_to_num(without)
+    if rewards is not None:
+        given = np.stack(rewards)
+        judged = np.isfinite(given).any(axis=1)
+        reward, n = np.nan_to_num(given), given.shape[1]
+        value = np.where(judged, reward.mean(axis=1) * value, np.nan)
+        # Summed anew for each: a difference of sums would leave a rounding behind.
+        others = np.stack([np.delete(reward, i, axis=1).mean(axis=1) for i in range(n)], axis=1)
+        without = others * without
+    return Credits(value, value[:, None] - without, undefined)

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from arena.diversity.scores import QualityGated
 from arena.errors import UsageError
 from arena.loss.language import LanguageModel
 from arena.schema import Count, NonNegative, Positive, Share, WholeNumber
@@ -20,7 +19,10 @@ SAMPLED = ("leave_one_out", "detached")
 
 
 class Polychromic(LanguageModel):
-    r"""Cross entropy minus lambda times a diversity; lambda means the same for every `compute_every_n_steps`.
+    r"""Cross entropy minus lambda times a diversity.
+
+    lambda means the same for every `compute_every_n_steps`: the gradients add up to the same in expectation, also under
+    clipping. An optimiser that divides by root mean squares (AdamW) still takes fewer, larger terms for more noise.
 
     | estimator | diversity D | its gradient |
     |---|---|---|
@@ -40,11 +42,12 @@ class Polychromic(LanguageModel):
         estimator: see the table.
         score: of a set of replies (`arena.diversity.scores`); needed where replies are sampled.
         reward: quality of each reply, from 0 to 1 (a checker of `arena.generation`), which multiplies the score of its
-            set by the mean: the polychromic objective (arXiv 2509.25424). None for the score alone.
+            set by the mean: the polychromic objective (arXiv 2509.25424). None for the score alone. A reply that cannot
+            be judged earns 0; a prompt none of whose replies can be judged is left out.
         n_generations: replies sampled for each prompt.
         max_examples_for_diversity: prompts of a batch that replies are sampled for.
-        compute_every_n_steps: samples are drawn at every such step, and their term is multiplied by it there. Without
-            samples it is how often the norms of the gradients are measured.
+        compute_every_n_steps: samples are drawn at every such step, and their gradient, clipped apart, is multiplied by
+            it there. Without samples it is how often the norms of the gradients are measured.
         max_new_tokens: of a sampled reply.
         temperature: at which it is sampled; its log probability is that at this temperature.
         length_divisor: what log probabilities of whole replies are divided by in the gradient. 1 is the gradient of
@@ -79,7 +82,7 @@ class Polychromic(LanguageModel):
     ) -> None:
         super().__init__(label_smoothing)
         self.weight, self.estimator, self.reward = lambda_, estimator, reward
-        self.score = score if reward is None else QualityGated(score)
+        self.score = score
         self.replies, self.examples, self.every = n_generations, max_examples_for_diversity, compute_every_n_steps
         self.max_new_tokens, self.temperature, self.seed = max_new_tokens, temperature, seed
         self.at_once, self.beta, self.divisor = sequences_at_once, beta, length_divisor
@@ -130,17 +133,18 @@ class Polychromic(LanguageModel):
 def surrogate(value: Tensor, credit: Tensor, log_probability: Tensor, times: float = 1.0) -> Tensor:
     r"""A number that is D and whose gradient is an estimate of that of E[D].
 
-    $D + k (G - \mathrm{sg}(G))$, $G = \frac{1}{m} \sum_x \sum_i \mathrm{sg}(D(S) - D(S \setminus i)) \log \pi(y_i | x)$
+    $D + t (G - \mathrm{sg}(G))$, $G = \frac{1}{m} \sum_x \sum_i \mathrm{sg}(D(S) - D(S \setminus i)) \log \pi(y_i | x)$
     with sg for what gives no gradient. $\nabla G$ is unbiased for $\nabla E[D]$ for any set score:
     $D(S \setminus i)$ does not depend on $y_i$, so it is a baseline that takes away variance and nothing else (the
     marginal credit of arXiv 2602.01062). Centring by the mean of the group instead shrinks the gradient of a mean
     pairwise distance to (n - 2) / n of it.
 
     Args:
-        value: D(S) of each prompt, `[m]`; NaN where it is not defined: such a prompt is left out.
+        value: D(S) of each prompt, `[m]`; NaN for a prompt that is left out. To leave one out for what its replies are
+            would be a bias (`arena.diversity.scores.credits_of`).
         credit: D(S) - D(S without i), `[m, n]`.
         log_probability: log pi(y_i | x) in nats at the temperature of the sampling, `[m, n]`, with its gradient.
-        times: k, where the term is computed at every k-th step only.
+        times: t, what the gradient is multiplied by.
     """
     known = torch.isfinite(value) & torch.isfinite(credit).all(dim=1)
     number = known.sum().clamp(min=1)
