@@ -47,7 +47,7 @@ def quiet() -> None:
 
 def preflight(settings: Settings) -> None:
     """Find the input file and the weights, look at the file's columns, and at what the model cannot be, before
-    anything heavy is loaded.
+    anything heavy is loaded. A model whose folder holds another architecture than described is called by that folder.
 
     Raises:
         UsageError: classes, formulation and adapter that do not go together, or a dashboard that is not installed.
@@ -56,7 +56,9 @@ def preflight(settings: Settings) -> None:
     """
     from arena.model import preflight as model_preflight
 
-    model_preflight.check(settings["model"], settings["adapter"])
+    if "name" in settings["model"]:
+        settings["model"]["name"] = model_preflight.name_of(settings["model"])
+    model_preflight.check(settings["model"], settings["adapter"], settings["data"])
     kinds.check_dashboards(settings["logger"] or {})
     if settings["data"]["_target_"].startswith("arena.data."):
         from arena.data.preflight import check
@@ -151,6 +153,21 @@ def task(settings: Settings) -> "Task":
         optimizer=instantiate(settings["optim"]),
         monitor=settings["monitor"]["name"],
     )
+
+
+def identity(task: "Task") -> dict[str, Any]:
+    """What the model of a task really is: name, architecture, number of parameters, and where its weights come from."""
+    model: Any = task.model
+    kind = getattr(getattr(model, "config", None), "model_type", None) or type(model).__name__
+    # Two weights of 4 bits are stored as one byte.
+    sizes = [(p.numel() * (2 if type(p).__name__ == "Params4bit" else 1), p.requires_grad) for p in model.parameters()]
+    return {
+        "name": getattr(model, "name", kind),
+        "architecture": kind,
+        "parameters": sum(size for size, _ in sizes),
+        "trained": sum(size for size, trains in sizes if trains),
+        "source": getattr(model, "source", "random weights"),
+    }
 
 
 def check_fit(task: "Task", data: "PairData | HeadData", settings: Settings) -> None:

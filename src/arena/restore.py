@@ -9,6 +9,7 @@ from arena import build, stored, weights
 from arena.core import paths
 from arena.core.data_keys import replace_keys
 from arena.errors import DataError, UsageError
+from arena.model import preflight
 from arena.run import RunFolder, find_runs
 from arena.schema import closest
 
@@ -116,6 +117,8 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
             node["path"] = str(run.tokenizer)
     checked = stored.checked(run, settings, [f"data.{key}" for key in data or {}])
     checked["data"] |= away
+    if "max_length" in (data or {}) and "architecture" in checked["model"]:
+        preflight.check_length(checked["model"]["name"], checked["model"]["architecture"], checked["data"])
     return checked
 
 

@@ -24,6 +24,8 @@ from arena.errors import InputOutputError, UsageError
 Positive = Annotated[float, "a number greater than 0", lambda value: value > 0]
 NonNegative = Annotated[float, "a number, 0 or more", lambda value: value >= 0]
 Share = Annotated[float, "a number from 0 to 1", lambda value: 0 <= value <= 1]
+Focus = Annotated[float, "a number from 0 to 10", lambda value: 0 <= value <= 10]
+"""Exponent of a focal loss: at 10 a row with p = .5 counts a thousandth, and beyond it nothing is learned."""
 Count = Annotated[int, "a whole number, 1 or more", lambda value: value >= 1]
 WholeNumber = Annotated[int, "a whole number, 0 or more", lambda value: value >= 0]
 ProjectName = Annotated[
@@ -39,7 +41,7 @@ DatabaseAddress = Annotated[
 InputPath = Annotated[str, "a file or folder that exists", lambda value: True]
 OutputPath = Annotated[str, "a file or folder that is written", lambda value: True]
 
-NAMED = ("Positive", "NonNegative", "Share", "Count", "WholeNumber", "ProjectName", "DatabaseAddress")
+NAMED = ("Positive", "NonNegative", "Share", "Focus", "Count", "WholeNumber", "ProjectName", "DatabaseAddress")
 ALIASES = {name: get_args(globals()[name]) for name in NAMED}
 
 

@@ -38,6 +38,7 @@ def trained(settings: build.Settings) -> float | None:
         record_data(record, data)
         build.check_splits(data, settings)
         task = build.task(settings)
+        record.add(model=build.identity(task))
         build.check_fit(task, data, settings)
         references = build.references(settings, data, run) if first else {}
         build.start(task, data)

@@ -127,6 +127,7 @@ class Description:
         if hasattr(self, "sequences"):
             found["truncated_share"] = float(self.sequences.is_cut.mean())
             found["answer_invisible_share"] = float(self.sequences.invisible.mean())
+            found["rows_alike_after_cut"] = int(self.sequences.alike.sum())
             found["tokens"] = {name: int(self.sequences.tokens[rows].sum()) for name, rows in self._rows.items()}
         accounted = account.rejected + account.merged + sum(self._dropped.values()) + self.table.num_rows
         assert account.read == accounted, found
@@ -153,6 +154,11 @@ class Description:
             cut = f"; {100 * self.sequences.is_cut.mean():.1f}% of the rows are cut"
             cut += f", an answer is invisible in {invisible:.1f}%" if invisible else ""
         log.info("data: %s rows%s%s", sizes, dropped, cut)
+        if hasattr(self, "sequences") and (alike := int(self.sequences.alike.sum())):
+            log.warning(
+                "data: in %d rows the answers differ, and what is kept of them is equal: nobody could tell them apart; "
+                "raise data.max_length, or take data.cut=middle or head", alike,
+            )  # fmt: skip
         joined = ", ".join(f"{rows} by {reason}" for reason, rows in self._groups.joined.items() if rows)
         log.info("data: groups that stay together: %s; the largest has %d rows", joined or "none", self._groups.largest)
         if absent := self.absent():
