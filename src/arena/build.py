@@ -209,7 +209,7 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
         lightnings(settings["trainer"]) | _length(settings),
         callbacks=[Agreement(settings), *callbacks(settings)],
         logger=[journal, *chosen],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(apart=not str(settings["trainer"]["strategy"]).startswith("fsdp"))],
         default_root_dir=str(run.path),
         enable_model_summary=False,
         enable_progress_bar=terminal(),

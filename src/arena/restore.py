@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena import build, stored, weights
-from arena.core import paths
+from arena.core import checkpoints, paths
 from arena.core.data_keys import replace_keys
 from arena.errors import DataError, UsageError
 from arena.model import preflight
@@ -153,6 +153,7 @@ def rebuild(run: RunFolder, settings: build.Settings, checkpoint: Path | None = 
         InputOutputError: no readable checkpoint.
         DataError: the checkpoint belongs to another model.
     """
+    checkpoints.check(checkpoint or run.best)
     level = log.level
     log.setLevel(logging.WARNING)  # it would say "random weights", which the checkpoint replaces
     try:

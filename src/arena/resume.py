@@ -11,9 +11,9 @@ from typing import Any
 
 from arena import config, stored
 from arena.console import say
-from arena.core import paths
+from arena.core import checkpoints, paths
 from arena.core.stored import read_yaml
-from arena.errors import InputOutputError, UsageError
+from arena.errors import UsageError
 from arena.overrides import Given, given_values
 from arena.run import RunFolder, git_state, versions
 from arena.schema import closest
@@ -43,8 +43,8 @@ def prepare(arguments: list[str]) -> dict[str, Any] | None:
     Raises:
         UsageError: a key that the run does not have, a value that does not fit, an end that lies behind the run, or
             versions that differ from those of the run and are not accepted.
-        InputOutputError: the folder holds no run, or no checkpoint to go on from.
-        DataError: see `arena.stored`.
+        InputOutputError: the folder holds no run, no checkpoint to go on from, or no best weights any more.
+        DataError: damaged checkpoints; see also `arena.stored`.
     """
     typed = folder_of(arguments)
     assert typed is not None
@@ -52,16 +52,13 @@ def prepare(arguments: list[str]) -> dict[str, Any] | None:
         if argument.startswith("-"):
             raise UsageError(f"{argument}: a run that goes on takes keys only, resume=FOLDER key=value ...")
     run = RunFolder(typed).require()
-    if not run.last.is_file():
-        raise InputOutputError(f"resume={typed}: there is no {run.last.name} to go on from; start the run again")
+    checkpoints.newest(run.checkpoints)
     given = given_values([argument for argument in arguments if not argument.startswith(KEY)])
     settings = changed(run, given)
     result = run.read_result()
     same_versions(result, settings["accept_versions"])
-    if result.get("status") in FINISHED and not run.best.is_file():
-        raise InputOutputError(
-            f"{run.best}: no such checkpoint, so the finished run in {run.path} has lost its weights"
-        )
+    if (result.get("monitor") or {}).get("step") is not None:
+        checkpoints.check(run.best)
     go_on = _goes_on(run, settings, result, {each.key for each in given})
     return settings | {"resume": str(run.path)} if go_on else None
 
@@ -141,7 +138,7 @@ def _goes_on(run: RunFolder, settings: dict[str, Any], result: dict[str, Any], g
         return True
     key = "trainer.max_epochs" if settings["trainer"]["max_steps"] == -1 else "trainer.max_steps"
     if given & set(ENDS):
-        found = read_checkpoint(run.last)
+        found = read_checkpoint(checkpoints.newest(run.checkpoints)[0])
         by_steps = key == "trainer.max_steps"
         reached = int(found["global_step"]) if by_steps else int(found["epoch"]) + finished
         wanted = settings["trainer"][key.partition(".")[2]]

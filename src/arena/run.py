@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.core import paths
-from arena.core.files import read_json, replacing
+from arena.core.files import read_json, replacing, sweep
 from arena.errors import InputOutputError, UsageError
 
 STATUSES = ("completed", "stopped_early", "pruned", "diverged", "preempted", "failed")
@@ -80,7 +80,7 @@ class RunFolder:
         """Hold the folder against a second process; the other processes of a distributed run do not ask.
 
         The lock is the kernel's and belongs to this process alone (`lockf`; a `flock` would live on in data workers):
-        it is gone with the process, however that ended.
+        it is gone with the process, however that ended. What killed processes left half-written is swept.
 
         Raises:
             UsageError: another process trains in this folder.
@@ -96,6 +96,7 @@ class RunFolder:
                 raise UsageError(
                     f"{self.path}: another process trains in this folder; wait or choose another"
                 ) from None
+            sweep(self.path)
             yield
 
 

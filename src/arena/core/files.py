@@ -27,6 +27,29 @@ def temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
+def sweep(folder: Path) -> None:
+    """Delete below a folder what killed processes left of files that they did not finish.
+
+    Only the names that `temporary` gives are taken, of processes of this machine that are gone; so is an earlier
+    process that had the number of this one, which has to call this before it writes.
+    """
+    for path in folder.rglob(".*.tmp"):
+        if TEMPORARY.fullmatch(path.name) and not _runs(int(path.name.split(".")[-2])):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs and belongs to somebody else
+        return True
+    return True
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file to write; it replaces `path` in one step, or is deleted if the block fails.
