@@ -119,8 +119,8 @@ def check_length(name: str, architecture: Mapping[str, Any], data: Mapping[str, 
     most -= RESERVED.get(str(kind), 0)
     if learned:
         raise UsageError(
-            f"data.max_length={data['max_length']}: {name} has {most} positions; give data.max_length={most}, which cuts "
-            "longer rows, or a model that reads more (model=modernbert, qwen05b)"
+            f"data.max_length={data['max_length']}: {name} has {most} positions; give data.max_length={most}, which "
+            "cuts longer rows, or a model that reads more (model=modernbert, qwen05b)"
         )
     log.warning("data.max_length=%d: %s was made for %d positions", data["max_length"], name, most)
 
