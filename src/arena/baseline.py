@@ -42,12 +42,14 @@ KEYS = (
     "experiment",
     "head",
     "hydra.run.dir",
+    "hydra.searchpath",
     "metric",
     "num_classes",
     "resamples",
     "seed",
     "study",
     "toy_rows",
+    "trusted_packages",
 )
 """What of the configuration of arena.train has a meaning here, with the keys below."""
 SPLITS = {"val": "validation", "test": "test"}

@@ -13,8 +13,8 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, Omega
 from arena import kinds, schema
 from arena.core.places import Stored
 from arena.core.root import Evaluation, Monitor, Root, Suggested, TrainerChoices, lightnings
-from arena.errors import ArenaError, UsageError, run_main
-from arena.overrides import escaped, single_runs, with_paths
+from arena.errors import ArenaError, InputOutputError, UsageError, run_main
+from arena.overrides import escaped, given_values, quoted, single_runs, with_paths
 from arena.resolvers import register_resolvers
 
 Guard = Callable[[dict[str, Any], str], None]
@@ -41,6 +41,8 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         InputOutputError: a path that does not exist.
     """
     raw: Any = OmegaConf.to_container(config, resolve=False)
+    if missing := [name for name in ("data", "loss", "metric", "model", "monitor") if name not in raw]:
+        raise UsageError(f"{missing[0]}: a configuration of your own begins with 'defaults: [train, _self_]'")
     kinds.check_replies(raw)
     schema.check_values(raw.get("suggested", {}), Suggested, "suggested.")
     try:
@@ -198,6 +200,36 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
+def _with_searchpath(arguments: list[str]) -> list[str]:
+    """The command line with `--config-dir` as an override, so that it is checked like everything else.
+
+    Raises:
+        UsageError: it has no value.
+        InputOutputError: there is no such folder.
+    """
+    rest, places = [], []
+    waiting = iter(arguments)
+    for argument in waiting:
+        name, equals, value = argument.partition("=")
+        if name in ("--config-dir", "-cd"):
+            places.append(value if equals else next(waiting, ""))
+        elif name == SEARCHPATH:
+            places += [str(each).removeprefix(LOCAL) for each in given_values([argument])[0].value]
+        else:
+            rest.append(argument)
+    for place in places:
+        if not place:
+            raise UsageError("--config-dir: a value is needed; give --config-dir FOLDER")
+        if "://" not in place and not os.path.isdir(os.path.expanduser(place)):
+            raise InputOutputError(f"--config-dir {place}: no such folder (looked in {os.getcwd()})")
+    found = [p if "://" in p else LOCAL + os.path.abspath(os.path.expanduser(p)) for p in places]
+    return [*rest, f"{SEARCHPATH}=[{','.join(map(quoted, found))}]"] if found else arguments
+
+
+LOCAL = "file:" + "//"
+SEARCHPATH = "hydra.searchpath"
+"""Folders of the user's own that hold choices of groups, such as loss/mine.yaml."""
+
 # --- the entry point ------------------------------------------------------------------------------------------------
 
 
@@ -226,12 +258,12 @@ def run(
         # Hydra ends the process itself with code 1 and its own words unless told to hand errors on.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         multirun = get_args_parser().parse_args(sys.argv[1:]).multirun
-        sys.argv[1:] = with_paths(prepare(sys.argv[1:]), multirun)
+        sys.argv[1:] = _with_searchpath(with_paths(prepare(sys.argv[1:]), multirun))
         arguments = get_args_parser().parse_args(sys.argv[1:])
         shows_only = any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info))
-        custom = arguments.config_name or arguments.config_dir or arguments.config_path or arguments.shell_completion
-        if not shows_only and not custom:
-            precheck(arguments.overrides, arguments.multirun, guard, config_name, sweeps)
+        if not shows_only and not arguments.config_path and not arguments.shell_completion:
+            chosen = arguments.config_name or config_name
+            precheck(arguments.overrides, arguments.multirun, guard, chosen, sweeps)
         broken: list[BaseException] = []
 
         def job(config: DictConfig) -> Any:

@@ -22,6 +22,7 @@ from typing import Any
 
 from arena.core import paths
 from arena.core.files import read_json, replacing, sweep
+from arena.core.links import refuse_links_out
 from arena.errors import InputOutputError, UsageError
 
 STATUSES = ("completed", "stopped_early", "pruned", "diverged", "preempted", "failed")
@@ -58,11 +59,13 @@ class RunFolder:
 
         Raises:
             InputOutputError: there is no folder, or no `config.yaml` in it.
+            DataError: a link in it leads elsewhere.
         """
         if not self.path.is_dir():
             raise InputOutputError(f"run={self.path}: no such folder")
         if not self.config.is_file():
             raise InputOutputError(f"run={self.path}: not a run folder (it has no config.yaml)")
+        refuse_links_out(self.path)
         return self
 
     def read_result(self) -> dict[str, Any]:
@@ -125,6 +128,8 @@ def find_runs(given: str) -> list[RunFolder]:
         else:
             # Not a run itself: perhaps the parent of some. Otherwise let it say what it lacks.
             some = _runs([path]) or (_runs(visible(path)) if path.is_dir() else []) or [RunFolder(path).require()]
+        for run in some:
+            refuse_links_out(run.path)
         found += some
     places = [run.path for run in found]
     for place in places:
