@@ -10,7 +10,6 @@ from arena.console import say, show_messages
 from arena.core import paths
 from arena.core.paths import shown
 from arena.errors import UsageError, run_main
-from arena.overrides import with_paths
 from arena.record import Record
 from arena.run import RunFolder, write_atomically
 from arena.schema import closest
@@ -93,7 +92,7 @@ def prepare(output: str | None, overrides: list[str]) -> tuple[dict[str, Any], R
     """
     config.register_resolvers()
     place = str(Path(paths.unquoted(output)).expanduser().absolute()) if output else None
-    settings = config.settings_of(with_paths(overrides), run_dir=place)
+    settings = config.typed_settings(overrides, place)
     kinds.refuse_replies(settings, "baseline")
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False  # no weights are looked at

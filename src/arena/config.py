@@ -11,10 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from arena import kinds, schema
+from arena.core import devices
 from arena.core.places import Stored
 from arena.core.root import Evaluation, Monitor, Root, Suggested, TrainerChoices, lightnings
 from arena.errors import ArenaError, InputOutputError, UsageError, run_main
-from arena.overrides import escaped, given_values, quoted, single_runs, with_paths
+from arena.overrides import as_typed, escaped, given_values, quoted, single_runs, unreadable, with_paths
 from arena.resolvers import register_resolvers
 
 Guard = Callable[[dict[str, Any], str], None]
@@ -56,6 +57,9 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         if (reason := _reason(error)) is not None:
             raise reason from None
         raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
+    text = OmegaConf.to_yaml(config)
+    read = [key for key in map(str, plain) if re.search(rf"\$\{{(\w+:\s*)?{re.escape(key)}[.}}\[]", text)]
+    schema.check_values(plain, Root, others=read)
     return checked(plain, plain.get("trusted_packages") or ())
 
 
@@ -70,7 +74,7 @@ def checked(plain: dict[str, Any], trusted: Collection[str], stored: Stored | No
         UsageError, InputOutputError: see `resolved`.
     """
     kinds.check_heads(plain)
-    schema.check_values(plain, Root)
+    schema.check_values(plain, Root, others=None)  # a stored one may have keys of somebody's own
     schema.check_values(plain["monitor"], Monitor, "monitor.")
     schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.")
     schema.check_values(plain["trainer"], TrainerChoices, "trainer.")
@@ -97,6 +101,7 @@ def precheck(
         return
     for single in single_runs(overrides) if multirun else [overrides]:
         settings = settings_of(single, config_name)
+        devices.check(settings["trainer"])
         if guard is not None and not multirun:
             guard(settings, settings["run_dir"])
 
@@ -116,6 +121,15 @@ def settings_of(overrides: list[str], config_name: str = "train", run_dir: str |
     except Exception as error:
         raise explained(error, overrides, config_name) from error
     return resolved(config)
+
+
+def typed_settings(typed: list[str], run_dir: str | None = None) -> dict[str, Any]:
+    """The same of a command line as a user types it: paths and texts need no quotes of Hydra's.
+
+    Raises:
+        UsageError, InputOutputError: see `resolved`.
+    """
+    return as_typed(with_paths(typed), lambda overrides: settings_of(overrides, run_dir=run_dir))
 
 
 def composed(overrides: list[str], config_name: str = "train") -> DictConfig:
@@ -159,7 +173,7 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
             group, _, name = choice[1].rpartition("/")
             return UsageError(f"{group}={name}: no such choice{schema.closest(name, options)}")
     if isinstance(error, OverrideParseException):
-        return UsageError(f"cannot read '{error.override}': {_first_line(error)}; quote values with special characters")
+        return unreadable(error)
     if isinstance(error, ConfigCompositionException) and (key := re.search(r"Could not override '([^']+)'", text)):
         kind = "key" if "." in key[1] else "group or key"
         return UsageError(f"{key[1]}: no such {kind}{_nearest_key(key[1], overrides, config_name)}")
@@ -235,7 +249,6 @@ SEARCHPATH = "hydra.searchpath"
 
 def run(
     function: Callable[[DictConfig], Any],
-    prepare: Callable[[list[str]], list[str]] = list,
     guard: Guard | None = None,
     config_name: str = "train",
     sweeps: Sweeps | None = None,
@@ -244,7 +257,6 @@ def run(
 
     Args:
         function: gets the composed configuration.
-        prepare: may rewrite the command line.
         guard: may refuse a single run's settings or folder before the folder is made.
         config_name: the primary configuration in `conf`.
         sweeps: checks a sweep before it begins; see `precheck`.
@@ -258,12 +270,17 @@ def run(
         # Hydra ends the process itself with code 1 and its own words unless told to hand errors on.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         multirun = get_args_parser().parse_args(sys.argv[1:]).multirun
-        sys.argv[1:] = _with_searchpath(with_paths(prepare(sys.argv[1:]), multirun))
-        arguments = get_args_parser().parse_args(sys.argv[1:])
-        shows_only = any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info))
-        if not shows_only and not arguments.config_path and not arguments.shell_completion:
-            chosen = arguments.config_name or config_name
-            precheck(arguments.overrides, arguments.multirun, guard, chosen, sweeps)
+
+        def checked_before(typed: list[str]) -> Any:
+            sys.argv[1:] = typed
+            arguments = get_args_parser().parse_args(typed)
+            shows_only = any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info))
+            if not (shows_only or arguments.config_path or arguments.shell_completion):
+                chosen = arguments.config_name or config_name
+                precheck(arguments.overrides, arguments.multirun, guard, chosen, sweeps)
+            return arguments
+
+        arguments = as_typed(_with_searchpath(with_paths(sys.argv[1:], multirun)), checked_before)
         broken: list[BaseException] = []
 
         def job(config: DictConfig) -> Any:

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from importlib import metadata
 
 from arena.core import stop
 from arena.core.stop import Interrupted
@@ -97,6 +98,9 @@ def run_main(main: Callable[[], object]) -> None:
 
     One line on stderr says what went wrong; the traceback goes to the log (`ARENA_TRACEBACK=1` shows it too).
     """
+    if "--version" in sys.argv[1:]:
+        print(f"arena {metadata.version('arena')}")
+        return
     stop.install()
     try:
         main()
@@ -115,5 +119,7 @@ def run_main(main: Callable[[], object]) -> None:
 
         traceback.print_exception(error)
     sys.stdout.flush()
-    print(f"arena: {known}", file=sys.stderr, flush=True)
+    # Names of files and keys may hold line breaks and what a terminal obeys.
+    line = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(known))
+    print(f"arena: {line}", file=sys.stderr, flush=True)
     sys.exit(known.code)

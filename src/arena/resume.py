@@ -14,7 +14,7 @@ from arena.console import say
 from arena.core import checkpoints, paths
 from arena.core.stored import read_yaml
 from arena.errors import UsageError
-from arena.overrides import Given, given_values
+from arena.overrides import Given, as_typed, given_values
 from arena.run import RunFolder, git_state, versions
 from arena.schema import closest
 
@@ -53,8 +53,8 @@ def prepare(arguments: list[str]) -> dict[str, Any] | None:
             raise UsageError(f"{argument}: a run that goes on takes keys only, resume=FOLDER key=value ...")
     run = RunFolder(typed).require()
     checkpoints.newest(run.checkpoints)
-    given = given_values([argument for argument in arguments if not argument.startswith(KEY)])
-    settings = changed(run, given)
+    values = [argument for argument in arguments if not argument.startswith(KEY)]
+    given, settings = as_typed(values, lambda each: (found := given_values(each), changed(run, found)))
     result = run.read_result()
     same_versions(result, settings["accept_versions"])
     if (result.get("monitor") or {}).get("step") is not None:
@@ -83,12 +83,12 @@ def _put(settings: dict[str, Any], given: Given, run: RunFolder) -> None:
         raise UsageError(f"{given.key}: a run goes on in its own folder, {run.path}")
     node: Any = settings
     for part in above:
-        if part not in node and given.adds:
+        if part not in node and given.adds and node is not settings:
             node[part] = {}
         node = node.get(part)
         if not isinstance(node, dict):
             raise UsageError(f"{given.key}: the run in {run.path} has no {part}{closest(part, settings)}")
-    if name not in node and not given.adds:
+    if name not in node and not (given.adds and above):
         choices = [key for key in node if not key.startswith("_")]
         raise UsageError(f"{given.key}: the run in {run.path} has no such key{closest(name, choices)}")
     if given.value is not None and not isinstance(given.value, dict):
