@@ -45,7 +45,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     if missing := [name for name in ("data", "loss", "metric", "model", "monitor") if name not in raw]:
         raise UsageError(f"{missing[0]}: a configuration of your own begins with 'defaults: [train, _self_]'")
     kinds.check_replies(raw)
-    schema.check_values(raw.get("suggested", {}), Suggested, "suggested.")
+    schema.check_values(raw.get("suggested", {}), Suggested, "suggested.", others=())
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -74,9 +74,9 @@ def checked(plain: dict[str, Any], trusted: Collection[str], stored: Stored | No
         UsageError, InputOutputError: see `resolved`.
     """
     kinds.check_heads(plain)
-    schema.check_values(plain, Root, others=None)  # a stored one may have keys of somebody's own
-    schema.check_values(plain["monitor"], Monitor, "monitor.")
-    schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.")
+    schema.check_values(plain, Root)
+    schema.check_values(plain["monitor"], Monitor, "monitor.", others=())
+    schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.", others=())
     schema.check_values(plain["trainer"], TrainerChoices, "trainer.")
     schema.check(plain | {"trainer": lightnings(plain["trainer"])}, trusted=trusted, stored=stored)
     if plain["model"].get("path"):

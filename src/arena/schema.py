@@ -129,7 +129,7 @@ def _check_outputs(node: dict[str, Any], key: str, stored: Stored) -> None:
             )
 
 
-def check_values(values: dict[str, Any], schema: type, key: str = "", others: Collection[str] | None = ()) -> None:
+def check_values(values: dict[str, Any], schema: type, key: str = "", others: Collection[str] | None = None) -> None:
     """Hold plain values against a dataclass that is at hand (the root of the configuration).
 
     `others`: keys that may be there beside its fields; None for any.
