@@ -124,11 +124,7 @@ def settings_of(overrides: list[str], config_name: str = "train", run_dir: str |
 
 
 def typed_settings(typed: list[str], run_dir: str | None = None) -> dict[str, Any]:
-    """The same of a command line as a user types it: paths and texts need no quotes of Hydra's.
-
-    Raises:
-        UsageError, InputOutputError: see `resolved`.
-    """
+    """The same of a command line as a user types it: paths and texts need no quotes of Hydra's."""
     return as_typed(with_paths(typed), lambda overrides: settings_of(overrides, run_dir=run_dir))
 
 
