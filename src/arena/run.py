@@ -20,12 +20,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from arena.core import paths
+from arena.core import heartbeat, paths
 from arena.core.files import read_json, replacing, sweep
 from arena.core.links import refuse_links_out
 from arena.errors import InputOutputError, UsageError
 
-STATUSES = ("completed", "stopped_early", "pruned", "diverged", "preempted", "failed")
 PACKAGES = ("arena", "lightning", "torch", "transformers", "torchmetrics", "peft", "hydra-core", "omegaconf", "numpy")
 
 
@@ -69,10 +68,10 @@ class RunFolder:
         return self
 
     def read_result(self) -> dict[str, Any]:
-        """`result.json`, or an empty dictionary where there is none."""
+        """`result.json`, or an empty dictionary where there is none; a run that was killed says "failed"."""
         if not self.result.is_file():
             return {}
-        return read_json(self.result, "delete it to go on without it")
+        return heartbeat.judged(read_json(self.result, "delete it to go on without it"))
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replace `result.json` in one step; NaN and infinity are written as null, which every reader understands."""

@@ -98,6 +98,16 @@ def test_resume_goes_on_from_the_older_generation(shell, pairwise_run, tmp_path)
     assert entries[0]["best.ckpt"]["sha256"] == entries[1]["best.ckpt"]["sha256"]
 
 
+@pytest.mark.slow
+def test_a_training_that_diverges_at_once_has_no_checkpoint(shell, tmp_path):
+    line = shell("train", "data.limit=300", "optim.lr=1e6", "optim.warmup=0", "hydra.run.dir=run").refused(
+        76, "optim.lr"
+    )
+    assert "no checkpoint had been written yet" in line
+    assert not list(tmp_path.glob("run/checkpoints/*.ckpt"))
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "diverged"
+
+
 def test_weights_that_are_the_best_are_on_the_disk_once(pairwise_run):
     """The last validation was the best: best.ckpt and the weights of last.ckpt are one file, the state is apart."""
     folder = pairwise_run / "checkpoints"

@@ -124,6 +124,14 @@ class Checkpoint(LightningCheckpoint):
         if self._stopping:
             self._obey(trainer)
 
+    def kept(self) -> str:
+        """Which checkpoint a training that ends with an error leaves behind."""
+        if self._saved_step >= 0 and self.save_last:
+            return f"the checkpoint of step {self._saved_step} is kept"
+        if self.best_step is not None:
+            return f"the best weights, of step {self.best_step}, are kept"
+        return "no checkpoint had been written yet"
+
     def obey_late(self, trainer: Trainer) -> None:
         """Obey a signal that came after the last step, once the fit has given back the handlers of before."""
         if self._signal is not None:

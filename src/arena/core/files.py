@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.core import heartbeat
 from arena.errors import ArenaError, InputOutputError
 
 if TYPE_CHECKING:
@@ -34,20 +35,9 @@ def sweep(folder: Path) -> None:
     process that had the number of this one, which has to call this before it writes.
     """
     for path in folder.rglob(".*.tmp"):
-        if TEMPORARY.fullmatch(path.name) and not _runs(int(path.name.split(".")[-2])):
+        process = int(path.name.split(".")[-2]) if TEMPORARY.fullmatch(path.name) else None
+        if process is not None and (process == os.getpid() or not heartbeat.runs(process)):
             path.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it runs and belongs to somebody else
-        return True
-    return True
 
 
 @contextmanager
