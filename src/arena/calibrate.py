@@ -10,6 +10,7 @@ from typing import Any
 
 from arena import build, kinds, restore
 from arena.console import say, show_messages
+from arena.core.files import check_writable
 from arena.core import checkpoints
 from arena.core.paths import shown
 from arena.errors import DataError, UsageError, run_main
@@ -63,6 +64,8 @@ def calibrate(given: restore.Options) -> dict[str, Any]:
         raise DataError(
             f"{run.best}: no such checkpoint (the run's status is: {status}); there is nothing to calibrate"
         )
+    folder = Path(str(others["output"])) if others["output"] else run.path
+    check_writable(folder, "output")
     checkpoints.check(run.best)
     settings = restore.settings_of(run)
     kinds.refuse_replies(settings, "calibrate")
@@ -85,7 +88,6 @@ def calibrate(given: restore.Options) -> dict[str, Any]:
             **{"heads": known, "judged_on": outcome.judged_on, "bins": options.bins, "compared": outcome.compared},
         }
     )
-    folder = Path(str(others["output"])) if others["output"] else run.path
     write(folder, found, outcome)
     show_outcome(run, outcome, heads)
     say(f"written to {shown(folder / store.NAME)}")

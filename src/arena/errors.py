@@ -102,6 +102,7 @@ def run_main(main: Callable[[], object]) -> None:
         print(f"arena {metadata.version('arena')}")
         return
     stop.install()
+    logging.raiseExceptions = False  # a log file on a full disk would put its own traceback before the one line
     try:
         main()
         error = stop.over()

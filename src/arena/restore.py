@@ -102,6 +102,7 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
         DataError: a stored configuration that does not fit; see also `check_offset`.
     """
     settings = stored.values_of(run)
+    settings["data"]["rejects"] = None  # the training's: a later command leaves it as it is
     offset = settings["data"].get("offset")
     replace_keys(settings["data"], data or {})
     if "path" in (data or {}):

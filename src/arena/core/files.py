@@ -96,6 +96,19 @@ def _reason(error: OSError, path: Path, partial: Path | None) -> str:
     )
 
 
+def check_writable(folder: Path, key: str) -> None:
+    """Check, before long work, that its results can be written to a folder that may not exist yet.
+
+    Raises:
+        InputOutputError: they cannot; `key` names the option that chooses another place.
+    """
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not place.is_dir():
+        raise InputOutputError(f"{key}={folder}: {place} is a file; give another {key}=")
+    if not os.access(place, os.W_OK):  # false for the superuser too where the disk is mounted read-only
+        raise InputOutputError(f"{key}={folder}: nothing can be written there (read-only); give another {key}=")
+
+
 def read_json(path: Path, way_on: str = "restore it or delete it") -> Any:
     """Read a JSON file.
 
