@@ -10,8 +10,8 @@ from typing import Any
 
 from arena import build, kinds, restore
 from arena.console import say, show_messages
-from arena.core.files import check_writable
 from arena.core import checkpoints
+from arena.core.files import check_writable
 from arena.core.paths import shown
 from arena.errors import DataError, UsageError, run_main
 from arena.run import RunFolder
