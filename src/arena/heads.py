@@ -15,6 +15,8 @@ from arena.errors import UsageError
 Labels = Sequence[str] | Mapping[str, Sequence[str]]
 """The classes of the one head that has no name, or those of each head by its name."""
 PROBABILITY = "probability_"
+LOG_PROBABILITY = "log_probability_"
+"""Of a model's own predictions: their logarithms as float64, which tell near 0 and 1 what a float32 cannot."""
 TARGET = "target"
 LOSS = "loss"
 RESERVED = ("mean", "weighted")

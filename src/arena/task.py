@@ -11,7 +11,7 @@ from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor, nn
 
 from arena.core.update import Update
-from arena.types import LossOutput
+from arena.types import LossOutput, precise
 
 
 class Batch(Protocol):
@@ -134,8 +134,11 @@ class Task(pl.LightningModule):
         self._keep(batch)
 
     def predict_step(self, batch: Any, batch_index: int) -> tuple[Tensor, Tensor]:
-        """Row positions `[N]` and probabilities `[N, K]`, or `[N, C]` of several heads."""
-        return batch.row, self.loss.predict(self.model(batch))
+        """Row positions `[N]` and log probabilities `[N, K]`, or `[N, C]` of several heads, float64."""
+        logits = self.model(batch)
+        if hasattr(self.loss, "log_probabilities"):
+            return batch.row, self.loss.log_probabilities(precise(logits))
+        return batch.row, precise(self.loss.predict(logits)).log()  # a loss from outside need not have them
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the validation split and tell the schedule."""

@@ -170,3 +170,8 @@ class LossOutput:
     loss: Tensor
     n: int
     parts: dict[str, Tensor]
+
+
+def precise(logits: Tensor) -> Tensor:
+    """The logits as float64, float32 on a device without it: of a very sure model a softmax in float32 is 1 and 0."""
+    return logits.float() if logits.device.type == "mps" else logits.double()

@@ -8,13 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
+from test_scaling import fixture
 
-from arena.calibration import skill, store
+from arena.calibration import fitting, skill, store
 from arena.calibration.comparison import lines_of, tsv_of
 from arena.calibration.measures import MEASURES, measure
 from arena.calibration.rows import HeadRows, group_folds, read_rows
 from arena.calibration.whole import Options, calibrate_heads
+from arena.callback.predictions import prediction_table, write_table
 from arena.core.checkpoints import digest
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.heads import Heads
@@ -307,3 +309,22 @@ def test_a_stored_calibration_is_read_back_and_belongs_to_its_weights(splits, tm
     path.write_text('{"heads": {}}')
     with pytest.raises(InputOutputError, match="damaged"):
         store.read(folder, HEADS.classes, weights)
+
+
+def test_a_very_sure_model_is_calibrated_by_its_log_probabilities(tmp_path):
+    """Logits 8 times those of the fixture have 8 times its temperature; probabilities cut at 1e-15 have not."""
+    z, target = fixture()
+    logs = log_softmax(8 * z, axis=1)
+    labels = ["a", "b", "c"]
+    facts = pa.table({"row": np.arange(60), "id": [str(i) for i in range(60)], "group": [str(i) for i in range(60)]})
+    stored = np.exp(logs).astype(np.float32)
+    table = prediction_table(facts, labels, np.arange(60), stored, target, np.zeros(60, np.float32), None, logs)
+    write_table(tmp_path / "new.parquet", table)
+    write_table(tmp_path / "old.parquet", table.select([n for n in table.column_names if not n.startswith("log_")]))
+    new, old = (read_rows(tmp_path / f"{name}.parquet", Heads(labels)).heads[""] for name in ("new", "old"))
+    fitted = fitting.fit("", new, "temperature", "none", 0)
+    assert fitted.scaling.temperature == pytest.approx(8 * 1.662192, abs=2e-5)
+    assert abs(fitting.fit("", old, "temperature", "none", 0).scaling.temperature - 8 * 1.662192) > 0.1
+    assert (new.take(np.arange(5)).logits == logs[:5]).all()
+    found = store.Calibration(Heads(labels), {"": store.HeadCalibration("temperature", [1 / 8] * 3, [0.0] * 3)}, "")
+    assert found.apply(stored, logs) == pytest.approx(softmax(z, axis=1), abs=1e-12)

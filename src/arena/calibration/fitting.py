@@ -44,10 +44,10 @@ class Fitted:
 def cross_fitted(method: str, rows: HeadRows, seed: int) -> Array:
     """Calibrated probabilities `[N, K]` of each row by a scaling that was fitted without it and its group."""
     found = rows.probabilities.copy()
-    z = scaling.logits(rows.probabilities)
+    z = rows.logits
     for fit, out in group_folds(rows.group, FOLDS, seed):
         if fit.any():
-            found[out] = scaling.fit(method, z[fit], rows.target[fit]).apply(rows.probabilities[out])
+            found[out] = scaling.fit(method, z[fit], rows.target[fit]).of_logits(z[out])
     return found
 
 
@@ -88,11 +88,12 @@ def fit(head: str, rows: HeadRows, method: str, rule: str, seed: int) -> Fitted:
     counts = np.bincount(rows.target, minlength=rows.probabilities.shape[1])
     if method != "temperature" and not counts.all():
         raise DataError(f"{where}a class has no validation rows, which {method} scaling needs; use method=temperature")
-    found = scaling.fit(method, scaling.logits(rows.probabilities), rows.target)
-    calibrated = found.apply(rows.probabilities)
-    before, after = (float(row_log_loss(each, rows.target).mean()) for each in (rows.probabilities, calibrated))
+    z = rows.logits
+    found = scaling.fit(method, z, rows.target)
+    calibrated = found.of_logits(z)
+    before, after = (scaling.log_loss(each, rows.target) for each in (z, found.scaled(z)))
     if method == "temperature":
-        check_temperature(where, found.temperature, rows.probabilities, calibrated)
+        check_temperature(where, found.temperature, np.exp(z), calibrated)
         if abs(found.temperature - 1) <= NOTHING_TO_DO:
             lines.append(f"{where}temperature {found.temperature:.4f}: already calibrated")
     if after > before + 1e-9:

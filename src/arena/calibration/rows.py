@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from arena.calibration.scaling import logits
 from arena.core.files import read_parquet
 from arena.errors import DataError
-from arena.heads import LOSS, Heads
+from arena.heads import LOG_PROBABILITY, LOSS, Heads
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -25,16 +27,24 @@ class HeadRows:
         target: class indices, `[N]`.
         group: number of the group that each row belongs to, `[N]`.
         place: position of each row in its split, `[N]`.
+        logs: logarithms of the probabilities, `[N, K]`, where the file has them.
     """
 
     probabilities: Array
     target: Integers
     group: Integers
     place: Integers
+    logs: Array | None = None
+
+    @property
+    def logits(self) -> Array:
+        """`logs`, or the logarithms of the stored probabilities: as float32 they end at 1e-38, and here at 1e-15."""
+        return logits(self.probabilities) if self.logs is None else self.logs
 
     def take(self, chosen: NDArray[Any]) -> "HeadRows":
         """The rows of a mask or of positions."""
-        return HeadRows(self.probabilities[chosen], self.target[chosen], self.group[chosen], self.place[chosen])
+        logs = None if self.logs is None else self.logs[chosen]
+        return HeadRows(self.probabilities[chosen], self.target[chosen], self.group[chosen], self.place[chosen], logs)
 
 
 @dataclass(frozen=True)
@@ -71,14 +81,24 @@ def read_rows(path: Path, heads: Heads) -> SplitRows:
         raise DataError(f"{path}: there is no column {lacking[0]}")
     raw = np.stack([table[name].to_numpy() for name in columns], axis=1).astype(np.float64)
     _, group = np.unique(np.array(table["group"].to_pylist(), dtype=str), return_inverse=True)
+    logs = log_probabilities_of(table, heads)
     found = {}
     for name, probabilities in heads.split(raw).items():
         target = _classes(path, table[heads.target_column(name)].to_pylist(), heads.classes[name])
         place = np.flatnonzero(target >= 0)
         chosen = probabilities[place] / probabilities[place].sum(axis=1, keepdims=True)
-        found[name] = HeadRows(chosen, target[place], group[place], place)
+        known = None if logs is None else logs[place][:, heads.slices[name]]
+        found[name] = HeadRows(chosen, target[place], group[place], place, known)
     loss = np.nanmean(table[LOSS].to_numpy().astype(np.float64)) if table.num_rows else np.nan
     return SplitRows(found, [str(each) for each in table["id"].to_pylist()], raw, group, float(loss))
+
+
+def log_probabilities_of(table: pa.Table, heads: Heads) -> Array | None:
+    """Logarithms of the probabilities, `[M, C]` float64; None for a file of an older run, which has none."""
+    names = [LOG_PROBABILITY + name for name in heads.columns]
+    if not set(names) <= set(table.column_names):
+        return None
+    return np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float64)
 
 
 def _classes(path: Path, names: list[str | None], classes: list[str]) -> Integers:

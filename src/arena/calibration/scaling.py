@@ -46,7 +46,15 @@ class Scaling:
 
     def apply(self, probabilities: Array) -> Array:
         """Calibrated probabilities `[N, K]` float64; each row sums to one."""
-        return np.exp(log_softmax(logits(probabilities) * self.weight + self.bias, axis=1))
+        return self.of_logits(logits(probabilities))
+
+    def of_logits(self, z: Array) -> Array:
+        """Calibrated probabilities `[N, K]` of logits or log probabilities $z$."""
+        return np.exp(self.scaled(z))
+
+    def scaled(self, z: Array) -> Array:
+        """Logarithms of the calibrated probabilities, `[N, K]`."""
+        return log_softmax(z * self.weight + self.bias, axis=1)
 
 
 def logits(probabilities: Array) -> Array:

@@ -53,21 +53,23 @@ class Calibration:
     heads: Mapping[str, HeadCalibration]
     sha256: str
 
-    def apply(self, probabilities: "np.ndarray") -> "np.ndarray":
+    def apply(self, probabilities: "np.ndarray", logs: "np.ndarray | None" = None) -> "np.ndarray":
         """Calibrated probabilities `[N, C]` float64, those of each head summing to one; of heads without a calibration
         as they are.
 
         Args:
             probabilities: `[N, C]`, heads side by side in the order of `labels`.
+            logs: their logarithms, where these are known better than by `probabilities`.
         """
         import numpy as np
 
-        from arena.calibration.scaling import Scaling
+        from arena.calibration.scaling import Scaling, logits
 
         found = np.array(probabilities, dtype=np.float64)
+        z = logits(found) if logs is None else logs
         for name, head in self.heads.items():
             where = self.labels.slices[name]
-            found[:, where] = Scaling(head.method, head.weight, head.bias).apply(found[:, where])
+            found[:, where] = Scaling(head.method, head.weight, head.bias).of_logits(z[:, where])
         return found
 
     def decide(self, probabilities: "np.ndarray") -> dict[str, list[str]]:

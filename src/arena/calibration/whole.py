@@ -112,7 +112,7 @@ def priors(heads: Heads, counts: Array) -> Mapping[str, Array]:
 
 def compared_on(rows: HeadRows, fitted: Fitted) -> Compared:
     """Other rows than the calibration was fitted to, before and after."""
-    calibrated = fitted.scaling.apply(rows.probabilities)
+    calibrated = fitted.scaling.of_logits(rows.logits)
     return Compared(rows, calibrated, decision.decide(calibrated, fitted.decision or [0.0] * calibrated.shape[1]))
 
 
@@ -124,10 +124,10 @@ def cross_compared(rows: HeadRows, fitted: Fitted, options: Options) -> Compared
         if not inside.any():
             continue
         some = rows.take(inside)
-        found = scaling.fit(fitted.scaling.method, scaling.logits(some.probabilities), some.target)
+        found = scaling.fit(fitted.scaling.method, some.logits, some.target)
         bias = np.zeros(calibrated.shape[1])
         if fitted.decision is not None:
-            bias = decision.tune(options.decision, found.apply(some.probabilities), some.target)
-        calibrated[out] = found.apply(rows.probabilities[out])
+            bias = decision.tune(options.decision, found.of_logits(some.logits), some.target)
+        calibrated[out] = found.of_logits(rows.logits[out])
         called[out] = decision.decide(calibrated[out], bias)
     return Compared(rows, calibrated, called)

@@ -17,7 +17,7 @@ from arena.errors import Interrupted
 class Store(Protocol):
     """Where predictions go."""
 
-    def add(self, row: np.ndarray, probabilities: np.ndarray) -> None: ...
+    def add(self, row: np.ndarray, log_probabilities: np.ndarray) -> None: ...
     def flush(self) -> None: ...
 
 
@@ -25,7 +25,7 @@ class Keeper(Callback):
     """Hands each predicted batch to a store; a signal stops after the batch, with all that was made on disk.
 
     Args:
-        store: gets positions `[N]` and probabilities `[N, K]` of each batch.
+        store: gets positions `[N]` and log probabilities `[N, K]` of each batch.
         costs: padded tokens of each batch that is to come, in order; the time left is judged by them, because the
             longest rows come first.
         title: what is being predicted, the beginning of each line.
@@ -57,8 +57,8 @@ class Keeper(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
         """Keep the batch, say how far it is, obey a signal."""
-        row, probabilities = outputs
-        self.store.add(row.cpu().numpy(), probabilities.float().cpu().numpy())
+        row, log_probabilities = outputs
+        self.store.add(row.cpu().numpy(), log_probabilities.cpu().numpy())
         self.done += len(row)
         self._report(batch_idx)
         if self._signal is not None:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from arena.core.files import replacing
-from arena.heads import LOSS, PROBABILITY, Heads, Labels
+from arena.heads import LOG_PROBABILITY, LOSS, PROBABILITY, Heads, Labels
 from arena.schema import OutputPath
 
 __all__ = [
@@ -26,9 +26,10 @@ TRUE_PROBABILITY = "true_probability_"
 class PredictionWriter(Callback):
     """Writes the validation predictions of the best weights, and the test predictions.
 
-    Columns: id, one `probability_<label>` for each class, target (label name), loss (nats, the training loss of the
-    row), the row's covariates as the data module gives them (`covariates(split)`), and `true_probability_<label>`
-    where the truth is known. Several heads have `probability_<head>_<label>` and `target_<head>` each.
+    Columns: id, one `probability_<label>` for each class and its logarithm `log_probability_<label>` as float64, target
+    (label name), loss (nats, the training loss of the row), the row's covariates as the data module gives them
+    (`covariates(split)`), and `true_probability_<label>` where the truth is known. Several heads have
+    `probability_<head>_<label>` and `target_<head>` each.
 
     Args:
         folder: where the files go.
@@ -75,7 +76,9 @@ def write_predictions(
         write_table(path, outcome_table(covariates, row, {n: each.numpy() for n, each in predictions.outcome.items()}))
         return path
     probabilities, target, loss = (getattr(predictions, n).numpy() for n in ("probabilities", "target", "loss"))
-    write_table(path, prediction_table(covariates, labels, row, probabilities, target, loss, true_probabilities))
+    logs = predictions.outcome.get("log_probabilities")
+    logs = None if logs is None else logs.numpy()
+    write_table(path, prediction_table(covariates, labels, row, probabilities, target, loss, true_probabilities, logs))
     return path
 
 
@@ -87,6 +90,7 @@ def prediction_table(
     target: np.ndarray,
     loss: np.ndarray,
     true_probabilities: np.ndarray | None = None,
+    log_probabilities: np.ndarray | None = None,
 ) -> pa.Table:
     """Join predictions to their rows by the column `row` of the covariates.
 
@@ -99,6 +103,7 @@ def prediction_table(
             of several heads class indices `[N, T]`.
         loss: nats, `[N]`.
         true_probabilities: `[M, K]` or `[M, C]` in the order of `covariates`, or None.
+        log_probabilities: as `probabilities`, float64; None where nobody knows better than these.
     """
     take = _places(covariates, row)
     covariates = covariates.take(pa.array(take))
@@ -107,6 +112,8 @@ def prediction_table(
     index = target if heads.named else one[:, None]
     columns: dict[str, Any] = {"id": covariates.column("id")}
     columns |= {PROBABILITY + name: probabilities[:, k] for k, name in enumerate(heads.columns)}
+    if log_probabilities is not None:
+        columns |= {LOG_PROBABILITY + name: log_probabilities[:, k] for k, name in enumerate(heads.columns)}
     for t, (head, classes) in enumerate(heads.classes.items()):
         named = [classes[i] if i >= 0 else None for i in index[:, t]]
         columns[heads.target_column(head)] = pa.array(named, pa.string())

@@ -47,9 +47,10 @@ class Member:
     checkpoint: Path
     calibration: store.Calibration | None = None
 
-    def calibrated(self, probabilities: "np.ndarray") -> "np.ndarray":
-        """Its probabilities `[N, C]`, in the order of `labels`, after its calibration, if it has one."""
-        return self.calibration.apply(probabilities) if self.calibration else probabilities
+    def calibrated(self, probabilities: "np.ndarray", logs: "np.ndarray | None" = None) -> "np.ndarray":
+        """Its probabilities `[N, C]`, in the order of `labels`, after its calibration, if it has one; `logs` are their
+        logarithms where they are known better than by these."""
+        return self.calibration.apply(probabilities, logs) if self.calibration else probabilities
 
     @property
     def is_baseline(self) -> bool:
@@ -179,17 +180,15 @@ def predict(member: Member, labels: Any, rows: "Rows", swap: bool, partial: Part
     if not member.is_baseline and any(part.rows < rows.num_rows for _, part in parts):
         _run_model(member, rows, parts)
     for swapped, part in parts:
-        if member.is_baseline:
-            probabilities = _ask_baseline(member, rows, swapped)
-        else:
-            probabilities = part.read(rows.num_rows, own.width)
+        logs = None if member.is_baseline else part.read(rows.num_rows, own.width)
+        probabilities = _ask_baseline(member, rows, swapped) if logs is None else np.exp(logs)
         if not np.isfinite(probabilities).all():
             raise DataError(f"{member.run.path}: its probabilities are not finite in {_broken(probabilities)} rows")
         # The calibration knows the answers in the order in which the model sees them.
-        probabilities = member.calibrated(probabilities)
+        probabilities = member.calibrated(probabilities, logs)
         if swapped:
             probabilities = probabilities[:, mirror(member.labels)]
-        # float32 probabilities sum to one up to 1e-7 only; competitions check more closely.
+        # A baseline's probabilities sum to one up to 1e-7 only; competitions check more closely.
         parts = [part / part.sum(axis=1, keepdims=True) for part in own.split(probabilities).values()]
         probabilities = np.concatenate(parts, axis=1)
         found.append(probabilities[:, column])
@@ -211,7 +210,7 @@ def _orders(member: Member, rows: "Rows", swap: bool, partial: Partial) -> Itera
         settings = member.settings
         data = {name: value for name, value in settings["data"].items() if name not in ("path", "num_workers")}
         trainer = {name: settings["trainer"][name] for name in ("accelerator", "precision")}
-        numbers = json.dumps([settings["model"], data, trainer])
+        numbers = json.dumps(["log probabilities", settings["model"], data, trainer])
         key = key_of(file_fingerprint(member.checkpoint), rows.fingerprint, numbers)
     for swapped in (False, True) if swap else (False,):
         yield swapped, partial.part(f"{key}-{'exchanged' if swapped else 'straight'}")

@@ -62,7 +62,7 @@ class Partial:
         return sum(Part(folder).rows for folder in self.folder.glob("*") if folder.is_dir())
 
     def part(self, key: str) -> "Part":
-        """The probabilities of one model and one order."""
+        """The log probabilities of one model and one order."""
         return Part(self.folder / key)
 
 
@@ -91,9 +91,9 @@ class Part:
                 self.rows += len(chunk["row"])
             self._chunks.append(path)
 
-    def add(self, row: "np.ndarray", probabilities: "np.ndarray") -> None:
-        """Keep one batch: positions `[N]` and probabilities `[N, K]`; written to disk every few seconds."""
-        self._waiting.append((row, probabilities))
+    def add(self, row: "np.ndarray", log_probabilities: "np.ndarray") -> None:
+        """Keep one batch: positions `[N]` and log probabilities `[N, K]`; written to disk every few seconds."""
+        self._waiting.append((row, log_probabilities))
         self.batches += 1
         if time.monotonic() - self._written_at > SECONDS:
             self.flush()
@@ -105,10 +105,10 @@ class Part:
         self._written_at = time.monotonic()
         if not self._waiting:
             return
-        row, probabilities = (np.concatenate(column) for column in zip(*self._waiting, strict=True))
+        row, log_probabilities = (np.concatenate(column) for column in zip(*self._waiting, strict=True))
         path = self._path(self.batches - len(self._waiting))
         with replacing(path) as partial, open(partial, "wb") as file:
-            np.savez(file, row=row, probabilities=probabilities, batches=len(self._waiting))
+            np.savez(file, row=row, log_probabilities=log_probabilities, batches=len(self._waiting))
         self._chunks.append(path)
         self.rows += len(row)
         self._waiting = []
@@ -120,7 +120,7 @@ class Part:
         found = np.full((rows, classes), np.nan)
         for path in self._chunks:
             with np.load(path) as chunk:
-                found[chunk["row"]] = chunk["probabilities"]
+                found[chunk["row"]] = chunk["log_probabilities"]
         return found
 
     def _path(self, batch: int) -> Path:

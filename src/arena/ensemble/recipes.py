@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from arena.calibration.rows import log_probabilities_of
 from arena.callback.predictions import PROBABILITY, write_table
 from arena.console import say
 from arena.core.files import read_parquet
@@ -19,6 +20,7 @@ from arena.ensemble.configurations import recipe_of
 from arena.ensemble.members import Member
 from arena.ensemble.mixture import Mean, convex_weights
 from arena.errors import DataError, InputOutputError, UsageError
+from arena.heads import LOG_PROBABILITY, Heads
 from arena.judge import row_log_loss
 from arena.run import RunFolder
 
@@ -88,8 +90,9 @@ def fitted_weights(members: list[Member], labels: list[str]) -> list[float]:
 
 
 def _recipe(members: list[Member], positions: list[int], labels: list[str]) -> Recipe:
-    columns = ["id", "target", *(PROBABILITY + label for label in labels)]
-    tables = [read_validation(members[position].run, labels).select(columns) for position in positions]
+    columns = ["id", "target", *(prefix + label for prefix in (PROBABILITY, LOG_PROBABILITY) for label in labels)]
+    tables = [read_validation(members[position].run, labels) for position in positions]
+    tables = [each.select([name for name in columns if name in each.column_names]) for each in tables]
     tables = [each.filter(each["target"].is_valid()) for each in tables]
     probabilities = np.concatenate(
         [_calibrated(members[position], each, labels) for position, each in zip(positions, tables, strict=True)]
@@ -104,7 +107,8 @@ def _recipe(members: list[Member], positions: list[int], labels: list[str]) -> R
 
 def _calibrated(member: Member, table: pa.Table, labels: list[str]) -> np.ndarray:
     """Probabilities `[N, K]` of the member's validation rows in the order of `labels`, as it will give others'."""
-    own = member.calibrated(probabilities_of(table, member.labels))
+    logs = log_probabilities_of(table, Heads(member.labels))
+    own = member.calibrated(probabilities_of(table, member.labels), logs)
     return own[:, [member.labels.index(label) for label in labels]]
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from arena.errors import UsageError
-from arena.types import UNLABELLED, LossOutput, TextBatch
+from arena.types import UNLABELLED, LossOutput, TextBatch, precise
 
 
 def has_target(target: Tensor) -> Tensor:
@@ -134,7 +134,8 @@ class Loss(nn.Module):
         return torch.softmax(logits.float(), dim=-1)
 
     def outcome(self, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
-        """What is kept of each row to be judged: `probabilities` `[N, K]`, `target` and `loss` `[N]` (`rows`)."""
+        """What is kept of each row to be judged: `probabilities` `[N, K]`, `log_probabilities` (float64),
+        `target` and `loss` `[N]` (`rows`)."""
         return class_outcome(self, logits, batch)
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
@@ -152,8 +153,12 @@ class Loss(nn.Module):
 
 def class_outcome(loss: Any, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
     """See `Loss.outcome`; for every loss over classes, of several heads as well."""
-    probabilities = loss.predict(logits).float()
-    return {"probabilities": probabilities, "target": batch.target, "loss": loss.rows(logits, batch)}
+    return {
+        "probabilities": loss.predict(logits).float(),
+        "log_probabilities": loss.log_probabilities(precise(logits)),
+        "target": batch.target,
+        "loss": loss.rows(logits, batch),
+    }
 
 
 def refuse_teacher(loss: nn.Module, batch: TextBatch) -> None:
