@@ -215,7 +215,7 @@ def test_a_run_and_its_evaluation_leave_the_tables(train_run, capsys):
 def test_training_counts_of_heads_come_from_their_labelled_rows(tmp_path):
     import json
 
-    from arena.evaluate import training_counts
+    from arena.restore import training_counts
     from arena.run import RunFolder
 
     shares = {"stance_AGAINST": 0.5, "stance_FAVOR": 0.3, "stance_NONE": 0.2}

@@ -27,7 +27,7 @@ where it stopped when the same command is given again.
                          those that only training has a use for are refused
   output=FILE            replaced in one step
   format=probabilities   .csv or .parquet: id and winner_<label> for each class of the run; of several heads
-                         probability_<head>_<class> and predicted_<head>
+                         probability_<head>_<class> and predicted_<head>; in_sample where a row trained one of the runs
          kaggle          .csv: id,winner_model_a,winner_model_b,winner_tie (a run without ties gives them 0.000001)
          wsdm            .csv: id,winner; a tie counts half for each answer, and model_a wins where they are equal
   swap=false             true: predict every row with its answers in both orders and average; takes twice the time

@@ -1,7 +1,7 @@
 """The run folder: where everything that a run leaves behind lies, readable without arena.
 
 config.yaml      the resolved configuration          metrics.csv      every logged value, appended as the run goes
-splits.parquet   id, split, group of every row       predictions/     one parquet file per split
+splits.parquet   of every row: id, split ...         predictions/     one parquet file per split
 checkpoints/     best.ckpt (weights), last.ckpt      result.json      status, best value, test metrics, provenance
 tokenizer/       copy of the tokenizer's files       run.log          messages and tracebacks
 """

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import random
 
 import pyarrow as pa
@@ -42,8 +43,8 @@ def test_pairs_with_names_of_their_own_and_without_ids(shell, tmp_path):
     found = (tmp_path / "o.csv").read_text()
     assert found == (tmp_path / "usual_o.csv").read_text()
     assert [line.partition(",")[0] for line in found.splitlines()] == ["id", "1", "2", "3", "4", "5"]
-    answer = shell("evaluate", "run=run", "data.path=own.csv", "resamples=0").ok()
-    assert "60 rows" in answer.out
+    shell("evaluate", "run=run", "data.path=own.csv", "resamples=0", "output=out").ok()
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["rows"] == 60
     shell("baseline", "data=pairs", "data.path=own.csv", OWN, "models=[length]", "resamples=0", "output=base").ok()
     shell("predict", "run=base", "data.path=new.csv", "output=base.csv").ok()
     assert len((tmp_path / "base.csv").read_text().splitlines()) == 6
@@ -119,7 +120,8 @@ def test_the_text_column_of_another_file_can_be_named(shell, heads_run, tmp_path
         shell("predict", run, "data.path=tweets.csv", f"{key}=tweet", "data.limit=20", f"output={key}.csv").ok()
     assert (tmp_path / "data.text.csv").read_text() == (tmp_path / "data.reader.text.csv").read_text()
     judged = ["data.path=tweets.csv", "data.text=tweet", "verify=false", "resamples=0", "output=out"]
-    assert "300 rows" in shell("evaluate", run, *judged).ok().out
+    shell("evaluate", run, *judged).ok()
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["rows"] > 280  # a few have no label
 
 
 @pytest.mark.slow
@@ -154,3 +156,36 @@ def test_disguised_copies_stay_in_one_split(shell, tmp_path):
     assert len(groups) == 20
     assert all(len(found) == 1 for found in groups.values())
     assert len(set.union(*groups.values())) == 20
+
+
+@pytest.mark.slow
+def test_predictions_of_training_rows_must_be_out_of_fold(shell, tmp_path):
+    """What a model says of its own training rows is refused where the file shows it, and named where nothing does."""
+    write_pairs(tmp_path)
+    data = ["data=pairs", "data.path=usual.csv"]
+    shell("baseline", *data, "models=[prior]", "resamples=0", "output=base").ok()
+    answer = shell("predict", "run=base", "data.path=usual.csv", "output=said.parquet").ok()
+    assert "rows were training rows of these runs" in answer.out
+    table = pq.read_table(tmp_path / "said.parquet")
+    splits = {row["id"]: row["split"] for row in pq.read_table(tmp_path / "base" / "splits.parquet").to_pylist()}
+    assert {row["id"]: row["in_sample"] == "true" for row in table.to_pylist()} == {
+        name: split == "train" for name, split in splits.items()
+    }
+    for keys in (["data.offset=said.parquet"], ["data.hardness=said.parquet", "data.sampling=hard"]):
+        line = shell("train", *data, *FEW[:4], *keys, "hydra.run.dir=out").refused(65, keys[0], "trained on them")
+        assert "arena.baseline" in line
+    pq.write_table(table.drop_columns(["in_sample"]), tmp_path / "copy.parquet")
+    for place, said in (("copy.parquet", True), ("base", False)):
+        answer = shell("train", *data, *FEW[:4], f"data.offset={place}", f"hydra.run.dir={place}.run").ok()
+        assert ("nothing says that a model that had not seen them" in answer.out + answer.err) == said
+
+
+@pytest.mark.slow
+def test_predictions_hold_log_probabilities(pairwise_run):
+    table = pq.read_table(pairwise_run / "predictions" / "val.parquet")
+    logs = [table[f"log_probability_{name}"] for name in ("model_a", "model_b", "tie")]
+    assert all(column.type == pa.float64() for column in logs)
+    for row in zip(*(column.to_pylist() for column in logs), strict=True):
+        assert math.fsum(map(math.exp, row)) == pytest.approx(1, abs=1e-12)
+    wanted = table["probability_tie"].to_pylist()
+    assert [math.exp(value) for value in logs[2].to_pylist()] == pytest.approx(wanted, abs=1e-6)

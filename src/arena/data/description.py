@@ -14,6 +14,7 @@ from arena.data import table as tables
 from arena.data.cache import key_of
 from arena.data.groups import Groups
 from arena.data.prepare import Division
+from arena.data.provenance import CONTENT, contents
 from arena.data.rows import WINNERS, Rows
 from arena.data.sampling import Sampler
 from arena.data.split import SPLITS
@@ -144,9 +145,10 @@ class Description:
         return key_of(sorted(str(name) for some in ids for name in some), self.division.folds, self.division.seed)
 
     def write_splits(self, path: str | Path) -> None:
-        """Write id, split and group of every row as parquet, in one step."""
+        """Write id, split, group and content (`arena.data.provenance`) of every row as parquet, in one step."""
+        known = pa.array(contents(self.texts()), pa.string())
         with replacing(Path(path)) as partial:
-            pq.write_table(self.table.select(["id", "split", "group"]), partial)
+            pq.write_table(self.table.select(["id", "split", "group"]).append_column(CONTENT, known), partial)
 
     def report(self) -> None:
         """Say in a few lines of the log what the rows in use are like."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from arena.data.predictions_file import PREFIXES, PredictionsFile
+from arena.data.provenance import IN_SAMPLE
 
 NEEDS = (
     "it needs the columns id and loss, or id and one probability for each class (probability_<class>, winner_<class>)"
@@ -23,11 +24,12 @@ def row_losses(path: str | Path, ids: list[str], winners: list[str]) -> np.ndarr
 
     Raises:
         InputOutputError: there is no such file.
-        DataError: wrong columns, a row without a prediction, or a number that is none.
+        DataError: wrong columns, a row without a prediction or predicted in sample, or a number that is none.
     """
     file = PredictionsFile(path, "data.hardness", NEEDS)
     wanted = [name for name in file.columns if name == "loss" or name.startswith(PREFIXES)]
-    rows = file.rows(ids, wanted, "training rows")
+    rows = file.rows(ids, [*wanted, IN_SAMPLE], "training rows")
+    file.check_training(dict(zip(ids, rows, strict=True)), ids)
     return np.array([_loss(file, name, row, winner) for name, row, winner in zip(ids, rows, winners, strict=True)])
 
 

@@ -195,7 +195,7 @@ class PairData(Description, Served):
         self._target = tables.class_indices(facts, self.labels)
         self._rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
         self._taught = self.lesson.build(facts, self.labels, self._target, self._rows["train"], self.positions >= own)
-        self._offset = self.lesson.offsets(facts, self.labels)
+        self._offset = self.lesson.offsets(facts, self.labels, self._rows["train"])
         self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
 
     def start(self, counts: Tensor) -> Start:

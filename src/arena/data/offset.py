@@ -1,11 +1,13 @@
 """What another model says of the rows, as log probabilities that are added to the logits (`data.offset`)."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from arena.data.predictions_file import PredictionsFile
+from arena.data.provenance import IN_SAMPLE
 from arena.data.split import SPLITS
 from arena.errors import DataError, InputOutputError
 
@@ -44,13 +46,16 @@ def check(offset: str | list[str], labels: list[str]) -> None:
         PredictionsFile(path, "data.offset").class_columns(labels)
 
 
-def log_probabilities(offset: str | list[str], ids: list[str], labels: list[str]) -> np.ndarray:
+def log_probabilities(
+    offset: str | list[str], ids: list[str], labels: list[str], train: Sequence[int] | np.ndarray = ()
+) -> np.ndarray:
     """Log probabilities of the classes for each row, `[R, K]` float32.
 
     Args:
         offset: files, or the run folder of a baseline.
         ids: of the rows, `[R]`.
         labels: names of the K classes.
+        train: positions of the training rows in `ids`, which must be predicted out of fold.
 
     Raises:
         InputOutputError, DataError: as `PredictionsFile`; an id in two files, or a row without a prediction.
@@ -59,7 +64,10 @@ def log_probabilities(offset: str | list[str], ids: list[str], labels: list[str]
     for path in files_of(offset):
         file = PredictionsFile(path, "data.offset")
         columns = file.class_columns(labels)
-        for name, row in file.records(columns).items():
+        rows = file.records([*columns, IN_SAMPLE])
+        if len(train):
+            file.check_training(rows, [ids[position] for position in train])
+        for name, row in rows.items():
             if name in known:
                 raise file.error(f"id {name} is in another file of data.offset too")
             known[name] = file.shares(name, [row[column] for column in columns])

@@ -1,14 +1,20 @@
 """Files of predictions: what another model, or an earlier run, said of some rows."""
 
+import logging
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from arena.data.cells import number, shown
+from arena.data.cells import number, shown, truth_value
 from arena.data.files import read_columns, read_records
+from arena.data.provenance import IN_SAMPLE
 from arena.errors import DataError, InputOutputError
+from arena.run import RunFolder
+
+log = logging.getLogger("arena")
 
 PREFIXES = ("probability_", "winner_")
 """Of the columns of probabilities: in a run folder's `predictions/`, and as `arena.predict` writes them."""
@@ -49,6 +55,32 @@ class PredictionsFile:
     def error(self, what: str) -> DataError:
         """An error that names key and file."""
         return DataError(f"{self.key}={self.path}: {what}")
+
+    def check_training(self, known: Mapping[str, Mapping[str, Any]], ids: Iterable[str]) -> None:
+        """Refuse predictions of training rows by a model that was trained on these rows; warn where nobody knows.
+
+        Args:
+            known: rows of the file by their ids, with the column `in_sample` where the file has it.
+            ids: of the training rows.
+
+        Raises:
+            DataError: the file says that a training row was predicted in sample.
+        """
+        if bad := [name for name in ids if name in known and truth_value(known[name].get(IN_SAMPLE))]:
+            raise self.error(
+                f"{len(bad)} training rows (first: id {bad[0]}) were predicted by a model that was trained on them, so "
+                "these predictions are too good to learn from; take a run folder of arena.baseline, or the folds of "
+                "several runs: python -m arena.predict run=FOLDS out_of_fold=true output=FILE.parquet"
+            )
+        if "fold" not in self.columns and not self._of_baseline():
+            log.warning(
+                "%s=%s: nothing says that a model that had not seen them predicted the training rows (out of fold)",
+                self.key, self.path,
+            )  # fmt: skip
+
+    def _of_baseline(self) -> bool:
+        """Whether the file is below a run folder of `arena.baseline`, which predicts its training rows out of fold."""
+        return any(RunFolder(folder).is_baseline for folder in list(self.path.absolute().parents)[1:3])
 
     def class_columns(self, labels: list[str]) -> list[str]:
         """The columns of the probabilities in the order of `labels`, `[K]`.

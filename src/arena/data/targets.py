@@ -4,6 +4,7 @@ Only training learns from shares. Which class a row has for stratification, samp
 is always its winner.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,13 +95,14 @@ class Targets:
         teacher[asked] = file.probabilities(ids, labels, "training rows")
         return target, teacher
 
-    def offsets(self, facts: pa.Table, labels: list[str]) -> np.ndarray | None:
-        """Log probabilities of the offset for R rows, `[R, K]` float32; None without one.
+    def offsets(self, facts: pa.Table, labels: list[str], train: Sequence[int] | np.ndarray = ()) -> np.ndarray | None:
+        """Log probabilities of the offset for R rows, `[R, K]` float32; None without one. `train`: positions of the
+        training rows among them.
 
         Raises:
             InputOutputError, DataError: see `arena.data.offset.log_probabilities`.
         """
-        return None if self.offset is None else log_probabilities(self.offset, facts["id"].to_pylist(), labels)
+        return None if self.offset is None else log_probabilities(self.offset, facts["id"].to_pylist(), labels, train)
 
 
 def votes(facts: pa.Table, labels: list[str]) -> np.ndarray:

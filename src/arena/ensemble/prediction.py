@@ -70,7 +70,7 @@ def write_predictions(
         say(f"the run has no class for ties: winner_tie is {formats.NO_TIE} in every row (13.8 nats for each tie)")
     ids = rows.facts["id"].to_pylist()
     called = (likeliest(heads, probabilities) if heads.named else {}) | predicted(members, probabilities)
-    formats.write(output, others["format"], ids, probabilities, labels, called)
+    formats.write(output, others["format"], ids, probabilities, labels, called | in_sample(members, rows))
     say(f"{rows.num_rows} rows written to {shown(output)}")
 
 
@@ -92,6 +92,21 @@ def give_shares(members: list[Member], weights: list[float], heads: Heads, rows:
         f"{len(rows.stand_ins)} of {rows.num_rows} rows cannot be used ({codes}); on_bad_row=prior gives them the "
         f"class shares of the training: {told}"
     )
+
+
+def in_sample(members: list[Member], rows: Any) -> dict[str, list[str]]:
+    """The column `in_sample`, where a row was a training row of one of the runs; says how many were."""
+    from arena.data.provenance import IN_SAMPLE, contents, training_contents
+
+    known = [training_contents(member.run.splits) or set() for member in members]
+    if not any(known):
+        return {}
+    seen = [any(content in each for each in known) for content in contents(rows.texts())]
+    if not any(seen):
+        return {}
+    count = f"{sum(seen)} of {len(seen)} rows"
+    say(f"{count} were training rows of these runs (column {IN_SAMPLE}): their probabilities are too good")
+    return {IN_SAMPLE: [str(each).lower() for each in seen]}
 
 
 def likeliest(heads: Heads, probabilities: Any) -> dict[str, list[str]]:
