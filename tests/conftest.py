@@ -28,7 +28,7 @@ def arena(tmp_path: Path) -> Command:
     """`arena("train", "trainer.max_steps=2")` runs a module of arena in an empty folder, without a network."""
 
     def run(module: str, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess:
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"}
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         environment.pop("WANDB_API_KEY", None)
         return subprocess.run(
             [sys.executable, "-m", f"arena.{module}", *arguments],

@@ -145,7 +145,7 @@ def test_kill_9_at_any_moment_loses_no_bit(arena, tmp_path):
         "callback.checkpoint.every_minutes=1e-6",
     ]  # fmt: skip
     assert arena("train", *common, "hydra.run.dir=whole").returncode == 0
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "2"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     folder = tmp_path / "parts"
     killed = 0
     arguments = [*common, "hydra.run.dir=parts"]
