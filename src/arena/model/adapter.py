@@ -73,6 +73,12 @@ class Adapter:
         """
         if self.method == "none":
             return backbone
+        if self.method == "qlora":
+            for module in backbone.modules():
+                # Processors with AVX512-BF16 would repack the weights at the first validation, with less precise scales
+                # and in a layout that the merge of an export cannot read.
+                if hasattr(module, "support_avx512bf16_for_cpu"):
+                    module.support_avx512bf16_for_cpu = False
         from peft import LoraConfig
 
         config = LoraConfig(
