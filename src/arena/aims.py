@@ -1,12 +1,11 @@
 """`evaluate.targets`: what a model should reach, beside what it reached."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from arena.core import tables
 from arena.errors import UsageError
 from arena.run import write_atomically
 from arena.schema import closest
@@ -68,11 +67,8 @@ def lines(targets: Mapping[str, float], values: Mapping[str, Mapping[str, float]
 
 def write(path: Path, table: list[list[Any]]) -> None:
     """Write the table as CSV; what is undefined is an empty cell."""
-    made = io.StringIO()
-    writer = csv.writer(made, lineterminator="\n")
-    for line in table:
-        writer.writerow(["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in line])
-    write_atomically(path, made.getvalue())
+    lines = [["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in line] for line in table]
+    write_atomically(path, tables.text_of(lines))
 
 
 def shown(table: list[list[Any]]) -> list[list[str]]:

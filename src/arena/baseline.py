@@ -7,9 +7,10 @@ from typing import Any
 
 from arena import build, config, kinds
 from arena.console import say, show_messages
-from arena.core import paths
+from arena.core import paths, tables
 from arena.core.paths import shown
 from arena.errors import UsageError, run_main
+from arena.overrides import with_paths
 from arena.record import Record
 from arena.run import RunFolder, write_atomically
 from arena.schema import closest
@@ -41,14 +42,12 @@ KEYS = (
     "experiment",
     "head",
     "hydra.run.dir",
-    "hydra.searchpath",
     "metric",
     "num_classes",
     "resamples",
     "seed",
     "study",
     "toy_rows",
-    "trusted_packages",
 )
 """What of the configuration of arena.train has a meaning here, with the keys below."""
 SPLITS = {"val": "validation", "test": "test"}
@@ -92,7 +91,7 @@ def prepare(output: str | None, overrides: list[str]) -> tuple[dict[str, Any], R
     """
     config.register_resolvers()
     place = str(Path(paths.unquoted(output)).expanduser().absolute()) if output else None
-    settings = config.typed_settings(overrides, place)
+    settings = config.settings_of(with_paths(overrides), run_dir=place)
     kinds.refuse_replies(settings, "baseline")
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False  # no weights are looked at
@@ -147,7 +146,7 @@ def conclude(outcomes: dict[str, Any], data: Any, settings: dict[str, Any], reco
     compared = evaluation.compare(outcomes, prior, data, resamples, seed)
     best = min(compared, key=lambda name: compared[name]["val"]["log_loss"]["value"])
     evaluation.write(record.run, outcomes, data, best)
-    text = "".join("\t".join(line) + "\n" for line in evaluation.lines(compared, best))
+    text = tables.text_of(evaluation.lines(compared, best), "\t")
     write_atomically(record.run.path / "baselines.tsv", text)
     others = {name: outcome for name, outcome in outcomes.items() if name not in (best, "prior")}
     for split in evaluation.splits_of(data):

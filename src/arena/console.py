@@ -4,6 +4,7 @@ import contextlib
 import logging
 import sys
 
+from arena.core import redact
 from arena.run import rank
 
 
@@ -15,7 +16,7 @@ def terminal() -> bool:
 def say(text: str) -> None:
     """Print a line now. That nobody reads any more (`| head`, a closed terminal) is no reason to stop a training."""
     with contextlib.suppress(BrokenPipeError):
-        print(text, flush=True)
+        print(redact.text(text), flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -1,15 +1,12 @@
 """Hydra's grammar of overrides: what it takes literally, the runs that `-m` asks for, and the values of single ones."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from arena.core import paths
 from arena.errors import UsageError
-from arena.schema import NotTextError
-
-Result = TypeVar("Result")
 
 
 def escaped(text: str) -> str:
@@ -70,45 +67,6 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def as_typed(arguments: list[str], check: Callable[[list[str]], Result]) -> Result:
-    """Check a command line; where a text is needed and a number, a date or a truth value was typed, take it as text.
-
-    Args:
-        arguments: the command line.
-        check: gets them, perhaps several times with more and more values quoted; its last result is returned.
-
-    Raises:
-        NotTextError: from `check`, where no argument has the key that needs a text.
-    """
-    while True:
-        try:
-            return check(arguments)
-        except NotTextError as error:
-            before, arguments = arguments, [_as_text(argument, error.key) for argument in arguments]
-            if arguments == before:
-                raise
-
-
-def _as_text(argument: str, key: str) -> str:
-    """The same override with quotes around every value, if it is of this key."""
-    name, _, text = argument.partition("=")
-    if name.lstrip("+") != key:
-        return argument
-    if text.startswith(("[", "{")):
-        bare = r"([\[,:]\s*)([^\s\[\]{},:'\"][^\[\]{},:'\"]*?)(?=\s*[,\]}])"
-        return f"{name}={re.sub(bare, lambda found: found[1] + quoted(found[2]), text)}"
-    override = _parsed(text)
-    several = override is not None and override.is_sweep_override()
-    return f"{name}={','.join(map(quoted, text.split(','))) if several else quoted(text)}"
-
-
-def unreadable(error: Any) -> UsageError:
-    """One line for an override that Hydra's grammar (`OverrideParseException`) cannot read."""
-    reason = str(error).strip().splitlines()[0]
-    reason = "a character that has a meaning of its own" if "Exception" in reason else reason
-    return UsageError(f"cannot read '{error.override}': {reason}; quote values with special characters")
-
-
 def single_runs(overrides: list[str]) -> Iterator[list[str]]:
     """Each value of each sweep once, the other sweeps at their first value; intervals at their lower end.
 
@@ -121,7 +79,7 @@ def single_runs(overrides: list[str]) -> Iterator[list[str]]:
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except OverrideParseException as error:
-        raise unreadable(error) from None
+        raise UsageError(f"cannot read '{error.override}': {str(error).strip().splitlines()[0]}") from None
     options: list[list[str]] = []
     for override, text in zip(parsed, overrides, strict=True):
         if not override.is_sweep_override() or override.is_delete():
@@ -164,7 +122,7 @@ def given_values(overrides: list[str]) -> list[Given]:
     try:
         parsed = OverridesParser.create().parse_overrides(with_paths(overrides))
     except OverrideParseException as error:
-        raise unreadable(error) from None
+        raise UsageError(f"cannot read '{error.override}': {str(error).strip().splitlines()[0]}") from None
     found = []
     for override, text in zip(parsed, overrides, strict=True):
         if override.is_sweep_override() or override.is_delete() or override.package is not None:

@@ -5,8 +5,6 @@ made again at any time, and by hand. A value that does not exist (0/0) is an emp
 Wilson's intervals take rows as independent; those of `result.json` are over whole groups.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from arena.core import tables
 from arena.heads import Heads, Labels, column
 from arena.judge import Told, all_right, label_log_losses, prior_of, read
 from arena.metric.interval import wilson
@@ -235,12 +234,7 @@ def ratio(part: float, whole: float) -> float:
 def text_of(lines: Iterable[Line]) -> str:
     """Lines as CSV with a header: six decimals, an empty cell for NaN."""
     lines = list(lines)
-    made = io.StringIO()
-    writer = csv.writer(made, lineterminator="\n")
-    writer.writerow(lines[0])
-    for line in lines:
-        writer.writerow([_cell(value) for value in line.values()])
-    return made.getvalue()
+    return tables.text_of([list(lines[0]), *([_cell(value) for value in line.values()] for line in lines)])
 
 
 def _cell(value: Any) -> Any:

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from arena.core import checkpoints
 from arena.errors import DataError, InputOutputError
 
 if TYPE_CHECKING:
     from arena.task import Task
 
 
-def check_checkpoint(task: "Task", path: Path) -> tuple[int, int]:
-    """The optimiser step at which a checkpoint was written, and that of the last validation before.
+def check_checkpoint(task: "Task", path: Path) -> int:
+    """The optimiser step at which a checkpoint was written.
 
     Raises:
         InputOutputError: it cannot be read.
@@ -19,8 +18,7 @@ def check_checkpoint(task: "Task", path: Path) -> tuple[int, int]:
     """
     checkpoint = read_checkpoint(path)
     compare(task.own_state(), checkpoint.get("state_dict", {}), path)
-    step, callbacks = int(checkpoint["global_step"]), checkpoint.get("callbacks", {}).values()
-    return step, next((state["validated_step"] for state in callbacks if "validated_step" in state), step)
+    return int(checkpoint["global_step"])
 
 
 def load_weights(task: "Task", path: Path) -> None:
@@ -40,15 +38,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         InputOutputError: it cannot be read.
-        DataError: it is damaged (`arena.core.checkpoints`).
     """
     import pickle
 
-    checkpoints.check(path)
-    from arena.callback.storage import load
+    import torch
 
+    if not path.is_file():
+        raise InputOutputError(f"{path}: no such checkpoint")
     try:
-        return load(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
         raise InputOutputError(f"{path}: not a checkpoint that can be read ({str(error).splitlines()[0]})") from error
 

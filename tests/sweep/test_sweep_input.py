@@ -8,7 +8,7 @@ from sweeps import Instant, plan_of, run
 
 from arena import config
 from arena.errors import UsageError
-from arena.sweep import identity, plan, samplers, space, storage
+from arena.sweep import identity, plan, samplers, space
 
 ARENA = ["-m", "hydra/sweeper=arena"]
 LR = "optim.lr=interval(1e-5,1e-2)"
@@ -187,10 +187,3 @@ def test_samplers_are_checked(choice, objectives, words):
 def test_pruners_are_checked(choice, objectives, words):
     with pytest.raises(UsageError, match=words):
         samplers.check_pruner(choice, objectives)
-
-
-def test_no_password_is_shown():
-    url = "postgresql+psycopg://me:secret@host:5432/db"
-    assert storage.without_password(url) == "postgresql+psycopg://me:***@host:5432/db"
-    assert storage.without_password("postgresql://me@host/db") == "postgresql://me@host/db"
-    assert storage.without_password("sqlite:///a@b.db") == "sqlite:///a@b.db"

@@ -8,6 +8,7 @@ import numpy as np
 
 from arena.calibration.measures import CALIBRATION_ERRORS, MEASURES, measure
 from arena.calibration.rows import Array, HeadRows, Integers
+from arena.core import tables
 from arena.stats.classification import absent, confusion_matrix
 
 SIDES = ("before", "after", "change")
@@ -128,9 +129,9 @@ def lines_of(compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[li
 
 def tsv_of(compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """The comparison as tab-separated values, all digits."""
-    lines = ["\t".join(["head", "measure", *(f"{side}{end}" for side in SIDES for end in ("", "_low", "_high"))])]
+    lines = [["head", "measure", *(f"{side}{end}" for side in SIDES for end in ("", "_low", "_high"))]]
     for head, values in compared.items():
         for name, sides in values.items():
             cells = [sides[side][end] for side in SIDES for end in ("value", "low", "high")]
-            lines.append("\t".join([head, name, *(repr(cell) if np.isfinite(cell) else "" for cell in cells)]))
-    return "\n".join(lines) + "\n"
+            lines.append([head, name, *(repr(cell) if np.isfinite(cell) else "" for cell in cells)])
+    return tables.text_of(lines, "\t")

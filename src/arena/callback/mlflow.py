@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from arena.callback.mirror import Entry, Mirror
+from arena.core import redact
 from arena.core.stored import read
 from arena.run import write_atomically
-from arena.schema import DatabaseAddress, Label, OutputPath, ProjectName
+from arena.schema import DatabaseAddress, OutputPath, ProjectName
 
 IDENTITY = "mlflow.json"
 """File in the run folder that says which run of MLflow it is."""
@@ -37,11 +38,16 @@ class MLflowRun(Mirror):
         folder: OutputPath,
         tracking_uri: DatabaseAddress = "sqlite:///outputs/mlflow.db",
         experiment: ProjectName = "arena",
-        group: Label | None = None,
-        tags: list[Label] | None = None,
+        group: str | None = None,
+        tags: list[str] | None = None,
     ) -> None:
         super().__init__(folder)
-        self.tracking_uri, self.experiment, self.group, self.tags = tracking_uri, experiment, group, tags or []
+        self.tracking_uri, self.experiment, self.group, self.tags = (
+            tracking_uri,
+            experiment,
+            group,
+            redact.node(tags or []),
+        )
 
     def open(self, directions: dict[str, str]) -> None:
         """Make the run; one that is resumed takes the place of what it was."""
@@ -65,7 +71,9 @@ class MLflowRun(Mirror):
         tags = {"study": self.group, "folder": str(self.run.path)} | dict.fromkeys(self.tags, "true")
         name = "/".join(self.run.path.parts[-2:])
         self.run_id = self.client.create_run(number, tags=tags, run_name=name).info.run_id
-        write_atomically(identity, json.dumps({"run_id": self.run_id, "tracking_uri": self.tracking_uri}) + "\n")
+        write_atomically(
+            identity, json.dumps({"run_id": self.run_id, "tracking_uri": redact.text(self.tracking_uri)}) + "\n"
+        )
         self._send_configuration()
 
     def _send_configuration(self) -> None:

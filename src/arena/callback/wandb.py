@@ -11,9 +11,10 @@ from typing import Any
 
 from arena.callback.mirror import Entry, Mirror
 from arena.callback.sender import Sender, server
+from arena.core import redact
 from arena.core.stored import read
 from arena.run import RunFolder, write_atomically
-from arena.schema import Label, OutputPath, ProjectName, WholeNumber
+from arena.schema import OutputPath, ProjectName, WholeNumber
 
 log = logging.getLogger("arena")
 IDENTITY = "wandb.json"
@@ -81,7 +82,8 @@ def open_run(run: RunFolder, identity: Identity, directions: dict[str, str], sta
         x_disable_stats=not statistics,
     )
     identified = asdict(identity)
-    opened = wandb.init(**identified, dir=str(run.path), config=config, mode="offline", settings=settings)  # pyright: ignore
+    with redact.hidden_arguments():
+        opened = wandb.init(**identified, dir=str(run.path), config=config, mode="offline", settings=settings)  # pyright: ignore
     opened.define_metric("step", hidden=True)
     opened.define_metric("*", step_metric="step", step_sync=True)
     for name, direction in directions.items():
@@ -138,10 +140,10 @@ class WandbRun(Mirror):
         folder: OutputPath,
         project: ProjectName = "arena",
         entity: ProjectName | None = None,
-        name: Label | None = None,
-        group: Label | None = None,
-        job_type: Label = "train",
-        tags: list[Label] | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        job_type: str = "train",
+        tags: list[str] | None = None,
         offline: bool = True,
         samples: WholeNumber = 100,
         texts: bool = False,
@@ -155,7 +157,7 @@ class WandbRun(Mirror):
         self.identity = Identity(
             id=known.id if known is not None else secrets.token_hex(4),
             project=project, entity=entity, name=name or "/".join(self.run.path.parts[-2:]), group=group,
-            job_type=job_type, tags=tags,
+            job_type=job_type, tags=redact.node(tags),
         )  # fmt: skip
         self.opened: Any = None
         self._sender: Sender | None = None

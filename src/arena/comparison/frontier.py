@@ -11,6 +11,7 @@ from arena.comparison.resampling import Interval, Statistic, Sums, compare, mean
 from arena.comparison.rows import Aligned, align, read_replies
 from arena.comparison.tables import COLUMNS, cell, finite, interval
 from arena.comparison.whole import Asked
+from arena.core import tables
 from arena.core.stored import read
 from arena.ensemble.members import labels_of
 from arena.errors import DataError, UsageError
@@ -198,14 +199,14 @@ def tsv_of(found: dict[str, Any]) -> str:
     """The sweep as tab-separated values, all digits: the mean of each value, then each of its seeds."""
     names = [found["axes"][axis]["name"] for axis in AXES]
     ends = ["", "_low", "_high", "_change", "_change_low", "_change_high"]
-    lines = ["\t".join(["value", "seed", *(f"{name}{end}" for name in names for end in ends), "front", "run"])]
+    lines = [["value", "seed", *(f"{name}{end}" for name in names for end in ends), "front", "run"]]
     for point in found["points"]:
         cells = []
         for axis in AXES:
             cells += [point[axis][end] for end in COLUMNS]
             cells += [(point[axis]["change"] or {}).get(end) for end in COLUMNS]
-        lines.append("\t".join(map(cell, [point["value"], "mean", *cells, point["front"], None])))
+        lines.append([cell(each) for each in [point["value"], "mean", *cells, point["front"], None]])
         for place, (run, seed) in enumerate(zip(point["runs"], point["seeds"], strict=True)):
             x, y = ([point[axis]["seeds"][place], *[None] * (len(ends) - 1)] for axis in AXES)
-            lines.append("\t".join(map(cell, [point["value"], seed, *x, *y, None, run])))
-    return "\n".join(lines) + "\n"
+            lines.append([cell(each) for each in [point["value"], seed, *x, *y, None, run]])
+    return tables.text_of(lines, "\t")

@@ -4,6 +4,8 @@ import math
 import re
 from typing import Any
 
+from arena.core import tables
+
 COLUMNS = ("value", "low", "high")
 CURVE = re.compile("[@^]")
 """In the name of a measure that is a point of a curve, such as pass@5."""
@@ -50,14 +52,14 @@ def tsv_of(found: dict[str, Any]) -> str:
     rest = ["seed_deviation", "rows_needed", "least_shown", "margin", "not_worse", "band", "above_seeds", "counts"]
     header = ["measure", "role", "word", *plain, *(f"{part}_{each}" for part in parts for each in COLUMNS)]
     header += ["p_sign_flips", "p_with_seeds", "p_holm", *rest, "reason"]
-    lines = ["\t".join(header)]
+    lines: list[list[str]] = [header]
     for name, entry in found["measures"].items():
         cells = [name, entry["role"], entry["word"], *(entry[each] for each in plain)]
         cells += [entry.get(part, {}).get(each) for part in parts for each in COLUMNS]
         cells += [entry["p"][each] for each in ("sign_flips", "with_seeds", "holm")]
         cells += [*(entry.get(each) for each in rest), entry.get("reason")]
-        lines.append("\t".join(map(cell, cells)))
-    return "\n".join(lines) + "\n"
+        lines.append([cell(each) for each in cells])
+    return tables.text_of(lines, "\t")
 
 
 def cell(value: Any) -> str:

@@ -70,9 +70,11 @@ def over() -> Interrupted | None:
 
 def cause(error: BaseException | None) -> Interrupted | None:
     """The interruption that an exception is, or that it was raised in answer to."""
-    while error is not None and not isinstance(error, Interrupted):
+    seen: set[int] = set()  # an error may be its own cause: `raise known(error) from error`
+    while error is not None and not isinstance(error, Interrupted) and id(error) not in seen:
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return error
+    return error if isinstance(error, Interrupted) else None
 
 
 def _interruption() -> Interrupted:

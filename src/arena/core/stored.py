@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from arena.core import redact
 from arena.errors import DataError, InputOutputError
 from arena.run import write_atomically
 
@@ -41,11 +42,7 @@ class _Loader(yaml.CSafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    # Text that any reader of YAML would take for a number or a date is written in quotes.
-    yaml_implicit_resolvers = {
-        first: [*rules, *yaml.SafeDumper.yaml_implicit_resolvers.get(first, [])]
-        for first, rules in _Loader.yaml_implicit_resolvers.items()
-    }
+    yaml_implicit_resolvers = _as_on_the_command_line(yaml.SafeDumper.yaml_implicit_resolvers)
 
     def ignore_aliases(self, data: Any) -> bool:
         """Write everything out: what is read back may hold no alias."""
@@ -107,8 +104,10 @@ def _reason(error: Exception) -> str:
 
 
 def write(path: Path, settings: dict[str, Any]) -> None:
-    """Write a resolved configuration so that `read` gives the same values back."""
-    write_atomically(path, yaml.dump(settings, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=10_000))
+    """Write a resolved configuration so that `read` gives the same values back, but for secrets, which are hidden."""
+    write_atomically(
+        path, yaml.dump(redact.node(settings), Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=10_000)
+    )
 
 
 def moved(node: Any, old: str, new: str) -> Any:

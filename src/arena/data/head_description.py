@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from arena.core import tables
 from arena.data import head_table
 from arena.data.description import Description, Split
 from arena.data.head_sampling import served
@@ -56,19 +57,13 @@ class HeadDescription(Description):
         """The facts for `result.json`, in JSON's types; besides those of comparisons the labelled rows of each head."""
         counts = {name: self.heads.split(self.class_counts(name)) for name in SPLITS}
         labelled = {name: {head: int(part.sum()) for head, part in parts.items()} for name, parts in counts.items()}
-        found = super().summary() | {"labelled": labelled}
-        found.pop("rows_alike_after_cut", None)
-        return found
-
-    def _alike(self) -> int:
-        return 0
+        return super().summary() | {"labelled": labelled}
 
     def write_splits(self, path: str | Path) -> None:
         """Write id, split and group of every row as parquet, and `classes.tsv` beside it."""
         super().write_splits(path)
         lines = [["head", "class", *SPLITS, *(f"{name}_share" for name in SPLITS)], *self._class_table()]
-        text = "".join("\t".join(map(str, line)) + "\n" for line in lines)
-        write_atomically(Path(path).with_name("classes.tsv"), text)
+        write_atomically(Path(path).with_name("classes.tsv"), tables.text_of(lines, "\t"))
 
     def _class_table(self) -> list[list[Any]]:
         """Head, class, rows in each split and shares in each split."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from arena.core import tables
 from arena.data.cells import number, shown, truth_value
 from arena.data.files import read_columns, read_records
 from arena.data.provenance import IN_SAMPLE
@@ -110,7 +111,7 @@ class PredictionsFile:
         for record in read_records(self.path, ["id", *wanted]):
             if record.row is None or record.error is not None:
                 raise self.error(f"row {record.number}: {record.error.reason if record.error else 'broken'}")
-            name = str(record.row.get("id"))
+            name = tables.as_read(str(record.row.get("id")))
             if name in known:
                 raise self.error(f"id {name} occurs twice")
             known[name] = {column: record.row.get(column) for column in wanted}

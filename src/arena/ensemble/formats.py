@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from arena.core import tables
 from arena.core.files import replacing
 from arena.errors import UsageError
 from arena.heads import PROBABILITY, Heads, Labels
@@ -54,7 +55,7 @@ def write(
     Args:
         output: the file, replaced in one step.
         name: one of `FORMATS`.
-        ids: of the rows, `[N]`.
+        ids: of the rows, `[N]`; in a submission as they are, in `probabilities` such that no spreadsheet runs them.
         probabilities: `[N, K]` float64; each row sums to one. Of several heads `[N, C]`, each head's sum.
         labels: names of the K classes, or of the classes of each head.
         predicted: columns with the class of each row by a decision rule, `[N]` each; only in `probabilities`.
@@ -77,9 +78,11 @@ def write(
             pq.write_table(pa.table({"id": pa.array(ids, pa.string()), **columns}), partial)
         else:
             with open(partial, "w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(["id", *columns])
-                writer.writerows(zip(ids, *map(_cells, columns.values()), strict=True))
+                lines = zip(ids, *map(_cells, columns.values()), strict=True)
+                if name == "probabilities":
+                    file.write(tables.text_of([["id", *columns], *lines]))
+                else:  # a competition wants its ids as they are
+                    csv.writer(file, lineterminator="\n").writerows([["id", *columns], *lines])
 
 
 def _three(probabilities: Any, labels: list[str]) -> Any:

@@ -1,7 +1,5 @@
 """Judging a language model on replies that people wrote: log loss per token with intervals, beside its baselines."""
 
-import csv
-import io
 import math
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +8,7 @@ import numpy as np
 
 from arena import show
 from arena.console import say
+from arena.core import tables
 from arena.core.files import read_parquet
 from arena.generation import command
 from arena.metric.interval import ratio_interval
@@ -134,9 +133,7 @@ class ReplyJudge:
                 ends = (1, *LENGTHS, None)[number], (*(n - 1 for n in LENGTHS), "")[number]
                 means = [f"{(each[here] * tokens[here]).sum() / total:.6f}" for each in (loss, prior)]
                 lines.append([*ends, int(here.sum()), int(total), *means])
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(lines)
-        write_atomically(folder / "by_length.csv", text.getvalue())
+        write_atomically(folder / "by_length.csv", tables.text_of(lines))
 
     def generations(self, settings: dict[str, Any], task: Any, data: Any, run: Any) -> dict[str, Any]:
         """Sample and judge replies to held-out prompts: what `arena.evaluate` writes to `evaluation.json`, by split."""

@@ -1,6 +1,5 @@
 """The parts that a report is made of, and how their numbers are written."""
 
-import csv
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from arena.core import tables
 from arena.report.statistics import Rate, codes
 from arena.report.text_features import TextFeatures
 
@@ -54,8 +54,8 @@ class Sheet:
 
     def write(self, folder: Path) -> None:
         """Write `folder/name.csv`: numbers unrounded up to six digits, NaN as an empty cell."""
-        with open(folder / f"{self.name}.csv", "w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([plain_cell(cell) for cell in line] for line in self.lines)
+        made = tables.text_of([plain_cell(cell) for cell in line] for line in self.lines)
+        (folder / f"{self.name}.csv").write_text(made, encoding="utf-8", newline="")
 
 
 @dataclass(frozen=True)

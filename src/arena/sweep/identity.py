@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from arena.core import redact
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.sweep import storage
 from arena.sweep.plan import Plan
@@ -46,7 +47,7 @@ def _loaded(plan: Plan, connection: Any) -> Any:
 
 def _verify(study: Any, plan: Plan) -> None:
     """Refuse to go on with a study that is not the same sweep."""
-    here = f"study {plan.study} in {storage.without_password(plan.storage)}"
+    here = f"study {plan.study} in {redact.text(plan.storage)}"
     other = "choose another study=NAME"
     if not plan.settings["resume"]:
         raise UsageError(f"{here}: it exists; {other}, or hydra.sweeper.resume=true to go on with it")
@@ -83,4 +84,4 @@ def record(plan: Plan) -> dict[str, Any]:
         for each in plan.parameters
     }
     fixed = [each for each in plan.fixed if each.lstrip("+~").partition("=")[0].split(".")[0] not in SILENT]
-    return {"params": parameters, "objectives": plan.objectives, "fixed": sorted(fixed)}
+    return {"params": parameters, "objectives": plan.objectives, "fixed": sorted(map(redact.text, fixed))}

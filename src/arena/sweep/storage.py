@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from arena.core import redact
 from arena.errors import DataError, InputOutputError, UsageError
 
 SQLITE = "sqlite:///"
@@ -32,7 +33,7 @@ def explained(place: str) -> Iterator[None]:
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
-    hidden = without_password(place)
+    hidden = redact.text(place)
     try:
         yield
     except (sqlite3.Error, StorageInternalError, DatabaseError) as error:
@@ -42,16 +43,6 @@ def explained(place: str) -> Iterator[None]:
     except ImportError as error:
         name = getattr(error, "name", None) or "the database's driver"
         raise UsageError(f"hydra.sweeper.storage={hidden}: the package {name} is not installed") from error
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be printed, the way SQLAlchemy does, and for any text."""
-    head, at, tail = url.rpartition("@")
-    if not at or "://" not in head:
-        return url
-    scheme, _, account = head.partition("://")
-    user, secret, _ = account.partition(":")
-    return f"{scheme}://{user}{':***' if secret else ''}@{tail}"
 
 
 def exists(url: str) -> bool:
@@ -92,7 +83,7 @@ def connected(url: str, heartbeat: float | None) -> Any:
                 url, engine_kwargs=options, heartbeat_interval=beat, grace_period=beat and beat * MISSED_BEATS
             )
         except RuntimeError as error:  # tables of another release
-            raise DataError(f"{without_password(url)}: {_first(str(error))}") from error
+            raise DataError(f"{redact.text(url)}: {_first(str(error))}") from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from omegaconf import DictConfig
 
 from arena.console import say
+from arena.core import redact
 from arena.core.paths import shown
 from arena.errors import ArenaError, Interrupted
 from arena.run import RunFolder, git_state, plain, versions, write_atomically
@@ -94,7 +95,7 @@ def write_plan(plan: Plan) -> None:
     settings = plan.settings
     known = {
         "study": plan.study,
-        "storage": storage.without_password(plan.storage),
+        "storage": plan.storage,
         "directions": plan.directions,
         "objectives": plan.objectives,
         "mode": plan.mode,
@@ -106,11 +107,13 @@ def write_plan(plan: Plan) -> None:
         "n_trials": plan.total,
         "n_jobs": settings["n_jobs"],
         "enqueue": plan.starts,
-        "command": [storage.without_password(each) for each in plan.command],
+        "command": plan.command,
         "versions": versions(),
         "git": git_state(Path(__file__).parent),
     }
-    write_atomically(plan.folder / "sweep.json", json.dumps(plain(known), indent=2, ensure_ascii=False) + "\n")
+    write_atomically(
+        plan.folder / "sweep.json", json.dumps(redact.node(plain(known)), indent=2, ensure_ascii=False) + "\n"
+    )
 
 
 def _loop(study: Study, trials: Workers, watch: Watch) -> None:

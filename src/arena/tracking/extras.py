@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from arena.calibration.measures import reliability, top
-from arena.core import stored
+from arena.core import stored, tables
 from arena.core.files import read_parquet
 from arena.heads import LOSS, Heads, column
 from arena.judge import Told, read
@@ -103,7 +103,7 @@ def table_of(path: Path) -> Any:
     import wandb
 
     with open(path, newline="", encoding="utf-8") as file:
-        columns, *lines = csv.reader(file)
+        columns, *lines = [[tables.as_read(cell) for cell in line] for line in csv.reader(file)]
     header: list[Any] = list(columns)
     texts = {k for k in range(len(header)) if any(not _is_number(line[k]) for line in lines)}
     data: list[Any] = [

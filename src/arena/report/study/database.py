@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from arena.core import redact
 from arena.errors import DataError, InputOutputError, UsageError
 
 FILE = "study.db"
@@ -29,7 +30,7 @@ def open_study(address: str, name: str | None, folder: Path) -> Any:
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    public = without_password(address)
+    public = redact.text(address)
     address = read_only(address)
     try:
         found = tables(address)
@@ -105,11 +106,6 @@ def choose(names: list[str], name: str | None, folder: Path, public: str) -> str
     if not names:
         raise UsageError(f"{public}: it holds no study yet; start the sweep first")
     raise UsageError(f"{public}: it holds several studies; choose one with study=NAME from {some}")
-
-
-def without_password(address: str) -> str:
-    """The address as it may be shown."""
-    return parsed(address).render_as_string(hide_password=True)
 
 
 def parsed(address: str) -> Any:

@@ -1,11 +1,10 @@
 """The two small files beside the page: `summary.csv` with every trial, and `best.yaml` with what to train again."""
 
-import csv
-import io
 import os
 from pathlib import Path
 from typing import Any
 
+from arena.core import tables
 from arena.report.study import command, measures
 from arena.report.study.trials import Sweep, Trial
 
@@ -15,9 +14,7 @@ def summary(sweep: Sweep, output: Path) -> str:
     ends = [f"{one.name} {end}" for one in sweep.objectives for end in ("low", "high")]
     header = ["trial", "kind", *(one.name for one in sweep.objectives), *ends, *sweep.parameters]
     header += ["seconds", "exit_code", "retry_of", "reason", "started", "ended", "folder"]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    lines: list[list[Any]] = [header]
     for trial in sweep.trials:
         values = [*trial.values, *[None] * (len(sweep.objectives) - len(trial.values))]
         intervals = [end for place in range(len(sweep.objectives)) for end in trial.interval(place)]
@@ -26,8 +23,8 @@ def summary(sweep: Sweep, output: Path) -> str:
         params = [trial.params.get(name) for name in sweep.parameters]
         rest = [trial.seconds, trial.exit_code, trial.retry_of, " ".join(trial.reason.split()), *times, folder]
         cells = [trial.number, trial.kind, *values, *intervals, *params, *rest]
-        writer.writerow([None if each != each else each for each in cells])
-    return text.getvalue()
+        lines.append([None if each != each else each for each in cells])
+    return tables.text_of(lines)
 
 
 def best(sweep: Sweep) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from arena.core import redact
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.report.study import database
 from arena.report.study.folders import groups_of, interval_of, is_run, read_trials, result_of, run_folders
@@ -112,7 +113,7 @@ def from_study(folder: Path, study: Any, about: dict[str, Any], address: str) ->
         for name, distribution in each.distributions.items()
         if hasattr(distribution, "log")
     }
-    public = database.without_password(address)
+    public = redact.text(address)
     fixed = about.get("fixed") or about.get("fixed_overrides") or about.get("overrides") or []
     return Sweep(
         study.study_name, folder, tuple(objectives), tuple(trials), parameters_of(trials, logs), study,
