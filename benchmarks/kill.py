@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -65,9 +66,10 @@ def end(process: subprocess.Popen, after: float | None = None, number: int = sig
     return end(process)
 
 
-def files(folder: Path) -> set[str]:
-    """All files below a folder, by their path in it."""
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+def files(folder: Path) -> Counter[str]:
+    """All files below a folder, by their path in it; those of weights, which are named by content, have one name."""
+    names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return Counter(re.sub(r"weights-\d+-\w+", "weights", name) for name in names)
 
 
 def finished(run: Path) -> bool:
@@ -82,11 +84,12 @@ def differences(whole: Path, run: Path) -> list[str]:
     """What a run has otherwise than the undisturbed one."""
     import torch
 
+    sys.path.insert(0, str(REPOSITORY / "src"))
+    from arena.callback.storage import load
+
     found = []
     for name in ("last", "best"):
-        one, other = (
-            torch.load(each / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"] for each in (whole, run)
-        )
+        one, other = (load(each / "checkpoints" / f"{name}.ckpt")["state_dict"] for each in (whole, run))
         if one.keys() != other.keys() or not all(torch.equal(one[key], other[key]) for key in one):
             found.append(f"weights of {name}.ckpt")
     if (whole / "metrics.csv").read_bytes() != (run / "metrics.csv").read_bytes():
@@ -125,8 +128,8 @@ def survive(place: Path, times: int, draw: random.Random) -> bool:
         counted["runs"] += 1
         if code in (0, -signal.SIGKILL):
             wrong.update(differences(place / "whole", run))
-            wrong["files left over"] += len(files(run) - files(place / "whole"))
-    left = len(files(place / "tmp"))
+            wrong["files left over"] += (files(run) - files(place / "whole")).total()
+    left = files(place / "tmp").total()
     lines = [["undisturbed run", f"{length:.1f} s"]]
     lines += [[name, str(counted[name])] for name in ("kills", "runs", "resumed", "typed again")]
     names = ["weights of last.ckpt", "weights of best.ckpt", "metrics.csv", "test metrics"]
