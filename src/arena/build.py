@@ -6,7 +6,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from arena import kinds
-from arena.console import terminal
 from arena.core.construct import instantiate
 from arena.core.device import set_cudnn_attention
 from arena.core.root import lightnings
@@ -195,7 +194,7 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),
         enable_model_summary=False,
-        enable_progress_bar=terminal(),
+        enable_progress_bar=False,
         # The data module deals its own batches to the processes.
         use_distributed_sampler=False,
     )
@@ -205,13 +204,8 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
 
 
 def callbacks(settings: Settings) -> list[Any]:
-    """The callbacks of the configuration, with a bar on a terminal."""
-    built = [instantiate(node) for node in settings["callback"].values() if node]
-    if terminal():
-        from lightning.pytorch.callbacks import RichProgressBar
-
-        built.append(RichProgressBar(leave=False))
-    return built
+    """The callbacks of the configuration."""
+    return [instantiate(node) for node in settings["callback"].values() if node]
 
 
 def evaluator(settings: Settings, run: RunFolder, callbacks: list[Any] | None = None, limited: bool = False) -> Any:
@@ -230,7 +224,7 @@ def evaluator(settings: Settings, run: RunFolder, callbacks: list[Any] | None = 
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=terminal(),
+        enable_progress_bar=False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),
     )

@@ -132,6 +132,19 @@ def settings_of(overrides: list[str], config_name: str = "train", run_dir: str |
     return resolved(config)
 
 
+def defaults() -> dict[str, Any]:
+    """Return the configuration of an empty command line, also from inside a run."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    register_resolvers()
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        return settings_of([])
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
 def composed(overrides: list[str], config_name: str = "train") -> DictConfig:
     """The configuration of a command line without sweeps, with Hydra's own part, not yet resolved or checked.
 
@@ -230,8 +243,7 @@ def redact_saved() -> None:
         def save(config: Any, f: Any, resolve: bool = False) -> None:
             OmegaConf.save(hidden(config), f, resolve)
 
-    save = utils._save_config
-    utils._save_config = lambda cfg, filename, output_dir: save(hidden(cfg), filename, output_dir)
+    utils._save_config = lambda cfg, *where, save=utils._save_config: save(hidden(cfg), *where)
     basic_sweeper.OmegaConf = Redacted  # pyright: ignore[reportPrivateImportUsage]
 
 

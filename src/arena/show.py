@@ -1,9 +1,13 @@
 """What a run prints: its configuration at the start and one table at the end; plain lines where nobody watches."""
 
 import math
+import shutil
+import sys
 from typing import Any
 
+from arena import config
 from arena.console import say, terminal
+from arena.core import redact
 from arena.resolvers import suggested_lr
 from arena.stats.classification import left_out
 
@@ -18,25 +22,45 @@ RATES_SHOWN = (
     "negative_predictive_value",
 )
 
+MOST_DIFFERING, LONGEST = 12, 30
+"""Lines of the table of what differs from the defaults, and characters of a value in it."""
+NOT_SHOWN = ("run_dir", "callback.", "logger.", "hydra.", "suggested.", "metric.", "task", "judge")
+"""Beginnings of keys that follow from others."""
+
 
 def configuration(settings: dict[str, Any], folder: Any) -> None:
-    """The resolved configuration as a tree on a terminal, the choices that matter in one line elsewhere."""
-    if not terminal():
-        parts = {name: settings[name]["_target_"].rpartition(".")[2] for name in ("model", "data", "loss", "optim")}
-        named = settings["model"].get("name", parts["model"])
-        source = settings["data"]["path"] or settings["data"]["reader"]["_target_"].rpartition(".")[2]
-        trainer = settings["trainer"]
-        say(
-            f"model {named}  data {source}  loss {parts['loss']}  lr {settings['optim']['lr']:g}{_reason(settings)}  "
-            f"precision {trainer['precision']}  seed {settings['seed']}\nrun folder {folder}"
-        )
-        return
-    from rich import print as rich_print
-    from rich.tree import Tree
+    """Print the choices that matter in one line; on a terminal also a short table of what differs from the defaults."""
+    parts = {name: settings[name]["_target_"].rpartition(".")[2] for name in ("model", "data", "loss", "optim")}
+    named = settings["model"].get("name", parts["model"])
+    source = settings["data"]["path"] or settings["data"]["reader"]["_target_"].rpartition(".")[2]
+    trainer = settings["trainer"]
+    say(
+        f"model {named}  data {source}  loss {parts['loss']}  lr {settings['optim']['lr']:g}{_reason(settings)}  "
+        f"precision {trainer['precision']}  seed {settings['seed']}\nrun folder {folder}"
+    )
+    if terminal():
+        lines = differing(settings)
+        if lines:
+            printed("differs from the defaults", [["key", "value", "default"], *lines[:MOST_DIFFERING]])
+        if len(lines) > MOST_DIFFERING:
+            say(f"and {len(lines) - MOST_DIFFERING} more keys, see config.yaml")
 
-    tree = Tree(f"[bold]{folder}")
-    _grow(tree, settings)
-    rich_print(tree)
+
+def differing(settings: dict[str, Any]) -> list[list[str]]:
+    """Return key, value and default of the values that are not the defaults, those of the command line first."""
+    defaults = dict(config.flat(config.defaults()))
+    typed = {argument.lstrip("+").partition("=")[0] for argument in sys.argv[1:]}
+    found = [
+        [key, _brief(value), _brief(defaults.get(key))]
+        for key, value in config.flat(redact.node(settings))
+        if value != defaults.get(key) and not key.startswith(NOT_SHOWN) and "_target_" not in key.rpartition(".")[2]
+    ]
+    return sorted(found, key=lambda line: line[0] not in typed)
+
+
+def _brief(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def _reason(settings: dict[str, Any]) -> str:
@@ -46,14 +70,6 @@ def _reason(settings: dict[str, Any]) -> str:
     if not factors or settings["optim"]["lr"] != suggested_lr(suggested):
         return ""
     return f" ({suggested['lr']:g} suggested by the model{''.join(f' x {x:g} for {n}' for n, x in factors.items())})"
-
-
-def _grow(tree: Any, node: dict[str, Any]) -> None:
-    for name, value in node.items():
-        if isinstance(value, dict) and value:
-            _grow(tree.add(f"[cyan]{name}"), value)
-        else:
-            tree.add(f"[cyan]{name}[/] {value}")
 
 
 def rows_of(judged: dict[str, Any], first: tuple[str, ...] = ("log_loss", "accuracy")) -> list[list[str]]:
@@ -185,22 +201,25 @@ def accuracy_line(change: dict[str, float]) -> str:
 
 
 def printed(title: str, lines: list[list[str]]) -> None:
-    """Print lines of cells under their header: a table on a terminal, aligned columns elsewhere."""
-    if terminal():
-        from rich import print as rich_print
-        from rich.table import Table
+    """Print lines of cells under their header in aligned columns.
 
-        made = Table(title=title)
-        for i, name in enumerate(lines[0]):
-            made.add_column(name, justify="left" if i == 0 else "right")
-        for line in lines[1:]:
-            made.add_row(*line)
-        rich_print(made)
-        return
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    On a terminal that is too narrow the columns go below each other in parts that all begin with the first column.
+    """
     say(title)
-    for line in lines:
-        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for part in _parts(widths, shutil.get_terminal_size().columns if terminal() else None):
+        for line in lines:
+            say("  ".join(line[i].ljust(widths[i]) for i in part).rstrip())
+
+
+def _parts(widths: list[int], room: int | None) -> list[list[int]]:
+    """Divide columns into parts that fit into `room` characters; None: one part."""
+    parts = [[0]]
+    for i in range(1, len(widths)):
+        if room is not None and len(parts[-1]) > 1 and sum(widths[k] + 2 for k in [*parts[-1], i]) - 2 > room:
+            parts.append([0])
+        parts[-1].append(i)
+    return parts
 
 
 def nats(gain: dict[str, float], of: str = "row") -> str:

@@ -15,7 +15,7 @@ REMEDIES_OF_A_HEAD = "more data, a larger model, balanced sampling or class weig
 
 
 class CollapseWarning(Callback):
-    """Warns after each validation in which (nearly) every row got the same class.
+    """Warns the first time that (nearly) every row of a validation got the same class, and says at the end how often.
 
     A collapsed model hides behind its accuracy: it scores the share of the commonest class, its recall is 1 for one
     class and 0 for the others, its specificity 0 and its negative predictive value undefined. Each of several heads is
@@ -29,14 +29,25 @@ class CollapseWarning(Callback):
     def __init__(self, labels: list[str] | dict[str, list[str]], share: Share = 0.99) -> None:
         self.heads = Heads(labels)
         self.share = share
+        self._collapsed = dict.fromkeys(self.heads.names, 0)
+        self._validations = 0
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the predicted classes of the validation split."""
         predictions: Any = pl_module.predictions.get("val")  # pyright: ignore
         if trainer.sanity_checking or predictions is None:
             return
+        self._validations += 1
         for head, probabilities in self.heads.split(predictions.probabilities).items():
             self._look(head, probabilities, trainer.global_step)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say how often each head was collapsed, if more than once."""
+        for head, times in self._collapsed.items():
+            if times > 1:
+                log.warning(
+                    "%scollapsed at %d of %d validations", f"head {head} " if head else "", times, self._validations
+                )
 
     def _look(self, head: str, probabilities: Tensor, step: int) -> None:
         classes = self.heads.classes[head]
@@ -44,6 +55,9 @@ class CollapseWarning(Callback):
         most = int(counts.argmax())
         rows = int(counts.sum())
         if int(counts[most]) < self.share * rows or rows < 2:
+            return
+        self._collapsed[head] += 1
+        if self._collapsed[head] > 1:
             return
         spread = float(probabilities.std(0).max())
         log.warning(

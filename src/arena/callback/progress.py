@@ -1,4 +1,4 @@
-"""Progress for a person: a bar on a terminal, plain lines elsewhere."""
+"""Progress for a person, in plain lines: a bar would hide validations, and messages would break it."""
 
 import logging
 import math
@@ -7,14 +7,14 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.console import say, terminal
+from arena.console import say
 from arena.schema import Positive
 
 log = logging.getLogger("arena")
 
 
 class PlainProgress(Callback):
-    """One line at the first step, every `seconds` seconds, and after each validation; silent on a terminal.
+    """One line at the first step, every `seconds` seconds, and after each validation.
 
     Args:
         monitor: the watched value, shown after each validation with the best so far.
@@ -31,7 +31,7 @@ class PlainProgress(Callback):
     ) -> None:
         """The first step at once, then a line now and then, always behind a whole update."""
         now = time.monotonic()
-        if terminal() or not trainer.is_global_zero or now - self._last < self.seconds:
+        if not trainer.is_global_zero or now - self._last < self.seconds:
             return
         if trainer.fit_loop.epoch_loop._should_accumulate():
             return
@@ -41,7 +41,7 @@ class PlainProgress(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The watched value, and whether it is the best."""
-        if trainer.sanity_checking or not trainer.is_global_zero or terminal():
+        if trainer.sanity_checking or not trainer.is_global_zero:
             return
         value = float(trainer.callback_metrics.get(self.monitor, math.nan))
         best = trainer.checkpoint_callback is not None and trainer.checkpoint_callback.would_improve(value)  # pyright: ignore
