@@ -85,11 +85,11 @@ def differences(whole: Path, run: Path) -> list[str]:
     import torch
 
     sys.path.insert(0, str(REPOSITORY / "src"))
-    from arena.callback.storage import load
+    from arena.weights import read_checkpoint
 
     found = []
     for name in ("last", "best"):
-        one, other = (load(each / "checkpoints" / f"{name}.ckpt")["state_dict"] for each in (whole, run))
+        one, other = (read_checkpoint(each / "checkpoints" / f"{name}.ckpt")["state_dict"] for each in (whole, run))
         if one.keys() != other.keys() or not all(torch.equal(one[key], other[key]) for key in one):
             found.append(f"weights of {name}.ckpt")
     if (whole / "metrics.csv").read_bytes() != (run / "metrics.csv").read_bytes():
