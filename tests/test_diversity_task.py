@@ -8,6 +8,7 @@ import torch
 
 from arena.callback import journal
 from arena.errors import UsageError
+from arena.weights import read_checkpoint
 
 QUICK = [
     "model=tiny_causal", "model.architecture.hidden_size=16", "model.architecture.num_hidden_layers=1",
@@ -17,7 +18,7 @@ SAMPLED = ["loss=polychromic", "loss.n_generations=3", "loss.max_examples_for_di
 
 
 def weights(run) -> dict[str, torch.Tensor]:
-    return torch.load(run.last, weights_only=True)["state_dict"]
+    return read_checkpoint(run.last)["state_dict"]
 
 
 def same(one, other) -> bool:
@@ -73,7 +74,7 @@ def test_the_ratio_of_the_gradients_is_that_of_two_backward_passes(train_run) ->
     step = [*QUICK, "trainer.max_steps=1", "trainer.gradient_clip_val=null", "loss=polychromic"]
     step += ["loss.estimator=entropy"]
     runs = {weight: train_run(f"run{weight}", *step, f"loss.lambda={weight}") for weight in (0.0, 0.5)}
-    state = {weight: torch.load(run.last, weights_only=True)["optimizer_states"][0] for weight, run in runs.items()}
+    state = {weight: read_checkpoint(run.last)["optimizer_states"][0] for weight, run in runs.items()}
     # Times 1 - beta1, which the ratio does not see.
     moments = {
         weight: torch.cat([entry["exp_avg"].flatten() for entry in each["state"].values()])

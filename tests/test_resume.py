@@ -14,6 +14,7 @@ from arena.callback import journal
 from arena.callback.finite import FiniteLoss
 from arena.callback.random_state import RandomState
 from arena.errors import Interrupted
+from arena.weights import read_checkpoint
 
 SETTINGS = [
     "data.limit=160", "trainer.max_steps=20", "trainer.max_epochs=100", "trainer.log_every_n_steps=1",
@@ -81,7 +82,7 @@ def test_stops_change_no_bit(train_run, monkeypatch, extra):
         assert stopped.value.code == 143
         resume = [f"resume={whole.path.parent / 'parts'}"]
     parts = train_run("parts", *SETTINGS, *extra, *resume)
-    first, second = (torch.load(run.last, weights_only=True) for run in (whole, parts))
+    first, second = (read_checkpoint(run.last) for run in (whole, parts))
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "PairData"):
         assert equal(first[key], second[key]), key
     saved = [
@@ -108,7 +109,7 @@ def test_without_the_random_state_the_bits_differ(train_run, monkeypatch):
             train_run("parts", *SETTINGS)
     monkeypatch.setattr(RandomState, "on_train_batch_start", lambda *_: None)
     parts = train_run("parts", *SETTINGS, f"resume={whole.path.parent / 'parts'}")
-    first, second = (torch.load(run.last, weights_only=True)["state_dict"] for run in (whole, parts))
+    first, second = (read_checkpoint(run.last)["state_dict"] for run in (whole, parts))
     assert not equal(first, second)
 
 
@@ -162,9 +163,7 @@ def test_kill_9_at_any_moment_loses_no_bit(arena, tmp_path):
     assert killed >= 2, "the fault really has to happen"
     done = arena("train", "resume=parts")
     assert done.returncode == 0, done.stderr
-    first, second = (
-        torch.load(tmp_path / n / "checkpoints" / "last.ckpt", weights_only=True) for n in ("whole", "parts")
-    )
+    first, second = (read_checkpoint(tmp_path / n / "checkpoints" / "last.ckpt") for n in ("whole", "parts"))
     assert equal(first["state_dict"], second["state_dict"])
     assert equal(first["optimizer_states"], second["optimizer_states"])
 

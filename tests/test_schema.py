@@ -20,9 +20,9 @@ def node(**values):
     ("values", "message"),
     [
         ({"gama": 2.0}, "loss.gama: Focal has no such argument; did you mean 'gamma'?"),
-        ({"gamma": "abc"}, "loss.gamma=abc: a number, 0 or more is needed"),
-        ({"gamma": -1}, "loss.gamma=-1: a number, 0 or more is needed"),
-        ({"gamma": True}, "loss.gamma=True: a number, 0 or more is needed"),
+        ({"gamma": "abc"}, "loss.gamma=abc: a number from 0 to 10 is needed"),
+        ({"gamma": -1}, "loss.gamma=-1: a number from 0 to 10 is needed"),
+        ({"gamma": True}, "loss.gamma=True: a number from 0 to 10 is needed"),
         ({"label_smoothing": 1.5}, "loss.label_smoothing=1.5: a number from 0 to 1 is needed"),
         ({"labels": "a"}, "loss.labels=a: a list is needed"),
         ({"labels": [1]}, "loss.labels=[1]: a list where each is text is needed"),

@@ -10,7 +10,6 @@ from arena.console import say, show_messages
 from arena.core import paths, tables
 from arena.core.paths import shown
 from arena.errors import UsageError, run_main
-from arena.overrides import with_paths
 from arena.record import Record
 from arena.run import RunFolder, write_atomically
 from arena.schema import closest
@@ -42,12 +41,14 @@ KEYS = (
     "experiment",
     "head",
     "hydra.run.dir",
+    "hydra.searchpath",
     "metric",
     "num_classes",
     "resamples",
     "seed",
     "study",
     "toy_rows",
+    "trusted_packages",
 )
 """What of the configuration of arena.train has a meaning here, with the keys below."""
 SPLITS = {"val": "validation", "test": "test"}
@@ -91,7 +92,7 @@ def prepare(output: str | None, overrides: list[str]) -> tuple[dict[str, Any], R
     """
     config.register_resolvers()
     place = str(Path(paths.unquoted(output)).expanduser().absolute()) if output else None
-    settings = config.settings_of(with_paths(overrides), run_dir=place)
+    settings = config.typed_settings(overrides, place)
     kinds.refuse_replies(settings, "baseline")
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False  # no weights are looked at

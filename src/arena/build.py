@@ -46,7 +46,7 @@ def quiet() -> None:
 
 def preflight(settings: Settings) -> None:
     """Find the input file and the weights, look at the file's columns, and at what the model cannot be, before
-    anything heavy is loaded.
+    anything heavy is loaded. A model whose folder holds another architecture than described is called by that folder.
 
     Raises:
         UsageError: classes, formulation and adapter that do not go together, or a dashboard that is not installed.
@@ -55,7 +55,9 @@ def preflight(settings: Settings) -> None:
     """
     from arena.model import preflight as model_preflight
 
-    model_preflight.check(settings["model"], settings["adapter"])
+    if "name" in settings["model"]:
+        settings["model"]["name"] = model_preflight.name_of(settings["model"])
+    model_preflight.check(settings["model"], settings["adapter"], settings["data"])
     kinds.check_dashboards(settings["logger"] or {})
     if settings["data"]["_target_"].startswith("arena.data."):
         from arena.data.preflight import check
@@ -152,6 +154,21 @@ def task(settings: Settings) -> "Task":
     )
 
 
+def identity(task: "Task") -> dict[str, Any]:
+    """What the model of a task really is: name, architecture, number of parameters, and where its weights come from."""
+    model: Any = task.model
+    kind = getattr(getattr(model, "config", None), "model_type", None) or type(model).__name__
+    # Two weights of 4 bits are stored as one byte.
+    sizes = [(p.numel() * (2 if type(p).__name__ == "Params4bit" else 1), p.requires_grad) for p in model.parameters()]
+    return {
+        "name": getattr(model, "name", kind),
+        "architecture": kind,
+        "parameters": sum(size for size, _ in sizes),
+        "trained": sum(size for size, trains in sizes if trains),
+        "source": getattr(model, "source", "random weights"),
+    }
+
+
 def check_fit(task: "Task", data: "PairData | HeadData", settings: Settings) -> None:
     """What only the built parts can tell: token ids fit the embedding, the monitored value is one that should move,
     and there are metrics of the names that `evaluate.targets` has.
@@ -191,7 +208,7 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
         lightnings(settings["trainer"]) | _length(settings),
         callbacks=[Agreement(settings), *callbacks(settings)],
         logger=[journal, *chosen],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(apart=not str(settings["trainer"]["strategy"]).startswith("fsdp"))],
         default_root_dir=str(run.path),
         enable_model_summary=False,
         enable_progress_bar=False,

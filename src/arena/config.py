@@ -11,11 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from arena import kinds, schema
-from arena.core import redact
+from arena.core import devices
 from arena.core.places import Stored
 from arena.core.root import Evaluation, Monitor, Root, Suggested, TrainerChoices, lightnings
 from arena.errors import ArenaError, UsageError, run_main
-from arena.overrides import escaped, single_runs, with_paths
+from arena.overrides import as_typed, escaped, redact_saved, single_runs, unreadable, with_paths, with_searchpath
 from arena.resolvers import register_resolvers
 
 Guard = Callable[[dict[str, Any], str], None]
@@ -43,8 +43,10 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     """
     raw: Any = OmegaConf.to_container(config, resolve=False)
     refuse_environment(raw)
+    if missing := [name for name in ("data", "loss", "metric", "model", "monitor") if name not in raw]:
+        raise UsageError(f"{missing[0]}: a configuration of your own begins with 'defaults: [train, _self_]'")
     kinds.check_replies(raw)
-    schema.check_values(raw.get("suggested", {}), Suggested, "suggested.")
+    schema.check_values(raw.get("suggested", {}), Suggested, "suggested.", others=())
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
@@ -56,6 +58,9 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         if (reason := _reason(error)) is not None:
             raise reason from None
         raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
+    text = OmegaConf.to_yaml(config)
+    read = [key for key in map(str, plain) if re.search(rf"\$\{{(\w+:\s*)?{re.escape(key)}[.}}\[]", text)]
+    schema.check_values(plain, Root, others=read)
     return checked(plain, plain.get("trusted_packages") or ())
 
 
@@ -85,8 +90,8 @@ def checked(plain: dict[str, Any], trusted: Collection[str], stored: Stored | No
     """
     kinds.check_heads(plain)
     schema.check_values(plain, Root)
-    schema.check_values(plain["monitor"], Monitor, "monitor.")
-    schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.")
+    schema.check_values(plain["monitor"], Monitor, "monitor.", others=())
+    schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.", others=())
     schema.check_values(plain["trainer"], TrainerChoices, "trainer.")
     schema.check(plain | {"trainer": lightnings(plain["trainer"])}, trusted=trusted, stored=stored)
     if plain["model"].get("path"):
@@ -111,6 +116,7 @@ def precheck(
         return
     for single in single_runs(overrides) if multirun else [overrides]:
         settings = settings_of(single, config_name)
+        devices.check(settings["trainer"])
         if guard is not None and not multirun:
             guard(settings, settings["run_dir"])
 
@@ -143,6 +149,11 @@ def defaults() -> dict[str, Any]:
         return settings_of([])
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def typed_settings(typed: list[str], run_dir: str | None = None) -> dict[str, Any]:
+    """The same of a command line as a user types it: paths and texts need no quotes of Hydra's."""
+    return as_typed(with_paths(typed), lambda overrides: settings_of(overrides, run_dir=run_dir))
 
 
 def composed(overrides: list[str], config_name: str = "train") -> DictConfig:
@@ -186,7 +197,7 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
             group, _, name = choice[1].rpartition("/")
             return UsageError(f"{group}={name}: no such choice{schema.closest(name, options)}")
     if isinstance(error, OverrideParseException):
-        return UsageError(f"cannot read '{error.override}': {_first_line(error)}; quote values with special characters")
+        return unreadable(error)
     if isinstance(error, ConfigCompositionException) and (key := re.search(r"Could not override '([^']+)'", text)):
         kind = "key" if "." in key[1] else "group or key"
         return UsageError(f"{key[1]}: no such {kind}{_nearest_key(key[1], overrides, config_name)}")
@@ -230,26 +241,8 @@ def _first_line(error: Exception) -> str:
 # --- the entry point ------------------------------------------------------------------------------------------------
 
 
-def redact_saved() -> None:
-    """Have Hydra write `.hydra/*.yaml` and `multirun.yaml` without secrets; it saves them before anybody is asked."""
-    from hydra._internal.core_plugins import basic_sweeper
-    from hydra.core import utils
-
-    def hidden(config: Any) -> Any:
-        return OmegaConf.create(redact.node(OmegaConf.to_container(config, resolve=False)))
-
-    class Redacted(OmegaConf):
-        @staticmethod
-        def save(config: Any, f: Any, resolve: bool = False) -> None:
-            OmegaConf.save(hidden(config), f, resolve)
-
-    utils._save_config = lambda cfg, *where, save=utils._save_config: save(hidden(cfg), *where)
-    basic_sweeper.OmegaConf = Redacted  # pyright: ignore[reportPrivateImportUsage]
-
-
 def run(
     function: Callable[[DictConfig], Any],
-    prepare: Callable[[list[str]], list[str]] = list,
     guard: Guard | None = None,
     config_name: str = "train",
     sweeps: Sweeps | None = None,
@@ -258,10 +251,8 @@ def run(
 
     Args:
         function: gets the composed configuration.
-        prepare: may rewrite the command line.
-        guard: may refuse a single run's settings or folder before the folder is made.
+        guard, sweeps: see `precheck`.
         config_name: the primary configuration in `conf`.
-        sweeps: checks a sweep before it begins; see `precheck`.
     """
 
     def main() -> None:
@@ -272,12 +263,17 @@ def run(
         # Hydra ends the process itself with code 1 and its own words unless told to hand errors on.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         multirun = get_args_parser().parse_args(sys.argv[1:]).multirun
-        sys.argv[1:] = with_paths(prepare(sys.argv[1:]), multirun)
-        arguments = get_args_parser().parse_args(sys.argv[1:])
-        shows_only = any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info))
-        custom = arguments.config_name or arguments.config_dir or arguments.config_path or arguments.shell_completion
-        if not shows_only and not custom:
-            precheck(arguments.overrides, arguments.multirun, guard, config_name, sweeps)
+
+        def checked_before(typed: list[str]) -> Any:
+            sys.argv[1:] = typed
+            arguments = get_args_parser().parse_args(typed)
+            shows_only = any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info))
+            if not (shows_only or arguments.config_path or arguments.shell_completion):
+                chosen = arguments.config_name or config_name
+                precheck(arguments.overrides, arguments.multirun, guard, chosen, sweeps)
+            return arguments
+
+        arguments = as_typed(with_searchpath(with_paths(sys.argv[1:], multirun)), checked_before)
         broken: list[BaseException] = []
 
         def job(config: DictConfig) -> Any:
@@ -286,8 +282,7 @@ def run(
             except BaseException as error:
                 if arguments.multirun:
                     raise
-                # Hydra would put a line of its own before ours; it gets the error back below.
-                broken.append(error)
+                broken.append(error)  # Hydra would put a line of its own before ours; it is raised below
 
         redact_saved()
         try:

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from importlib import metadata
 
 from arena.core import redact, stop
 from arena.core.stop import Interrupted
@@ -97,7 +98,11 @@ def run_main(main: Callable[[], object]) -> None:
 
     One line on stderr says what went wrong; the traceback goes to the log (`ARENA_TRACEBACK=1` shows it too).
     """
+    if "--version" in sys.argv[1:]:
+        print(f"arena {metadata.version('arena')}")
+        return
     stop.install()
+    logging.raiseExceptions = False  # a log file on a full disk would put its own traceback before the one line
     try:
         main()
         error = stop.over()
@@ -115,5 +120,7 @@ def run_main(main: Callable[[], object]) -> None:
 
         print(redact.text("".join(traceback.format_exception(error))), file=sys.stderr, end="")
     sys.stdout.flush()
-    print(redact.text(f"arena: {known}"), file=sys.stderr, flush=True)
+    # Names of files and keys may hold line breaks and what a terminal obeys.
+    line = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(known))
+    print(redact.text(f"arena: {line}"), file=sys.stderr, flush=True)
     sys.exit(known.code)

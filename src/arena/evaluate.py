@@ -6,7 +6,9 @@ from typing import Any
 
 from arena import build, kinds, restore
 from arena.console import say, show_messages
+from arena.core import checkpoints
 from arena.core.data_keys import TRAINING, refuse_idle_keys
+from arena.core.files import check_writable
 from arena.core.paths import shown
 from arena.errors import UsageError, run_main
 from arena.generation import command
@@ -48,8 +50,13 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     # Nothing is held back from a file that is only judged: all of its rows are one split.
     whole = {key: value for key, value in WHOLE.items() if key in settings["data"]}  # older runs have fewer keys
     elsewhere = restore.settings_of(run, whole | given.data) if given.data else None
+    path = elsewhere["data"]["path"] if elsewhere else None
+    name = Path(path if isinstance(path, str) else path[0]).stem if path else "val"
+    folder = Path(others["output"] or run.path / "evaluation" / name)
+    check_writable(folder, "output")
+    checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else run.best
+    checkpoints.check(checkpoint)
     build.quiet()
-    checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else None
     task = restore.rebuild(run, settings, checkpoint)
     targets = targets_of(settings, others["targets"], task.metrics.names)
     trainer = build.evaluator(settings, run, limited=True)
@@ -57,9 +64,6 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     if others["verify"]:
         loss = restore.verify(run, settings, task, trainer, data)
         say(f"the model reproduces the recorded validation loss: {loss:.7f}")
-    path = elsewhere["data"]["path"] if elsewhere else None
-    name = Path(path if isinstance(path, str) else path[0]).stem if path else "val"
-    folder = Path(others["output"] or run.path / "evaluation" / name)
     predictions = folder / "predictions.parquet"
     if elsewhere is None:
         written = own_rows(task, trainer, data, predictions)

@@ -9,7 +9,6 @@ from arena import build, config, kinds
 from arena.console import say, show_messages
 from arena.core import paths
 from arena.errors import UsageError, run_main
-from arena.overrides import with_paths
 
 USAGE = """python -m arena.explore data=pairs data.path=FILE output=DIR [model=NAME] [key=value] ...
 
@@ -64,7 +63,7 @@ def explore(own: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Read, split, look for leaks, count, draw; returns what was written to `summary.json`."""
     output = Path(own["output"]).expanduser()
     config.register_resolvers()
-    settings = config.settings_of(with_paths(overrides), run_dir=str(output.absolute()))
+    settings = config.typed_settings(overrides, str(output.absolute()))
     kinds.refuse_replies(settings, "explore")
     if isinstance(settings["data"]["labels"], dict):
         raise UsageError(

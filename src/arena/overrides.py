@@ -1,12 +1,21 @@
 """Hydra's grammar of overrides: what it takes literally, the runs that `-m` asks for, and the values of single ones."""
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from arena.core import paths
-from arena.errors import UsageError
+from omegaconf import OmegaConf
+
+from arena.core import paths, redact
+from arena.errors import InputOutputError, UsageError
+from arena.schema import NotTextError
+
+Result = TypeVar("Result")
+LOCAL = "file:" + "//"
+SEARCHPATH = "hydra.searchpath"
+"""Folders of the user's own that hold choices of groups, such as loss/mine.yaml."""
 
 
 def escaped(text: str) -> str:
@@ -67,6 +76,45 @@ def _parsed(text: str) -> Any:
         return None
 
 
+def as_typed(arguments: list[str], check: Callable[[list[str]], Result]) -> Result:
+    """Check a command line; where a text is needed and a number, a date or a truth value was typed, take it as text.
+
+    Args:
+        arguments: the command line.
+        check: gets them, perhaps several times with more and more values quoted; its last result is returned.
+
+    Raises:
+        NotTextError: from `check`, where no argument has the key that needs a text.
+    """
+    while True:
+        try:
+            return check(arguments)
+        except NotTextError as error:
+            before, arguments = arguments, [_as_text(argument, error.key) for argument in arguments]
+            if arguments == before:
+                raise
+
+
+def _as_text(argument: str, key: str) -> str:
+    """The same override with quotes around every value, if it is of this key."""
+    name, _, text = argument.partition("=")
+    if name.lstrip("+") != key:
+        return argument
+    if text.startswith(("[", "{")):
+        bare = r"([\[,:]\s*)([^\s\[\]{},:'\"][^\[\]{},:'\"]*?)(?=\s*[,\]}])"
+        return f"{name}={re.sub(bare, lambda found: found[1] + quoted(found[2]), text)}"
+    override = _parsed(text)
+    several = override is not None and override.is_sweep_override()
+    return f"{name}={','.join(map(quoted, text.split(','))) if several else quoted(text)}"
+
+
+def unreadable(error: Any) -> UsageError:
+    """One line for an override that Hydra's grammar (`OverrideParseException`) cannot read."""
+    reason = str(error).strip().splitlines()[0]
+    reason = "a character that has a meaning of its own" if "Exception" in reason else reason
+    return UsageError(f"cannot read '{error.override}': {reason}; quote values with special characters")
+
+
 def single_runs(overrides: list[str]) -> Iterator[list[str]]:
     """Each value of each sweep once, the other sweeps at their first value; intervals at their lower end.
 
@@ -79,7 +127,7 @@ def single_runs(overrides: list[str]) -> Iterator[list[str]]:
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
     except OverrideParseException as error:
-        raise UsageError(f"cannot read '{error.override}': {str(error).strip().splitlines()[0]}") from None
+        raise unreadable(error) from None
     options: list[list[str]] = []
     for override, text in zip(parsed, overrides, strict=True):
         if not override.is_sweep_override() or override.is_delete():
@@ -122,7 +170,7 @@ def given_values(overrides: list[str]) -> list[Given]:
     try:
         parsed = OverridesParser.create().parse_overrides(with_paths(overrides))
     except OverrideParseException as error:
-        raise UsageError(f"cannot read '{error.override}': {str(error).strip().splitlines()[0]}") from None
+        raise unreadable(error) from None
     found = []
     for override, text in zip(parsed, overrides, strict=True):
         if override.is_sweep_override() or override.is_delete() or override.package is not None:
@@ -131,3 +179,46 @@ def given_values(overrides: list[str]) -> list[Given]:
         value = paths.value(text.partition("=")[2]) if path else override.value()
         found.append(Given(override.key_or_group.replace("/", "."), value, override.is_add()))
     return found
+
+
+def with_searchpath(arguments: list[str]) -> list[str]:
+    """The command line with `--config-dir` as an override, so that it is checked like everything else.
+
+    Raises:
+        UsageError: it has no value.
+        InputOutputError: there is no such folder.
+    """
+    rest, places = [], []
+    waiting = iter(arguments)
+    for argument in waiting:
+        name, equals, value = argument.partition("=")
+        if name in ("--config-dir", "-cd"):
+            places.append(value if equals else next(waiting, ""))
+        elif name == SEARCHPATH:
+            places += [str(each).removeprefix(LOCAL) for each in given_values([argument])[0].value]
+        else:
+            rest.append(argument)
+    for place in places:
+        if not place:
+            raise UsageError("--config-dir: a value is needed; give --config-dir FOLDER")
+        if "://" not in place and not os.path.isdir(os.path.expanduser(place)):
+            raise InputOutputError(f"--config-dir {place}: no such folder (looked in {os.getcwd()})")
+    found = [p if "://" in p else LOCAL + os.path.abspath(os.path.expanduser(p)) for p in places]
+    return [*rest, f"{SEARCHPATH}=[{','.join(map(quoted, found))}]"] if found else arguments
+
+
+def redact_saved() -> None:
+    """Have Hydra write `.hydra/*.yaml` and `multirun.yaml` without secrets; it saves them before anybody is asked."""
+    from hydra._internal.core_plugins import basic_sweeper
+    from hydra.core import utils
+
+    def hidden(config: Any) -> Any:
+        return OmegaConf.create(redact.node(OmegaConf.to_container(config, resolve=False)))
+
+    class Redacted(OmegaConf):
+        @staticmethod
+        def save(config: Any, f: Any, resolve: bool = False) -> None:
+            OmegaConf.save(hidden(config), f, resolve)
+
+    utils._save_config = lambda cfg, *where, save=utils._save_config: save(hidden(cfg), *where)
+    basic_sweeper.OmegaConf = Redacted  # pyright: ignore[reportPrivateImportUsage]

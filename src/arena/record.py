@@ -1,14 +1,16 @@
 """`result.json` over the life of a run: true at every moment, however the run ends."""
 
+import contextlib
 import logging
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from arena.core import stored
-from arena.errors import DivergedError, Interrupted, classify
-from arena.run import RunFolder, git_state, versions
+from arena.core import heartbeat, stored
+from arena.errors import DivergedError, InputOutputError, Interrupted, classify
+from arena.run import RunFolder, git_state, plain, versions
 
 log = logging.getLogger("arena")
 
@@ -16,8 +18,9 @@ log = logging.getLogger("arena")
 class Record:
     """Context manager around a training run.
 
-    On entry it writes `config.yaml` and a `result.json` that says "failed": true already if the process is killed
-    without another word. On exit the status becomes what happened. Only the first process of a distributed run writes.
+    On entry it writes `config.yaml` and a `result.json` that says "running", with a sign of life that is renewed
+    (`arena.core.heartbeat`): true already if the process is killed without another word. On exit the status becomes
+    what happened. Only the first process of a distributed run writes.
 
     Args:
         run: the run folder.
@@ -31,14 +34,17 @@ class Record:
         self.writes = writes
         self.result = run.read_result() if settings["resume"] else {}
         self.started = time.time()
+        self._written: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
 
     def __enter__(self) -> Self:
         self.write_config()
         monitor = self.settings["monitor"]
         previous = self.result.get("monitor", {})
         self.result |= {
-            "status": "failed",
-            "reason": "still running, or killed before it could report",
+            "status": heartbeat.RUNNING,
+            "reason": None,
             "monitor": {"value": None, "step": None} | previous | {"name": monitor["name"], "mode": monitor["mode"]},
             "seed": self.settings["seed"],
             "git": git_state(Path(__file__).parent),
@@ -48,6 +54,8 @@ class Record:
         self.result.setdefault("test", None)
         self.result.setdefault("baselines", {})
         self.write()
+        if self.writes:
+            threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
         return self
 
     def write_config(self) -> None:
@@ -78,11 +86,24 @@ class Record:
     def write(self) -> None:
         """Replace `result.json`."""
         if self.writes:
-            self.run.write_result(self.result)
+            self._put(plain(self.result))
+
+    def _put(self, result: dict[str, Any] | None = None) -> None:
+        """Write a result, or the last one again, with a sign of life as long as it says "running"."""
+        with self._lock:
+            self._written = result or self._written
+            sign = heartbeat.beat() if self._written["status"] == heartbeat.RUNNING else None
+            self.run.write_result(self._written | {"heartbeat": sign})
+
+    def _beat(self) -> None:
+        while not self._over.wait(heartbeat.EVERY):
+            with contextlib.suppress(InputOutputError):  # a full disk stops the training where it writes itself
+                self._put()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._over.set()
         if error is None:
             return
         known = classify(error)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena import build, stored, weights
-from arena.core import paths
+from arena.core import checkpoints, paths
 from arena.core.data_keys import replace_keys
 from arena.errors import DataError, UsageError
+from arena.model import preflight
 from arena.run import RunFolder, find_runs
 from arena.schema import closest
 
@@ -101,6 +102,7 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
         DataError: a stored configuration that does not fit; see also `check_offset`.
     """
     settings = stored.values_of(run)
+    settings["data"]["rejects"] = None  # the training's: a later command leaves it as it is
     offset = settings["data"].get("offset")
     replace_keys(settings["data"], data or {})
     if "path" in (data or {}):
@@ -116,6 +118,8 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
             node["path"] = str(run.tokenizer)
     checked = stored.checked(run, settings, [f"data.{key}" for key in data or {}])
     checked["data"] |= away
+    if "max_length" in (data or {}) and "architecture" in checked["model"]:
+        preflight.check_length(checked["model"]["name"], checked["model"]["architecture"], checked["data"])
     return checked
 
 
@@ -150,6 +154,7 @@ def rebuild(run: RunFolder, settings: build.Settings, checkpoint: Path | None = 
         InputOutputError: no readable checkpoint.
         DataError: the checkpoint belongs to another model.
     """
+    checkpoints.check(checkpoint or run.best)
     level = log.level
     log.setLevel(logging.WARNING)  # it would say "random weights", which the checkpoint replaces
     try:

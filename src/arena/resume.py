@@ -11,10 +11,10 @@ from typing import Any
 
 from arena import config, stored
 from arena.console import say
-from arena.core import paths, redact
+from arena.core import checkpoints, paths, redact
 from arena.core.stored import read_yaml
-from arena.errors import InputOutputError, UsageError
-from arena.overrides import Given, given_values
+from arena.errors import UsageError
+from arena.overrides import Given, as_typed, given_values
 from arena.run import RunFolder, git_state, versions
 from arena.schema import closest
 
@@ -43,8 +43,8 @@ def prepare(arguments: list[str]) -> dict[str, Any] | None:
     Raises:
         UsageError: a key that the run does not have, a value that does not fit, an end that lies behind the run, or
             versions that differ from those of the run and are not accepted.
-        InputOutputError: the folder holds no run, or no checkpoint to go on from.
-        DataError: see `arena.stored`.
+        InputOutputError: the folder holds no run, no checkpoint to go on from, or no best weights any more.
+        DataError: damaged checkpoints; see also `arena.stored`.
     """
     typed = folder_of(arguments)
     assert typed is not None
@@ -52,16 +52,13 @@ def prepare(arguments: list[str]) -> dict[str, Any] | None:
         if argument.startswith("-"):
             raise UsageError(f"{argument}: a run that goes on takes keys only, resume=FOLDER key=value ...")
     run = RunFolder(typed).require()
-    if not run.last.is_file():
-        raise InputOutputError(f"resume={typed}: there is no {run.last.name} to go on from; start the run again")
-    given = given_values([argument for argument in arguments if not argument.startswith(KEY)])
-    settings = changed(run, given)
+    checkpoints.newest(run.checkpoints)
+    values = [argument for argument in arguments if not argument.startswith(KEY)]
+    given, settings = as_typed(values, lambda each: (found := given_values(each), changed(run, found)))
     result = run.read_result()
     same_versions(result, settings["accept_versions"])
-    if result.get("status") in FINISHED and not run.best.is_file():
-        raise InputOutputError(
-            f"{run.best}: no such checkpoint, so the finished run in {run.path} has lost its weights"
-        )
+    if (result.get("monitor") or {}).get("step") is not None:
+        checkpoints.check(run.best)
     go_on = _goes_on(run, settings, result, {each.key for each in given})
     return settings | {"resume": str(run.path)} if go_on else None
 
@@ -88,12 +85,12 @@ def _put(settings: dict[str, Any], given: Given, run: RunFolder) -> None:
         raise UsageError(f"{given.key}: a run goes on in its own folder, {run.path}")
     node: Any = settings
     for part in above:
-        if part not in node and given.adds:
+        if part not in node and given.adds and node is not settings:
             node[part] = {}
         node = node.get(part)
         if not isinstance(node, dict):
             raise UsageError(f"{given.key}: the run in {run.path} has no {part}{closest(part, settings)}")
-    if name not in node and not given.adds:
+    if name not in node and not (given.adds and above):
         choices = [key for key in node if not key.startswith("_")]
         raise UsageError(f"{given.key}: the run in {run.path} has no such key{closest(name, choices)}")
     if given.value is not None and not isinstance(given.value, dict):
@@ -143,7 +140,7 @@ def _goes_on(run: RunFolder, settings: dict[str, Any], result: dict[str, Any], g
         return True
     key = "trainer.max_epochs" if settings["trainer"]["max_steps"] == -1 else "trainer.max_steps"
     if given & set(ENDS):
-        found = read_checkpoint(run.last)
+        found = read_checkpoint(checkpoints.newest(run.checkpoints)[0])
         by_steps = key == "trainer.max_steps"
         reached = int(found["global_step"]) if by_steps else int(found["epoch"]) + finished
         wanted = settings["trainer"][key.partition(".")[2]]

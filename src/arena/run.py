@@ -20,11 +20,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from arena.core import paths, redact
-from arena.core.files import read_json, replacing
+from arena.core import heartbeat, paths, redact
+from arena.core.files import read_json, replacing, sweep
+from arena.core.links import refuse_links_out
 from arena.errors import InputOutputError, UsageError
 
-STATUSES = ("completed", "stopped_early", "pruned", "diverged", "preempted", "failed")
 PACKAGES = ("arena", "lightning", "torch", "transformers", "torchmetrics", "peft", "hydra-core", "omegaconf", "numpy")
 
 
@@ -58,18 +58,20 @@ class RunFolder:
 
         Raises:
             InputOutputError: there is no folder, or no `config.yaml` in it.
+            DataError: a link in it leads elsewhere.
         """
         if not self.path.is_dir():
             raise InputOutputError(f"run={self.path}: no such folder")
         if not self.config.is_file():
             raise InputOutputError(f"run={self.path}: not a run folder (it has no config.yaml)")
+        refuse_links_out(self.path)
         return self
 
     def read_result(self) -> dict[str, Any]:
-        """`result.json`, or an empty dictionary where there is none."""
+        """`result.json`, or an empty dictionary where there is none; a run that was killed says "failed"."""
         if not self.result.is_file():
             return {}
-        return read_json(self.result, "delete it to go on without it")
+        return heartbeat.judged(read_json(self.result, "delete it to go on without it"))
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replace `result.json` in one step; NaN and infinity are written as null, which every reader understands."""
@@ -80,7 +82,7 @@ class RunFolder:
         """Hold the folder against a second process; the other processes of a distributed run do not ask.
 
         The lock is the kernel's and belongs to this process alone (`lockf`; a `flock` would live on in data workers):
-        it is gone with the process, however that ended.
+        it is gone with the process, however that ended. What killed processes left half-written is swept.
 
         Raises:
             UsageError: another process trains in this folder.
@@ -96,6 +98,7 @@ class RunFolder:
                 raise UsageError(
                     f"{self.path}: another process trains in this folder; wait or choose another"
                 ) from None
+            sweep(self.path)
             yield
 
 
@@ -124,6 +127,8 @@ def find_runs(given: str) -> list[RunFolder]:
         else:
             # Not a run itself: perhaps the parent of some. Otherwise let it say what it lacks.
             some = _runs([path]) or (_runs(visible(path)) if path.is_dir() else []) or [RunFolder(path).require()]
+        for run in some:
+            refuse_links_out(run.path)
         found += some
     places = [run.path for run in found]
     for place in places:

@@ -24,12 +24,25 @@ from arena.errors import InputOutputError, UsageError
 Positive = Annotated[float, "a number greater than 0", lambda value: value > 0]
 NonNegative = Annotated[float, "a number, 0 or more", lambda value: value >= 0]
 Share = Annotated[float, "a number from 0 to 1", lambda value: 0 <= value <= 1]
+Focus = Annotated[float, "a number from 0 to 10", lambda value: 0 <= value <= 10]
+"""Exponent of a focal loss: at 10 a row with p = .5 counts a thousandth, and beyond it nothing is learned."""
 Count = Annotated[int, "a whole number, 1 or more", lambda value: value >= 1]
 WholeNumber = Annotated[int, "a whole number, 0 or more", lambda value: value >= 0]
+Label = Annotated[
+    str,
+    "text of 1 to 200 characters without line breaks and control characters",
+    lambda value: 1 <= len(value) <= 200 and value.isprintable(),
+]
+Name = Annotated[
+    str,
+    "a name of 1 to 100 characters without / and \\, line breaks and control characters, not . or .., and none of "
+    "= + - @ in front",
+    lambda value: bool(re.fullmatch(r"(?![=+@-])(?!\.\.?$)[^/\\]{1,100}", value)) and value.isprintable(),
+]
 ProjectName = Annotated[
     str,
-    "a name of 1 to 128 characters without / \\ # ? % :",
-    lambda value: bool(re.fullmatch(r"[^/\\#?%:]{1,128}", value)),
+    "a name of 1 to 128 characters without / \\ # ? % : and control characters",
+    lambda value: bool(re.fullmatch(r"[^/\\#?%:]{1,128}", value)) and value.isprintable(),
 ]
 DatabaseAddress = Annotated[
     str,
@@ -39,8 +52,19 @@ DatabaseAddress = Annotated[
 InputPath = Annotated[str, "a file or folder that exists", lambda value: True]
 OutputPath = Annotated[str, "a file or folder that is written", lambda value: True]
 
-NAMED = ("Positive", "NonNegative", "Share", "Count", "WholeNumber", "ProjectName", "DatabaseAddress")
+NAMED = (
+    *("Positive", "NonNegative", "Share", "Focus", "Count", "WholeNumber"),
+    *("Label", "Name", "ProjectName", "DatabaseAddress"),
+)
 ALIASES = {name: get_args(globals()[name]) for name in NAMED}
+
+
+class NotTextError(UsageError):
+    """A number or a truth value where a text is needed; `key` is where."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 def check(node: Any, key: str = "", trusted: Collection[str] = (), stored: Stored | None = None) -> None:
@@ -105,13 +129,19 @@ def _check_outputs(node: dict[str, Any], key: str, stored: Stored) -> None:
             )
 
 
-def check_values(values: dict[str, Any], schema: type, key: str = "") -> None:
-    """Hold plain values against a dataclass that is at hand (the root of the configuration)."""
+def check_values(values: dict[str, Any], schema: type, key: str = "", others: Collection[str] | None = None) -> None:
+    """Hold plain values against a dataclass that is at hand (the root of the configuration).
+
+    `others`: keys that may be there beside its fields; None for any.
+    """
     tree = ast.parse(textwrap.dedent(inspect.getsource(schema))).body[0]
     assert isinstance(tree, ast.ClassDef), schema
-    for name, parameter in signatures.from_fields(tree).parameters.items():
-        if name in values:
-            _check_value(f"{key}{name}", values[name], parameter.annotation)
+    known = signatures.from_fields(tree).parameters
+    for name, value in values.items():
+        if name in known:
+            _check_value(f"{key}{name}", value, known[name].annotation)
+        elif others is not None and name not in others:
+            raise UsageError(f"{key}{name}: nothing reads such a key{closest(str(name), known)}")
 
 
 def argument(key: str) -> str:
@@ -146,7 +176,8 @@ def check_arguments(node: dict[str, Any], key: str, partial: bool = True) -> Non
 def _check_value(key: str, value: Any, annotation: ast.expr | None) -> None:
     wanted = _mismatch(value, annotation)
     if wanted is not None:
-        raise UsageError(f"{key}={_shown(value)}: {wanted} is needed")
+        message = f"{key}={_shown(value)}: {wanted} is needed"
+        raise UsageError(message) if _mismatch(_as_text(value), annotation) else NotTextError(message, key)
     for path in value if isinstance(value, list) else [value]:
         if _names_input_path(annotation) and isinstance(path, str) and not os.path.exists(os.path.expanduser(path)):
             raise InputOutputError(f"{key}={path}: no such file or folder (looked in {os.getcwd()})")
@@ -176,9 +207,11 @@ def _mismatch(value: Any, annotation: ast.expr | None) -> str | None:
             if not isinstance(value, list):
                 return "a list"
             return next((f"a list where each is {w}" for v in value if (w := _mismatch(v, inner))), None)
-        case ast.Subscript(value=ast.Name(id=("dict" | "Dict")), slice=ast.Tuple(elts=[_, inner])):
+        case ast.Subscript(value=ast.Name(id=("dict" | "Dict")), slice=ast.Tuple(elts=[outer, inner])):
             if not isinstance(value, dict):
                 return "a mapping"
+            if wanted := next((w for key in value if (w := _mismatch(str(key), outer))), None):
+                return f"a mapping where each key is {wanted}"
             return next(
                 (f"a mapping where each value is {w}" for v in value.values() if (w := _mismatch(v, inner))), None
             )
@@ -211,6 +244,15 @@ def _mismatch_name(value: Any, name: str) -> str | None:
     }
     ok, wanted = fits.get(name, (True, ""))
     return None if ok else wanted
+
+
+def _as_text(value: Any) -> Any:
+    """A value with texts in place of its numbers and truth values."""
+    if isinstance(value, dict):
+        return {key: _as_text(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_as_text(each) for each in value]
+    return str(value) if isinstance(value, bool | int | float) else value
 
 
 def _names_input_path(annotation: ast.expr | None) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from arena import build, config, resume, weights
 from arena.console import say
+from arena.core import checkpoints
 from arena.core.paths import shown
 from arena.errors import UsageError, run_main
 from arena.record import Record
@@ -38,6 +39,7 @@ def trained(settings: build.Settings) -> float | None:
         record_data(record, data)
         build.check_splits(data, settings)
         task = build.task(settings)
+        record.add(model=build.identity(task))
         build.check_fit(task, data, settings)
         references = build.references(settings, data, run) if first else {}
         build.start(task, data)
@@ -90,15 +92,17 @@ def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Re
 
     checkpoint = None
     if settings["resume"]:
-        checkpoint = record.run.last
-        step = weights.check_checkpoint(task, checkpoint)
+        checkpoint = checkpoints.settle(record.run.checkpoints) if record.writes else record.run.last
+        step, validated = weights.check_checkpoint(task, checkpoint)
         if record.writes:
-            journal.rewind(record.run.metrics, step)
+            journal.rewind(record.run.metrics, step, validated)
     started = time.time()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         saver = trainer.checkpoint_callback
         saver.obey_late(trainer)
+        epochs = trainer.fit_loop.epoch_progress.current
+        epochs.completed = epochs.ready  # a fit that is resumed where it ended does not count its last epoch
         if saver.validated_step != trainer.global_step:
             trainer.validate(task, datamodule=data, verbose=False)
     finally:
@@ -119,7 +123,7 @@ def conclude(
 ) -> None:
     """Judge the best weights on validation and test, write the result, print the table."""
     started = time.time()
-    if record.run.best.is_file():
+    if trainer.checkpoint_callback.best_step is not None:
         weights.load_weights(task, record.run.best)
     if settings["test"]:
         trainer.test(task, datamodule=data, verbose=False)
@@ -155,7 +159,7 @@ def guard(settings: build.Settings, folder: str) -> None:
         UsageError: `folder` holds a run already.
     """
     run = RunFolder(folder)
-    if run.last.exists() or run.best.exists():
+    if any(run.checkpoints.glob("*.ckpt")):
         raise UsageError(
             f"hydra.run.dir={folder}: it holds a run already; choose another folder, or resume={shown(folder)}"
         )

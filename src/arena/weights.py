@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.core import checkpoints
 from arena.errors import DataError, InputOutputError
 
 if TYPE_CHECKING:
     from arena.task import Task
 
 
-def check_checkpoint(task: "Task", path: Path) -> int:
-    """The optimiser step at which a checkpoint was written.
+def check_checkpoint(task: "Task", path: Path) -> tuple[int, int]:
+    """The optimiser step at which a checkpoint was written, and that of the last validation before.
 
     Raises:
         InputOutputError: it cannot be read.
@@ -18,7 +19,8 @@ def check_checkpoint(task: "Task", path: Path) -> int:
     """
     checkpoint = read_checkpoint(path)
     compare(task.own_state(), checkpoint.get("state_dict", {}), path)
-    return int(checkpoint["global_step"])
+    step, callbacks = int(checkpoint["global_step"]), checkpoint.get("callbacks", {}).values()
+    return step, next((state["validated_step"] for state in callbacks if "validated_step" in state), step)
 
 
 def load_weights(task: "Task", path: Path) -> None:
@@ -38,15 +40,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         InputOutputError: it cannot be read.
+        DataError: it is damaged (`arena.core.checkpoints`).
     """
     import pickle
 
-    import torch
+    checkpoints.check(path)
+    from arena.callback.storage import load
 
-    if not path.is_file():
-        raise InputOutputError(f"{path}: no such checkpoint")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return load(path)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
         raise InputOutputError(f"{path}: not a checkpoint that can be read ({str(error).splitlines()[0]})") from error
 

@@ -17,6 +17,7 @@ from arena.calibration.measures import MEASURES, measure
 from arena.calibration.rows import HeadRows, group_folds, read_rows
 from arena.calibration.whole import Options, calibrate_heads
 from arena.callback.predictions import prediction_table, write_table
+from arena.core.checkpoints import digest
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.heads import Heads
 from arena.run import RunFolder
@@ -289,7 +290,7 @@ def test_a_stored_calibration_is_read_back_and_belongs_to_its_weights(splits, tm
     weights = tmp_path / "best.ckpt"
     weights.write_bytes(b"weights")
     made = run(splits, decision="bias").calibration
-    known = {"labels": HEADS.classes, "sha256": store.fingerprint(weights)}
+    known = {"labels": HEADS.classes, "sha256": digest(weights)}
     known |= {"heads": {name: asdict(head) for name, head in made.heads.items()}}
     folder, path = RunFolder(tmp_path), tmp_path / store.NAME
     assert store.read(folder, HEADS.classes, weights) is None

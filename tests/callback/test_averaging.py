@@ -11,6 +11,7 @@ from arena import restore
 from arena.callback import journal
 from arena.callback.averaging import ExponentialAverage, TrainedAverage
 from arena.run import RunFolder
+from arena.weights import read_checkpoint
 
 RUN = ["data.limit=160", "trainer.max_steps=12", "validate_every=4", "test=false"]
 EMA = ["callback=ema", "callback.ema.decay=0.8"]
@@ -18,7 +19,7 @@ CHOICES = {"ema": EMA, "ema-late": [*EMA, "callback.ema.update_starting_at_step=
 
 
 def weights(path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)["state_dict"]
+    return read_checkpoint(path)["state_dict"]
 
 
 def verified(run: RunFolder) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from arena.callback.journal import Journal
 from arena.callback.predictions import prediction_table
 from arena.callback.storage import AtomicCheckpointIO
 from arena.errors import DivergedError
+from arena.weights import read_checkpoint
 
 
 def test_the_journal_keeps_every_value_and_nan(tmp_path):
@@ -41,12 +42,12 @@ def test_a_line_cut_by_a_kill_is_left_out_and_later_ones_are_rewound(tmp_path):
 
 def test_a_failed_save_leaves_the_old_checkpoint(tmp_path):
     storage = AtomicCheckpointIO()
-    path = tmp_path / "last.ckpt"
+    path = tmp_path / "best.ckpt"
     storage.save_checkpoint({"a": torch.ones(2)}, path)
     with pytest.raises(Exception, match="pickle"):
         storage.save_checkpoint({"a": lambda: 0}, path)
     assert torch.equal(storage.load_checkpoint(path)["a"], torch.ones(2))
-    assert os.listdir(tmp_path) == ["last.ckpt"]
+    assert sorted(os.listdir(tmp_path)) == ["best.ckpt", "manifest.json"]
 
 
 def test_checkpoints_with_code_in_them_are_refused(tmp_path):
@@ -86,7 +87,7 @@ def test_a_diverged_run_stops_and_keeps_the_last_good_weights(train_run, monkeyp
     assert run.read_result()["status"] == "diverged"
     assert DivergedError.code == 76
     for path in (run.best, run.last):
-        state = torch.load(path, weights_only=True)["state_dict"]
+        state = read_checkpoint(path)["state_dict"]
         assert all(torch.isfinite(value).all() for value in state.values())
 
 

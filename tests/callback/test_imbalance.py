@@ -16,6 +16,7 @@ from arena.loss.adjustment import LogitAdjustment
 from arena.loss.class_weight import class_weights
 from arena.loss.classification import CrossEntropy
 from arena.loss.multi_head import MultiHead
+from arena.weights import read_checkpoint
 
 LABELS = {"stance": ["AGAINST", "FAVOR", "NONE"], "sentiment": ["negative", "positive"]}
 NATURAL = np.array([470, 470, 60, 500, 500])
@@ -182,7 +183,7 @@ def test_a_resumed_run_ends_with_the_same_bits(train_run, monkeypatch, extra: li
                 train_run("parts", *settings, *resume)
         resume = [f"resume={whole.path.parent / 'parts'}"]
     parts = train_run("parts", *settings, *resume)
-    one, other = (torch.load(run.last, weights_only=True)["state_dict"] for run in (whole, parts))
+    one, other = (read_checkpoint(run.last)["state_dict"] for run in (whole, parts))
     assert one.keys() == other.keys()
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert any("class_weight" in name for name in one)

@@ -1,6 +1,7 @@
 """One sequence a row, or two that change places when the answers do."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -79,3 +80,17 @@ def test_a_batch_holds_first_sequences_before_second_ones(formulation):
             assert batch.input_ids[line][batch.attention_mask[line].bool()].tolist() == wanted.tolist()
     assert batch.target.tolist() == [1, 0, 2]  # 4 % 3 = 1; 7 % 3 = 1 mirrored to 0; 2
     assert torch.equal(batch.row, torch.tensor([4, 7, 2]))
+
+
+@pytest.mark.parametrize("formulation", ["joint", "symmetric", "score"])
+def test_answers_that_are_equal_once_they_are_cut_are_known(formulation):
+    """Answers that part after 50 bytes, after 5, and never; 40 tokens show the first 10 to 40 bytes of each."""
+    begin = "the same beginning of both answers, long enough to be cut"
+    rows = [("p", begin + " here", begin + " there"), ("p", "a" + begin, "b" + begin), ("p", begin, begin)]
+    table = pa.table(
+        {name: pa.array([[row[i]] for row in rows]) for i, name in enumerate(("prompt", "response_a", "response_b"))}
+    )
+    layout = compile_template(ByteTokenizer(), text=ANSWER if formulation == "score" else PLAIN)
+    tokens = tokenize(Rows.from_table(table, "test"), ByteTokenizer())
+    assert views(tokens, layout, Room(40), formulation).alike.tolist() == [True, False, False]
+    assert not views(tokens, layout, Room(400), formulation).alike.any()

@@ -13,6 +13,7 @@ from arena.errors import DataError, UsageError
 from arena.model.adapter import Adapter
 from arena.model.backbone import skeleton
 from arena.task import Task
+from arena.weights import read_checkpoint
 
 METHODS = ["lora", "dora", "qlora"]
 QUICK = ["trainer.max_steps=3", "data.max_length=64", "trainer.accelerator=cpu", "adapter.rank=2", "toy_rows=150"]
@@ -125,7 +126,7 @@ def test_a_resumed_run_is_an_undisturbed_one(train_run, qwen):
     whole = train_run("whole", *common, "trainer.max_steps=6")
     train_run("parts", *common, "trainer.max_steps=3")
     parts = train_run("parts", *common, "trainer.max_steps=6", f"resume={whole.path.parent / 'parts'}")
-    states = [torch.load(run.last, weights_only=True)["state_dict"] for run in (whole, parts)]
+    states = [read_checkpoint(run.last)["state_dict"] for run in (whole, parts)]
     assert states[0].keys() == states[1].keys()
     for name, value in states[0].items():
         assert torch.equal(value, states[1][name]), name

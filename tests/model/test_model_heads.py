@@ -163,4 +163,4 @@ def test_the_tiny_model_has_several_heads_too():
 def test_what_several_heads_cannot_have_is_refused_before_anything_loads(changes, message):
     model = {"_target_": "arena.model.tiny.TinyClassifier", "labels": LABELS, "head": {}, "formulation": "joint"}
     with pytest.raises(UsageError, match=message):
-        preflight.check(model | changes, {"method": "none"})
+        preflight.check(model | changes, {"method": "none"}, {"max_length": 8})

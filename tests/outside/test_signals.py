@@ -34,7 +34,7 @@ def test_sigterm_at_any_moment_of_the_start_ends_with_143(start, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
-def test_a_second_signal_ends_a_training_at_once(start, tmp_path, number, word):
+def test_a_second_signal_ends_a_training_at_once(start, shell, tmp_path, number, word):
     """A step of 3,000 rows takes seconds: the first signal waits for its end, the second does not."""
     process = start("train", *RUN[1:], "data.batch_size=3000", "baselines=[]")
     log = tmp_path / "run" / "run.log"
@@ -42,10 +42,12 @@ def test_a_second_signal_ends_a_training_at_once(start, tmp_path, number, word):
     while "before the first step" not in log.read_text():
         assert process.poll() is None
         time.sleep(0.02)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["status"], result["heartbeat"]["pid"]) == ("running", process.pid)
     process.send_signal(number)
     time.sleep(0.3)
     process.send_signal(number)
     error = process.communicate(timeout=20)[1]
     assert process.returncode == 128 + number, error
     assert error == f"arena: ended at once by a second {word}\n"
-    assert json.loads((tmp_path / "run" / "result.json").read_text())
+    shell("compare", "base=run", "other=run", "output=o").refused(65, "failed", "killed", "last sign of life")

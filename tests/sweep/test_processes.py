@@ -61,9 +61,9 @@ RESULTS = [
     ("failed", "out of memory: lower", 0.7, None, "out_of_memory", None),
     ("preempted", "stopped by SIGTERM", 0.7, 143, "preempted", None),
     ("preempted", "stopped by Ctrl-C", None, 130, "preempted", None),
-    ("failed", "still running, or killed", 0.7, -15, "preempted", None),
-    ("failed", "still running, or killed", 0.7, None, "preempted", None),
-    ("failed", "still running, or killed", 0.7, -9, "failed", None),
+    ("failed", "killed, or its machine went down", 0.7, -15, "preempted", None),
+    ("failed", "killed, or its machine went down", 0.7, None, "preempted", None),
+    ("failed", "killed, or its machine went down", 0.7, -9, "failed", None),
     ("failed", "no such column", None, 65, "failed", None),
 ]
 

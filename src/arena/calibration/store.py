@@ -3,13 +3,13 @@
 Nothing heavy is imported at the top: whether a calibration belongs to these weights is known before numpy is needed.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.core.checkpoints import digest
 from arena.core.paths import shown
 from arena.errors import DataError, InputOutputError
 from arena.heads import Heads, Labels, column
@@ -97,12 +97,6 @@ def said(head: HeadCalibration) -> str:
     return f"temperature {1 / head.weight[0]:.4f}" if head.method == "temperature" else f"{head.method} scaling"
 
 
-def fingerprint(checkpoint: Path) -> str:
-    """SHA-256 of a file."""
-    with open(checkpoint, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read(run: RunFolder, labels: Labels, checkpoint: Path) -> Calibration | None:
     """The calibration of a run; None where it has none.
 
@@ -130,6 +124,6 @@ def read(run: RunFolder, labels: Labels, checkpoint: Path) -> Calibration | None
         raise InputOutputError(f"{path}: damaged ({type(error).__name__}: {error}); {way}") from error
     if found.labels.classes != Heads(labels).classes or not set(heads) <= set(found.labels.classes):
         raise DataError(f"{path}: it is for other classes ({', '.join(found.labels.columns)}) than the run has; {way}")
-    if found.sha256 != fingerprint(checkpoint):
+    if found.sha256 != digest(checkpoint):
         raise DataError(f"{path}: it was fitted for other weights than {checkpoint}; {way}")
     return found

@@ -12,7 +12,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckpoint
 
-from arena.callback.averaging import judged
+from arena.callback.averaging import Averaging, judged
+from arena.core.checkpoints import BEST, LAST, check
 from arena.core.paths import shown
 from arena.core.stop import SIGNALS, name_of
 from arena.errors import DivergedError, Interrupted
@@ -65,6 +66,8 @@ class Checkpoint(LightningCheckpoint):
         self.best_value = state_dict["best_value"]
         self.best_step = state_dict["best_step"]
         self.validated_step = state_dict["validated_step"]
+        if self.best_step is not None:
+            check(self.folder / BEST)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Catch SIGTERM and Ctrl-C from here on; the handler only sets a flag.
@@ -85,7 +88,8 @@ class Checkpoint(LightningCheckpoint):
             return
         due = time.monotonic() - self._saved_at > self.every_seconds
         stop = self._stop_requested(trainer)
-        if due or stop or epoch_loop._is_training_done:
+        over = trainer.global_step == trainer.max_steps or trainer.current_epoch + 1 == trainer.max_epochs
+        if due or stop or (over and epoch_loop._is_training_done):
             self._save_last(trainer)
         self._stopping = stop
 
@@ -107,7 +111,7 @@ class Checkpoint(LightningCheckpoint):
             with judged(trainer, pl_module):
                 self._refuse_non_finite(pl_module)
                 self.best_value, self.best_step = float(value), trainer.global_step
-                trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=True)
+                trainer.save_checkpoint(self.folder / BEST, True, self._twin(trainer, self._saved_step, LAST))
         if trainer.state.fn == "fit":
             self._save_last(trainer)
             if self._stop_requested(trainer):
@@ -119,6 +123,14 @@ class Checkpoint(LightningCheckpoint):
             self._save_last(trainer)
         if self._stopping:
             self._obey(trainer)
+
+    def kept(self) -> str:
+        """Which checkpoint a training that ends with an error leaves behind."""
+        if self._saved_step >= 0 and self.save_last:
+            return f"the checkpoint of step {self._saved_step} is kept"
+        if self.best_step is not None:
+            return f"the best weights, of step {self.best_step}, are kept"
+        return "no checkpoint had been written yet"
 
     def obey_late(self, trainer: Trainer) -> None:
         """Obey a signal that came after the last step, once the fit has given back the handlers of before."""
@@ -134,9 +146,15 @@ class Checkpoint(LightningCheckpoint):
     def _save_last(self, trainer: Trainer) -> None:
         if self.save_last:
             self._refuse_non_finite(trainer.lightning_module)
-            trainer.save_checkpoint(self.folder / "last.ckpt")
+            trainer.save_checkpoint(self.folder / LAST, False, self._twin(trainer, self.best_step, BEST))
         self._saved_step = trainer.global_step
         self._saved_at = time.monotonic()
+
+    @staticmethod
+    def _twin(trainer: Trainer, step: int | None, name: str) -> dict[str, str] | None:
+        """Storage options that name the checkpoint of `step` if it has the weights that are to be saved now."""
+        averaged = any(isinstance(callback, Averaging) for callback in trainer.callbacks)  # pyright: ignore
+        return {"weights": name} if step == trainer.global_step and not averaged else None
 
     @staticmethod
     def _refuse_non_finite(module: LightningModule) -> None:

@@ -34,7 +34,9 @@ class FiniteLoss(Callback):
 
     def _raise_if_bad(self, trainer: Trainer) -> None:
         if self._bad is not None and bool(self._bad):
+            saver: Any = trainer.checkpoint_callback
+            kept = saver.kept() if saver is not None else "no checkpoint was asked for"
             raise DivergedError(
-                f"the training loss is not finite at step {trainer.global_step}; the last good checkpoint is kept; "
+                f"the training loss is not finite at step {trainer.global_step}; {kept}; "
                 "lower optim.lr, lower trainer.gradient_clip_val, or use trainer.precision=32-true"
             )

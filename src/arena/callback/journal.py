@@ -90,12 +90,19 @@ def read_from(path: str | Path, offset: int) -> tuple[list[dict[str, Any]], int]
     return rows, offset + len(whole)
 
 
-def rewind(path: str | Path, step: int) -> None:
-    """Drop what was logged after `step`, so that a resumed run's journal equals that of an undisturbed one."""
+def rewind(path: str | Path, step: int, validated: int | None = None) -> None:
+    """Drop what a run that is resumed will log again, so that its journal equals that of an undisturbed one.
+
+    Args:
+        path: the journal.
+        step: of the checkpoint; later rows go, and those of the test, which comes after the training.
+        validated: step of the last validation that the checkpoint knows; validation rows after it go.
+    """
     path = Path(path)
     if not path.is_file():
         return
-    kept = [row for row in read(path) if row["step"] <= step]
+    until = {"val": step if validated is None else validated, "test": -1}
+    kept = [row for row in read(path) if row["step"] <= until.get(row["split"], step)]
     with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

@@ -10,7 +10,7 @@ from arena.callback.mirror import Entry, Mirror
 from arena.core import redact
 from arena.core.stored import read
 from arena.run import write_atomically
-from arena.schema import DatabaseAddress, OutputPath, ProjectName
+from arena.schema import DatabaseAddress, Label, OutputPath, ProjectName
 
 IDENTITY = "mlflow.json"
 """File in the run folder that says which run of MLflow it is."""
@@ -38,8 +38,8 @@ class MLflowRun(Mirror):
         folder: OutputPath,
         tracking_uri: DatabaseAddress = "sqlite:///outputs/mlflow.db",
         experiment: ProjectName = "arena",
-        group: str | None = None,
-        tags: list[str] | None = None,
+        group: Label | None = None,
+        tags: list[Label] | None = None,
     ) -> None:
         super().__init__(folder)
         self.tracking_uri, self.experiment, self.group, self.tags = (

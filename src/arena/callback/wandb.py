@@ -14,7 +14,7 @@ from arena.callback.sender import Sender, server
 from arena.core import redact
 from arena.core.stored import read
 from arena.run import RunFolder, write_atomically
-from arena.schema import OutputPath, ProjectName, WholeNumber
+from arena.schema import Label, OutputPath, ProjectName, WholeNumber
 
 log = logging.getLogger("arena")
 IDENTITY = "wandb.json"
@@ -140,10 +140,10 @@ class WandbRun(Mirror):
         folder: OutputPath,
         project: ProjectName = "arena",
         entity: ProjectName | None = None,
-        name: str | None = None,
-        group: str | None = None,
-        job_type: str = "train",
-        tags: list[str] | None = None,
+        name: Label | None = None,
+        group: Label | None = None,
+        job_type: Label = "train",
+        tags: list[Label] | None = None,
         offline: bool = True,
         samples: WholeNumber = 100,
         texts: bool = False,

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.core import heartbeat
 from arena.errors import ArenaError, InputOutputError
 
 if TYPE_CHECKING:
@@ -25,6 +26,18 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 def temporary(path: Path) -> Path:
     """The hidden file beside `path` that this process fills before it takes the place of `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def sweep(folder: Path) -> None:
+    """Delete below a folder what killed processes left of files that they did not finish.
+
+    Only the names that `temporary` gives are taken, of processes of this machine that are gone; so is an earlier
+    process that had the number of this one, which has to call this before it writes.
+    """
+    for path in folder.rglob(".*.tmp"):
+        process = int(path.name.split(".")[-2]) if TEMPORARY.fullmatch(path.name) else None
+        if process is not None and (process == os.getpid() or not heartbeat.runs(process)):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -81,6 +94,19 @@ def _reason(error: OSError, path: Path, partial: Path | None) -> str:
         f"cannot be written ({reason}): {written:,} bytes of it were written, {shutil.disk_usage(place).free:,} bytes "
         "are free there; free some space and give the command again"
     )
+
+
+def check_writable(folder: Path, key: str) -> None:
+    """Check, before long work, that its results can be written to a folder that may not exist yet.
+
+    Raises:
+        InputOutputError: they cannot; `key` names the option that chooses another place.
+    """
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not place.is_dir():
+        raise InputOutputError(f"{key}={folder}: {place} is a file; give another {key}=")
+    if not os.access(place, os.W_OK):  # false for the superuser too where the disk is mounted read-only
+        raise InputOutputError(f"{key}={folder}: nothing can be written there (read-only); give another {key}=")
 
 
 def read_json(path: Path, way_on: str = "restore it or delete it") -> Any:

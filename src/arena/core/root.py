@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from arena.schema import Count, NonNegative, Positive, Share, WholeNumber
+from arena.schema import Count, Label, Name, NonNegative, Positive, Share, WholeNumber
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Suggested:
 class Root:
     """Types of the values at the root of `conf/train.yaml`."""
 
-    study: str
+    study: Name
     seed: WholeNumber
     resume: str | None
     monitor: dict
@@ -57,11 +57,24 @@ class Root:
     baselines: list[Literal["length", "structure", "tfidf", "untrained"]]
     toy_rows: Count
     suggested: dict
-    tags: list[str]
+    tags: list[Label]
     num_classes: WholeNumber
     run_dir: str
     trusted_packages: list[str]
     accept_versions: bool
+    task: dict
+    judge: dict
+    data: dict
+    model: dict
+    tokenizer: dict
+    adapter: dict
+    head: dict | None
+    loss: dict
+    metric: dict
+    optim: dict
+    trainer: dict
+    callback: dict
+    logger: dict | None
 
 
 def lightnings(trainer: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,11 @@ class _Loader(yaml.CSafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    yaml_implicit_resolvers = _as_on_the_command_line(yaml.SafeDumper.yaml_implicit_resolvers)
+    # Text that any reader of YAML would take for a number or a date is written in quotes.
+    yaml_implicit_resolvers = {
+        first: [*rules, *yaml.SafeDumper.yaml_implicit_resolvers.get(first, [])]
+        for first, rules in _Loader.yaml_implicit_resolvers.items()
+    }
 
     def ignore_aliases(self, data: Any) -> bool:
         """Write everything out: what is read back may hold no alias."""

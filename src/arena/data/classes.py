@@ -9,7 +9,7 @@ from typing import Any
 from arena.data.cells import RowError, is_missing, shown, truth_value
 from arena.data.files import read_columns, read_records
 from arena.errors import DataError, UsageError
-from arena.schema import closest
+from arena.schema import ALIASES, closest
 
 MOST = 200
 """Classes of one head. A column with more different values is no classification."""
@@ -91,6 +91,9 @@ def classes_of(
 
 
 def _checked(head: str, labels: set[str], paths: str | Sequence[str]) -> list[str]:
+    _, wanted, holds = ALIASES["Label"]
+    if wrong := sorted(label for label in labels if not holds(label)):
+        raise DataError(f"{paths}: column {head} has the class {shown(wrong[0])}; {wanted} is needed")
     if not 2 <= len(labels) <= MOST:
         what = ", ".join(sorted(labels)[:3]) or "no label at all"
         raise DataError(

@@ -128,10 +128,15 @@ class Description:
         if hasattr(self, "sequences"):
             found["truncated_share"] = float(self.sequences.is_cut.mean())
             found["answer_invisible_share"] = float(self.sequences.invisible.mean())
+            found["rows_alike_after_cut"] = self._alike()
             found["tokens"] = {name: int(self.sequences.tokens[rows].sum()) for name, rows in self._rows.items()}
         accounted = account.rejected + account.merged + sum(self._dropped.values()) + self.table.num_rows
         assert account.read == accounted, found
         return found
+
+    def _alike(self) -> int:
+        """Count the rows whose answers differ, and are equal in what is kept of them."""
+        return int(self.sequences.alike.sum())
 
     def _validation_fingerprint(self) -> str:
         """Return what tells the validation rows from those of another split; the same for all folds of one division."""
@@ -155,6 +160,11 @@ class Description:
             cut = f"; {100 * self.sequences.is_cut.mean():.1f}% of the rows are cut"
             cut += f", an answer is invisible in {invisible:.1f}%" if invisible else ""
         log.info("data: %s rows%s%s", sizes, dropped, cut)
+        if hasattr(self, "sequences") and (alike := self._alike()):
+            log.warning(
+                "data: in %d rows the answers differ, and what is kept of them is equal: nobody could tell them apart; "
+                "raise data.max_length, or take data.cut=middle or head", alike,
+            )  # fmt: skip
         joined = ", ".join(f"{rows} by {reason}" for reason, rows in self._groups.joined.items() if rows)
         log.info("data: groups that stay together: %s; the largest has %d rows", joined or "none", self._groups.largest)
         if absent := self.absent():

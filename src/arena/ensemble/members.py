@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from arena import build, kinds, restore
 from arena.calibration import store
 from arena.console import say
+from arena.core import checkpoints
 from arena.core.data_keys import READING, refuse_idle_keys
 from arena.core.stored import read
 from arena.ensemble.partial import Part, Partial
@@ -84,6 +85,8 @@ def gather(
         if settings and not weights.is_file():
             status = run.read_result().get("status", "unknown")
             raise InputOutputError(f"{weights}: no such checkpoint (the run's status is: {status})")
+        if settings:
+            checkpoints.check(weights)
         labels = labels_of(run)
         calibration = store.read(run, labels, weights) if calibrated and settings else None
         found.append(Member(run, name, labels, settings, weights, calibration))

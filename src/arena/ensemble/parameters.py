@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.core import checkpoints
 from arena.core.stored import moved, read, write
 from arena.ensemble.configurations import first_difference
-from arena.errors import DataError, InputOutputError, UsageError
+from arena.errors import DataError, UsageError
 from arena.run import RunFolder, git_state, versions
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def check(runs: list[RunFolder], output: RunFolder) -> None:
     for run in runs:
         if run.is_baseline:
             raise UsageError(f"{run.path}: a run of arena.baseline has no weights to average; use arena.predict")
-        if not run.best.is_file():
-            raise InputOutputError(f"{run.best}: no such checkpoint")
+        checkpoints.check(run.best)
         if difference := first_difference(runs[0], run, *FREE):
             key, one, other = difference
             raise UsageError(

@@ -10,7 +10,7 @@ from arena.console import say
 from arena.core.files import read_parquet
 from arena.core.paths import shown
 from arena.errors import Interrupted, UsageError
-from arena.schema import Count, NonNegative, Share, WholeNumber, check_values
+from arena.schema import Count, Name, NonNegative, Share, WholeNumber, check_values
 
 if TYPE_CHECKING:
     from arena.generation.checkers import Checker
@@ -54,7 +54,7 @@ class Options:
     split: Literal["train", "val", "test"] = "test"
     seed: WholeNumber = 0
     batch_size: Count = 16
-    name: str = "default"
+    name: Name = "default"
     encoder: Literal["minilm", "hash"] | None = "minilm"
     success: Share = 0.5
 
@@ -91,8 +91,6 @@ def check(others: dict[str, Any]) -> "tuple[Options, Checker | None]":
         )
     if options.top_p == 0:
         raise UsageError("top_p=0: no token would be left; a number above 0 is needed (1 for all tokens)")
-    if Path(options.name).name != options.name or options.name.startswith("."):
-        raise UsageError(f"name={options.name}: the name of a folder is needed, without / and no dot in front")
     given = others.get("checker") or {}
     return options, make({KIND: given} if isinstance(given, str) else given)
 

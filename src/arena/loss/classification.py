@@ -9,7 +9,7 @@ from torch.nn import functional
 from arena.errors import UsageError
 from arena.loss.base import Loss, target_probabilities
 from arena.loss.class_weight import WeightedLoss
-from arena.schema import NonNegative, Positive, Share, WholeNumber
+from arena.schema import Focus, NonNegative, Positive, Share, WholeNumber
 
 
 def cross_entropy(
@@ -145,7 +145,7 @@ class Focal(WeightedLoss):
     def __init__(
         self,
         labels: list[str],
-        gamma: NonNegative = 2.0,
+        gamma: Focus = 2.0,
         alpha: Literal["balanced", "sqrt", "effective"] | dict[str, Positive] | list[Positive] | None = None,
         label_smoothing: Share = 0.0,
         class_weight_beta: Share = 0.999,

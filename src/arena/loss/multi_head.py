@@ -14,7 +14,7 @@ from arena.loss.class_weight import check_counts
 from arena.loss.kinds import check_names, head_losses
 from arena.loss.rdrop import RDrop, symmetric_divergence
 from arena.loss.task_weight import TaskWeights
-from arena.schema import NonNegative, Positive, Share, WholeNumber
+from arena.schema import Focus, NonNegative, Positive, Share, WholeNumber
 from arena.types import LossOutput, TextBatch
 
 
@@ -72,7 +72,7 @@ class MultiHead(nn.Module):
         weighting: Literal["fixed", "uncertainty", "dynamic"] = "fixed",
         normalise: bool = False,
         rdrop: dict[str, NonNegative] | None = None,
-        gamma: NonNegative | None = None,
+        gamma: Focus | None = None,
         alpha: Literal["balanced", "sqrt", "effective"] | dict[str, Positive] | list[Positive] | None = None,
         label_smoothing: Share | None = None,
         class_weight: Literal["balanced", "sqrt", "effective"] | dict[str, Positive] | list[Positive] | None = None,
@@ -86,8 +86,8 @@ class MultiHead(nn.Module):
         scale: Positive | None = None,
         power: NonNegative | None = None,
         smooth: Positive | None = None,
-        gamma_positive: NonNegative | None = None,
-        gamma_negative: NonNegative | None = None,
+        gamma_positive: Focus | None = None,
+        gamma_negative: Focus | None = None,
         epsilon: float | None = None,
         first: str | None = None,
     ) -> None:

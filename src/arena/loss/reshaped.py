@@ -8,7 +8,7 @@ from torch import Tensor
 from arena.errors import UsageError
 from arena.loss.base import Loss, target_probabilities
 from arena.loss.class_weight import WeightedLoss
-from arena.schema import NonNegative, Positive, Share, WholeNumber
+from arena.schema import Focus, NonNegative, Positive, Share, WholeNumber
 
 
 def others_of(probabilities: Tensor) -> Tensor:
@@ -129,8 +129,8 @@ class Asymmetric(Loss):
     def __init__(
         self,
         labels: list[str],
-        gamma_positive: NonNegative = 1.0,
-        gamma_negative: NonNegative = 4.0,
+        gamma_positive: Focus = 1.0,
+        gamma_negative: Focus = 4.0,
         label_smoothing: Share = 0.1,
     ) -> None:
         super().__init__(labels)

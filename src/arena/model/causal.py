@@ -68,12 +68,14 @@ class CausalModel(HubModel):
         if gradient_checkpointing:
             backbones.checkpoint_activations(loaded.module)
         self.config: Any = loaded.module.config
+        self.source = loaded.source
         self.remember(loaded)
         self.backbone: Any = self.adapter.attach(loaded.module, leave_out=_head_name(loaded.module))
         self.train()
         total = sum(p.numel() for p in loaded.module.parameters()) / 1e6
         trained = sum(p.numel() for p in self.parameters() if p.requires_grad) / 1e6
-        log.info("model %s: %.1fM parameters from %s; %.2fM are trained", name, total, loaded.source, trained)
+        kind = self.config.model_type
+        log.info("model %s: %s, %.1fM parameters from %s; %.2fM are trained", name, kind, total, loaded.source, trained)
 
     @property
     def language_model(self) -> Any:

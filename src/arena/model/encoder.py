@@ -118,6 +118,7 @@ class SequenceClassifier(HubModel):
         if gradient_checkpointing:
             backbones.checkpoint_activations(loaded.module)
         self.config: Any = loaded.module.config
+        self.source = loaded.source
         self._knows = set(inspect.signature(type(loaded.module).forward).parameters)
         self.remember(loaded)
         self.backbone: Any = self.adapter.attach(loaded.module)
@@ -233,7 +234,8 @@ class SequenceClassifier(HubModel):
         words = self.pairing.formulation == "verbalizer"
         head = "the language model's rows for the answer words" if words else f"the head ({_size(self.head)})"
         kind = "from the folder" if self.start == "pretrained" and not words else "new"
-        parts = [f"model {self.name}: {total:.1f}M parameters of the backbone from {loaded.source}"]
+        size = f"{self.config.model_type}, {total:.1f}M parameters of the backbone"
+        parts = [f"model {self.name}: {size} from {loaded.source}"]
         parts.append(f"the head: {head}" if words else f"{kind}: {head}")
         if self.adapter.method != "none":
             trained = sum(p.numel() for p in self.backbone.parameters() if p.requires_grad)

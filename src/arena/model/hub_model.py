@@ -17,11 +17,13 @@ class HubModel(nn.Module):
 
     Attributes:
         folder: where the pretrained weights lie; None for random ones.
+        source: the same in words.
         adapter: see `arena.model.adapter`.
         config: of the backbone.
     """
 
     folder: Path | None
+    source: str
     adapter: Adapter
     config: Any
 

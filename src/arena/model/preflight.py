@@ -1,15 +1,24 @@
 """What can be wrong with a model's settings, found before its weights are loaded; torch only where adapters are."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from arena import hub
+from arena.core.files import read_json
 from arena.errors import UsageError
 
+log = logging.getLogger("arena")
 TINY = "arena.model.tiny."
 ENCODERS = ("bert", "roberta", "xlm-roberta", "distilbert", "deberta", "deberta-v2", "modernbert", "electra", "albert")
 """Architectures that read in both directions: they have no logits of a next token."""
+LEARNED = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert", "mpnet", "gpt2")
+"""Architectures with a learned vector for each position."""
+RESERVED = {name: 2 for name in ("roberta", "xlm-roberta", "camembert", "mpnet")}
+"""Positions that no token has: theirs are counted from the id of padding, 1, on."""
+IDENTITY = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads")
+"""What tells two architectures apart."""
 
 
 def check_labels(formulation: str, labels: list[str]) -> None:
@@ -42,12 +51,13 @@ def check_heads(formulation: str, model: Mapping[str, Any]) -> None:
             raise UsageError(f"model.{key}={str(wrong).lower()}: head=multi has no such thing; leave it out")
 
 
-def check(model: Mapping[str, Any], adapter: Mapping[str, Any]) -> None:
-    """Hold the nodes `model` and `adapter` of a configuration against what will be asked of them; find the weights.
+def check(model: Mapping[str, Any], adapter: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """Hold the nodes `model`, `adapter` and `data` of a configuration against each other; find the weights.
 
     Raises:
         UsageError: classes that do not fit the formulation, a formulation or adapter that the backbone cannot have,
-            an adapter for modules that do not exist, 4-bit weights where they do not work.
+            an adapter for modules that do not exist, 4-bit weights where they do not work, sizes that cannot be, rows
+            longer than the model's positions.
         InputOutputError: the weights are not here and the hub cannot be reached.
     """
     formulation, labels = model.get("formulation", "joint"), model.get("labels", [])
@@ -60,28 +70,74 @@ def check(model: Mapping[str, Any], adapter: Mapping[str, Any]) -> None:
             raise UsageError("model.formulation=verbalizer needs a language model; model=tiny has no words")
         if adapter["method"] != "none":
             raise UsageError(f"adapter={adapter['method']}: model=tiny is trained whole; take a model of the hub")
+        _check_parts("model.width", model["width"], "model.heads", model.get("heads", 4))
         return
     folder = hub.locate(model["name"], model["path"], model["package"]) if model["pretrained"] else None
     if folder is not None:
         hub.check_folder(folder, model["name"])
-    if formulation == "verbalizer":
-        _check_causal(folder, model)
+    architecture = architecture_of(model, folder)
+    if folder is None:
+        _check_architecture(architecture)
+    check_length(model["name"], architecture, data)
+    if formulation == "verbalizer" and architecture.get("model_type") in ENCODERS:
+        raise UsageError(
+            f"model.formulation=verbalizer needs a causal language model; {model['name']} is of the type "
+            f"{architecture['model_type']}, which has no next token; take joint, symmetric or score"
+        )
     if adapter["method"] != "none":
         _check_adapter(adapter, folder, model)
 
 
-def _check_causal(folder: Path | None, model: Mapping[str, Any]) -> None:
-    import json
+def architecture_of(model: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+    """The architecture in the configuration of a model's folder; without a folder, that of the node `model`."""
+    return dict(model["architecture"] if folder is None else read_json(folder / "config.json"))
 
-    settings = model["architecture"]
-    if folder is not None and (folder / "config.json").is_file():
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kind = settings.get("model_type")
-    if kind in ENCODERS:
+
+def name_of(model: Mapping[str, Any]) -> str:
+    """What to call a model: its name, or that of the folder `path` where that holds another architecture."""
+    if not (model.get("path") and model.get("pretrained")):
+        return model["name"]
+    folder = hub.locate(model["name"], model["path"])
+    hub.check_folder(folder, model["name"])
+    found, described = architecture_of(model, folder), model["architecture"]
+    same = all(found[key] == described[key] for key in IDENTITY if key in found and key in described)
+    return model["name"] if same else folder.resolve().name
+
+
+def check_length(name: str, architecture: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    """Hold the length of a row against the positions that a model has.
+
+    Learned positions end somewhere; rotary ones do not, but were seen in training up to a length only: a warning.
+
+    Raises:
+        UsageError: rows may be longer than the learned positions.
+    """
+    kind, most = architecture.get("model_type"), architecture.get("max_position_embeddings")
+    if most is None or data["max_length"] <= most - RESERVED.get(str(kind), 0):
+        return
+    learned = kind in LEARNED or (str(kind).startswith("deberta") and architecture.get("position_biased_input", True))
+    most -= RESERVED.get(str(kind), 0)
+    if learned:
         raise UsageError(
-            f"model.formulation=verbalizer needs a causal language model; {model['name']} is of the type {kind}, which "
-            "has no next token; take joint, symmetric or score"
+            f"data.max_length={data['max_length']}: {name} has {most} positions; give data.max_length={most}, which "
+            "cuts longer rows, or a model that reads more (model=modernbert, qwen05b)"
         )
+    log.warning("data.max_length=%d: %s was made for %d positions", data["max_length"], name, most)
+
+
+def _check_architecture(architecture: Mapping[str, Any]) -> None:
+    """Whether random weights can have these sizes."""
+    key = "model.architecture.num_attention_heads"
+    heads, width = architecture.get("num_attention_heads"), architecture.get("hidden_size")
+    if heads and width and not architecture.get("head_dim"):
+        _check_parts("model.architecture.hidden_size", width, key, heads)
+    if heads and (shared := architecture.get("num_key_value_heads")):
+        _check_parts(key, heads, "model.architecture.num_key_value_heads", shared)
+
+
+def _check_parts(key: str, whole: int, by: str, parts: int) -> None:
+    if parts < 1 or whole % parts:
+        raise UsageError(f"{key}={whole}: it must be a multiple of {by}={parts}")
 
 
 def _check_adapter(adapter: Mapping[str, Any], folder: Path | None, model: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.console import say, show_messages
+from arena.core.files import check_writable
 from arena.core.paths import shown
 from arena.errors import UsageError, run_main
 from arena.schema import closest
@@ -99,6 +100,7 @@ def report(folders: list[Path], given: dict[str, str]) -> list[Path]:
         for place, sweeps in zip(outputs, found, strict=True)
     ]
     for each in (*outputs, *(place for some in places for place in some)):
+        check_writable(each, "output")
         whole.require_free(each)
     pages = []
     for sweeps, place, some in zip(found, outputs, places, strict=True):

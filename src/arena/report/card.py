@@ -159,7 +159,9 @@ def _limits(settings: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]
 def _training(settings: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     adapter = settings.get("adapter", {})
     versions = ", ".join(f"{name} {version}" for name, version in (result.get("versions") or {}).items())
+    model = result.get("model") or {}
     rows = {
+        "model": ", ".join(f"{key} {value}" for key, value in model.items() if key not in ("name", "source")),
         "formulation": settings["model"].get("formulation", "joint"),
         "adapter": ", ".join(f"{k} {v}" for k, v in adapter.items() if k != "_target_"),
         "loss": settings["loss"]["_target_"].rpartition(".")[2],

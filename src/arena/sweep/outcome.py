@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from arena.core.heartbeat import KILLED
 from arena.errors import ArenaError, InputOutputError
 from arena.run import RunFolder
 
@@ -17,7 +18,6 @@ OUTPUT = "trial.log"
 ENDED = {"completed": "complete", "stopped_early": "complete", "pruned": "pruned", "diverged": "diverged"}
 BY_EXIT_CODE: dict[int, Kind] = {76: "diverged", 77: "out_of_memory", 130: "preempted", 143: "preempted"}
 """Exit codes of arena.train; a negative one is the signal that ended the process."""
-UNFINISHED = "still running"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _judged(run: RunFolder, result: dict[str, Any], exit_code: int | None, objec
     if kind == "pruned":
         best = _number(result.get("monitor", {}).get("value"))
         return Outcome("pruned", None if best is None else [best], reason, exit_code)
-    told = None if reason is None or str(reason).startswith(UNFINISHED) else str(reason)
+    told = None if reason is None or str(reason).startswith(KILLED) else str(reason)
     words = told or last_words(run.path)
     if kind == "diverged" or exit_code == 76:
         return Outcome("diverged", None, words, exit_code)

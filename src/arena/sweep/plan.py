@@ -9,10 +9,11 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 
 from arena import config, schema
+from arena.core import devices
 from arena.core.root import Monitor
 from arena.errors import UsageError
 from arena.report.study.database import FILE, address_of
-from arena.schema import Count, NonNegative, Positive, Share
+from arena.schema import Count, Name, NonNegative, Positive, Share
 from arena.sweep import samplers, space
 
 TARGET = "hydra_plugins.arena_sweeper.sweeper.ArenaSweeper"
@@ -29,7 +30,7 @@ OF_THE_SWEEP = ("hydra.run.dir", "hydra.sweep", "hydra.launcher", "hydra.mode", 
 class Settings:
     """Types of the values of `hydra.sweeper`."""
 
-    study_name: str
+    study_name: Name
     storage: str | None
     direction: Literal["minimize", "maximize"] | list[Literal["minimize", "maximize"]] | None
     objectives: list[str]
@@ -100,7 +101,7 @@ def check(overrides: list[str], config_name: str = "train") -> bool:
     # Before the parameters are composed: an unknown key of the sweeper must not hide behind one of theirs.
     plan = read(composed, [*line.fixed, *(f"{key}={text}" for key, text in line.searched.items())])
     for point in space.points(plan.parameters):
-        config.settings_of([*plan.fixed, *point], config_name)
+        devices.check(config.settings_of([*plan.fixed, *point], config_name)["trainer"])
     return True
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from arena.core import heartbeat
 from arena.core.stored import read_yaml
 from arena.errors import ArenaError
 from arena.report.study.trials import MONITOR, Trial, shown
@@ -13,7 +14,7 @@ from arena.run import visible
 
 STATUSES = {
     **{"completed": "complete", "stopped_early": "complete", "pruned": "pruned", "diverged": "diverged"},
-    **{"preempted": "preempted", "failed": "failed"},
+    **{"preempted": "preempted", "failed": "failed", heartbeat.RUNNING: "running"},
 }
 
 
@@ -124,7 +125,7 @@ def result_of(run: Path) -> tuple[dict[str, Any], str]:
         return {}, ""
     except (OSError, ValueError):
         return {}, "its result.json cannot be read"
-    return (found, "") if isinstance(found, dict) else ({}, "its result.json holds no result")
+    return (heartbeat.judged(found), "") if isinstance(found, dict) else ({}, "its result.json holds no result")
 
 
 def interval_of(result: dict[str, Any], path: str) -> tuple[float, float] | None:
