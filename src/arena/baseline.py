@@ -64,9 +64,11 @@ def options(arguments: list[str]) -> tuple[list[str] | None, str | None, list[st
     """
     from arena.reference.names import check_names
 
-    if {"--help", "-h"} & set(arguments) or not arguments:
+    if {"--help", "-h"} & set(arguments):
         print(USAGE)
         raise SystemExit(0)
+    if not arguments:
+        raise UsageError("data: a value is needed; give data=... data.path=FILE (see --help)")
     chosen, output, rest = None, None, []
     for argument in arguments:
         key, _, value = argument.partition("=")

@@ -34,7 +34,7 @@ def options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
         SystemExit: after `--help`.
         UsageError: no `output`, or limits that are no list of whole numbers.
     """
-    if {"--help", "-h"} & set(arguments) or not arguments:
+    if {"--help", "-h"} & set(arguments):
         print(USAGE)
         raise SystemExit(0)
     own: dict[str, Any] = {"output": None, "limits": None, "other": None}
