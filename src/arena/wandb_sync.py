@@ -62,6 +62,8 @@ def synchronise(given: restore.Options) -> None:
     """
     others = given.others
     check(others)
+    for run in given.runs:
+        restore.settings_of(run)  # a folder that is none is refused before anything heavy
     from arena.tracking import rebuild
 
     for run in given.runs:
