@@ -175,6 +175,7 @@ def _evil(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.write_bytes(pickle.dumps(_Evil()))
+    (path.parent / "manifest.json").unlink(missing_ok=True)
 
 
 def _link(name: str, target: str = "") -> Attack:
