@@ -51,14 +51,13 @@ def test_pairs_with_names_of_their_own_and_without_ids(shell, tmp_path):
     shell("explore", "data=pairs", "data.path=own.csv", OWN, "output=page").ok()
 
 
-@pytest.mark.parametrize("command", ["train", "baseline", "explore"])
 @pytest.mark.parametrize(
-    ("columns", "code", "words"),
+    ("command", "columns", "code", "words"),
     [
-        ("{prompt: qestion}", 65, ["no column qestion (data.columns.prompt)", "'question'"]),
-        ("{promt: question}", 2, ["data.columns.promt", "'prompt'"]),
-        ("{response_a: answer_1, response_b: answer_1}", 2, ["answer_1 is named twice"]),
-        ("null", 65, ["missing column prompt", "data.columns={prompt: COLUMN"]),
+        ("train", "{prompt: qestion}", 65, ["no column qestion (data.columns.prompt)", "'question'"]),
+        ("baseline", "{promt: question}", 2, ["data.columns.promt", "'prompt'"]),
+        ("explore", "{response_a: answer_1, response_b: answer_1}", 2, ["answer_1 is named twice"]),
+        ("baseline", "null", 65, ["missing column prompt", "data.columns={prompt: COLUMN"]),
     ],
 )
 def test_wrong_names_of_columns_are_named(shell, tmp_path, command, columns, code, words):
