@@ -2,7 +2,7 @@
 
 config.yaml      the resolved configuration          metrics.csv      every logged value, appended as the run goes
 splits.parquet   of every row: id, split ...         predictions/     one parquet file per split
-checkpoints/     best.ckpt (weights), last.ckpt      result.json      status, best value, test metrics, provenance
+checkpoints/     see `arena.core.checkpoints`        result.json      status, best value, test metrics, provenance
 tokenizer/       copy of the tokenizer's files       run.log          messages and tracebacks
 """
 

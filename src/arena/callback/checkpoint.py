@@ -13,7 +13,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckpoint
 
 from arena.callback.averaging import Averaging, judged
-from arena.core.checkpoints import BEST, LAST, check
+from arena.core.checkpoints import BEST, LAST, check, reserve
 from arena.core.paths import shown
 from arena.core.stop import SIGNALS, name_of
 from arena.errors import DivergedError, Interrupted
@@ -24,7 +24,7 @@ log = logging.getLogger("arena")
 
 class Checkpoint(LightningCheckpoint):
     """`best.ckpt` holds the weights of the best validation (an average, where it saw one: `arena.callback.averaging`),
-    `last.ckpt` all that an exact resume needs.
+    `last.ckpt` all that an exact resume needs; `last-1.ckpt` is the one before (`arena.core.checkpoints`).
 
     `last.ckpt` is written after every validation, every `every_minutes`, at the last step and when SIGTERM or Ctrl-C
     asks to stop. A stop or a save that falls on a step with a validation waits for that validation, so a resumed run
@@ -68,6 +68,15 @@ class Checkpoint(LightningCheckpoint):
         self.validated_step = state_dict["validated_step"]
         if self.best_step is not None:
             check(self.folder / BEST)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Insist on room for the checkpoints; see `arena.core.checkpoints.reserve`."""
+        module: Any = pl_module
+        weights = sum(tensor.nbytes for tensor in module.own_state().values())
+        trained = sum(parameter.nbytes for parameter in module.parameters() if parameter.requires_grad)
+        kept = getattr(module.optimizer, "kept", 2.0) + (1 if _averaged(trainer) else 0)
+        if trainer.is_global_zero:
+            reserve(self.folder, weights, int(kept * trained) if self.save_last else 0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Catch SIGTERM and Ctrl-C from here on; the handler only sets a flag.
@@ -153,8 +162,7 @@ class Checkpoint(LightningCheckpoint):
     @staticmethod
     def _twin(trainer: Trainer, step: int | None, name: str) -> dict[str, str] | None:
         """Storage options that name the checkpoint of `step` if it has the weights that are to be saved now."""
-        averaged = any(isinstance(callback, Averaging) for callback in trainer.callbacks)  # pyright: ignore
-        return {"weights": name} if step == trainer.global_step and not averaged else None
+        return {"weights": name} if step == trainer.global_step and not _averaged(trainer) else None
 
     @staticmethod
     def _refuse_non_finite(module: LightningModule) -> None:
@@ -182,3 +190,8 @@ class Checkpoint(LightningCheckpoint):
         again = f"resume with: python -m arena.train resume={shown(self.folder.parent)}"
         way_on = again if self.save_last else "not resumable"
         raise Interrupted(f"stopped by {name_of(number)} after step {trainer.global_step}; {way_on}", number)
+
+
+def _averaged(trainer: Trainer) -> bool:
+    """Whether validations see other weights than those that train."""
+    return any(isinstance(callback, Averaging) for callback in trainer.callbacks)  # pyright: ignore

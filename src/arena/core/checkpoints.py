@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from arena.errors import DataError, InputOutputError
 
 log = logging.getLogger("arena")
 BEST, LAST, OLDER, MANIFEST = "best.ckpt", "last.ckpt", "last-1.ckpt", "manifest.json"
+MUCH = 10**8
+"""Bytes of checkpoints below which nothing is said of them."""
 Entry = dict[str, Any]
 """`sha256`, `bytes`, `step`; of a generation `weights`, the name of the file with its weights; of the best weights
 `before`, the hash of those that they replaced."""
@@ -142,6 +145,33 @@ def forget_older(folder: Path) -> None:
     for path in folder.glob("weights-*.ckpt"):
         if path.name != used:
             path.unlink()
+
+
+def reserve(folder: Path, weights: int, state: int) -> None:
+    """Say what the checkpoints will take, where it is much, and insist on room for it before the training begins.
+
+    At most, while new best weights are written: those, the best ones, and two generations with weights of their own.
+
+    Args:
+        folder: of the checkpoints.
+        weights: bytes of all weights that are saved.
+        state: bytes of what else a resume needs; 0 where no `last.ckpt` is written.
+
+    Raises:
+        InputOutputError: the disk has less room.
+    """
+    most = 2 * weights + (2 * (weights + state) if state else 0)
+    place = next(each for each in (folder, *folder.parents) if each.is_dir())
+    present = {path.stat().st_ino: path.stat().st_size for path in folder.glob("*.ckpt")}
+    room = shutil.disk_usage(place).free + sum(present.values())
+    if most > room:
+        less = "; callback.checkpoint.save_last=false needs less and cannot be resumed" if state else ""
+        raise InputOutputError(
+            f"{folder}: the checkpoints of this run take up to {most:,} bytes, and {room:,} bytes are free there{less}"
+        )
+    if most > MUCH:
+        parts = f"weights {weights / 1e9:.1f} GB, optimiser state {state / 1e9:.1f} GB"
+        log.info("checkpoints: up to %.1f GB (%s), %.1f GB are free", most / 1e9, parts, room / 1e9)
 
 
 def digest(path: Path) -> str:

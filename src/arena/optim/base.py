@@ -4,7 +4,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 from torch.optim import Optimizer
@@ -34,6 +34,9 @@ class Recipe(ABC):
         plateau_patience: validations without improvement that `plateau` waits.
         mode: whether the monitored value should fall or rise; used by `plateau`.
     """
+
+    kept: ClassVar[float] = 2.0
+    """Bytes that the optimiser keeps for each byte of trained weights, at most."""
 
     lr: Positive
     weight_decay: NonNegative = 0.01

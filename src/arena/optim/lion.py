@@ -20,6 +20,8 @@ class Lion(Recipe):
         betas: of the step and of the moment.
     """
 
+    kept = 1.0
+
     betas: list[Share] | None = None
 
     def make(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
