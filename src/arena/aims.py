@@ -6,12 +6,33 @@ from pathlib import Path
 from typing import Any
 
 from arena.core import tables
+from arena.core.values import check_monitor_name, hint
 from arena.errors import UsageError
 from arena.run import write_atomically
-from arena.schema import closest
 
 FILE = "targets.csv"
 HEADER = ["metric", "reached", "low", "high", "target", "gap", "share_of_target", "met"]
+
+
+def check_monitor(monitor: Mapping[str, Any], metrics: Any) -> None:
+    """Insist on a validation value as the monitor, and on the mode in which it is better.
+
+    Args:
+        monitor: its name, `val/<metric>` or `val/loss`, and its mode.
+        metrics: the metrics of a split, with `names` and `higher_is_better`.
+
+    Raises:
+        UsageError: there is no such value, or it is better in the other direction.
+    """
+    check_monitor_name(monitor["name"], metrics.names)
+    name = monitor["name"].partition("/")[2]
+    higher = metrics.higher_is_better(name) if name != "loss" else False
+    if higher is not None and higher != (monitor["mode"] == "max"):
+        wanted = "max" if higher else "min"
+        raise UsageError(
+            f"monitor.mode={monitor['mode']}: {monitor['name']} is better when {'higher' if higher else 'lower'}; "
+            f"give monitor.mode={wanted}"
+        )
 
 
 def check_names(targets: Mapping[str, Any], names: Iterable[str]) -> None:
@@ -27,7 +48,7 @@ def check_names(targets: Mapping[str, Any], names: Iterable[str]) -> None:
     known = list(names)
     for name in targets:
         if name not in known:
-            raise UsageError(f"evaluate.targets: no metric {name!r}{closest(name, known)}")
+            raise UsageError(f"evaluate.targets: no metric {name!r}{hint(name, known)}")
 
 
 def check_values(targets: Any, key: str) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from arena import kinds
 from arena.core.construct import instantiate
-from arena.core.device import set_cudnn_attention
+from arena.core.devices import set_cudnn_attention
 from arena.core.root import lightnings
 from arena.errors import UsageError
 from arena.run import RunFolder
@@ -66,14 +66,21 @@ def preflight(settings: Settings) -> None:
 
 
 def rehearse(settings: Settings) -> None:
-    """Build loss and judge and throw them away: what is wrong with their options is said before the data are read.
+    """Build loss, metrics and judge and throw them away: what is wrong with their options, with the monitor and with
+    the targets is said before the data are read.
 
     Raises:
-        UsageError: an option that there is not, or data that the loss cannot learn from (its own `check_data`).
+        UsageError: an option that there is not, data that the loss cannot learn from (its own `check_data`), a monitor
+            or a target that is no metric, or a monitor whose mode contradicts it.
     """
+    from arena.aims import check_monitor, check_names
+
     loss = instantiate(settings["loss"])
     if hasattr(loss, "check_data"):
         loss.check_data(settings["data"])
+    metrics = instantiate(settings["metric"])
+    check_monitor(settings["monitor"], metrics)
+    check_names(settings.get("evaluate", {}).get("targets") or {}, metrics.names)
     judge(settings)
 
 
@@ -154,44 +161,17 @@ def task(settings: Settings) -> "Task":
     )
 
 
-def identity(task: "Task") -> dict[str, Any]:
-    """What the model of a task really is: name, architecture, number of parameters, and where its weights come from."""
-    model: Any = task.model
-    kind = getattr(getattr(model, "config", None), "model_type", None) or type(model).__name__
-    # Two weights of 4 bits are stored as one byte.
-    sizes = [(p.numel() * (2 if type(p).__name__ == "Params4bit" else 1), p.requires_grad) for p in model.parameters()]
-    return {
-        "name": getattr(model, "name", kind),
-        "architecture": kind,
-        "parameters": sum(size for size, _ in sizes),
-        "trained": sum(size for size, trains in sizes if trains),
-        "source": getattr(model, "source", "random weights"),
-    }
-
-
-def check_fit(task: "Task", data: "PairData | HeadData", settings: Settings) -> None:
-    """What only the built parts can tell: token ids fit the embedding, the monitored value is one that should move,
-    and there are metrics of the names that `evaluate.targets` has.
+def check_fit(task: "Task", data: "PairData | HeadData") -> None:
+    """Hold the tokenizer's ids against the embedding, which only the built parts can tell.
 
     Raises:
-        UsageError: the tokenizer has more ids than the model, the monitor's mode contradicts its metric, or there is no
-            such metric.
+        UsageError: the tokenizer has more ids than the model.
     """
-    from arena.aims import check_names
-
     known = getattr(task.model, "vocabulary_size", None)
     if known is not None and data.tokenizer.size > known:
         raise UsageError(
             f"tokenizer: it has {data.tokenizer.size} ids, the model's embedding only {known}; "
             "model.path and the tokenizer must be of one model"
-        )
-    check_names(settings.get("evaluate", {}).get("targets") or {}, task.metrics.names)
-    monitor = settings["monitor"]
-    name = monitor["name"].partition("/")[2]
-    higher = task.metrics.higher_is_better(name) if name != "loss" else False
-    if higher is not None and higher != (monitor["mode"] == "max"):
-        raise UsageError(
-            f"monitor.mode={monitor['mode']}: {monitor['name']} is better when {'higher' if higher else 'lower'}"
         )
 
 

@@ -12,8 +12,10 @@ from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, Omega
 
 from arena import kinds, schema
 from arena.core import devices
+from arena.core.choices import hint
 from arena.core.places import Stored
-from arena.core.root import Evaluation, Monitor, Root, Suggested, TrainerChoices, lightnings
+from arena.core.root import Root, Suggested, check_nodes, lightnings
+from arena.core.values import check_values_named
 from arena.errors import ArenaError, UsageError, run_main
 from arena.overrides import as_typed, escaped, redact_saved, single_runs, unreadable, with_paths, with_searchpath
 from arena.resolvers import register_resolvers
@@ -89,10 +91,8 @@ def checked(plain: dict[str, Any], trusted: Collection[str], stored: Stored | No
         UsageError, InputOutputError: see `resolved`.
     """
     kinds.check_heads(plain)
-    schema.check_values(plain, Root)
-    schema.check_values(plain["monitor"], Monitor, "monitor.", others=())
-    schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.", others=())
-    schema.check_values(plain["trainer"], TrainerChoices, "trainer.")
+    check_nodes(plain)
+    check_values_named(plain)
     schema.check(plain | {"trainer": lightnings(plain["trainer"])}, trusted=trusted, stored=stored)
     if plain["model"].get("path"):
         # Adapters are restored over these weights, from whatever folder that is done.
@@ -224,7 +224,8 @@ def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
             f"; '{parent}' has no keys below it" if node is not None else _nearest_key(parent, overrides, config_name)
         )
     choices = [str(choice) for choice in node if not str(choice).startswith("_") and choice != "hydra"]
-    return schema.closest(name, choices if parent else [*choices, *groups])
+    found = hint(folder(), parent, name, OmegaConf.select(config, f"hydra.runtime.choices.{parent}"))
+    return found or schema.closest(name, choices if parent else [*choices, *groups])
 
 
 def _reason(error: BaseException | None) -> ArenaError | None:

@@ -7,6 +7,7 @@ from arena.errors import UsageError
 
 CAUSAL = "arena.model.causal."
 REPLIES = "arena.data.reply_module."
+REPLY_METRICS = "arena.metric.replies.ReplyMetrics"
 LANGUAGE_LOSSES = ("arena.loss.language.", "arena.loss.polychromic.")
 
 DASHBOARDS = {
@@ -47,13 +48,16 @@ def refuse_replies(settings: dict[str, Any], command: str) -> None:
 
 
 def check_heads(settings: dict[str, Any]) -> None:
-    """Insist that what head=multi brings is still there, where the data have several heads.
+    """Insist that what head=multi brings is still there where the data have several heads, and on metrics of so many
+    classes where they have one.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it is not, or they are of another number.
     """
     if isinstance(settings["data"]["labels"], dict):
         _check_heads(settings)
+    else:
+        _check_classes(settings["metric"], settings["data"]["labels"])
 
 
 def check_replies(settings: dict[str, Any]) -> None:
@@ -70,6 +74,8 @@ def check_replies(settings: dict[str, Any]) -> None:
         _check_replies(targets)
     elif targets["loss"].startswith(LANGUAGE_LOSSES):
         raise UsageError("loss: it is a language model's; choose one with model=stories, qwen05b_causal, ...")
+    elif targets["metric"] == REPLY_METRICS:
+        raise UsageError("metric=replies is about a language model's replies; take metric=pairwise, or model=stories")
 
 
 def _check_heads(settings: dict[str, Any]) -> None:
@@ -83,6 +89,19 @@ def _check_heads(settings: dict[str, Any]) -> None:
             raise UsageError(f"{group}: several heads need {group}=multi_head, which head=multi brings{hint}")
 
 
+def _check_classes(metric: dict[str, Any], labels: list[str]) -> None:
+    """Insist on metrics of one classification into these classes."""
+    if metric.get("_target_") == "arena.metric.heads.HeadMetrics":
+        raise UsageError("metric=multi_head is about several heads, which head=multi brings; take metric=pairwise")
+    for name, node in (metric.get("metrics") or {}).items():
+        number = node.get("num_classes") if isinstance(node, dict) else None
+        if isinstance(number, int) and labels and number != len(labels):
+            raise UsageError(
+                f"metric.metrics.{name}: it is about {number} classes, and data.labels has {len(labels)}; "
+                "metric=pairwise takes any number, metric=binary two (data.labels=[model_a,model_b] data.on_tie=drop)"
+            )
+
+
 def _check_replies(targets: dict[str, str]) -> None:
     """Insist on a language model, pairs of prompt and reply, and a loss over tokens."""
     if not targets["model"].startswith(CAUSAL):
@@ -93,5 +112,5 @@ def _check_replies(targets: dict[str, str]) -> None:
         raise UsageError("data: a language model learns replies; choose data=sft data.path=FILE, or data=toy_replies")
     if not targets["loss"].startswith(LANGUAGE_LOSSES):
         raise UsageError("loss: a language model needs loss=language_model or loss=polychromic")
-    if targets["metric"] != "arena.metric.replies.ReplyMetrics":
+    if targets["metric"] != REPLY_METRICS:
         raise UsageError("metric: a language model needs metric=replies")

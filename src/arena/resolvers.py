@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from arena.core.device import fastest_precision
+from arena.core.devices import fastest_precision
 
 
 def register_resolvers() -> None:

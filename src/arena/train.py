@@ -3,6 +3,7 @@
 Nothing heavy is imported at the top: a wrong command line is answered before torch would even be there.
 """
 
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from arena.console import say
 from arena.core import checkpoints
 from arena.core.paths import shown
 from arena.errors import UsageError, run_main
+from arena.model.identity import identity, reason_against_export
 from arena.record import Record
 from arena.run import RunFolder, rank
 from arena.sweep import lifeline
@@ -19,6 +21,8 @@ from arena.tracking.ending import Dashboards
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+log = logging.getLogger("arena")
 
 
 def train(composed: "DictConfig") -> float | None:
@@ -39,8 +43,10 @@ def trained(settings: build.Settings) -> float | None:
         record_data(record, data)
         build.check_splits(data, settings)
         task = build.task(settings)
-        record.add(model=build.identity(task))
-        build.check_fit(task, data, settings)
+        record.add(model=identity(task.model))
+        if reason := reason_against_export(task.model, settings):
+            log.info("arena.export will not take this model: %s", reason)
+        build.check_fit(task, data)
         references = build.references(settings, data, run) if first else {}
         build.start(task, data)
         if first:

@@ -225,7 +225,7 @@ def test_the_configurations_fit_the_classes(name, tmp_path, monkeypatch, path):
 
     named = [f"data.path={path}"] if name == "sft" else ["toy_rows=80"]
     config = compose(f"data={name}", *named, f"run_dir={tmp_path}")
-    keys = ["data", "tokenizer", "seed", "toy_rows", "run_dir"]
+    keys = ["data", "tokenizer", "seed", "toy_rows", "run_dir", "suggested"]
     data = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
     assert isinstance(data, dict)
     schema.check(data)

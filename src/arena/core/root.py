@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from arena import schema
 from arena.schema import Count, Label, Name, NonNegative, Positive, Share, WholeNumber
 
 
@@ -75,6 +76,18 @@ class Root:
     trainer: dict
     callback: dict
     logger: dict | None
+
+
+def check_nodes(plain: dict[str, Any]) -> None:
+    """Hold a plain configuration against the types of this file.
+
+    Raises:
+        UsageError: a value of a wrong type or out of range, or a key that there is not.
+    """
+    schema.check_values(plain, Root)
+    schema.check_values(plain["monitor"], Monitor, "monitor.", others=())
+    schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.", others=())
+    schema.check_values(plain["trainer"], TrainerChoices, "trainer.")
 
 
 def lightnings(trainer: dict[str, Any]) -> dict[str, Any]:

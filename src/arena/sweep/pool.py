@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from arena.core.device import visible_gpus
+from arena.core.devices import visible_gpus
 from arena.errors import UsageError
 from arena.sweep.outcome import Outcome
 from arena.sweep.process import GRACE, Trial

@@ -1,0 +1,30 @@
+"""Which choices of a group of the configuration have a key: `data=sft` has `data.prompt`."""
+
+import re
+from pathlib import Path
+
+INSTEAD = {("data", "heads"): "head=multi"}
+"""What to type for a choice that another group brings."""
+
+
+def hint(folder: Path, group: str, key: str, chosen: object) -> str:
+    """Return ` of data=toy; data=sft has it` for a key that other choices of a group have, else nothing."""
+    others = having(folder, group, key) if group else []
+    return f" of {group}={chosen}; {', '.join(others)} {'has' if len(others) == 1 else 'have'} it" if others else ""
+
+
+def having(folder: Path, group: str, key: str) -> list[str]:
+    """The choices of a group with a key, as they are typed; empty for an unknown group.
+
+    Args:
+        folder: the folder `conf`.
+        group: e.g. `data`.
+        key: below the group, e.g. `prompt`; of a longer one the first part counts.
+    """
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((folder / group).glob("*.yaml"))}
+    # A file for the package _global_ has the keys of its group one step further in.
+    wanted = re.compile(rf"(?m)^(?:{group}:\n(?:[ #].*\n)*?  )?{re.escape(key.partition('.')[0])}:")
+    found = {name for name, text in texts.items() if wanted.search(text)}
+    bases = {name for name in found if name.startswith("_")}
+    found |= {name for name, text in texts.items() if any(re.search(rf"(?m)^defaults:.*\b{b}\b", text) for b in bases)}
+    return [INSTEAD.get((group, name), f"{group}={name}") for name in sorted(found) if not name.startswith("_")]

@@ -1,0 +1,79 @@
+"""The names of the values that a run measures, read from its configuration before any metric is built."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from arena.core.closest import closest
+from arena.errors import UsageError
+
+ALWAYS = ("share_target", "share_predicted", "count_target", "count_predicted")
+"""Values of each class that `arena.metric.collection.Metrics` adds by itself."""
+
+
+def check_values_named(settings: Mapping[str, Any]) -> None:
+    """Insist that monitor and targets name values that the run will have.
+
+    Args:
+        settings: a plain configuration.
+
+    Raises:
+        UsageError: one of them names no value.
+    """
+    known = names_of(settings["metric"], settings["data"]["labels"])
+    if known is None:
+        return
+    check_monitor_name(settings["monitor"]["name"], known)
+    for name in (settings.get("evaluate") or {}).get("targets") or {}:
+        if name not in known:
+            raise UsageError(f"evaluate.targets: no metric {name!r}{hint(name, known)}")
+
+
+def check_monitor_name(name: str, known: Iterable[str]) -> None:
+    """Insist on `val/loss` or `val/<one of the known values>` as the monitor.
+
+    Raises:
+        UsageError: it is another.
+    """
+    split, _, value = name.partition("/")
+    known = ["loss", *known]
+    if split != "val" or value not in known:
+        raise UsageError(f"monitor.name={name}: there is no such validation value{hint(value or split, known, 'val/')}")
+
+
+def hint(name: str, known: Iterable[str], before: str = "") -> str:
+    """`; there are a, b/c` where the first part of a known name holds `name`, else the closest one (`closest`)."""
+    known = list(known)
+    near = sorted((each for each in known if name in each.split("/")[0]), key=lambda each: "/" in each)[:4]
+    if near:
+        return f"; there {'is' if len(near) == 1 else 'are'} {', '.join(before + each for each in near)}"
+    return closest(f"{before}{name}", [before + each for each in known])
+
+
+def names_of(metric: Mapping[str, Any], labels: Any) -> list[str] | None:
+    """The names of all values of the node `metric`; None where its class, or one of its metrics, is not known here."""
+    target, nodes = str(metric.get("_target_")), metric.get("metrics") or {}
+    if target == "arena.metric.replies.ReplyMetrics":
+        return ["log_loss", "perplexity", "entropy"]
+    if not all(isinstance(node, Mapping) and _of_arena(node) for node in nodes.values()):
+        return None
+    if target == "arena.metric.heads.HeadMetrics" and isinstance(labels, Mapping):
+        means = [name for name, node in nodes.items() if not _per_class(node)]
+        own = [f"{head}/{name}" for head, classes in labels.items() for name in _of_one(nodes, classes)]
+        return [*means, *(f"weighted/{name}" for name in means), *own]
+    return _of_one(nodes, labels) if target == "arena.metric.collection.Metrics" else None
+
+
+def _of_one(nodes: Mapping[str, Any], labels: Iterable[str]) -> list[str]:
+    spread = [*(name for name, node in nodes.items() if _per_class(node)), *ALWAYS]
+    return [
+        *(name for name in nodes if name not in spread),
+        *(f"{name}/{label}" for name in spread for label in labels),
+    ]
+
+
+def _of_arena(node: Mapping[str, Any]) -> bool:
+    return str(node.get("_target_")).startswith(("arena.", "torchmetrics."))
+
+
+def _per_class(node: Mapping[str, Any]) -> bool:
+    return "average" in node and node["average"] in (None, "none")

@@ -1,0 +1,31 @@
+"""What a built model really is, and whether it can leave arena."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def identity(model: Any) -> dict[str, Any]:
+    """Describe a model for `result.json`: name, architecture, number of parameters, where its weights come from."""
+    kind = getattr(getattr(model, "config", None), "model_type", None) or type(model).__name__
+    # Two weights of 4 bits are stored as one byte.
+    sizes = [(p.numel() * (2 if type(p).__name__ == "Params4bit" else 1), p.requires_grad) for p in model.parameters()]
+    return {
+        "name": getattr(model, "name", kind),
+        "architecture": kind,
+        "parameters": sum(size for size, _ in sizes),
+        "trained": sum(size for size, trains in sizes if trains),
+        "source": getattr(model, "source", "random weights"),
+    }
+
+
+def reason_against_export(model: Any, settings: Mapping[str, Any]) -> str | None:
+    """Say why `arena.export` would refuse a model of the hub; None where it would not, or for other models."""
+    if not settings["model"]["_target_"].startswith("arena.model.encoder."):
+        return None
+    if isinstance(settings["data"]["labels"], Mapping):
+        return "no class of transformers holds several heads; arena.predict gives their probabilities"
+    if settings["data"].get("offset") is not None:
+        return "no class of transformers adds data.offset"
+    from arena.model.hub_classes import reason_against
+
+    return reason_against(model)
