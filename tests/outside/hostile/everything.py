@@ -67,7 +67,7 @@ def kind_of(settings: dict) -> str:
     return "heads" if isinstance(settings["data"]["labels"], dict) else "comparisons"
 
 
-spent: collections.Counter = collections.Counter()
+spent: dict[str, float] = collections.defaultdict(float)
 
 
 def attack_all(ground: corpus.Ground, run: Path, only: str, codes: collections.Counter) -> tuple[int, list[str]]:
