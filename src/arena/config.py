@@ -201,7 +201,7 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
     if isinstance(error, ConfigCompositionException) and (key := re.search(r"Could not override '([^']+)'", text)):
         kind = "key" if "." in key[1] else "group or key"
         return UsageError(f"{key[1]}: no such {kind}{_nearest_key(key[1], overrides, config_name)}")
-    if isinstance(error, OmegaConfBaseException | HydraException):
+    if isinstance(error, OmegaConfBaseException | HydraException) or text.startswith("Only one of --"):
         return UsageError(_first_line(error))
     raise error
 
