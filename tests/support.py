@@ -9,7 +9,9 @@ import pytest
 from omegaconf import DictConfig
 
 from arena import config
+from arena.core import checkpoints
 from arena.data.text import Cut, Turns
+from arena.run import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ARENA_SHARED", ROOT.parent / "shared"))
@@ -50,6 +52,16 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(folder)
             done.touch()
     return folder
+
+
+def replace_best(run: RunFolder, checkpoint: dict) -> None:
+    """Write a whole `best.ckpt` in the place of another, its hash included."""
+    import torch
+
+    torch.save(checkpoint, run.best)
+    entries = checkpoints.manifest(run.best.parent)
+    entries[run.best.name] |= {"sha256": checkpoints.digest(run.best), "bytes": run.best.stat().st_size}
+    checkpoints.write_manifest(run.best.parent, entries)
 
 
 HEADS = {"stance": ["AGAINST", "FAVOR", "NONE"], "sentiment": ["negative", "positive"]}

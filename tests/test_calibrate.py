@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from support import ROOT, compose
+from support import ROOT, compose, replace_best
 
 from arena import calibrate, predict, restore
 from arena.calibration import scaling
@@ -61,7 +61,7 @@ def run(folder, *arguments):
 
 
 def asked(folders, tmp_path, *arguments):
-    """Header, numbers and last column of what `arena.predict` writes."""
+    """Header, numbers and the class by the decision rule, if any, of what `arena.predict` writes."""
     source = tmp_path / "some.csv"
     if not source.exists():
         write_rows(source, 40)
@@ -70,7 +70,8 @@ def asked(folders, tmp_path, *arguments):
     predict.predict(restore.options(given, predict.DEFAULTS, "", several=True))
     with open(tmp_path / "x.csv", newline="", encoding="utf-8") as file:
         header, *lines = csv.reader(file)
-    return header, np.array([list(map(float, line[1:4])) for line in lines]), [line[-1] for line in lines]
+    called = [line[header.index("predicted")] for line in lines] if "predicted" in header else []
+    return header, np.array([list(map(float, line[1:4])) for line in lines]), called
 
 
 def files(folder):
@@ -97,7 +98,7 @@ def test_predictions_are_calibrated_once_the_run_is(own, tmp_path, capsys):
         assert found["compared"][""][name]["before"]["value"] == pytest.approx(value, abs=1e-6)
     assert json.loads((own.path / "calibration.json").read_text()) == found
     header, calibrated, _ = asked([own], tmp_path)
-    assert header == ["id", *(f"winner_{label}" for label in LABELS)]
+    assert header == ["id", *(f"winner_{label}" for label in LABELS), "in_sample"]
     expected = raw ** (1 / temperature)
     assert calibrated == pytest.approx(expected / expected.sum(axis=1, keepdims=True), abs=1e-6)
     assert abs(calibrated - raw).max() > 0.01
@@ -156,7 +157,7 @@ def test_a_decision_rule_adds_a_column(own, tmp_path):
     known["heads"][""]["decision"] = [0.0, 0.0, 3.0]
     path.write_text(json.dumps(known))
     header, calibrated, said = asked([own], tmp_path)
-    assert header[-1] == "predicted"
+    assert header[4:] == ["predicted", "in_sample"]
     expected = (np.log(calibrated) + [0, 0, 3]).argmax(axis=1)
     assert said == [LABELS[k] for k in expected]
     assert (expected != calibrated.argmax(axis=1)).any()
@@ -167,7 +168,7 @@ def test_other_weights_than_those_of_the_calibration_are_refused(own, tmp_path):
     run(own)
     checkpoint = torch.load(own.best, weights_only=True)
     checkpoint["epoch"] = 99
-    torch.save(checkpoint, own.best)
+    replace_best(own, checkpoint)
     with pytest.raises(
         DataError, match=r"calibration.json: it was fitted for other weights than .*best.ckpt; calibrate"
     ):
@@ -184,7 +185,7 @@ def exchange(folder):
     checkpoint = torch.load(folder.best, weights_only=True)
     torch.manual_seed(1)
     checkpoint["state_dict"] = build.task(settings).own_state()
-    torch.save(checkpoint, folder.best)
+    replace_best(folder, checkpoint)
 
 
 def shift(folder, split):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn import metrics as reference
-from support import HEADS, compose, head_settings, write_head_rows
+from support import HEADS, compose, head_settings, replace_best, write_head_rows
 from test_resume import equal, stop_at
 
 from arena import average, baseline, build, calibrate, config, evaluate, export, predict, restore
@@ -223,6 +223,7 @@ def test_predict_needs_no_labels(good, rows, tmp_path):
         "id",
         *(name for head in LABELS for name in HEAD.probability_columns(head)),
         *(f"predicted_{head}" for head in LABELS),
+        "in_sample",
     ]
     assert [line["id"] for line in lines] == [row["id"] for row in table_of(rows)]
     for head, where in HEAD.slices.items():
@@ -232,6 +233,8 @@ def test_predict_needs_no_labels(good, rows, tmp_path):
     place = {line["id"]: i for i, line in enumerate(lines)}
     stored = pq.read_table(good.predictions("test"))
     chosen = probabilities[[place[name] for name in stored["id"].to_pylist()]]
+    split = dict(zip(*pq.read_table(good.splits, columns=["id", "split"]).to_pydict().values(), strict=True))
+    assert [line["in_sample"] for line in lines] == [str(split.get(line["id"]) == "train").lower() for line in lines]
     columns = [name for head in LABELS for name in HEAD.probability_columns(head)]
     assert chosen == pytest.approx(np.stack([stored[name].to_numpy() for name in columns], axis=1), abs=1e-5)
 
@@ -289,7 +292,7 @@ def exchange(run: RunFolder) -> None:
     checkpoint = torch.load(run.best, weights_only=True)
     torch.manual_seed(1)
     checkpoint["state_dict"] = build.task(restore.settings_of(run)).own_state()
-    torch.save(checkpoint, run.best)
+    replace_best(run, checkpoint)
 
 
 @pytest.mark.parametrize(

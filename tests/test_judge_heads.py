@@ -121,13 +121,12 @@ def test_one_named_head_is_judged_like_an_unnamed_one(tmp_path, build_pairwise):
 
 @pytest.fixture
 def build_pairwise():
-    from arena import build, config
-
-    config.register_resolvers()
     from support import compose
 
-    settings = compose("data.labels=[AGAINST,FAVOR,NONE]", "run_dir=x").metric
-    return build.instantiate(settings)
+    from arena import build, config
+
+    settings = config.resolved(compose("data.labels=[AGAINST,FAVOR,NONE]", "run_dir=x"))
+    return build.instantiate(settings["metric"])
 
 
 def test_the_table_has_a_line_for_each_head_and_its_rarest_class(told, capsys):

@@ -221,6 +221,15 @@ def test_an_untrained_model_is_refused_by_every_method(splits, method, scale, re
         run([val, splits[1]], method=method)
 
 
+def test_log_probabilities_do_not_change_the_skill(splits):
+    """The prior is measured by its own shares: 1 - L(model) / L(prior) is the same with the logarithms of the file."""
+    head = splits[0].heads["stance"]
+    prior = {"stance": np.array([0.5, 0.42, 0.08])}
+    with_logs = replace(head, logs=np.log(head.probabilities))
+    (bare,), (known,) = (skill.check({"stance": each}, prior, "auto", 0, None).values() for each in (head, with_logs))
+    assert known == pytest.approx(bare, abs=1e-9)
+
+
 def test_one_head_without_skill_is_named_and_can_be_left_out(splits):
     head = splits[0].heads["tone"]
     val = spoiled(splits[0], "tone", untrained(len(head.target), 2, 0.5))

@@ -104,6 +104,7 @@ def test_votes_are_exchanged_with_the_answers(tmp_path):
         ([1, 2, None], "tie", [0.5, 0.5, 0]),
         (["0", "0", "1", ""], "tie", [1 / 3, 0, 2 / 3]),
         ([2.0, None], "model_b", None),
+        ([2.0, float("nan")], "model_b", None),
         ([None, ""], None, None),
         ([], None, None),
     ],
@@ -113,7 +114,7 @@ def test_votes_of_annotators(votes, winner, shares):
     assert found == (winner, shares if shares is None else pytest.approx(shares))
 
 
-@pytest.mark.parametrize("cell", [3, "model_a", -1, 0.5, float("nan")])
+@pytest.mark.parametrize("cell", [3, "model_a", -1, 0.5, float("inf")])
 def test_a_vote_that_is_none(cell):
     with pytest.raises(RowError, match=r"is none of 0 \(tie\), 1 \(response A\), 2 \(response B\)"):
         check_votes({"annotator1": 1, "annotator2": cell})

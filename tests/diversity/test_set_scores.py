@@ -149,8 +149,8 @@ def test_configurations_are_checked():
     """Scores can be nested in YAML, and a wrong value is named before anything is built."""
     encoder = {"_target_": "arena.diversity.encoder.SentenceEncoder", "batch_size": 8}
     score = {"_target_": "arena.diversity.scores.Vendi", "encoder": encoder, "order": 1}
-    schema.check({"score": score})
-    schema.check({"score": {"_target_": "arena.diversity.scores.CosineDistance", "encoder": encoder}})
+    schema.check(score, "loss.score")
+    schema.check({"_target_": "arena.diversity.scores.CosineDistance", "encoder": encoder}, "loss.score")
     wrong = [
         ({"_target_": "arena.diversity.scores.SelfBleu", "smoothing": "none"}, "one of method1, exp"),
         ({**score, "order": 0}, "greater than 0"),
@@ -160,4 +160,4 @@ def test_configurations_are_checked():
     ]
     for node, message in wrong:
         with pytest.raises(UsageError, match=message):
-            schema.check({"score": node})
+            schema.check(node, "loss.score")

@@ -62,7 +62,7 @@ def losses_of(rows: HeadRows, prior: Array, method: str, seed: int) -> dict[str,
     seen. The prior is the shares of the training rows, or those of the validation rows (cross-fitted) where they lose
     less: against other shares than it meets, any guess has skill.
     """
-    constant = replace(rows, probabilities=np.tile(prior, (len(rows.target), 1)))
+    constant = replace(rows, probabilities=np.tile(prior, (len(rows.target), 1)), logs=None)
     values = {
         "model": rows.probabilities,
         "scaled": cross_fitted("temperature" if method == "auto" else method, rows, seed),
