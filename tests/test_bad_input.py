@@ -61,7 +61,7 @@ def test_configuration_errors(typed, tmp_path, arguments, code, message):
     ("arguments", "code", "message"), DATA, ids=lambda x: " ".join(x) if isinstance(x, list) else ""
 )
 def test_data_settings(typed, tmp_path, arguments, code, message):
-    found, lines = typed(*arguments, "hydra.run.dir=out")
+    found, lines = typed(*arguments, "toy_rows=300", "hydra.run.dir=out")
     assert found == code, lines
     assert len(lines) == 1, lines
     assert message in lines[0]

@@ -1,11 +1,14 @@
 """Every YAML file of conf/ is composed and checked; one of each kind is built and trained for two steps."""
 
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from omegaconf import OmegaConf
+from omegaconf._utils import get_yaml_loader
 from support import ROOT, compose, small_folder
 
 from arena import config
@@ -363,8 +366,11 @@ def test_the_monitors_mode_must_fit_its_metric(train_run):
         train_run("run", "monitor.mode=max", "trainer.max_steps=1")
 
 
-def test_every_choice_of_every_group_is_composed_and_checked(files):
-    """Without building anything and without weights: the check knows the signature of every part."""
+def test_every_choice_of_every_group_is_composed_and_checked(files, monkeypatch):
+    """Without building anything and without weights: the check knows the signature of every part. A file that many
+    compositions share is parsed once."""
+    parse = lru_cache(partial(yaml.load, Loader=get_yaml_loader()))
+    monkeypatch.setattr(yaml, "load", lambda stream, Loader: parse(stream.read()))
     for key, overrides in RUNS.items():
         settings = config.resolved(compose(*filled(overrides, files), "run_dir=out"))
         labels = settings["data"]["labels"]

@@ -33,6 +33,7 @@ def rows(run: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [
@@ -50,6 +51,7 @@ def test_damaged_best_weights_are_refused(shell, pairwise_run, tmp_path, command
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_resume_refuses_what_cannot_be_resumed(shell, pairwise_run, tmp_path):
     """Two damaged generations; a damaged, then a missing best.ckpt; nothing is written."""
     run = copied(pairwise_run, tmp_path, "preempted")
@@ -66,6 +68,7 @@ def test_resume_refuses_what_cannot_be_resumed(shell, pairwise_run, tmp_path):
     assert (run / "result.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_as_it_is(shell, pairwise_run, tmp_path):
     run = copied(pairwise_run, tmp_path)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}

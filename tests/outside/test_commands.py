@@ -78,12 +78,17 @@ TYPED = {
 """Command lines that together hold every option; `heads`, `pairwise` and `replies` are runs, `other` a second one."""
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+FEW = ("train", "predict", "report")
+"""Their help and their bare call are in the fast suite, those of the others in the slow one."""
+BARE = [each if each in FEW else pytest.param(each, marks=pytest.mark.slow) for each in COMMANDS]
+
+
+@pytest.mark.parametrize("command", BARE)
 def test_help_names_the_command(shell, command):
     assert f"python -m arena.{command}" in shell(command, "--help").ok().out
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "train"])
+@pytest.mark.parametrize("command", BARE[1:])
 def test_bare_call_is_one_line(shell, command):
     answer = shell(command)
     answer.refused(2)
@@ -130,6 +135,7 @@ def test_all_options_of_a_command(shell, trained, tmp_path, command, typed):
     assert "no such key" not in answer.err
 
 
+@pytest.mark.slow
 def test_explore_names_a_missing_tokenizer(shell, tmp_path):
     write_rows(tmp_path / "rows.csv")
     shell("explore", "data=pairs", "data.path=rows.csv", "output=page", "model=minilm", "model.path=none").refused(

@@ -10,6 +10,7 @@ STORIES = SHARED / "models" / "stories260k"
 QUICK = ["toy_rows=200", "trainer.max_steps=2", "resamples=0", "test=false", "baselines=[]", "hydra.run.dir=r"]
 
 
+@pytest.mark.slow
 def test_a_name_that_was_typed_wins_over_the_package(shell):
     answer = shell("train", "model=minilm", "model.name=google-bert/bert-base-uncased", env={"HF_HOME": os.devnull})
     answer.refused(74, "google-bert/bert-base-uncased", "not on this machine")
@@ -19,9 +20,10 @@ def test_a_name_that_was_typed_wins_over_the_package(shell):
     ("typed", "words"),
     [
         ("model=mbert model.pretrained=false data.max_length=1024", ["has 512 positions", "data.max_length=512"]),
-        (
+        pytest.param(
             "model=mbert model.pretrained=false model.architecture.hidden_size=50",
             ["multiple", "num_attention_heads=12"],
+            marks=pytest.mark.slow,
         ),
         ("model.width=33", ["model.width=33", "multiple of model.heads=4"]),
         ("loss=focal loss.gamma=1000", ["loss.gamma=1000", "from 0 to 10"]),

@@ -55,9 +55,17 @@ def test_pairs_with_names_of_their_own_and_without_ids(shell, tmp_path):
     ("command", "columns", "code", "words"),
     [
         ("train", "{prompt: qestion}", 65, ["no column qestion (data.columns.prompt)", "'question'"]),
-        ("baseline", "{promt: question}", 2, ["data.columns.promt", "'prompt'"]),
-        ("explore", "{response_a: answer_1, response_b: answer_1}", 2, ["answer_1 is named twice"]),
-        ("baseline", "null", 65, ["missing column prompt", "data.columns={prompt: COLUMN"]),
+        pytest.param("baseline", "{promt: question}", 2, ["data.columns.promt", "'prompt'"], marks=pytest.mark.slow),
+        pytest.param(
+            "explore",
+            "{response_a: answer_1, response_b: answer_1}",
+            2,
+            ["answer_1 is named twice"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "baseline", "null", 65, ["missing column prompt", "data.columns={prompt: COLUMN"], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_wrong_names_of_columns_are_named(shell, tmp_path, command, columns, code, words):
@@ -86,7 +94,10 @@ def write_labels(folder):
     write_csv(folder / "whole.csv", header, [[*row[:2], *more] for row, more in zip(rows, whole, strict=True)])
 
 
-@pytest.mark.parametrize("name", ["a.parquet", "b.jsonl", "c.csv", "d.tsv", "whole.csv"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.parquet", "c.csv", *(pytest.param(name, marks=pytest.mark.slow) for name in ("b.jsonl", "d.tsv", "whole.csv"))],
+)
 def test_classes_do_not_depend_on_the_kind_of_file(shell, tmp_path, name):
     write_labels(tmp_path)
     heads = ["head=multi", f"data.path={name}", "data.text=text", "data.heads=[stars,spam]"]

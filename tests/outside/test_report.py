@@ -26,6 +26,7 @@ def test_a_report_of_one_run_says_what_to_type(shell, tmp_path):
     assert not (tmp_path / "outputs/default/a/report.html").exists()
 
 
+@pytest.mark.slow
 def test_hidden_folders_and_folders_of_anything_else_are_no_runs(shell, tmp_path):
     parent = tmp_path / "outputs" / "default"
     write_run(parent / "a", 0.5)
@@ -42,6 +43,7 @@ def test_hidden_folders_and_folders_of_anything_else_are_no_runs(shell, tmp_path
         shell(module, *given).refused(74, "config.yaml")
 
 
+@pytest.mark.slow
 def test_runs_on_other_data_splits_or_monitors_are_ranked_apart(shell, tmp_path):
     parent = tmp_path / "outputs" / "default"
     write_run(parent / "a", 0.5, seed=0)

@@ -9,14 +9,14 @@ import yaml
     [
         # 2e-5 of qwen05b, a fifth of it for Lion, ten times for adapters; what is typed or in an experiment wins.
         ("model=qwen05b", (2e-5, 8, 3)),
-        ("model=qwen05b optim=lion", (4e-6, 8, 3)),
+        pytest.param("model=qwen05b optim=lion", (4e-6, 8, 3), marks=pytest.mark.slow),
         ("optim=lion model=qwen7b adapter=qlora", (1e-5, 4, 3)),
-        ("model=qwen7b adapter=lora optim.lr=3e-4 data.batch_size=2", (3e-4, 2, 3)),
+        pytest.param("model=qwen7b adapter=lora optim.lr=3e-4 data.batch_size=2", (3e-4, 2, 3), marks=pytest.mark.slow),
         ("optim=lion", (1e-3, 64, 5)),
-        ("trainer=debug", (5e-3, 64, 1)),
+        pytest.param("trainer=debug", (5e-3, 64, 1), marks=pytest.mark.slow),
         ("trainer=debug model=minilm trainer.max_epochs=7", (3e-5, 16, 7)),
         ("experiment=arena55k_qlora optim=lion data.path=x.csv", (5e-5, 8, 3)),
-        ("experiment=polychromic_0.3 data.path=x.jsonl", (2e-4, 4, 3)),
+        pytest.param("experiment=polychromic_0.3 data.path=x.jsonl", (2e-4, 4, 3), marks=pytest.mark.slow),
     ],
 )
 def test_choices_set_what_they_say(shell, typed, expected):
