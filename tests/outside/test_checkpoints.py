@@ -111,6 +111,7 @@ def test_a_training_that_diverges_at_once_has_no_checkpoint(shell, tmp_path):
     assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "diverged"
 
 
+@pytest.mark.slow
 def test_weights_that_are_the_best_are_on_the_disk_once(pairwise_run):
     """The last validation was the best: best.ckpt and the weights of last.ckpt are one file, the state is apart."""
     folder = pairwise_run / "checkpoints"
