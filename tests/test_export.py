@@ -73,7 +73,7 @@ def test_the_card_says_what_is_known(train_run, tmp_path):
     )  # fmt: skip
     card = (exported(run, tmp_path, name="Judge") / "README.md").read_text()
     result = run.read_result()
-    assert card.startswith("---\nbase_model: Qwen/Qwen2.5-0.5B-Instruct\nlibrary_name: transformers\n")
+    assert card.startswith("---\nbase_model: qwen2\nlibrary_name: transformers\n")
     loss = result["test"]["log_loss"]
     assert f"| log_loss | {loss['value']:.4f} | {loss['low']:.4f} to {loss['high']:.4f} |" in card
     assert result["data"]["fingerprint"] in card

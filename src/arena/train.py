@@ -107,8 +107,9 @@ def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Re
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         saver = trainer.checkpoint_callback
         saver.obey_late(trainer)
+        # A fit that is resumed where it ended does not count its last epoch.
         epochs = trainer.fit_loop.epoch_progress.current
-        epochs.completed = epochs.ready  # a fit that is resumed where it ended does not count its last epoch
+        epochs.completed = max(epochs.completed, epochs.ready)
         if saver.validated_step != trainer.global_step:
             trainer.validate(task, datamodule=data, verbose=False)
     finally:

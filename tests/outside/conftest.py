@@ -99,7 +99,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
     yield begin
     for process in running:
         process.kill()
-        process.wait()
+        process.communicate()  # waits and closes its pipe
 
 
 SMALL = ["data.limit=300", "data.batch_size=16", "trainer.max_steps=12", "validate_every=6", "resamples=20"]
