@@ -102,6 +102,8 @@ def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Re
         step, validated = weights.check_checkpoint(task, checkpoint)
         if record.writes:
             journal.rewind(record.run.metrics, step, validated)
+    elif record.writes:
+        record.run.metrics.unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
     started = time.time()
     try:
         trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)

@@ -47,3 +47,13 @@ def test_resume_with_other_versions_is_accepted_by_name(shell, pairwise_run, tmp
     done = json.loads((run / "result.json").read_text())
     assert (done["status"], done["steps"]) == ("completed", 13)
     assert "accept_versions: false" not in (run / "config.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_run_typed_again_after_a_kill_before_its_first_checkpoint_has_one_journal(shell, tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "metrics.csv").write_text("step,epoch,split,name,value\n1,0,train,loss,9.5\n")
+    shell("train", "trainer=debug", "test=false", "baselines=[]", "resamples=0", "hydra.run.dir=r").ok()
+    lines = (tmp_path / "r" / "metrics.csv").read_text().splitlines()
+    assert lines.count("step,epoch,split,name,value") == 1
+    assert "1,0,train,loss,9.5" not in lines
