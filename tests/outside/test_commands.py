@@ -126,11 +126,12 @@ def test_all_options_of_a_command(shell, trained, tmp_path, command, typed):
     needed = {name for name in ("pairwise", "heads", "replies", "other") if name in typed}
     for name in sorted(needed):
         shutil.copytree(trained("pairwise" if name == "other" else name), tmp_path / name)
+        if name == "other":  # another seed of the same recipe, as far as a comparison knows
+            for file, seed in (("config.yaml", "\nseed: {}\n"), ("result.json", '"seed": {},')):
+                place = tmp_path / "other" / file
+                place.write_text(place.read_text().replace(seed.format(0), seed.format(1)))
     if "heads" in needed:
         shutil.copy(trained("heads").parent / "heads.csv", tmp_path)
-        if name == "other":  # another seed of the same recipe, as far as a comparison knows
-            config = tmp_path / "other" / "config.yaml"
-            config.write_text(config.read_text().replace("\nseed: 0\n", "\nseed: 1\n"))
     write_rows(tmp_path / "rows.csv")
     answer = shell(command, *words)
     # 2: arena's own tiny model has no class in transformers; 65: few steps make no skill that could be calibrated
