@@ -1,12 +1,12 @@
 """`evaluate.targets`: what a model should reach, beside what it reached."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from arena.core import tables
-from arena.core.values import check_monitor_name, hint
+from arena.core.values import check_monitor_name
 from arena.errors import UsageError
 from arena.run import write_atomically
 
@@ -33,22 +33,6 @@ def check_monitor(monitor: Mapping[str, Any], metrics: Any) -> None:
             f"monitor.mode={monitor['mode']}: {monitor['name']} is better when {'higher' if higher else 'lower'}; "
             f"give monitor.mode={wanted}"
         )
-
-
-def check_names(targets: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Insist on a metric for each target.
-
-    Args:
-        targets: values by the metric's name.
-        names: all names of the configured metrics.
-
-    Raises:
-        UsageError: there is no metric of such a name.
-    """
-    known = list(names)
-    for name in targets:
-        if name not in known:
-            raise UsageError(f"evaluate.targets: no metric {name!r}{hint(name, known)}")
 
 
 def check_values(targets: Any, key: str) -> dict[str, float]:

@@ -73,14 +73,15 @@ def rehearse(settings: Settings) -> None:
         UsageError: an option that there is not, data that the loss cannot learn from (its own `check_data`), a monitor
             or a target that is no metric, or a monitor whose mode contradicts it.
     """
-    from arena.aims import check_monitor, check_names
+    from arena.aims import check_monitor
+    from arena.core.values import check_target_names
 
     loss = instantiate(settings["loss"])
     if hasattr(loss, "check_data"):
         loss.check_data(settings["data"])
     metrics = instantiate(settings["metric"])
     check_monitor(settings["monitor"], metrics)
-    check_names(settings.get("evaluate", {}).get("targets") or {}, metrics.names)
+    check_target_names(settings.get("evaluate", {}).get("targets") or {}, metrics.names)
     judge(settings)
 
 

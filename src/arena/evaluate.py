@@ -136,9 +136,10 @@ def targets_of(settings: build.Settings, given: Any, names: list[str]) -> dict[s
         UsageError: what is given is no mapping to numbers, or names a metric that there is not.
     """
     from arena import aims
+    from arena.core.values import check_target_names
 
     targets = settings.get("evaluate", {}).get("targets") if given is None else aims.check_values(given, "targets")
-    aims.check_names(targets or {}, names)
+    check_target_names(targets or {}, names)
     return targets or {}
 
 

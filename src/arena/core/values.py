@@ -23,7 +23,17 @@ def check_values_named(settings: Mapping[str, Any]) -> None:
     if known is None:
         return
     check_monitor_name(settings["monitor"]["name"], known)
-    for name in (settings.get("evaluate") or {}).get("targets") or {}:
+    check_target_names((settings.get("evaluate") or {}).get("targets") or {}, known)
+
+
+def check_target_names(targets: Iterable[str], known: Iterable[str]) -> None:
+    """Insist on a metric for each target.
+
+    Raises:
+        UsageError: there is no metric of such a name.
+    """
+    known = list(known)
+    for name in targets:
         if name not in known:
             raise UsageError(f"evaluate.targets: no metric {name!r}{hint(name, known)}")
 
