@@ -75,10 +75,7 @@ def classify(error: BaseException) -> ArenaError | Interrupted:
             f"to keep the same effective batch ({_first_line(error)})"
         )
     if isinstance(error, RuntimeError) and (worker := WORKER.search(str(error))):
-        return InputOutputError(
-            f"a data worker ended (process {worker[1]}: {worker[2]}), perhaps for lack of memory; give a lower "
-            "data.num_workers, or data.num_workers=0, and resume the run"
-        )
+        return InputOutputError(lost(worker[1], worker[2]))
     if isinstance(error, OSError):
         reason = os.strerror(error.errno) if error.errno else _first_line(error)
         hint = "; free some space" if error.errno == errno.ENOSPC else ""
@@ -86,6 +83,19 @@ def classify(error: BaseException) -> ArenaError | Interrupted:
     return ArenaError(
         f"an error that arena does not know: {_first_line(error)} (the traceback is in the run's run.log; "
         "ARENA_TRACEBACK=1 shows it)"
+    )
+
+
+def lost(worker: str | int, reason: str) -> str:
+    """The line about a data worker that died.
+
+    Args:
+        worker: its process.
+        reason: what is known of its end.
+    """
+    return (
+        f"a data worker ended (process {worker}: {reason}), perhaps for lack of memory; give a lower data.num_workers, "
+        "or data.num_workers=0, and resume the run"
     )
 
 

@@ -133,7 +133,7 @@ def until(holds: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize(("number", "words"), [(signal.SIGKILL, "killed"), (signal.SIGSTOP, "stopped")])
+@pytest.mark.parametrize(("number", "words"), [(signal.SIGKILL, "a data worker ended"), (signal.SIGSTOP, "stopped")])
 def test_lost_data_worker_ends_the_run(tmp_path, number, words):
     command = ["toy_rows=2000", "trainer.max_epochs=400", "data.num_workers=2", "resamples=0", "validate_every=9000"]
     command += ["baselines=[]", "hydra.run.dir=r"]

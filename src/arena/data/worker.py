@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from arena.errors import InputOutputError
+from arena.errors import InputOutputError, lost
 
 PATIENCE = 35
 """Seconds without a batch after which a data worker counts as stuck; a batch takes milliseconds."""
@@ -50,7 +50,7 @@ def answers(loader: DataLoader) -> Iterator[Any]:
     """Yield a loader's batches.
 
     Raises:
-        InputOutputError: a worker gave none for `PATIENCE` seconds.
+        InputOutputError: a worker died, or gave none for `PATIENCE` seconds.
     """
     iterator: Any = iter(loader)
     workers = getattr(iterator, "_workers", [])
@@ -66,6 +66,13 @@ def answers(loader: DataLoader) -> Iterator[Any]:
                 batch = next(iterator)
             except StopIteration:
                 return
+            except (OSError, EOFError) as error:
+                # The tensors of a batch are fetched from the worker's own socket, which died with it.
+                for worker in workers:
+                    worker.join(0.5)  # the socket closes a moment before the process can be seen to have ended
+                if dead := [worker.pid for worker in workers if not worker.is_alive()]:
+                    raise InputOutputError(lost(dead[0], "killed")) from error
+                raise
             except RuntimeError as error:
                 if "timed out" not in str(error):
                     raise
