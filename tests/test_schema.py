@@ -39,6 +39,13 @@ def test_a_fitting_node_passes():
     schema.check(node(gamma=0.0, alpha=None))
 
 
+def test_a_metric_takes_no_keyword_that_torchmetrics_would_refuse():
+    metric = {"_target_": "torchmetrics.classification.MulticlassAUROC", "num_classes": 3}
+    schema.check_arguments(metric | {"sync_on_compute": False}, "metric")
+    with pytest.raises(UsageError, match=r"metric.n_bins: MulticlassAUROC has no such argument"):
+        schema.check_arguments(metric | {"n_bins": 3}, "metric")
+
+
 def test_missing_argument_is_named():
     with pytest.raises(UsageError, match="loss.labels: Focal needs a value"):
         schema.check({"loss": {"_target_": FOCAL}})

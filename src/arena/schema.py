@@ -57,6 +57,11 @@ NAMED = (
     *("Label", "Name", "ProjectName", "DatabaseAddress"),
 )
 ALIASES = {name: get_args(globals()[name]) for name in NAMED}
+METRIC_OPTIONS = dict.fromkeys(
+    ("compute_on_cpu", "compute_with_cache", "dist_sync_on_step", "sync_on_compute"),
+    signatures.Parameter(ast.Name("bool"), False),
+)
+"""What a `torchmetrics.Metric` takes as its `**kwargs`; its constructor refuses all else, too late to say where."""
 
 
 class NotTextError(UsageError):
@@ -159,6 +164,8 @@ def check_arguments(node: dict[str, Any], key: str, partial: bool = True) -> Non
     signature = signatures.signature_of(target)
     if signature is None:
         return
+    if target.startswith("torchmetrics."):
+        signature = signatures.Signature(METRIC_OPTIONS | signature.parameters, False)
     short = target.rsplit(".", 1)[1]
     special = ("_target_", "_partial_") if partial else ("_target_",)
     given = {name: value for name, value in node.items() if name not in special}
