@@ -46,6 +46,12 @@ def test_a_metric_takes_no_keyword_that_torchmetrics_would_refuse():
         schema.check_arguments(metric | {"n_bins": 3}, "metric")
 
 
+def test_a_class_without_a_constructor_takes_nothing():
+    schema.check_arguments({"_target_": "arena.judging.classes.ClassJudge"}, "judge")
+    with pytest.raises(UsageError, match=r"judge.extra: ClassJudge has no such argument"):
+        schema.check_arguments({"_target_": "arena.judging.classes.ClassJudge", "extra": 1}, "judge")
+
+
 def test_missing_argument_is_named():
     with pytest.raises(UsageError, match="loss.labels: Focal needs a value"):
         schema.check({"loss": {"_target_": FOCAL}})

@@ -47,7 +47,8 @@ def signature_of(target: str) -> Signature | None:
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         own = from_fields(node)
         return Signature(inherited.parameters | own.parameters, inherited.open) if inherited is not None else own
-    return inherited
+    made_otherwise = any(isinstance(item, ast.FunctionDef) and item.name == "__new__" for item in node.body)
+    return inherited if node.bases or node.keywords or made_otherwise else Signature({}, False)
 
 
 def from_fields(node: ast.ClassDef) -> Signature:
