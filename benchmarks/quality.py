@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from table import aligned
 
 from arena.ensemble.mixture import convex_weights
-from arena.judge import row_log_loss
-from arena.metric.interval import paired_difference
 from arena.run import RunFolder
+from arena.stats.intervals import paired_difference
+from arena.stats.scores import log_loss
 
 RESAMPLES = 10_000
 
@@ -52,10 +52,10 @@ def judged(name: str, recipe: RunFolder, baseline: RunFolder) -> tuple[list[str]
     mixed = weight * test[0]["probabilities"] + (1 - weight) * test[1]["probabilities"]
     prior = read(baseline.path / "predictions" / "prior" / "test.parquet")
     losses = {
-        "prior": row_log_loss(prior["probabilities"], target),
-        "baseline": row_log_loss(test[1]["probabilities"], target),
-        "recipe": row_log_loss(test[0]["probabilities"], target),
-        "ensemble": row_log_loss(mixed, target),
+        "prior": log_loss(prior["probabilities"], target),
+        "baseline": log_loss(test[1]["probabilities"], target),
+        "recipe": log_loss(test[0]["probabilities"], target),
+        "ensemble": log_loss(mixed, target),
     }
     nothing = np.zeros(len(target))
     line = [name, str(len(target)), str(len(np.unique(groups))), baseline.read_result()["best_member"], f"{weight:.2f}"]

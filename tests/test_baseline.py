@@ -10,9 +10,11 @@ from support import compose
 from arena import baseline, build, config
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.heads import LOG_PROBABILITY
-from arena.judge import accuracy_change, judge, row_log_loss
+from arena.judge import judge, match_change
 from arena.reference import members, store
 from arena.run import RunFolder
+from arena.stats.intervals import expanded
+from arena.stats.scores import log_loss
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +143,16 @@ def test_the_judge_pairs_rows_with_those_of_the_baseline(run):
     nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
     accuracy = nothing | {"only_model": 0, "only_baseline": 0, "p": 1.0}
     assert judged["skill"]["same"] == {"skill": 0.0, "gain": nothing, "accuracy": accuracy}
-    difference = row_log_loss(other, target) - row_log_loss(own, target)
+    difference = log_loss(other, target) - log_loss(own, target)
     _, member = np.unique(table["group"].to_pylist(), return_inverse=True)
     number = member.max() + 1
     draws = np.random.default_rng(3).multinomial(number, np.full(number, 1 / number), size=1000)[:, member]
     means = (draws * difference).sum(axis=1) / draws.sum(axis=1)
     gain = judged["skill"]["rolled"]["gain"]
     assert [gain[end] for end in ("value", "low", "high")] == pytest.approx(
-        [difference.mean(), *np.quantile(means, [0.025, 0.975])]
+        [difference.mean(), *np.quantile(means, [expanded(number), 1 - expanded(number)])]
     )
-    assert judged["baselines"]["rolled"]["log_loss"] == pytest.approx(row_log_loss(other, target).mean(), abs=1e-6)
+    assert judged["baselines"]["rolled"]["log_loss"] == pytest.approx(log_loss(other, target).mean(), abs=1e-6)
     assert "skill" not in judged["gain_over_prior"]
 
 
@@ -166,7 +168,7 @@ def test_a_change_of_accuracy_is_counted_and_tested():
     coin 2 or fewer, or 7 or more, are heads with probability 2 (1 + 9 + 36) / 2^9."""
     model = np.array([True] * 7 + [False] * 2 + [True] * 6 + [False] * 5)
     baseline = np.array([False] * 7 + [True] * 2 + [True] * 6 + [False] * 5)
-    found = accuracy_change(baseline, model, np.arange(20), 2000, seed=0)
+    found = match_change(baseline, model, np.arange(20), 2000, seed=0)
     assert found["value"] == pytest.approx(0.25)
     assert (found["only_model"], found["only_baseline"]) == (7, 2)
     assert found["p"] == pytest.approx(2 * (1 + 9 + 36) / 2**9)

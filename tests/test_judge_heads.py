@@ -31,15 +31,14 @@ def labelled(target):
     return (target >= 0).any(axis=1)
 
 
-def row_losses(probabilities, target):
-    """The mean of -log p over the labels of each row that has any, written out."""
-    found = []
-    for p, (stance, sentiment) in zip(probabilities.astype(float), target, strict=True):
-        losses = [-math.log(p[stance])] if stance >= 0 else []
-        losses += [-math.log(p[3 + sentiment])] if sentiment >= 0 else []
-        if losses:
-            found.append(sum(losses) / len(losses))
-    return np.array(found)
+def mean_loss(probabilities, target):
+    """-log p of the labels of each head, averaged within the heads and then over them, written out."""
+    heads = []
+    for column, start in ((0, 0), (1, 3)):
+        rows = zip(probabilities.astype(float), target[:, column], strict=True)
+        losses = [-math.log(p[start + label]) for p, label in rows if label >= 0]
+        heads.append(sum(losses) / len(losses))
+    return sum(heads) / 2
 
 
 def test_the_file_has_a_column_for_each_head(told):
@@ -57,13 +56,15 @@ def test_the_file_has_a_column_for_each_head(told):
     assert (back.probabilities == probabilities[labelled(target)]).all()
 
 
-def test_gain_and_skill_are_of_the_mean_log_loss_of_a_row(told):
+def test_gain_and_skill_are_of_the_log_loss_that_is_printed(told):
     path, probabilities, target = told
     judged = judge(path, metrics_of_heads(LABELS), COUNTS, 60, 3)
     assert (judged["rows"], judged["loss"]) == (labelled(target).sum(), 0.5)
     shares = [51 / 87, 31 / 87, 5 / 87, 21 / 82, 61 / 82]  # one added to each count: 84 + 3 rows, 80 + 2
     prior = np.tile(shares, (ROWS, 1))
-    gain = row_losses(prior, target).mean() - row_losses(probabilities, target).mean()
+    gain = mean_loss(prior, target) - mean_loss(probabilities, target)
+    printed = judged["baselines"]["prior"]["log_loss"] - judged["metrics"]["log_loss"]["value"]
+    assert printed == pytest.approx(gain, abs=1e-6)
     assert judged["gain_over_prior"]["value"] == pytest.approx(gain, abs=1e-6)
     assert judged["gain_over_prior"]["low"] < gain < judged["gain_over_prior"]["high"]
     for t, head in enumerate(LABELS):
@@ -91,14 +92,20 @@ def test_another_model_as_baseline(told):
     other = np.full_like(probabilities, 0.5)
     other[:, :3] = [0.2, 0.3, 0.5]
     skill = judge(path, metrics_of_heads(LABELS), COUNTS, 0, 3, {"other": other})["skill"]["other"]
-    difference = row_losses(other, target).mean() - row_losses(probabilities, target).mean()
+    difference = mean_loss(other, target) - mean_loss(probabilities, target)
     assert skill["gain"]["value"] == pytest.approx(difference, abs=1e-6)
     right = []
     for p in (probabilities, other):
         hits = (p[:, :3].argmax(1) == target[:, 0]) | (target[:, 0] < 0)
         right.append((hits & ((p[:, 3:].argmax(1) == target[:, 1]) | (target[:, 1] < 0)))[labelled(target)])
-    assert skill["accuracy"]["value"] == pytest.approx(right[0].mean() - right[1].mean())
-    assert skill["accuracy"]["only_model"] == (right[0] & ~right[1]).sum()
+    assert skill["exact_match"]["value"] == pytest.approx(right[0].mean() - right[1].mean())
+    assert skill["exact_match"]["only_model"] == (right[0] & ~right[1]).sum()
+    accuracy = [
+        np.mean([(p[known, a:b].argmax(1) == target[known, t]).mean() for t, (a, b, known) in enumerate(parts)])
+        for p in (probabilities, other)
+        for parts in [[(0, 3, target[:, 0] >= 0), (3, 5, target[:, 1] >= 0)]]
+    ]
+    assert skill["accuracy"]["value"] == pytest.approx(accuracy[0] - accuracy[1])
 
 
 def test_one_named_head_is_judged_like_an_unnamed_one(tmp_path, build_pairwise):

@@ -1,5 +1,6 @@
 """From stored predictions to numbers with intervals and baselines. Everything is computed from the parquet file."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from arena.heads import LOSS, Heads, Labels
 from arena.metric.baseline import prior_probabilities
 from arena.metric.collection import Metrics
 from arena.metric.heads import HeadMetrics
-from arena.metric.interval import Difference, bootstrap, paired_difference, paired_differences
+from arena.metric.interval import bootstrap, calibration_intervals
+from arena.stats.calibration import ErrorInterval
+from arena.stats.intervals import Interval, paired_difference, paired_differences
+from arena.stats.scores import exact_match, head_means, label_hits, label_log_losses, mean_over_heads
+from arena.stats.significance import mcnemar
 from arena.types import UNLABELLED
 
 HEADLINE = ("log_loss", "accuracy")
@@ -85,9 +90,10 @@ def judge(
     Returns:
         `rows`, `groups`, `loss` (mean training loss, nats), `metrics` (name -> value, low, high, and numerator and
         denominator for rates), `baselines` (prior, those given, and bayes where the truth is known), `gain_over_prior`
-        (nats a row that the model saves, with its interval), `skill` (for each baseline given, see `skill_over` and
-        `accuracy_change`). Of several heads a row's log loss is the mean over its labels, a row is right if all of
-        them are, and `heads` has for each head `rows`, `gain_over_prior` and `skill` (over the prior, a share).
+        (nats that the model saves, with its interval), `skill` (for each baseline given: `skill`, the gain as a share
+        of the baseline's log loss, `gain`, `accuracy`). Of several heads all of these are means over heads, `skill`
+        also has `exact_match` (rows with all labels right), and `heads` has for each head `rows`, `gain_over_prior`
+        and `skill` (over the prior, a share).
     """
     told = read(path, metrics.labels)
     heads = Heads(metrics.labels)
@@ -129,93 +135,53 @@ def _headline(heads: Heads) -> list[str]:
 
 
 def _skill(heads: Heads, baseline: np.ndarray, told: Told, resamples: int, seed: int) -> dict[str, Any]:
-    """What the model adds to one baseline, in nats and in rows that are right; ten times the resamples, being cheap."""
-    pair = baseline, told.probabilities
-    each = [label_log_losses(heads, probabilities, told.target) for probabilities in pair]
-    losses = [losses[:, 0] if len(heads) == 1 else np.nanmean(losses, axis=1) for losses in each]
-    skill = skill_over(losses[0], losses[1], told.groups, 10 * resamples, seed)
-    right = [all_right(heads, probabilities, told.target) for probabilities in pair]
-    found = {
-        "skill": skill.pop("skill"),
-        "gain": skill,
-        "accuracy": accuracy_change(right[0], right[1], told.groups, 10 * resamples, seed),
-    }
+    """Compute what the model adds to one baseline, in nats and in right labels, with ten times the resamples (cheap).
+
+    Everything is a mean over heads, as the metrics of these names are (`arena.metric.heads`).
+    """
+    losses = [label_log_losses(parts, told.target) for parts in _parts(heads, baseline, told.probabilities)]
+    hits = [label_hits(parts, told.target) for parts in _parts(heads, baseline, told.probabilities)]
+    gains, gain = paired_differences(losses[0], losses[1], told.groups, 10 * resamples, seed)
+    _, change = paired_differences(hits[1], hits[0], told.groups, 10 * resamples, seed)
+    known = np.isfinite(losses[0])
+    level, whole = head_means(losses[0]), mean_over_heads(losses[0])
+    match = match_change(exact_match(hits[0]), exact_match(hits[1]), told.groups, 10 * resamples, seed)
+    found = {"skill": gain.value / whole if whole else math.nan, "gain": _named(gain), "accuracy": _named(change)}
     if not heads.named:
-        return found
-    gains = paired_differences(each[0], each[1], told.groups, 10 * resamples, seed)
-    known = np.isfinite(each[0])
+        return found | {"accuracy": match}
+    found["exact_match"] = match
     found["heads"] = {
-        head: {
-            "rows": int(known[:, t].sum()),
-            "gain": _named(gains[t]),
-            "skill": float(gains[t].mean / each[0][known[:, t], t].mean()) if known[:, t].any() else np.nan,
-        }
+        head: {"rows": int(known[:, t].sum()), "gain": _named(gains[t]), "skill": float(gains[t].value / level[t])}
         for t, head in enumerate(heads.names)
     }
     return found
 
 
-def label_log_losses(heads: Heads, probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """-log p of each label, nats, `[N, T]`; NaN where there is none.
-
-    Args:
-        heads: names and classes.
-        probabilities: `[N, C]`.
-        target: class index within each head, `[N, T]`.
-    """
-    columns = [
-        np.where(target[:, t] >= 0, row_log_loss(part, np.maximum(target[:, t], 0)), np.nan)
-        for t, part in enumerate(heads.split(probabilities).values())
-    ]
-    return np.stack(columns, axis=1)
+def _parts(heads: Heads, *probabilities: np.ndarray) -> list[list[np.ndarray]]:
+    return [list(heads.split(each).values()) for each in probabilities]
 
 
-def all_right(heads: Heads, probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Whether every label of a row is the most probable class of its head, `[N]` bool; arguments as above."""
-    guess = np.stack([part.argmax(axis=1) for part in heads.split(probabilities).values()], axis=1)
-    return ((guess == target) | (target < 0)).all(axis=1)
+def _named(interval: Interval) -> dict[str, float]:
+    return dict(zip(("value", "low", "high"), interval, strict=True))
 
 
-def _named(difference: Difference) -> dict[str, float]:
-    return dict(zip(("value", "low", "high"), difference, strict=True))
-
-
-def skill_over(
+def match_change(
     baseline: np.ndarray, model: np.ndarray, groups: np.ndarray, resamples: int, seed: int
 ) -> dict[str, float]:
-    """`value`, `low`, `high`: nats a row that the model saves over the baseline, paired and over resampled groups;
-    `skill`: the same as a share, `1 - log_loss / log_loss_of_the_baseline`, NaN where the baseline loses nothing.
+    """Compute the share of right rows of the model minus that of the baseline, paired and over resampled groups.
+
+    Returns `value`, `low`, `high`; `only_model`, `only_baseline`: rows that only one of them has right, and `p` of
+    McNemar's exact test, which takes rows as independent; the interval does not.
 
     Args:
-        baseline: log loss of each row, `[N]`.
-        model: log loss of the same rows, `[N]`.
+        baseline, model: whether each row is right, `[N]` bool.
         groups: what was drawn together, `[N]`.
         resamples: bootstrap resamples; 0 gives no interval.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
-    gain = paired_difference(baseline, model, groups, resamples, seed)
-    mean = float(baseline.mean()) if len(baseline) else 0.0
-    return _named(gain) | {"skill": gain.mean / mean if mean else np.nan}
-
-
-def accuracy_change(
-    baseline: np.ndarray, model: np.ndarray, groups: np.ndarray, resamples: int, seed: int
-) -> dict[str, float]:
-    """`value`, `low`, `high`: accuracy of the model minus that of the baseline, paired and over resampled groups;
-    `only_model`, `only_baseline`: rows that only one of them has right; `p`: of McNemar's exact test, which asks
-    whether these two counts could come from a fair coin. It takes rows as independent; the interval does not.
-
-    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages".
-
-    Args: as `skill_over`, with whether each row is right, `[N]` bool.
-    """
-    from scipy.stats import binomtest
-
-    change = paired_difference(model.astype(float), baseline.astype(float), groups, resamples, seed)
-    only_model, only_baseline = int((model & ~baseline).sum()), int((baseline & ~model).sum())
-    p = binomtest(only_model, only_model + only_baseline).pvalue if only_model + only_baseline else 1.0
-    counts = {"only_model": only_model, "only_baseline": only_baseline, "p": float(p)}
-    return _named(change) | counts
+    change = paired_difference(model, baseline, groups, resamples, seed)
+    only_baseline, only_model, p = mcnemar(baseline, model)
+    return _named(change) | {"only_model": only_model, "only_baseline": only_baseline, "p": p}
 
 
 def values_with_intervals(
@@ -229,23 +195,22 @@ def values_with_intervals(
     """Each metric as value, low, high; rates also as numerator and denominator, so that 0/0 can be told from 0."""
     values, counts = _compute(metrics, probabilities, target)
     intervals: dict[str, tuple[float, float]] = {}
+    errors: dict[str, ErrorInterval] = {}
     if resamples:
         tensors = torch.from_numpy(probabilities), torch.from_numpy(target)
         intervals = bootstrap(metrics, *tensors, groups, resamples, seed)
+        errors = calibration_intervals(metrics, probabilities, target, groups, resamples, seed)
     found = {}
     for name, value in values.items():
         entry = {"value": value}
         if name in intervals:
             entry |= dict(zip(("low", "high"), intervals[name], strict=True))
+        if name in errors:
+            entry |= errors[name]._asdict()
         if name in counts:
             entry |= dict(zip(("numerator", "denominator"), counts[name], strict=True))
         found[name] = entry
     return found
-
-
-def row_log_loss(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """-log p of the target of each row, nats, `[N]`."""
-    return -np.log(np.clip(probabilities[np.arange(len(target)), target].astype(np.float64), 1e-15, 1.0))
 
 
 def _compute(metrics: Metrics | HeadMetrics, probabilities: np.ndarray, target: np.ndarray) -> tuple[Any, Any]:

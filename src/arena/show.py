@@ -139,9 +139,11 @@ def _value_and_interval(entry: dict[str, float]) -> tuple[str, str]:
 
 
 def interval(entry: dict[str, float]) -> str:
-    """`low to high`, or `-` where there is none: no resamples, undefined in too many, or a calibration error."""
-    known = not math.isnan(entry.get("low", math.nan))
-    return f"{number(entry['low'])} to {number(entry['high'])}" if known else "-"
+    """Write `low to high`, of a calibration error also the debiased one; `-` where there is no interval."""
+    if math.isnan(entry.get("low", math.nan)):
+        return "-"
+    debiased = f" (debiased {number(entry['debiased'])})" if "debiased" in entry else ""
+    return f"{number(entry['low'])} to {number(entry['high'])}{debiased}"
 
 
 def number(value: float | None) -> str:
@@ -162,11 +164,12 @@ def table(title: str, judged: dict[str, Any], folder: Any = None) -> None:
     if "macro_f1" in judged["metrics"]:
         for line in left_out(absent_classes(judged["metrics"])):
             say(line)
-    say(f"gain over the prior: {nats(judged['gain_over_prior'])}")
+    of = "label, mean over heads" if "heads" in judged else "row"
+    say(f"gain over the prior: {nats(judged['gain_over_prior'], of)}")
     for name, skill in judged.get("skill", {}).items():
-        say(f"gain over {name}: {nats(skill['gain'])}, skill {skill['skill']:.1%}")
+        say(f"gain over {name}: {nats(skill['gain'], of)}, skill {skill['skill']:.1%}")
         if name == "untrained":
-            say(f"  {accuracy_line(skill['accuracy'])}")
+            say(f"  {accuracy_line(skill)}")
     if folder is not None:
         say(f"every class, confusion matrices{' and cross tables' if 'heads' in judged else ''}: {folder}")
 
@@ -187,15 +190,17 @@ def targets(lines: list[list[str]]) -> None:
         printed("targets", lines)
 
 
-def accuracy_line(change: dict[str, float]) -> str:
-    """The change of accuracy with what it rests on, in words."""
+def accuracy_line(skill: dict[str, Any]) -> str:
+    """The change of accuracy, of several heads of exact matches, with what it rests on, in words."""
+    name = "exact_match" if "exact_match" in skill else "accuracy"
+    change = skill[name]
     known = not math.isnan(change["low"]) and change["low"] != change["high"]
     spread = f" ({change['low']:+.4f} to {change['high']:+.4f})" if known else ""
     verdict = ""
     if known:
         verdict = "; the interval holds zero: not shown" if change["low"] <= 0 <= change["high"] else ""
     return (
-        f"accuracy {change['value']:+.4f}{spread}{verdict}; {change['only_model']} rows only the trained model has "
+        f"{name} {change['value']:+.4f}{spread}{verdict}; {change['only_model']} rows only the trained model has "
         f"right, {change['only_baseline']} only the untrained one (McNemar p {change['p']:.3f})"
     )
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from arena.core import tables
 from arena.heads import Heads, Labels, column
-from arena.judge import Told, all_right, label_log_losses, prior_of, read
-from arena.metric.interval import wilson
+from arena.judge import Told, prior_of, read
 from arena.run import write_atomically
-from arena.stats.classification import confusion_matrix, macro_f1_of
+from arena.stats.classification import auroc, confusion_matrix, cramers_v, macro_f1_of
+from arena.stats.intervals import quotient, wilson
+from arena.stats.scores import exact_match, head_means, label_hits, label_log_losses
 
 Line = dict[str, Any]
 RATES = ("precision", "recall", "specificity", "negative_predictive_value")
@@ -103,19 +104,8 @@ def per_class(labels: Sequence[str], probabilities: np.ndarray, target: np.ndarr
         for name, (part, whole) in zip(RATES, counts, strict=True):
             low, high = wilson(part, whole)
             line |= {name: ratio(part, whole), f"{name}_low": low, f"{name}_high": high}
-        lines.append(line | {"f1": ratio(2 * tp, 2 * tp + fp + fn), "auroc": area(probabilities[:, k], true)})
+        lines.append(line | {"f1": ratio(2 * tp, 2 * tp + fp + fn), "auroc": float(auroc(probabilities[:, k], true))})
     return lines
-
-
-def area(scores: np.ndarray, true: np.ndarray) -> float:
-    """Area under the ROC curve of one class against the others, by ranks (Mann and Whitney 1947); NaN with one kind."""
-    from scipy.stats import rankdata
-
-    positive, negative = int(true.sum()), int((~true).sum())
-    if not positive or not negative:
-        return math.nan
-    above = rankdata(scores)[true].sum() - positive * (positive + 1) / 2
-    return float(above / (positive * negative))
 
 
 def confusion_lines(labels: Sequence[str], counts: np.ndarray) -> list[Line]:
@@ -135,11 +125,13 @@ def head_lines(
     As in `arena.metric.heads`, a head without labelled rows is in neither mean, and an undefined value makes both
     undefined.
     """
-    losses = label_log_losses(heads, told.probabilities, told.target)
+    losses = head_means(label_log_losses(_parts(heads, told.probabilities), told.target))
     known = told.target >= 0
     prior = None
     if class_counts is not None:
-        prior = label_log_losses(heads, prior_of(heads, class_counts, len(told.target)), told.target)
+        prior = head_means(
+            label_log_losses(_parts(heads, prior_of(heads, class_counts, len(told.target))), told.target)
+        )
     lines: list[Line] = []
     for t, head in enumerate(heads.names):
         counts = confusions[head]
@@ -150,9 +142,9 @@ def head_lines(
         line = {"head": head, "rows": rows, "accuracy": ratio(right.sum(), rows)}
         line |= {"accuracy_low": low, "accuracy_high": high, "share_of_largest_class": ratio(true.max(), rows)}
         line |= {"macro_f1": float(macro_f1_of(counts)), "macro_recall": float(np.mean(recall))}
-        line["log_loss"] = float(losses[known[:, t], t].mean()) if rows else math.nan
+        line["log_loss"] = float(losses[t])
         if prior is not None:
-            line["prior_log_loss"] = float(prior[known[:, t], t].mean()) if rows else math.nan
+            line["prior_log_loss"] = float(prior[t])
             line["skill"] = 1 - line["log_loss"] / line["prior_log_loss"] if rows else math.nan
         lines.append(line)
     some = [line for line in lines if line["rows"]]
@@ -195,7 +187,7 @@ def joint(heads: Heads, told: Told) -> list[Line]:
     """How the heads go together: a line for all of them and one for each pair, of the rows that have all the labels."""
     right = [told.target[:, t] == _index(heads, told, head, "predicted") for t, head in enumerate(heads.names)]
     whole = (told.target >= 0).all(axis=1)
-    everything = all_right(heads, told.probabilities, told.target) & whole
+    everything = exact_match(label_hits(_parts(heads, told.probabilities), told.target)) & whole
     lines = [_joint_line("all", "", int(whole.sum()), int(everything.sum()), math.nan, math.nan)]
     for t, head in enumerate(heads.names):
         for u, other in list(enumerate(heads.names))[t + 1 :]:
@@ -216,19 +208,9 @@ def _joint_line(head: str, other: str, rows: int, right: int, of_labels: float, 
     return line | {"cramers_v_true": of_labels, "cramers_v_predicted": of_predictions}
 
 
-def cramers_v(first: np.ndarray, second: np.ndarray) -> float:
-    """Cramer's V of two classifications of the same rows, 0 (independent) to 1; NaN where one has a single class."""
-    from scipy.stats.contingency import association, crosstab
-
-    if not len(first):
-        return math.nan
-    counts = np.asarray(crosstab(first, second)[1])
-    return float(association(counts, method="cramer")) if min(counts.shape) > 1 else math.nan
-
-
 def ratio(part: float, whole: float) -> float:
     """`part / whole`, NaN for 0/0."""
-    return float(part) / float(whole) if whole else math.nan
+    return float(quotient(part, whole))
 
 
 def text_of(lines: Iterable[Line]) -> str:
@@ -248,3 +230,7 @@ def _index(heads: Heads, told: Told, head: str, kind: str) -> np.ndarray:
     if kind == "true":
         return told.target[:, heads.names.index(head)]
     return told.probabilities[:, heads.slices[head]].argmax(axis=1)
+
+
+def _parts(heads: Heads, probabilities: np.ndarray) -> list[np.ndarray]:
+    return list(heads.split(probabilities).values())

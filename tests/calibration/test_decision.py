@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from arena.calibration import decision, scaling
+from arena.calibration import decision
 from arena.stats.classification import macro_f1  # held against scikit-learn in tests/stats
+from arena.stats.scores import logarithm
 
 
 def rare(rows=400, seed=0, shares=(0.6, 0.34, 0.06), scale=1.5):
@@ -40,7 +41,7 @@ def test_two_classes_get_the_best_of_all_thresholds(rule, seed):
 
 def test_one_step_of_the_search_is_the_best_of_all_steps():
     probabilities, target = rare(60)
-    z = scaling.logits(probabilities)
+    z = logarithm(probabilities)
     for k in range(3):
         change, found = decision._along(z, target, k)
         grid = np.linspace(-12, 12, 4_001)
@@ -52,7 +53,7 @@ def test_one_step_of_the_search_is_the_best_of_all_steps():
 def test_three_classes_come_within_a_hair_of_a_grid():
     probabilities, target = rare()
     bias = decision.tune("bias", probabilities, target)
-    z = scaling.logits(probabilities)
+    z = logarithm(probabilities)
     grid = np.linspace(-3, 3, 41)
     best = max(macro_f1((z + [0, a, b]).argmax(1), target, 3) for a, b in itertools.product(grid, grid))
     assert score(probabilities, target, bias) > best - 0.005
@@ -79,7 +80,7 @@ def test_equal_rows_are_never_torn_apart():
     for rule in ("bias", "thresholds"):
         called = decision.decide(probabilities, decision.tune(rule, probabilities, target))
         assert len(set(called)) == 1
-    assert decision._along(scaling.logits(probabilities), target, 1)[1] == pytest.approx(12 / 16 / 2 * 2 / 3, abs=1e-9)
+    assert decision._along(logarithm(probabilities), target, 1)[1] == pytest.approx(12 / 16 / 2 * 2 / 3, abs=1e-9)
 
 
 def test_what_is_right_already_stays():

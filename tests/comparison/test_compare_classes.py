@@ -60,15 +60,15 @@ def test_values_are_those_of_scikit_learn(pair, tmp_path, capsys):
         assert {name: entry[arm] for name, entry in found["measures"].items()} == pytest.approx(expected, abs=1e-6)
     for entry in found["measures"].values():
         assert entry["difference"]["value"] == pytest.approx(entry["other"] - entry["base"])
-        assert entry["word"] == "better"
+        assert entry["word"] == "better for these weights"
     assert (found["rows"], found["groups"]) == (ROWS, ROWS // 2)
     only_base, only_other = (right["base"] & ~right["other"]).sum(), (right["other"] & ~right["base"]).sum()
     p = binomtest(int(only_other), int(only_base + only_other)).pvalue
     counts = {"only_base": only_base, "only_other": only_other, "p": pytest.approx(p)}
     assert found["measures"]["accuracy"]["mcnemar"] == counts
-    assert found["verdict"]["line"] == "log_loss: shown better"
+    assert found["verdict"]["line"] == "log_loss: shown better for these weights"
     said = capsys.readouterr().out
-    assert "one seed only in base and other" in said
+    assert "one seed in each arm" in said
     assert f"{only_other} rows only other has right" in said
     assert json.loads((tmp_path / "out" / "comparison.json").read_text()) == found
     with open(tmp_path / "out" / "comparison.tsv", newline="") as file:
@@ -118,7 +118,10 @@ def test_seeds_of_a_recipe(tmp_path, capsys):
     assert "one seed" not in said
     alone = asked(f"base={tmp_path}/base/0,{tmp_path}/base/1", f"other={tmp_path}/other/0", f"output={tmp_path}")
     assert alone["base"]["seeds"] == [0, 1]
-    assert "one seed only in other" in capsys.readouterr().out
+    assert alone["verdict"]["word"] == "better"
+    assert (
+        "one seed in other: its seeds are taken to differ as much as those of the other arm" in capsys.readouterr().out
+    )
 
 
 def test_classes_in_another_order_and_rows_in_another_order(tmp_path):

@@ -53,11 +53,11 @@ def test_a_gain_of_diversity_with_equal_quality(base, tmp_path, capsys):
     assert (distinct["band"], distinct["role"], distinct["counts"]) == ("moderate", "primary", True)
     bleu = found["measures"]["self_bleu_2"]
     assert bleu["gain"]["value"] == pytest.approx(1 - (1 - after).mean() / (1 - before).mean())
-    assert (bleu["word"], bleu["role"]) == ("more diverse", "secondary")
+    assert (bleu["word"], bleu["role"]) == ("more diverse for these weights", "secondary")
     words = found["measures"]["mean_words"]
     assert ("gain" in words, words["role"]) == (False, "shown")
     assert found["verdict"]["counts"]
-    assert found["verdict"]["line"].endswith("moderate, and quality is not worse")
+    assert found["verdict"]["line"].endswith("moderate for these weights, and quality is not worse")
     assert found["recipes_differ_in"] == [{"key": "loss.lambda_", "base": None, "other": 0.3}]
     said = capsys.readouterr().out
     assert "150 prompts with samples" in said
@@ -106,7 +106,7 @@ def test_seeds_of_the_base_are_the_measure_of_a_gain(tmp_path, capsys):
     assert "one seed" not in capsys.readouterr().out
     alone = asked(tmp_path / "base" / "1", tmp_path / "other" / "0")
     assert alone["verdict"]["counts"]  # shown for these two runs, and the notes say what that leaves open
-    assert "one seed only in base and other" in capsys.readouterr().out
+    assert "one seed in each arm" in capsys.readouterr().out
 
 
 def test_a_measure_that_was_not_computed(base, tmp_path):

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from arena.comparison.outcome import Rules, reply_verdict, round_up
-from arena.comparison.resampling import Interval
 from arena.comparison.verdict import BANDS, band_of, bands_of, not_worse, oriented, side
 from arena.errors import UsageError
+from arena.stats.intervals import Interval
 
 
 def test_bands_have_no_holes():
@@ -63,7 +63,8 @@ def entry(low, high, deviation=math.nan, p=0.001, rises=True, base=0.5):
     p_values = {"sign_flips": p, "with_seeds": math.nan, "of_both": p, "holm": math.nan}
     return {
         "difference": ends, "relative": interval, "rises": rises, "base": base, "rows": 100, "rows_needed": 1000.0,
-        "seed_deviation": deviation, "standard_error": {"seeds": 0.0}, "p": p_values, "word": "better",
+        "seed_deviation": deviation, "of_weights": False, "standard_error": {"seeds": 0.0}, "p": p_values,
+        "word": "better",
     }  # fmt: skip
 
 
@@ -116,16 +117,25 @@ def test_a_gain_that_is_not_shown_has_no_band():
     assert not told["counts"]
 
 
-def test_secondary_measures_answer_for_being_many():
-    """Three secondary measures with p = .01, .02, .03 become .03, .04, .04; with .02, .03, .03 none is below .05."""
-    names = ("vendi", "distinct_1", "distinct_3")
-    for ps, expected in (((0.01, 0.02, 0.03), [0.03, 0.04, 0.04]), ((0.02, 0.03, 0.03), [0.06, 0.06, 0.06])):
-        many = {name: entry(0.05, 0.4, p=p) for name, p in zip(names, ps, strict=True)}
-        _, found = verdict(distinct_2=entry(0.05, 0.4, p=0.04), **many)
+def test_all_measures_answer_for_being_many():
+    """p = .005, .01, .02, .03 become .02, .03, .04, .04; with .02, .02, .03, .03 none is below .05."""
+    names = ("distinct_2", "vendi", "distinct_1", "distinct_3")
+    for ps, expected in (
+        ((0.005, 0.01, 0.02, 0.03), [0.02, 0.03, 0.04, 0.04]),
+        ((0.02, 0.02, 0.03, 0.03), [0.08, 0.08, 0.08, 0.08]),
+    ):
+        told, found = verdict(**{name: entry(0.05, 0.4, p=p) for name, p in zip(names, ps, strict=True)})
         assert [found[name]["p"]["holm"] for name in names] == pytest.approx(expected)
         assert all(found[name]["counts"] == (expected[0] < 0.05) for name in names)
-        assert found["distinct_2"]["counts"]  # primary: named beforehand, not adjusted
     assert found["vendi"]["word"] == "not shown (Holm)"
+    assert "not shown (not after Holm's adjustment for several measures)" in told["line"]
+
+
+def test_one_seed_in_each_arm_speaks_of_its_weights():
+    told, found = verdict(distinct_2=entry(0.05, 0.4) | {"of_weights": True})
+    assert found["distinct_2"]["word"] == "more diverse for these weights"
+    assert told["line"].endswith("weak for these weights, and quality is not worse")
+    assert told["counts"]
 
 
 def test_rows_are_rounded_up():

@@ -21,9 +21,10 @@ from torchmetrics.classification import (
 from arena.errors import DataError, UsageError
 from arena.metric.collection import Metrics
 from arena.metric.heads import HeadMetrics
-from arena.metric.interval import bootstrap, paired_difference, paired_differences
+from arena.metric.interval import bootstrap
 from arena.metric.probability import LogLoss
 from arena.metric.resample import resampled
+from arena.stats.intervals import paired_difference, paired_differences
 from arena.types import UNLABELLED
 
 Heads = Callable[[dict[str, list[str]]], HeadMetrics]
@@ -164,7 +165,7 @@ def test_resamples_are_repeated_rows(build: Build, ties: bool) -> None:
     weights = torch.from_numpy(generator.multinomial(60, np.full(60, 1 / 60), size=4))
     weights[1] *= target != 2
     weights[2] = (target == 0).long()
-    found = resampled(metrics, probabilities, target, weights)
+    found = resampled(metrics, probabilities.numpy(), target.numpy(), weights.numpy())
     for r, weight in enumerate(weights):
         rows = torch.arange(60).repeat_interleave(weight)
         metrics.reset()
@@ -205,8 +206,8 @@ def test_intervals_do_not_depend_on_how_many_are_drawn_at_once(heads: Heads, mon
 def test_paired_differences_are_those_of_each_column() -> None:
     generator = np.random.default_rng(0)
     a, b, groups = generator.normal(size=(50, 2)), generator.normal(size=(50, 2)), np.arange(50) // 2
-    found = paired_differences(a, b, groups, 300, 1)
+    found, _ = paired_differences(a, b, groups, 300, 1)
     for t in range(2):
         assert found[t] == pytest.approx(paired_difference(a[:, t], b[:, t], groups, 300, 1))
     a[:10, 1] = np.nan
-    assert paired_differences(a, b, groups, 300, 1)[1].mean == pytest.approx((a - b)[10:, 1].mean())
+    assert paired_differences(a, b, groups, 300, 1)[0][1].value == pytest.approx((a - b)[10:, 1].mean())

@@ -9,8 +9,9 @@ from torch import Tensor
 from torchmetrics.classification import BinaryPrecision, MulticlassAccuracy
 
 from arena.metric.collection import Metrics
-from arena.metric.interval import bootstrap, paired_difference, wilson
+from arena.metric.interval import bootstrap
 from arena.metric.probability import LogLoss
+from arena.stats.intervals import paired_difference
 
 LABELS = ["model_a", "model_b"]
 
@@ -24,37 +25,6 @@ def grouped_rows(generator: np.random.Generator, groups: int = 40, size: int = 5
     p = np.repeat(generator.uniform(0.05, 0.95, groups), size)
     y = np.repeat(generator.integers(0, 2, groups), size)
     return torch.tensor(np.stack([1 - p, p], axis=1)), torch.tensor(y), np.repeat(np.arange(groups), size)
-
-
-@pytest.mark.parametrize(
-    ("successes", "n", "low", "high"),
-    [
-        (0, 10, 0.0, 0.2775),  # upper end z^2 / (n + z^2) = 3.8415 / 13.8415
-        (10, 10, 0.7225, 1.0),
-        (5, 10, 0.2366, 0.7634),
-        (0.3475 * 11000, 11000, 0.3387, 0.3565),
-        (0.3566 * 11000, 11000, 0.3477, 0.3656),
-    ],
-)
-def test_wilson_known_numbers(successes: float, n: int, low: float, high: float) -> None:
-    assert wilson(successes, n) == pytest.approx((low, high), abs=6e-5)
-
-
-def test_wilson_without_rows_and_at_other_levels() -> None:
-    assert all(math.isnan(end) for end in wilson(0, 0))
-    # z(.9) = 1.644854: z^2 / (n + z^2) = 2.70554 / 12.70554
-    assert wilson(0, 10, level=0.9) == pytest.approx((0.0, 0.212942), abs=1e-6)
-
-
-def test_wilson_covers() -> None:
-    """Exact coverage with 30 rows, over the rates .05, .06, ... .95: 95 % on average, though single rates differ (whole
-    successes allow no finer steps), from 92.9 to 97.5."""
-    coverage = []
-    for rate in np.linspace(0.05, 0.95, 91):
-        inside = [k for k in range(31) if wilson(k, 30)[0] <= rate <= wilson(k, 30)[1]]
-        coverage.append(sum(math.comb(30, k) * rate**k * (1 - rate) ** (30 - k) for k in inside))
-    assert np.mean(coverage) == pytest.approx(0.95, abs=0.005)
-    assert min(coverage) > 0.925
 
 
 def test_bootstrap_repeats_itself() -> None:
@@ -97,22 +67,6 @@ def test_bootstrap_covers_the_truth() -> None:
         low, high = bootstrap(metrics, *grouped_rows(generator), resamples=40, seed=seed)["accuracy"]
         held += low <= 0.5 <= high
     assert held >= 32
-
-
-def test_paired_difference_covers_and_single_rows_would_not() -> None:
-    """200 data sets of 40 groups of 5 rows that share a normal shift around .2. The interval by group holds .2 in 93.4
-    % of 500 such sets (less than 95: percentiles know no t distribution): here 88 to 98, three standard errors. By
-    row it is too narrow by nearly sqrt(5) and holds it in 64.6 %."""
-    generator = np.random.default_rng(6)
-    groups = np.repeat(np.arange(40), 5)
-    held = np.zeros(2)
-    for seed in range(200):
-        a = 0.2 + generator.normal(size=40)[groups] + 0.1 * generator.normal(size=200)
-        for kind, unit in enumerate((groups, np.arange(200))):
-            _, low, high = paired_difference(a, np.zeros(200), unit, resamples=200, seed=seed)
-            held[kind] += low <= 0.2 <= high
-    assert 0.88 <= held[0] / 200 <= 0.98
-    assert held[1] / 200 < 0.78
 
 
 def test_undefined_resamples() -> None:

@@ -1,38 +1,15 @@
-"""Rates, means and bins against their definitions."""
+"""Rates and bins against their definitions."""
 
 import math
 
 import numpy as np
 import pytest
 
-from arena.metric.interval import wilson
-from arena.report.statistics import codes, equal_bins, mean, rate, round_number, signed_bins
-
-
-@pytest.mark.parametrize(("count", "total"), [(0, 10), (10, 10), (5, 10), (1, 1), (347, 1000)])
-def test_rates_have_the_interval_that_metrics_have(count: int, total: int) -> None:
-    found = rate(count, total)
-    assert (found.low, found.high) == pytest.approx(wilson(count, total))
-    assert found.value == count / total
+from arena.report.statistics import codes, equal_bins, rate, round_number, signed_bins
 
 
 def test_no_rows_no_rate() -> None:
     assert all(math.isnan(number) for number in rate(0, 0)[2:])
-
-
-def test_a_mean_of_single_rows_has_the_usual_interval() -> None:
-    values = np.array([1.0, 2.0, 4.0, 9.0])
-    found = mean(values)
-    half = 1.959964 * values.std(ddof=1) / 2
-    assert found == pytest.approx((4, 4.0, 4 - half, 4 + half), abs=1e-5)
-    assert mean(values, np.arange(4)) == pytest.approx(found)
-    assert all(math.isnan(end) for end in mean(values, np.zeros(4))[2:])
-
-
-def test_copied_rows_do_not_narrow_the_interval_of_their_groups() -> None:
-    values = np.random.default_rng(0).normal(size=50)
-    single, copied = mean(values), mean(np.repeat(values, 10), np.repeat(np.arange(50), 10))
-    assert copied[1:] == pytest.approx(single[1:])
 
 
 def test_equal_bins() -> None:

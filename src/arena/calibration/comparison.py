@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from arena.calibration.measures import CALIBRATION_ERRORS, MEASURES, measure
+from arena.calibration.measures import CALIBRATION_ERRORS, MEASURES, gaps, measure
 from arena.calibration.rows import Array, HeadRows, Integers
 from arena.core import tables
+from arena.stats.calibration import ErrorInterval, Gaps, error_interval
 from arena.stats.classification import absent, confusion_matrix
+from arena.stats.intervals import draws, percentiles
 
 SIDES = ("before", "after", "change")
 MEAN = "mean"
@@ -35,8 +37,8 @@ def compare(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Every measure before and after, and the change, each with a 95% interval over resampled groups.
 
-    Calibration errors have no interval, and neither has their change: resampling adds noise to the bins, which raises
-    the small error of the two more than the large one (see `arena.metric.interval.bootstrap`).
+    Calibration errors have the interval of `arena.stats.calibration`, with the `debiased` error beside it. Their change
+    has none: resampling adds noise to the bins, which raises the small error of the two more than the large one.
 
     The draws are the same for all heads and both sides, so the interval of the change is paired. Accuracy and macro-F1
     after are those of the decision rule.
@@ -53,15 +55,10 @@ def compare(
         high.
     """
     values = _values(heads, None, bins)
-    known, member = np.unique(group, return_inverse=True)
-    draw = np.random.default_rng(seed)
-    resamples = resamples if len(known) > 1 else 0
-    drawn = np.array(
-        [
-            _values(heads, counts[member], bins)
-            for counts in draw.multinomial(len(known), np.full(len(known), 1 / max(len(known), 1)), size=resamples)
-        ]
-    )
+    member, counts = draws(group, resamples, seed)
+    groups = counts.shape[1]
+    drawn = np.array([_values(heads, each[member], bins) for each in counts]) if groups > 1 else np.empty(0)
+    errors = _errors(heads, member, counts, bins) if resamples else {}
     names = [*heads, *([MEAN] if len(heads) > 1 else [])]
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for i, name in enumerate(names):
@@ -69,10 +66,32 @@ def compare(
         for k, what in enumerate(MEASURES):
             entry = found[name][what] = {}
             for j, side in enumerate(SIDES):
-                none = not resamples or what in CALIBRATION_ERRORS
-                low, high = (np.nan, np.nan) if none else _ends(drawn[:, i, j, k])
-                entry[side] = {"value": float(values[i, j, k]), "low": low, "high": high}
+                entry[side] = {"value": float(values[i, j, k])}
+                if (name, side, what) in errors:
+                    entry[side] |= errors[name, side, what]._asdict()
+                    continue
+                none = not len(drawn) or what in CALIBRATION_ERRORS
+                low, high = (np.nan, np.nan) if none else percentiles(drawn[:, i, j, k], groups)
+                entry[side] |= {"low": low, "high": high}
     return found
+
+
+def _errors(
+    heads: Mapping[str, Compared], member: Integers, drawn: Integers, bins: int
+) -> dict[tuple[str, str, str], ErrorInterval]:
+    """Compute the interval of every calibration error by head, side and name."""
+    found: dict[tuple[str, str, str], Gaps] = {}
+    for name, each in heads.items():
+        for side, probabilities in zip(SIDES, (each.rows.probabilities, each.calibrated), strict=False):
+            if len(each.rows.target):
+                own = gaps(probabilities, each.rows.target, bins, member[each.rows.place], drawn)
+                found |= {(name, side, what): one for what, one in own.items()}
+    if len(heads) > 1 and len(found) == len(heads) * 2 * len(CALIBRATION_ERRORS):
+        for side in SIDES[:2]:
+            for what in CALIBRATION_ERRORS:
+                parts = [found[name, side, what] for name in heads]
+                found[MEAN, side, what] = Gaps.mean(parts, np.ones(len(parts)))
+    return {key: error_interval(each, drawn.shape[1]) for key, each in found.items()}
 
 
 def _values(heads: Mapping[str, Compared], times: Integers | None, bins: int) -> Array:
@@ -90,15 +109,6 @@ def _values(heads: Mapping[str, Compared], times: Integers | None, bins: int) ->
         found.append([before, after, after - before])
     stacked = np.array(found)
     return np.concatenate([stacked, stacked.mean(axis=0, keepdims=True)]) if len(stacked) > 1 else stacked
-
-
-def _ends(values: Array) -> tuple[float, float]:
-    """95% interval from the defined resamples; NaN where more than a tenth are undefined."""
-    defined = values[np.isfinite(values)]
-    if len(defined) < 0.9 * len(values):
-        return np.nan, np.nan
-    low, high = np.quantile(defined, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def absent_classes(sides: Mapping[str, Compared], classes: Mapping[str, Sequence[str]]) -> list[str]:

@@ -7,8 +7,8 @@ calls rare classes more often than they occur.
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.calibration.scaling import logits
 from arena.stats.classification import macro_f, macro_f1
+from arena.stats.scores import logarithm
 
 Array = NDArray[np.float64]
 Classes = NDArray[np.int64]
@@ -24,7 +24,7 @@ def decide(probabilities: Array, bias: Array | list[float]) -> Classes:
         probabilities: `[N, K]`.
         bias: `[K]`.
     """
-    return (logits(probabilities) + np.asarray(bias)).argmax(axis=1)
+    return (logarithm(probabilities) + np.asarray(bias)).argmax(axis=1)
 
 
 def tune(rule: str, probabilities: Array, target: Classes) -> Array:
@@ -39,7 +39,7 @@ def tune(rule: str, probabilities: Array, target: Classes) -> Array:
     if rule == "thresholds" and probabilities.shape[1] > 2:
         found = -np.log(thresholds(probabilities, target))
     else:
-        found = search(logits(probabilities), target)
+        found = search(logarithm(probabilities), target)
     return found - found.mean()
 
 

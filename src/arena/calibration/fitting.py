@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from arena.calibration import decision, scaling
-from arena.calibration.measures import row_log_loss
 from arena.calibration.rows import Array, HeadRows, Integers, group_folds
 from arena.calibration.scaling import Scaling
 from arena.errors import ArenaError, DataError
-from arena.metric.interval import paired_difference
 from arena.stats.classification import macro_f1
+from arena.stats.intervals import draws, paired_difference, percentiles
+from arena.stats.scores import log_loss
 
 FOLDS = 5
 """Parts of the validation rows; what is fitted on the others is tried on each."""
@@ -60,13 +60,11 @@ def choose(method: str, rows: HeadRows, seed: int) -> tuple[str, str]:
     rarest = int(np.bincount(rows.target, minlength=rows.probabilities.shape[1]).min())
     if rarest < LEAST_OF_A_CLASS:
         return "temperature", f"temperature, since the rarest class has {rarest} rows, fewer than {LEAST_OF_A_CLASS}"
-    vector, temperature = (
-        row_log_loss(cross_fitted(each, rows, seed), rows.target) for each in ("vector", "temperature")
-    )
+    vector, temperature = (log_loss(cross_fitted(each, rows, seed), rows.target) for each in ("vector", "temperature"))
     gain = paired_difference(vector, temperature, rows.group, RESAMPLES, seed)
     chosen = "vector" if gain.high < 0 else "temperature"
     spread = f"({gain.low:+.4f} to {gain.high:+.4f})"
-    return chosen, f"{chosen}, since vector changes the cross-fitted log loss by {gain.mean:+.4f} nats {spread}"
+    return chosen, f"{chosen}, since vector changes the cross-fitted log loss by {gain.value:+.4f} nats {spread}"
 
 
 def fit(head: str, rows: HeadRows, method: str, rule: str, seed: int) -> Fitted:
@@ -166,16 +164,12 @@ def threshold(bias: Array) -> float:
 
 
 def change(before: Integers, after: Integers, rows: HeadRows, seed: int, resamples: int = 500) -> tuple[float, float]:
-    """95% interval of the change of macro-F1 over resampled groups; NaN for a single group."""
+    """Compute the 95% interval of the change of macro-F1 over resampled groups; NaN for a single group."""
     classes = rows.probabilities.shape[1]
-    known, member = np.unique(rows.group, return_inverse=True)
-    if len(known) < 2:
-        return np.nan, np.nan
-    draw = np.random.default_rng(seed)
+    member, drawn = draws(rows.group, resamples, seed)
     found = []
-    for counts in draw.multinomial(len(known), np.full(len(known), 1 / len(known)), size=resamples):
+    for counts in drawn:
         chosen = np.repeat(np.arange(len(member)), counts[member])
         target = rows.target[chosen]
         found.append(macro_f1(after[chosen], target, classes) - macro_f1(before[chosen], target, classes))
-    low, high = np.quantile(found, [0.025, 0.975])
-    return float(low), float(high)
+    return percentiles(np.array(found), drawn.shape[1])

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from arena.calibration.scaling import logits
 from arena.core.files import read_parquet
 from arena.errors import DataError
 from arena.heads import LOG_PROBABILITY, LOSS, Heads
+from arena.stats.scores import logarithm
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -39,7 +39,7 @@ class HeadRows:
     @property
     def logits(self) -> Array:
         """`logs`, or the logarithms of the stored probabilities: as float32 they end at 1e-38, and here at 1e-15."""
-        return logits(self.probabilities) if self.logs is None else self.logs
+        return logarithm(self.probabilities) if self.logs is None else self.logs
 
     def take(self, chosen: NDArray[Any]) -> "HeadRows":
         """The rows of a mask or of positions."""

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
+from arena.stats.scores import logarithm
+
 Array = NDArray[np.float64]
 METHODS = ("temperature", "vector", "bias")
-CLIP = 1e-15
-"""Probabilities below it count as it, as in `arena.metric.probability`."""
 LOGARITHMS = (-3.0, 3.0)
 """Where the logarithm of the temperature is looked for."""
 RIDGE = 0.1
@@ -46,7 +46,7 @@ class Scaling:
 
     def apply(self, probabilities: Array) -> Array:
         """Calibrated probabilities `[N, K]` float64; each row sums to one."""
-        return self.of_logits(logits(probabilities))
+        return self.of_logits(logarithm(probabilities))
 
     def of_logits(self, z: Array) -> Array:
         """Calibrated probabilities `[N, K]` of logits or log probabilities $z$."""
@@ -55,11 +55,6 @@ class Scaling:
     def scaled(self, z: Array) -> Array:
         """Logarithms of the calibrated probabilities, `[N, K]`."""
         return log_softmax(z * self.weight + self.bias, axis=1)
-
-
-def logits(probabilities: Array) -> Array:
-    """Logarithms of probabilities, clipped from below at `CLIP`."""
-    return np.log(np.clip(np.asarray(probabilities, dtype=np.float64), CLIP, None))
 
 
 def log_loss(z: Array, target: NDArray[np.int64]) -> float:

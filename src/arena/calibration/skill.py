@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from arena.calibration.fitting import cross_fitted
-from arena.calibration.measures import row_log_loss
 from arena.calibration.rows import Array, HeadRows
 from arena.errors import DataError
+from arena.stats.scores import log_loss
 
 LEAST_SKILL = 0.01
 """Share of the prior's log loss that a model has to save."""
@@ -69,7 +69,7 @@ def losses_of(rows: HeadRows, prior: Array, method: str, seed: int) -> dict[str,
         "prior": constant.probabilities,
         "shares": cross_fitted("bias", constant, seed),
     }
-    losses = {name: float(row_log_loss(each, rows.target).mean()) for name, each in values.items()}
+    losses = {name: float(log_loss(each, rows.target).mean()) for name, each in values.items()}
     return losses | {"prior": min(losses["prior"], losses.pop("shares"))}
 
 

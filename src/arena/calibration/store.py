@@ -63,10 +63,11 @@ class Calibration:
         """
         import numpy as np
 
-        from arena.calibration.scaling import Scaling, logits
+        from arena.calibration.scaling import Scaling
+        from arena.stats.scores import logarithm
 
         found = np.array(probabilities, dtype=np.float64)
-        z = logits(found) if logs is None else logs
+        z = logarithm(found) if logs is None else logs
         for name, head in self.heads.items():
             where = self.labels.slices[name]
             found[:, where] = Scaling(head.method, head.weight, head.bias).of_logits(z[:, where])

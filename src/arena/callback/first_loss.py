@@ -4,11 +4,13 @@ import logging
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from arena.heads import Heads
 from arena.schema import NonNegative
+from arena.stats.scores import label_log_losses, log_loss
 
 log = logging.getLogger("arena")
 
@@ -49,7 +51,7 @@ class FirstLoss(Callback):
         # What equal probabilities would give: ln K, or the mean of ln K over the labels that a row has.
         equal = torch.cat([torch.full_like(p, 1 / p.shape[1]) for p in self.heads.split(probabilities).values()], dim=1)
         found, chance = float(rows.mean()), float(row_log_losses(equal, batch.target, self.heads).mean())
-        spread = float(rows.std()) / math.sqrt(len(rows)) if len(rows) > 1 else 0.0
+        spread = float(rows.std(ddof=1)) / math.sqrt(len(rows)) if len(rows) > 1 else 0.0
         # At once: what a step logs is written every `log_every_n_steps` steps only.
         for logger in trainer.loggers:
             logger.log_metrics({"start/log_loss": found}, step=0)
@@ -65,21 +67,18 @@ class FirstLoss(Callback):
             log.info("%s", text)
 
 
-def row_log_losses(probabilities: torch.Tensor, target: torch.Tensor, heads: Heads) -> torch.Tensor:
-    """-sum t log p of the rows with a target, nats, `[M]`; of several heads the mean over the labels that a row has.
+def row_log_losses(probabilities: torch.Tensor, target: torch.Tensor, heads: Heads) -> np.ndarray:
+    """Compute the log loss of the rows with a target, nats, `[M]`; of several heads the mean over a row's labels.
 
     Args:
         probabilities: `[N, K]`, or `[N, C]` of several heads.
         target: class indices `[N]` (negative: none) or probabilities `[N, K]`; class indices `[N, T]` of several heads.
         heads: names and classes.
     """
-    logarithms = probabilities.clamp_min(1e-15).log()
+    values, truth = probabilities.double().cpu().numpy(), target.cpu().numpy()
     if target.is_floating_point():
-        known = torch.isfinite(target).all(1) & (target.sum(1) > 0)
-        return -(target * logarithms).sum(1)[known]
-    index = target.reshape(len(target), len(heads))
-    parts = heads.split(logarithms).values()
-    losses = torch.cat([-part.gather(1, index[:, t, None].clamp_min(0)) for t, part in enumerate(parts)], dim=1)
-    known = index >= 0
-    some = known.any(1)
-    return (torch.where(known, losses, 0.0).sum(1) / known.sum(1).clamp_min(1))[some]
+        known = np.isfinite(truth).all(axis=1) & (truth.sum(axis=1) > 0)
+        return log_loss(values[known], truth[known])
+    index = truth.reshape(len(truth), len(heads))
+    some = (index >= 0).any(axis=1)
+    return np.nanmean(label_log_losses(list(heads.split(values[some]).values()), index[some]), axis=1)

@@ -8,17 +8,18 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from arena.calibration.measures import row_brier_score
 from arena.comparison.arms import predictions
-from arena.comparison.resampling import Array, Statistic, ratio
 from arena.comparison.rows import Aligned, Table, fingerprint_of, strings
 from arena.core.files import read_parquet
 from arena.ensemble.members import labels_of
 from arena.errors import DataError
 from arena.heads import Heads
-from arena.judge import accuracy_change, all_right, label_log_losses, read
+from arena.judge import read
 from arena.run import RunFolder
+from arena.stats.arms import Array, Statistic, ratio
 from arena.stats.classification import absent, macro_f1_of
+from arena.stats.scores import brier_score, exact_match, label_hits, label_log_losses
+from arena.stats.significance import mcnemar as exact_test
 
 MEASURES = {"log_loss": False, "accuracy": True, "brier": False, "macro_f1": True}
 """Whether more is better."""
@@ -50,14 +51,15 @@ def class_sums(heads: Heads, rows: Aligned, table: Table) -> dict[tuple[str, str
     """Sums over groups of each head's measures, `[G, m]`: what was lost or right, and rows; the confusion matrix."""
     target, found = table.target, {}
     assert target is not None
-    losses = label_log_losses(heads, table.values["probabilities"], target)
-    for t, (head, part) in enumerate(heads.split(table.values["probabilities"]).items()):
+    split = heads.split(table.values["probabilities"])
+    losses = label_log_losses(list(split.values()), target)
+    for t, (head, part) in enumerate(split.items()):
         known, true = target[:, t] >= 0, np.maximum(target[:, t], 0)
         guess, classes = part.argmax(axis=1), part.shape[1]
         each = {
             "log_loss": np.nan_to_num(losses[:, t]),
             "accuracy": guess == true,
-            "brier": row_brier_score(part.astype(np.float64), true),
+            "brier": brier_score(part, true),
         }
         for name, values in each.items():
             found[head, name] = rows.sums(np.stack([values * known, known], axis=1))
@@ -117,9 +119,11 @@ def absent_classes(heads: Heads, rows: Aligned) -> list[str]:
 
 
 def mcnemar(heads: Heads, rows: Aligned) -> dict[str, float]:
-    """Rows that only one of two runs has right, and the p of McNemar's exact test (`arena.judge.accuracy_change`)."""
-    base, other = rows.tables
-    assert base.target is not None
-    right = [all_right(heads, each.values["probabilities"], base.target) for each in (base, other)]
-    counts = accuracy_change(right[0], right[1], rows.member, 0, 0)
-    return {"only_base": counts["only_baseline"], "only_other": counts["only_model"], "p": counts["p"]}
+    """Test the rows that only one of two runs has right, of several heads with all labels; McNemar's exact p."""
+    target = rows.tables[0].target
+    assert target is not None
+    base, other = (
+        exact_match(label_hits(list(heads.split(each.values["probabilities"]).values()), target))
+        for each in rows.tables
+    )
+    return dict(zip(("only_base", "only_other", "p"), exact_test(base, other), strict=True))

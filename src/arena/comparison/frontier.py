@@ -7,7 +7,6 @@ from typing import Any
 
 from arena.comparison import classes, replies
 from arena.comparison.arms import Arm, check_seeds, find, kind_of, unfinished
-from arena.comparison.resampling import Interval, Statistic, Sums, compare, means
 from arena.comparison.rows import Aligned, align, read_replies
 from arena.comparison.tables import COLUMNS, cell, finite, interval
 from arena.comparison.whole import Asked
@@ -18,6 +17,9 @@ from arena.errors import DataError, UsageError
 from arena.heads import Heads
 from arena.run import RunFolder
 from arena.schema import closest
+from arena.stats.arms import Statistic, Sums, compare, means
+from arena.stats.intervals import Interval
+from arena.stats.pareto import front
 
 AXES = ("x", "y")
 
@@ -162,18 +164,10 @@ def check_names(names: tuple[str, str], known: list[str]) -> None:
 
 
 def mark_front(points: list[dict[str, Any]], axes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Mark the Pareto front, by the means: no other value is at least as good in both measures and better in one. Where
-    intervals overlap, the front is a guess as well."""
-
-    def goodness(point: dict[str, Any]) -> list[float]:
-        return [point[axis]["value"] if axes[axis]["rises"] else -point[axis]["value"] for axis in AXES]
-
-    for point in points:
-        own = goodness(point)
-        beaten = any(
-            all(a >= b for a, b in zip(theirs, own, strict=True)) and theirs != own for theirs in map(goodness, points)
-        )
-        point["front"] = not beaten
+    """Mark the Pareto front by the means. Where intervals overlap, the front is a guess as well."""
+    values = [[p[axis]["value"] if axes[axis]["rises"] else -p[axis]["value"] for axis in AXES] for p in points]
+    for point, on_front in zip(points, front(values), strict=True):
+        point["front"] = on_front
 
 
 def lines_of(found: dict[str, Any]) -> list[list[str]]:

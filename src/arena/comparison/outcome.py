@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arena.comparison.resampling import Found, Interval, Statistic, compare
-from arena.comparison.significance import error_p, holm, least_shown, permutation_p, rows_needed
-from arena.comparison.verdict import LEVEL, Band, band_of, not_worse, oriented, side
+from arena.comparison.verdict import FOR_WEIGHTS, LEVEL, Band, band_of, not_worse, oriented, side
+from arena.stats.arms import Found, Statistic, compare
+from arena.stats.intervals import Interval
+from arena.stats.significance import error_p, holm, least_shown, permutation_p, rows_needed
 
 PERMUTATIONS = 9999
+SHOWN = ("better", "worse", "more diverse", "less diverse")
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Rules:
     """What was declared before anybody looked.
 
     Attributes:
-        primary: the measure that decides; the others are adjusted for being many (Holm).
+        primary: the measure that decides; all are adjusted for being many (Holm).
         bands: names of relative gains of diversity.
         margin: nats a token by which the log loss may be higher and still count as not worse.
         pass_margin: the same for the checker's share, downwards.
@@ -55,6 +57,7 @@ def _entry(statistic: Statistic, found: Found, p_prompts: float) -> dict[str, An
         "relative": found.relative._asdict(),
         "standard_error": {"prompts": found.prompt_error, "seeds": found.seed_error},
         "seed_deviation": found.seed_deviation,
+        "of_weights": len(statistic.base) < 2 and len(statistic.other) < 2,
         "p": {"sign_flips": p_prompts, "with_seeds": p_seeds, "of_both": p, "holm": math.nan},
         "rows_needed": rows_needed(found, statistic.rows),
         "least_shown": least_shown(found),
@@ -81,16 +84,19 @@ def _reason(statistic: Statistic, found: Found) -> str:
 
 
 def adjust(measures: dict[str, dict[str, Any]], primary: str, among: Sequence[str]) -> None:
-    """Mark the primary measure and give the others of `among` Holm's p; what that no longer shows is not shown."""
-    secondary = [name for name in among if name != primary]
-    for name, p in zip(secondary, holm([measures[name]["p"]["of_both"] for name in secondary]), strict=True):
+    """Give the measures of `among`, the primary one included, Holm's p; what that no longer shows is not shown.
+
+    With one seed in each arm what is shown is shown of these weights only, and the word says so.
+    """
+    for name, p in zip(among, holm([measures[name]["p"]["of_both"] for name in among]), strict=True):
         entry = measures[name]
         entry["p"]["holm"] = p
-        if entry["word"] in ("better", "worse", "more diverse", "less diverse") and not p < LEVEL:
+        if entry["word"] in SHOWN and not p < LEVEL:
             entry["word"] = "not shown (Holm)"
+        elif entry["word"] in SHOWN and entry["of_weights"]:
+            entry["word"] += FOR_WEIGHTS
     for name in measures:
-        entry = measures[name]
-        entry["role"] = "primary" if name == primary else "secondary" if name in secondary else "shown"
+        measures[name]["role"] = "primary" if name == primary else "secondary" if name in among else "shown"
 
 
 def class_verdict(measures: dict[str, dict[str, Any]], rules: Rules) -> dict[str, Any]:
@@ -162,7 +168,7 @@ def reply_verdict(
         measures[name]["role"] = "quality"
     for name in diverse:
         entry = measures[name]
-        shown = entry["word"] == "more diverse"
+        shown = entry["word"].startswith("more diverse")
         entry["band"] = band_of(entry["gain"]["low"], rules.bands) if shown else None
         noise = entry["relative_seed_deviation"]
         entry["above_seeds"] = None if math.isnan(noise) else bool(entry["gain"]["value"] > noise)
@@ -177,11 +183,9 @@ def _diversity_line(name: str, entry: dict[str, Any], measures: dict[str, Any], 
     if entry["word"] == "undefined":
         return f"{name}: no verdict ({entry.get('reason', 'no interval')})"
     spread = f"{gain['value']:+.1%} ({gain['low']:+.1%} to {gain['high']:+.1%})"
-    if entry["word"] == "less diverse":
-        return f"{name}: the gain of diversity is {spread}: shown less diverse"
-    if entry["word"] != "more diverse":
-        return f"{name}: the gain of diversity is {spread}: {words(entry | {'word': 'not shown'})}"
-    line = f"{name}: the gain of diversity is {spread}: {entry['band']}"
+    if not entry["word"].startswith("more diverse"):
+        return f"{name}: the gain of diversity is {spread}: {words(entry)}"
+    line = f"{name}: the gain of diversity is {spread}: {entry['band']}{FOR_WEIGHTS if entry['of_weights'] else ''}"
     failed = [each for each, held in judged.items() if not held]
     against = [f"{each} is not shown to be not worse, {_reach(measures[each])}" for each in failed]
     if entry["above_seeds"] is False:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from arena.comparison.resampling import Statistic, ratio
 from arena.comparison.rows import Aligned, Table, strings
 from arena.core.files import read_json, read_parquet
 from arena.core.paths import shown
 from arena.errors import DataError, InputOutputError
 from arena.run import RunFolder
+from arena.stats.arms import Statistic, ratio
 
 FILES = ("settings.json", "measures.parquet")
 MORE = ("distinct", "expectation_adjusted_distinct", "vendi", "cosine_distance", "log_det", "utility", "novelty")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from arena.comparison.arms import predictions
-from arena.comparison.resampling import Array
 from arena.core.files import read_parquet
 from arena.errors import DataError
 from arena.run import RunFolder
+from arena.stats.arms import Array
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from arena.comparison.resampling import Interval
 from arena.errors import UsageError
+from arena.stats.intervals import Interval
 
 BANDS = {"none": 0.0, "weak": 0.05, "moderate": 0.15, "strong": 0.30}
 """Names for relative gains of diversity by their lower edge; each band ends where the next begins, the last never.
@@ -15,6 +15,8 @@ next name, so it keeps the lower one.
 """
 LEVEL = 0.05
 """Of significance, and of the intervals: 1 - 0.05."""
+FOR_WEIGHTS = " for these weights"
+"""After a word that was found with one seed in each arm: another seed may change it."""
 
 
 class Band(NamedTuple):

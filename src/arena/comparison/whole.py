@@ -78,11 +78,12 @@ def compare_arms(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
     arms = {arm.name: {"runs": [str(run.path) for run in arm.runs], "seeds": arm.seeds} for arm in (base, other)}
     apart = [{"key": k, "base": b, "other": o} for k, b, o in differences(base.runs[0], other.runs[0])]
     notes = list(found.pop("notes"))
-    if min(len(base.runs), len(other.runs)) < 2:
-        alone = " and ".join(arm.name for arm in (base, other) if len(arm.runs) < 2)
+    if alone := [arm.name for arm in (base, other) if len(arm.runs) < 2]:
         notes.append(
-            f"one seed only in {alone}: the intervals say what other prompts would change, but not what another seed "
-            "would; give three or more in each arm"
+            "one seed in each arm: the intervals say what other prompts would change, but not what another seed would, "
+            "so the words are about these weights; give three or more in each arm"
+            if len(alone) == 2
+            else f"one seed in {alone[0]}: its seeds are taken to differ as much as those of the other arm"
         )
     return {"kind": kind, "split": asked.split, **arms, "recipes_differ_in": apart, **found, "notes": notes}
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from arena.data.predictions_file import PREFIXES, PredictionsFile
 from arena.data.provenance import IN_SAMPLE
+from arena.stats.scores import logarithm
 
 NEEDS = (
     "it needs the columns id and loss, or id and one probability for each class (probability_<class>, winner_<class>)"
@@ -39,7 +40,7 @@ def _loss(file: PredictionsFile, name: str, row: dict[str, Any], winner: str) ->
             loss = float(row["loss"])
         else:
             probability = next(float(row[prefix + winner]) for prefix in PREFIXES if prefix + winner in row)
-            loss = -math.log(max(probability, 1e-15))
+            loss = -float(logarithm(probability))
     except StopIteration:
         raise file.error(f"{NEEDS}; there is none for the class {winner}") from None
     except (TypeError, ValueError):

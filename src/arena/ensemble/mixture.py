@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from arena.stats.scores import CLIP, logarithm
+
 GEOMETRIC = "logarithm"
 
 
@@ -11,7 +13,7 @@ class Mean:
     r"""A weighted mean of probabilities `[N, K]`, one at a time: memory does not grow with the number of models.
 
     `probability`: $\sum_m w_m p_m$. `logarithm`: $\prod_m p_m^{w_m}$, renormalised; a class that one model excludes
-    (p = 0) then keeps at most what 1e-15 leaves it.
+    (p = 0) then keeps at most what `arena.stats.scores.CLIP` leaves it.
 
     Args:
         kind: `probability` or `logarithm`.
@@ -28,7 +30,7 @@ class Mean:
         """Add the probabilities of one model."""
         if weight == 0:
             return
-        values = np.log(np.maximum(probabilities, 1e-15)) if self.kind == GEOMETRIC else probabilities
+        values = logarithm(probabilities) if self.kind == GEOMETRIC else probabilities
         self._sum = weight * values if self._sum is None else self._sum + weight * values
         self._weight += weight
 
@@ -55,7 +57,7 @@ def convex_weights(likelihood: np.ndarray, tolerance: float = 1e-7, steps: int =
 
     Source: Dempster, Laird and Rubin 1977, "Maximum Likelihood from Incomplete Data via the EM Algorithm".
     """
-    likelihood = np.maximum(likelihood, 1e-15)
+    likelihood = np.maximum(likelihood, CLIP)
     weights = np.full(likelihood.shape[1], 1 / likelihood.shape[1])
     for _ in range(steps):
         gain = (likelihood / (likelihood @ weights)[:, None]).mean(axis=0)

@@ -21,8 +21,8 @@ from arena.ensemble.members import Member
 from arena.ensemble.mixture import Mean, convex_weights
 from arena.errors import DataError, InputOutputError, UsageError
 from arena.heads import LOG_PROBABILITY, Heads
-from arena.judge import row_log_loss
 from arena.run import RunFolder
+from arena.stats.scores import log_loss, logarithm
 
 LEAST = 50
 """Rows that the recipes must have in common for weights to mean anything."""
@@ -116,12 +116,12 @@ def _show(recipes: list[Recipe], weights: np.ndarray, likelihood: np.ndarray, ta
     mean = Mean("probability")
     for recipe, weight in zip(recipes, weights, strict=True):
         mean.add(recipe.probabilities, float(weight))
-    own = -np.log(np.clip(likelihood, 1e-15, 1)).mean(axis=0)
+    own = -logarithm(likelihood).mean(axis=0)
     width = max(len("ensemble"), *(len(recipe.name) for recipe in recipes))
     say(f"validation log loss on {len(target)} rows that every recipe has predicted")
     for recipe, loss, weight in zip(recipes, own, weights, strict=True):
         say(f"  {recipe.name.ljust(width)}  {loss:.4f}  weight {weight:.4f}")
-    say(f"  {'ensemble'.ljust(width)}  {row_log_loss(mean.result(), target).mean():.4f}")
+    say(f"  {'ensemble'.ljust(width)}  {log_loss(mean.result(), target).mean():.4f}")
 
 
 def join_folds(runs: list[RunFolder], labels: list[str], output: Path) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from arena.generation import alarms
 from arena.generation.checkers import Case, Checker
 from arena.generation.choice import described
 from arena.generation.store import FILE, read_settings, write_settings
-from arena.metric.interval import paired_differences
 from arena.run import plain, write_atomically
+from arena.stats.intervals import paired_differences
 
 MEASURES, EVALUATION = "measures.parquet", "evaluation.json"
 THRESHOLDS = (0.25, 0.5, 0.75, 1.0)
@@ -209,9 +209,9 @@ def _quality(replies: Replies, checker: Checker, columns: Columns, success: floa
 
 
 def _means(columns: Columns, groups: Any, resamples: int, seed: int) -> dict[str, dict[str, Any]]:
-    """Mean over prompts of each measure with a 95% percentile interval, all from the same draws of groups."""
+    """Mean over prompts of each measure with a 95% interval, all from the same draws of groups."""
     matrix = np.stack(list(columns.values.values()), axis=1)
-    found = paired_differences(matrix, np.zeros_like(matrix), np.asarray(groups), resamples, seed)
+    found, _ = paired_differences(matrix, np.zeros_like(matrix), np.asarray(groups), resamples, seed)
     entries = {}
     for (name, column), interval in zip(columns.values.items(), found, strict=True):
         entries[name] = dict(zip(ENDS, interval, strict=True)) | {"prompts": int(np.isfinite(column).sum())}

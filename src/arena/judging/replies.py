@@ -11,9 +11,9 @@ from arena.console import say
 from arena.core import tables
 from arena.core.files import read_parquet
 from arena.generation import command
-from arena.metric.interval import ratio_interval
 from arena.run import write_atomically
 from arena.schema import Count, NonNegative, Share, WholeNumber
+from arena.stats.intervals import ratio
 
 PRIOR = "prior_log_loss"
 """Column: what a unigram model of the training replies loses, nats a token."""
@@ -96,8 +96,7 @@ class ReplyJudge:
         values = {}
         for name in ("log_loss", "entropy"):
             total = columns[name][known] * tokens
-            low, high = ratio_interval(total, tokens, groups, resamples, seed)
-            values[name] = {"value": float(total.sum() / tokens.sum()), "low": low, "high": high}
+            values[name] = ratio(total, tokens, groups, resamples, seed)._asdict()
         values["perplexity"] = {end: math.exp(each) for end, each in values["log_loss"].items()}
         others = {"prior": table[PRIOR].to_numpy().astype(np.float64)[known]}
         others |= {name: np.asarray(each)[known] for name, each in (baselines or {}).items()}
@@ -106,8 +105,7 @@ class ReplyJudge:
             level = float((other * tokens).sum() / tokens.sum())
             found[name] = {"log_loss": level, "perplexity": math.exp(min(level, 700.0))}
             gain = (other - loss) * tokens
-            low, high = ratio_interval(gain, tokens, groups, 10 * resamples, seed)
-            saved = {"value": float(gain.sum() / tokens.sum()), "low": low, "high": high}
+            saved = ratio(gain, tokens, groups, 10 * resamples, seed)._asdict()
             skills[name] = {"skill": saved["value"] / level, "gain": saved}
         return {
             "rows": int(known.sum()),

@@ -5,6 +5,7 @@ import math
 import warnings
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -22,6 +23,7 @@ from torchmetrics.classification import (
 from arena.errors import DataError, DivergedError, UsageError
 from arena.metric.probability import RowMean
 from arena.metric.rates import averaged, fraction, is_per_class, is_rate, undefined
+from arena.stats.calibration import Gaps, equal_width, top
 from arena.types import UNLABELLED
 
 BINARY = (
@@ -34,6 +36,9 @@ BINARY = (
 """torchmetrics classes, with their subclasses, that want the probability of one class and not of all."""
 
 CALIBRATION_ERRORS = (BinaryCalibrationError, MulticlassCalibrationError)
+
+BELOW_ONE = 1 - 2**-24
+"""The largest float32 below 1. torchmetrics gives confidences of exactly 1 a bin of their own, beside the last one."""
 
 SHARES = ("share_target", "share_predicted")
 COUNTS = ("count_target", "count_predicted")
@@ -85,7 +90,7 @@ class Metrics(nn.Module):
 
     @property
     def without_interval(self) -> list[str]:
-        """The names of the values that resampling gives no interval (`arena.metric.interval.bootstrap`)."""
+        """The names of the calibration errors, whose resamples give no interval (`arena.stats.calibration`)."""
         return [name for name, metric in self._items() if isinstance(metric, CALIBRATION_ERRORS)]
 
     def update(self, probabilities: Tensor, target: Tensor) -> None:
@@ -130,6 +135,27 @@ class Metrics(nn.Module):
         metric = self.metrics[key]
         # torchmetrics leaves it open for specificity and negative predictive value.
         return True if isinstance(metric, Metric) and is_rate(metric) else getattr(metric, "higher_is_better", None)
+
+    def calibration_gaps(
+        self, probabilities: np.ndarray, target: np.ndarray, group: np.ndarray, drawn: np.ndarray
+    ) -> dict[str, Gaps]:
+        """Compute the gaps of every calibration error that is a sum over bins (`norm: l1`), by name.
+
+        Args:
+            probabilities: `[N, K]`.
+            target: class indices, all known, `[N]`.
+            group, drawn: as in `Gaps.of`.
+        """
+        found = {}
+        for name, metric in self._items():
+            if not isinstance(metric, CALIBRATION_ERRORS) or metric.norm != "l1":
+                continue
+            if isinstance(metric, BinaryCalibrationError):
+                confidence, right = probabilities[:, self.positive], target == self.positive
+            else:
+                confidence, right = top(probabilities, target)
+            found[name] = Gaps.of(confidence, right, equal_width(confidence, metric.n_bins), group, drawn)
+        return found
 
     def reset(self) -> None:
         """Forget all rows."""
@@ -207,10 +233,11 @@ class Metrics(nn.Module):
         index = target.argmax(dim=-1) if soft else target
         self._confusion.update(probabilities, index)
         for _, metric in self._items():
+            given = probabilities.clamp(max=BELOW_ONE) if isinstance(metric, CALIBRATION_ERRORS) else probabilities
             if isinstance(metric, BINARY):
-                metric.update(probabilities[:, self.positive], (index == self.positive).long())
+                metric.update(given[:, self.positive], (index == self.positive).long())
             else:
-                metric.update(probabilities, target if isinstance(metric, RowMean) else index)
+                metric.update(given, target if isinstance(metric, RowMean) else index)
 
 
 def _alone() -> bool:

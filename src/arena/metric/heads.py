@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -97,11 +96,15 @@ class HeadMetrics(nn.Module):
         found = ((head, self._part(head).counts()) for head in self.heads.names)
         return {f"{head}/{name}": pair for head, counts in found for name, pair in counts.items()}
 
-    def resampled(self, probabilities: Tensor, target: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        """Every value by name for each resample of the rows, `[R]`: see `arena.metric.resample`.
+    def of_heads(self) -> dict[str, Metrics]:
+        """Return the metrics of each head by its name."""
+        return {head: self._part(head) for head in self.heads.names}
+
+    def resampled(self, probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Compute every value by name for each resample of the rows, `[R]`: see `arena.metric.resample`.
 
         Args:
-            probabilities, target: as in `update`.
+            probabilities, target: as in `update`, on the host.
             weights: how often each row is in each resample, `[R, N]`.
         """
         values, rows = {}, []
@@ -109,8 +112,8 @@ class HeadMetrics(nn.Module):
             known = target[:, t] != UNLABELLED
             drawn = weights[:, known]
             values[head] = resampled(self._part(head), probabilities[known][:, where], target[known, t], drawn)
-            rows.append(drawn.sum(dim=1).double().numpy())
-        means = {name: torch.from_numpy(value) for name, value in self._means(values, np.array(rows)).items()}
+            rows.append(drawn.sum(axis=1).astype(np.float64))
+        means = self._means(values, np.array(rows))
         return means | {f"{head}/{name}": value for head, each in values.items() for name, value in each.items()}
 
     def higher_is_better(self, name: str) -> bool | None:

@@ -1,48 +1,19 @@
-"""Scores of probabilities that torchmetrics has not: log loss and Brier score, for hard and soft targets."""
+"""Means of scores of single rows that torchmetrics has not: log loss and Brier score, for hard and soft targets."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-CLIP = 1e-15
-"""Probabilities below it count as it, so one row costs at most 34.5 nats and an exact 0 is not infinite. Float32 from a
-softmax reaches it only for logits more than 34 apart; scikit-learn clips float32 at 1.2e-7 instead (15.9 nats)."""
-
-
-def one_hot(target: Tensor, like: Tensor) -> Tensor:
-    """The target as probabilities `[N, K]`: as it is, or one-hot rows of class indices `[N]`."""
-    if target.is_floating_point():
-        return target.to(like.dtype)
-    return torch.nn.functional.one_hot(target, like.shape[-1]).to(like.dtype)
-
-
-def log_loss(probabilities: Tensor, target: Tensor) -> Tensor:
-    r"""$-\sum_c t_c \log p_c$ of each row in nats, `[N]`; $p$ clipped from below at `CLIP`.
-
-    Args:
-        probabilities: `[N, K]`.
-        target: class indices `[N]` or probabilities `[N, K]`.
-    """
-    return -(one_hot(target, probabilities) * probabilities.clamp_min(CLIP).log()).sum(dim=-1)
-
-
-def brier_score(probabilities: Tensor, target: Tensor) -> Tensor:
-    r"""$\sum_c (p_c - t_c)^2$ of each row, `[N]`, between 0 and 2.
-
-    The sum over the classes, as in Brier 1950; for two classes it is twice the one-sided square that other tools call
-    Brier score.
-
-    Args:
-        probabilities: `[N, K]`.
-        target: class indices `[N]` or probabilities `[N, K]`.
-    """
-    return (probabilities - one_hot(target, probabilities)).square().sum(dim=-1)
+from arena.stats import scores
 
 
 class RowMean(Metric):
     """The mean of a score over all rows. Subclasses say what one row scores.
 
-    Row scores are kept (4 bytes a row) and added up in float64 on the host at the end: the mean does not depend on how
+    Row scores are kept (8 bytes a row) and added up in float64 on the host at the end: the mean does not depend on how
     the rows were cut into batches, and devices without float64 can hold the state.
     """
 
@@ -71,16 +42,21 @@ class RowMean(Metric):
 
 
 class LogLoss(RowMean):
-    """Mean log loss in nats, lower is better: see `log_loss`. The cross entropy when the target is soft."""
+    """Mean log loss in nats, lower is better: see `arena.stats.scores`. The cross entropy when the target is soft."""
 
     def rows(self, probabilities: Tensor, target: Tensor) -> Tensor:
         """Log loss of each row, `[N]` nats."""
-        return log_loss(probabilities, target)
+        return _on_host(scores.log_loss, probabilities, target)
 
 
 class BrierScore(RowMean):
-    """Mean Brier score, lower is better, summed over the classes: see `brier_score`."""
+    """Mean Brier score, lower is better, summed over the classes: see `arena.stats.scores`."""
 
     def rows(self, probabilities: Tensor, target: Tensor) -> Tensor:
         """Brier score of each row, `[N]`."""
-        return brier_score(probabilities, target)
+        return _on_host(scores.brier_score, probabilities, target)
+
+
+def _on_host(score: Callable[..., np.ndarray], probabilities: Tensor, target: Tensor) -> Tensor:
+    """Score rows in float64 on the host: `compute` runs there, when the rows of a whole split are in."""
+    return torch.from_numpy(score(probabilities.double().cpu().numpy(), target.cpu().numpy()))

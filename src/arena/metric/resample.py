@@ -7,8 +7,8 @@ on a processor; as products of the weights with what each row counts they take a
 import copy
 from collections.abc import Callable
 
+import numpy as np
 import torch
-from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import (
     MulticlassAUROC,
@@ -19,11 +19,15 @@ from torchmetrics.classification import (
 from arena.metric.collection import COUNTS, SHARES, Metrics
 from arena.metric.probability import RowMean
 from arena.metric.rates import averaged, fraction_of, is_per_class, is_rate
+from arena.stats.classification import auroc, mcc_of
+from arena.stats.intervals import quotient
 
 
-def resampled(metrics: Metrics, probabilities: Tensor, target: Tensor, weights: Tensor) -> dict[str, Tensor]:
-    """Every value of `metrics` by name for each resample, `[R]` float64: what `compute` gives for the repeated rows,
-    and NaN for what has no interval (`Metrics.without_interval`).
+def resampled(
+    metrics: Metrics, probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Compute every value of `metrics` by name for each resample, `[R]`: what `compute` gives for the repeated rows,
+    and NaN for what has no such interval (`Metrics.without_interval`).
 
     Metrics that are no known function of weighted rows are computed resample by resample.
 
@@ -33,16 +37,16 @@ def resampled(metrics: Metrics, probabilities: Tensor, target: Tensor, weights: 
         target: class indices `[N]`, all of them known.
         weights: how often each row is in each resample, `[R, N]`.
     """
-    probabilities = probabilities.float().clamp(0, 1)
-    weights = weights.double()
+    probabilities = probabilities.astype(np.float32).clip(0, 1)
+    weights = weights.astype(np.float64)
     classes = len(metrics.labels)
-    cell = torch.nn.functional.one_hot(target * classes + probabilities.argmax(dim=1), classes**2)
-    confusion = (weights @ cell.double()).reshape(-1, classes, classes)
-    values: dict[str, Tensor] = {}
+    cell = np.eye(classes**2)[target * classes + probabilities.argmax(axis=1)]
+    confusion = (weights @ cell).reshape(-1, classes, classes)
+    values: dict[str, np.ndarray] = {}
     for name, metric in metrics.metrics.items():
         assert isinstance(metric, Metric)
         if name in metrics.without_interval:
-            found = torch.full((len(weights),), torch.nan)
+            found = np.full(len(weights), np.nan)
         elif is_rate(metric) and isinstance(metric, MulticlassStatScores):
             found = _rate(metric, confusion)
         elif (function := _weighted(metric)) is not None:
@@ -53,14 +57,14 @@ def resampled(metrics: Metrics, probabilities: Tensor, target: Tensor, weights: 
             values |= {f"{name}/{label}": found[:, k] for k, label in enumerate(metrics.labels)}
         else:
             values[name] = found
-    rows = confusion.sum(dim=(1, 2))
-    for share, count, margin in zip(SHARES, COUNTS, (confusion.sum(dim=2), confusion.sum(dim=1)), strict=True):
+    rows = confusion.sum(axis=(1, 2))
+    for share, count, margin in zip(SHARES, COUNTS, (confusion.sum(axis=2), confusion.sum(axis=1)), strict=True):
         for k, label in enumerate(metrics.labels):
-            values[f"{share}/{label}"], values[f"{count}/{label}"] = margin[:, k] / rows, margin[:, k]
+            values[f"{share}/{label}"], values[f"{count}/{label}"] = quotient(margin[:, k], rows), margin[:, k]
     return {name: values[name] for name in metrics.names}
 
 
-Weighted = Callable[[Metric, Tensor, Tensor, Tensor, Tensor], Tensor]
+Weighted = Callable[[Metric, np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def _weighted(metric: Metric) -> Weighted | None:
@@ -69,61 +73,49 @@ def _weighted(metric: Metric) -> Weighted | None:
     if isinstance(metric, RowMean):
         return _row_mean
     if isinstance(metric, MulticlassMatthewsCorrCoef) and plain:
-        return _matthews
+        return lambda _, __, ___, ____, confusion: mcc_of(confusion)
     if isinstance(metric, MulticlassAUROC) and plain and metric.thresholds is None and metric.average != "weighted":
         return _auroc
     return None
 
 
-def _rate(metric: Metric, confusion: Tensor) -> Tensor:
-    tp = confusion.diagonal(dim1=1, dim2=2)
-    support, predicted = confusion.sum(dim=2), confusion.sum(dim=1)
+def _rate(metric: Metric, confusion: np.ndarray) -> np.ndarray:
+    counts = torch.from_numpy(confusion)
+    tp = counts.diagonal(dim1=1, dim2=2)
+    support, predicted = counts.sum(dim=2), counts.sum(dim=1)
     fp, fn = predicted - tp, support - tp
     tn = support.sum(dim=1, keepdim=True) - tp - fp - fn
-    return averaged(metric, *fraction_of(metric, tp, fp, tn, fn), support)
+    return averaged(metric, *fraction_of(metric, tp, fp, tn, fn), support).numpy()
 
 
-def _row_mean(metric: Metric, probabilities: Tensor, target: Tensor, weights: Tensor, _: Tensor) -> Tensor:
+def _row_mean(
+    metric: Metric, probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray, _: np.ndarray
+) -> np.ndarray:
     assert isinstance(metric, RowMean)
-    return weights @ metric.rows(probabilities, target).double() / weights.sum(dim=1)
+    scores = metric.rows(torch.from_numpy(probabilities), torch.from_numpy(target)).numpy().astype(np.float64)
+    return quotient(weights @ scores, weights.sum(axis=1))
 
 
-def _matthews(_: Metric, __: Tensor, ___: Tensor, ____: Tensor, confusion: Tensor) -> Tensor:
-    """Gorodkin's correlation for K classes; 0/0, and so NaN, with one class only among targets or predictions."""
-    support, predicted = confusion.sum(dim=2), confusion.sum(dim=1)
-    rows = support.sum(dim=1)
-    together = confusion.diagonal(dim1=1, dim2=2).sum(dim=1) * rows - (support * predicted).sum(dim=1)
-    spread = (rows**2 - support.square().sum(dim=1)) * (rows**2 - predicted.square().sum(dim=1))
-    return together / spread.sqrt()
+def _auroc(
+    metric: Metric, probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray, _: np.ndarray
+) -> np.ndarray:
+    found = np.stack([auroc(column, target == k, weights) for k, column in enumerate(probabilities.T)], axis=1)
+    return found if is_per_class(metric) else found.mean(axis=1)
 
 
-def _auroc(metric: Metric, probabilities: Tensor, target: Tensor, weights: Tensor, _: Tensor) -> Tensor:
-    """Area under each class's curve by the trapezoids between its distinct probabilities; NaN without both kinds."""
-    areas = []
-    for k in range(probabilities.shape[1]):
-        score, order = probabilities[:, k].sort(descending=True)
-        last = torch.cat([score[1:] != score[:-1], torch.ones(min(1, len(score)), dtype=torch.bool)])
-        is_class = (target[order] == k).double()
-        drawn = weights[:, order]
-        start = torch.zeros(len(weights), 1, dtype=torch.float64)
-        right = torch.cat([start, (drawn * is_class).cumsum(dim=1)[:, last]], dim=1)
-        wrong = torch.cat([start, (drawn * (1 - is_class)).cumsum(dim=1)[:, last]], dim=1)
-        areas.append(torch.trapezoid(right, wrong, dim=1) / (right[:, -1] * wrong[:, -1]))
-    found = torch.stack(areas, dim=1)
-    return found if is_per_class(metric) else found.mean(dim=1)
-
-
-def _one_by_one(metrics: Metrics, name: str, probabilities: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+def _one_by_one(
+    metrics: Metrics, name: str, probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     metric = copy.deepcopy(metrics.metrics[name])
     assert isinstance(metric, Metric)
     positive = None if metrics.positive is None else metrics.labels[metrics.positive]
     alone = Metrics(metrics.labels, {name: metric}, positive)
     found = []
     for weight in weights:
-        rows = torch.arange(len(target)).repeat_interleave(weight.long())
+        rows = np.repeat(np.arange(len(target)), weight.astype(np.int64))
         alone.reset()
-        alone.update(probabilities[rows], target[rows])
+        alone.update(torch.from_numpy(probabilities[rows]), torch.from_numpy(target[rows]))
         values = alone.compute()
         found.append([value for key, value in values.items() if key.partition("/")[0] == name])
-    made = torch.tensor(found, dtype=torch.float64)
+    made = np.array(found, dtype=np.float64)
     return made if is_per_class(metric) else made[:, 0]

@@ -13,14 +13,14 @@ from arena.callback.predictions import prediction_table, write_table
 from arena.core.files import read_parquet
 from arena.data.description import Split
 from arena.heads import Heads
-from arena.judge import label_log_losses
-from arena.metric.interval import paired_difference
 from arena.reference import store
 from arena.reference.features import Features
 from arena.reference.fitting import fitting_of
 from arena.reference.heads import HeadFitting, Words
 from arena.reference.members import Member
 from arena.run import RunFolder
+from arena.stats.intervals import paired_differences
+from arena.stats.scores import label_hits, label_log_losses, mean_over_heads
 
 log = logging.getLogger("arena")
 JUDGED: tuple[Split, ...] = ("val", "test")
@@ -104,16 +104,14 @@ def table_of(data: Any, split: Split, probabilities: np.ndarray) -> Any:
 
 
 def losses_of(data: Any, split: Split, probabilities: np.ndarray) -> np.ndarray:
-    """Log loss of each row of a split, of several heads the mean over those that have a label; nats, `[M]`."""
-    heads, target = Heads(data.labels), data.targets(split)
-    return np.nanmean(label_log_losses(heads, probabilities, target.reshape(len(target), -1)), axis=1)
+    """Return the log loss of each row of a split, of several heads the mean over those with a label; nats, `[M]`."""
+    return np.nanmean(label_log_losses(*_labels(data, split, probabilities)), axis=1)
 
 
-def right_of(data: Any, split: Split, probabilities: np.ndarray) -> np.ndarray:
-    """Whether each row of a split is right, of several heads the share of those with a label that are, `[M]`."""
-    target = data.targets(split).reshape(len(probabilities), -1)
-    told = np.stack([part.argmax(axis=1) for part in Heads(data.labels).split(probabilities).values()], axis=1)
-    return (told == target).sum(axis=1) / (target >= 0).sum(axis=1)
+def _labels(data: Any, split: Split, probabilities: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """The probabilities of each head, and the labels `[M, T]`."""
+    target = data.targets(split)
+    return list(Heads(data.labels).split(probabilities).values()), target.reshape(len(target), -1)
 
 
 def aligned(path: Path, outcomes: dict[str, Outcome], data: Any, split: Split) -> dict[str, np.ndarray]:
@@ -127,8 +125,8 @@ def compare(
     outcomes: dict[str, Outcome], prior: np.ndarray, data: Any, resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """For each member `seconds`, `tuning`, `out_of_fold` (log loss of the training rows and number of folds) and for
-    each split `log_loss`, `accuracy` and `gain_over_prior` (nats a row) as value, low, high: 95% intervals over
-    resampled groups, the same draws as in `arena.judge`.
+    each split `log_loss`, `accuracy` and `gain_over_prior` (nats) as value, low, high: 95% intervals over resampled
+    groups, the same draws as in `arena.judge`; of several heads the means over heads.
 
     Args:
         outcomes: the members.
@@ -141,17 +139,18 @@ def compare(
     for name, outcome in outcomes.items():
         found[name] = {"seconds": outcome.seconds, "tuning": outcome.member.tuning}
         if outcome.out_of_fold is not None:
-            loss = losses_of(data, "train", outcome.out_of_fold).mean()
-            found[name]["out_of_fold"] = {"log_loss": float(loss), "folds": outcome.folds}
+            loss = mean_over_heads(label_log_losses(*_labels(data, "train", outcome.out_of_fold)))
+            found[name]["out_of_fold"] = {"log_loss": loss, "folds": outcome.folds}
         for split, probabilities in outcome.probabilities.items():
-            groups, loss = data.groups(split), losses_of(data, split, probabilities)
-            correct = right_of(data, split, probabilities)
-            gain = losses_of(data, split, np.tile(prior, (len(loss), 1))) - loss
-            values = {"log_loss": (loss, 1), "accuracy": (correct, 1), "gain_over_prior": (gain, 10)}
+            loss = label_log_losses(*_labels(data, split, probabilities))
+            hits = label_hits(*_labels(data, split, probabilities))
+            constant = label_log_losses(*_labels(data, split, np.tile(prior, (len(loss), 1))))
+            none = np.zeros_like(loss)
+            pairs = {"log_loss": (loss, none, 1), "accuracy": (hits, none, 1), "gain_over_prior": (constant, loss, 10)}
             found[name][split] = {
-                key: dict(zip(("value", "low", "high"), interval, strict=True))
-                for key, (row, times) in values.items()
-                for interval in [paired_difference(row, np.zeros(len(row)), groups, times * resamples, seed)]
+                key: dict(zip(("value", "low", "high"), mean, strict=True))
+                for key, (a, b, times) in pairs.items()
+                for _, mean in [paired_differences(a, b, data.groups(split), times * resamples, seed)]
             }
     return found
 

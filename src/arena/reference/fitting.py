@@ -13,6 +13,7 @@ from arena.reference.logistic import Block
 from arena.reference.members import Member
 from arena.reference.names import MEMBERS
 from arena.reference.vocabulary import Vocabulary
+from arena.stats.scores import log_loss
 
 log = logging.getLogger("arena")
 
@@ -116,7 +117,7 @@ class Fitting:
             set_to = [block._replace(strength=strength) for block in blocks]
             weights = logistic.fit(set_to, self.target, part, offset, weights, TOLERANCES[kind])
             chosen = logistic.probabilities((offset + logistic.scores(blocks, weights))[rows, self.fold])
-            loss = float(-np.log(np.maximum(chosen[rows, self.target], 1e-15)).mean())
+            loss = float(log_loss(chosen, self.target).mean())
             tried.append({"strength": strength, "log_loss": loss})
             if best is None or loss < best[1]["log_loss"]:
                 best = weights, tried[-1]

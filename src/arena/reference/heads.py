@@ -17,6 +17,7 @@ from arena.reference.grams import BUCKETS, Characters, piece_counts, word_counts
 from arena.reference.logistic import Block
 from arena.reference.members import Member
 from arena.reference.vocabulary import Vocabulary
+from arena.stats.scores import log_loss
 
 log = logging.getLogger("arena")
 MEMBERS = ("prior", "tfidf")
@@ -162,7 +163,7 @@ class HeadFitting:
             weights = logistic.fit([block._replace(strength=strength)], target, part, offset, weights, TOLERANCE)
             scored = (offset + logistic.scores([block], weights))[np.arange(len(rows)), fold]
             chosen = logistic.probabilities(scored)
-            loss = float(-np.log(np.maximum(chosen[np.arange(len(rows)), target], 1e-15)).mean())
+            loss = float(log_loss(chosen, target).mean())
             tried.append({"strength": strength, "log_loss": loss})
             if best is None or loss < best[0]:
                 best = loss, weights[0]

@@ -22,8 +22,9 @@ from arena.report.sections import (
     rate_cells,
     spoken,
 )
-from arena.report.statistics import mean, rate, rate_of
+from arena.report.statistics import rate, rate_of
 from arena.report.text_features import FEATURES
+from arena.stats.intervals import mean
 
 LANGUAGES = 15
 
@@ -83,7 +84,7 @@ def style_means(data: Comparisons, counts: np.ndarray) -> list[Any]:
     won_a = data.winner[rows] == A
     winner, loser = np.where(won_a, first, second), np.where(won_a, second, first)
     difference = mean((winner - loser).astype(float), None if data.group is None else data.group[rows])
-    return [difference.total, float(winner.mean()), float(loser.mean()), *(float(x) for x in difference[1:])]
+    return [len(winner), float(winner.mean()), float(loser.mean()), *difference]
 
 
 def rate_line(found: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from arena.comparison.verdict import FOR_WEIGHTS
 from arena.report.figures import BLUE, GREEN, GREY, INK, ORANGE, drawable, drawing, percent_axis, whiskers
 
 SHADES = ("#f4f4f4", "#e3eef6", "#c4dcec", "#9cc6e1")
@@ -55,7 +56,7 @@ def _dots(axes: Any, measures: dict[str, dict[str, Any]], part: str, words: dict
             axes.text(0, place, "  undefined", va="center", fontsize=8, color=GREY)
             continue
         ends = whiskers(np.array([value]), [low], [high])
-        colour = colours.get(entry["word"], GREY)
+        colour = colours.get(entry["word"].removesuffix(FOR_WEIGHTS), GREY)
         face = colour if entry["role"] == "primary" or "margin" in entry else "white"
         axes.errorbar(
             [value], [place], xerr=ends, fmt="o", color=colour, markerfacecolor=face, markersize=5, elinewidth=1.4

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from arena.calibration.measures import Bins, reliability, top
 from arena.report.figures import BLUE, INK, ORANGE, drawable, drawing, percent_axis, whiskers
+from arena.stats.calibration import Bins, reliability, top
 
 HISTOGRAM = 20
 """Bars of the rows below a diagram."""

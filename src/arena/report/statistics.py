@@ -1,4 +1,4 @@
-"""Rates, means and their 95 % intervals, and how values are put into bins; NumPy only."""
+"""Rates with their 95% intervals, and how values are put into bins."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-Z = 1.959963984540054
-"""The 97.5 % point of the normal distribution."""
+from arena.stats.intervals import quotient, wilson
 
 
 class Rate(NamedTuple):
@@ -20,59 +19,14 @@ class Rate(NamedTuple):
     high: float
 
 
-class Mean(NamedTuple):
-    """A mean of `total` values with the ends of its 95 % interval."""
-
-    total: int
-    value: float
-    low: float
-    high: float
-
-
 def rate(count: float, total: float) -> Rate:
-    r"""The rate with Wilson's score interval.
-
-    $\frac{1}{1 + z^2/n}\left(\hat p + \frac{z^2}{2n} \pm z\sqrt{\frac{\hat p(1-\hat p)}{n} + \frac{z^2}{4n^2}}\right)$
-
-    Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
-    """
-    if total == 0:
-        return Rate(int(count), 0, math.nan, math.nan, math.nan)
-    value = count / total
-    scale = 1 + Z**2 / total
-    centre = (value + Z**2 / (2 * total)) / scale
-    half = Z * math.sqrt(value * (1 - value) / total + Z**2 / (4 * total**2)) / scale
-    return Rate(int(count), int(total), value, max(0.0, centre - half), min(1.0, centre + half))
+    """The rate with Wilson's score interval (`arena.stats.intervals.wilson`)."""
+    return Rate(int(count), int(total), float(quotient(count, total)), *wilson(count, total))
 
 
 def rate_of(outcome: np.ndarray, among: np.ndarray) -> Rate:
     """The rate of `outcome` `[R]` bool among the rows where `among` `[R]` bool."""
     return rate(int((outcome & among).sum()), int(among.sum()))
-
-
-def mean(values: np.ndarray, groups: np.ndarray | None = None) -> Mean:
-    r"""The mean with a normal interval whose standard error allows rows of one group to resemble each other.
-
-    $s^2 = \frac{G}{G-1} \frac{1}{n^2} \sum_g \left(\sum_{i \in g} (x_i - \bar x)\right)^2$ over G groups; with one row
-    a group this is the usual standard error. Source: Liang and Zeger 1986, for a mean.
-
-    Args:
-        values: `[N]`.
-        groups: a number for each row's group, `[N]`; None where every row is a group of its own.
-    """
-    total = len(values)
-    if total == 0:
-        return Mean(0, math.nan, math.nan, math.nan)
-    value = float(values.mean())
-    deviations = values - value
-    if groups is not None:
-        _, member = np.unique(groups, return_inverse=True)
-        deviations = np.bincount(member, weights=deviations)
-    number = len(deviations)
-    if number < 2:
-        return Mean(total, value, math.nan, math.nan)
-    error = math.sqrt(number / (number - 1) * float((deviations**2).sum())) / total
-    return Mean(total, value, value - Z * error, value + Z * error)
 
 
 def equal_bins(values: np.ndarray, bins: int) -> tuple[np.ndarray, list[str]]:

@@ -3,6 +3,8 @@
 Shape legend: N rows, K classes.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,6 +49,59 @@ def macro_f(numerator: NDArray, denominator: NDArray) -> Array:
     scores = np.divide(numerator, denominator, out=np.zeros(occurs.shape), where=occurs).sum(axis=-1)
     number = occurs.sum(axis=-1)
     return np.divide(scores, number, out=np.full(number.shape, np.nan), where=number > 0)
+
+
+def mcc_of(confusion: NDArray) -> Array:
+    """Compute Matthews' correlation of confusion matrices, `[..., K, K]` -> `[...]`.
+
+    NaN where only one class is among the targets, or among the predictions: 0 / 0 by its formula.
+
+    Source: Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation coefficient".
+    """
+    confusion = np.asarray(confusion, dtype=np.float64)
+    support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    rows = support.sum(axis=-1)
+    together = np.trace(confusion, axis1=-2, axis2=-1) * rows - (support * predicted).sum(axis=-1)
+    spread = (rows**2 - (support**2).sum(axis=-1)) * (rows**2 - (predicted**2).sum(axis=-1))
+    return np.divide(together, np.sqrt(spread), out=np.full(rows.shape, np.nan), where=spread > 0)
+
+
+def auroc(scores: NDArray, positive: NDArray[np.bool_], weights: NDArray | None = None) -> Array:
+    """Compute the area under the ROC curve by the trapezoids between distinct scores, `[R]`, or one number, `[]`.
+
+    NaN where all rows are of one kind. Without ties it is the share of pairs of a positive and a negative row in which
+    the positive one has the higher score (Mann and Whitney 1947).
+
+    Args:
+        scores: `[N]`.
+        positive: whether each row has the class, `[N]`.
+        weights: how often each row counts in each of R resamples, `[R, N]`; None counts each once.
+    """
+    order = np.argsort(-scores, kind="stable")
+    score, positive = scores[order], positive[order]
+    drawn = np.ones((1, len(score))) if weights is None else np.asarray(weights, dtype=np.float64)[:, order]
+    last = np.append(score[1:] != score[:-1], np.ones(min(1, len(score)), dtype=bool))
+    start = np.zeros((len(drawn), 1))
+    right = np.concatenate([start, (drawn * positive).cumsum(axis=1)[:, last]], axis=1)
+    wrong = np.concatenate([start, (drawn * ~positive).cumsum(axis=1)[:, last]], axis=1)
+    pairs = right[:, -1] * wrong[:, -1]
+    found = np.full(len(drawn), np.nan)
+    np.divide(np.trapezoid(right, wrong, axis=1), pairs, out=found, where=pairs > 0)
+    return found[0] if weights is None else found
+
+
+def cramers_v(first: Classes, second: Classes) -> float:
+    """Compute Cramer's V of two classifications of the same rows, 0 (independent) to 1; NaN where one has one class.
+
+    Args:
+        first, second: class indices, `[N]` each.
+    """
+    from scipy.stats.contingency import association, crosstab
+
+    if not len(first):
+        return math.nan
+    counts = np.asarray(crosstab(first, second)[1])
+    return float(association(counts, method="cramer")) if min(counts.shape) > 1 else math.nan
 
 
 def absent(confusion: NDArray) -> list[int]:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from arena.calibration.measures import reliability, top
 from arena.core import stored, tables
 from arena.core.files import read_parquet
 from arena.heads import LOSS, Heads, column
 from arena.judge import Told, read
 from arena.run import RunFolder
+from arena.stats.calibration import reliability, top
 from arena.tracking.curves import precision_recall, worst_and_random
 
 SPLITS = ("val", "test")

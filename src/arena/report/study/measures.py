@@ -10,12 +10,12 @@ import numpy as np
 
 from arena.report.study import database
 from arena.report.study.trials import REPEATS, Sweep, Trial, brief, shown
+from arena.stats.intervals import quantile
 
 LEAST_COMPLETE = 10
 """Fewer complete trials say nothing about importance."""
 BEST_SHARE, LEAST_BEST = 0.1, 5
 """PED-ANOVA looks at what the best tenth has in common, and needs five trials in it."""
-Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def luck(sweep: Sweep) -> tuple[float, float] | None:
     number = len(best)
     if number < 2 or math.isnan(low):
         return None
-    error = (high - low) / (2 * Z)
+    error = (high - low) / (2 * quantile())
     return error * NormalDist().inv_cdf((number - 0.375) / (number + 0.25)), error
 
 

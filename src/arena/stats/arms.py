@@ -6,9 +6,11 @@ with these sums: the log loss is nats / rows, macro-F1 is a function of the conf
 Prompts are drawn for both arms and all seeds together, because all of them answered the same ones. Seeds are drawn
 within each arm, S of its S, from their deviations from the arm's mean: scaled by $\sqrt{S / (S - 1)}$, as S draws from
 S values vary too little, and shrunk by the share of their variance that the drawn prompts explain already, which would
-be counted twice (Davison and Hinkley 1997, "Bootstrap Methods and their Application", 3.8). Since a standard deviation
-of three seeds is itself a guess, the ends are then widened by Student's t with the degrees of freedom of Satterthwaite
-1946. With one seed in each arm all of this is `arena.metric.interval.paired_difference`.
+be counted twice (Davison and Hinkley 1997, "Bootstrap Methods and their Application", 3.8). An arm of one seed says
+nothing of how much seeds differ: it borrows the other arm's variance. Since a standard deviation of three seeds is
+itself a guess, the ends are then widened by Student's t with the degrees of freedom of Satterthwaite 1946. With one
+seed in each arm all of this is `arena.stats.intervals.paired_difference`, which says something of these two sets of
+weights and nothing of other seeds.
 
 Shape legend: S seeds of an arm, G groups, m sums, R resamples.
 """
@@ -21,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.metric.interval import MAX_UNDEFINED
+from arena.stats.intervals import LEVEL, Interval, percentiles, quotient
 
 Array = NDArray[np.float64]
 AT_ONCE = 4_000_000
@@ -31,9 +33,8 @@ LEAST_RESAMPLES = 100
 
 
 def ratio(sums: Array) -> Array:
-    """Numerator over denominator of sums `[..., 2]`; NaN for 0 / 0."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan)
+    """Divide the numerator by the denominator of sums `[..., 2]`; NaN for 0 / 0."""
+    return quotient(sums[..., 0], sums[..., 1])
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,6 @@ class Statistic:
     left_out: int = 0
 
 
-class Interval(NamedTuple):
-    """A number with the ends of its interval; NaN where there is none."""
-
-    value: float
-    low: float
-    high: float
-
-
 @dataclass(frozen=True)
 class Found:
     """What two arms differ in, by one measure.
@@ -76,6 +69,7 @@ class Found:
         relative: (other - base) / base; NaN where base is not above 0.
         prompt_error: standard error of the difference for these seeds, from the draws of prompts alone.
         seed_error: the part of the standard error that other seeds would add; 0 with one seed in each arm.
+        borrowed: whether an arm of one seed took the variance of the other arm's seeds for its own.
         seed_deviation: standard deviation of the base's seeds; NaN with one.
         seed_freedom: degrees of freedom of the interval; infinite with one seed in each arm.
     """
@@ -88,6 +82,7 @@ class Found:
     seed_error: float
     seed_deviation: float
     seed_freedom: float
+    borrowed: bool = False
 
     @property
     def error(self) -> float:
@@ -95,7 +90,7 @@ class Found:
         return math.hypot(self.prompt_error, self.seed_error)
 
 
-def compare(statistics: Sequence[Statistic], resamples: int, seed: int, level: float = 0.95) -> dict[str, Found]:
+def compare(statistics: Sequence[Statistic], resamples: int, seed: int, level: float = LEVEL) -> dict[str, Found]:
     """Every measure in both arms with its interval, by name, all from the same draws of groups.
 
     Args:
@@ -137,20 +132,18 @@ def resampled(arms: Sequence[Sums], resamples: int, seed: int) -> list[Array]:
     return found
 
 
-def means(arms: Sequence[Sums], resamples: int, seed: int, level: float = 0.95) -> list[Interval]:
+def means(arms: Sequence[Sums], resamples: int, seed: int, level: float = LEVEL) -> list[Interval]:
     """The mean over the seeds of each arm with its interval over groups and seeds; arguments as `compare`."""
     lot, found = np.random.default_rng([seed, 1]), []
     for arm, drawn in zip(arms, resampled(arms, resamples, seed), strict=True):
         whole = arm.value(arm.sums.sum(axis=1))
         seeds = _seeds(whole, drawn, lot)
-        prompts = drawn.mean(axis=0)
-        freedom = math.inf
-        if seeds.variance > 0:
+        prompts, freedom, values = drawn.mean(axis=0), math.inf, drawn.mean(axis=0)
+        if seeds is not None and seeds.variance > 0:
             freedom = seeds.freedom * ((_deviation(prompts) ** 2 + seeds.variance) / seeds.variance) ** 2
-        few = arm.sums.shape[1] < 2 or resamples < LEAST_RESAMPLES
+            values = prompts + seeds.draws
         centre = float(whole.mean())
-        ends = (math.nan, math.nan) if few else _ends(prompts + seeds.draws, centre, freedom, level)
-        found.append(Interval(centre, *ends))
+        found.append(Interval(centre, *_ends(values, centre, arm.sums.shape[1], freedom, level)))
     return found
 
 
@@ -158,47 +151,63 @@ def _found(statistic: Statistic, base: Array, other: Array, lot: np.random.Gener
     whole = [statistic.value(arm.sum(axis=1)) for arm in (statistic.base, statistic.other)]
     means = [float(values.mean()) for values in whole]
     arms = [_seeds(values, draws, lot) for values, draws in zip(whole, (base, other), strict=True)]
-    prompts = other.mean(axis=0) - base.mean(axis=0)
-    prompt_error = _deviation(prompts)
-    seed_variance = [arm.variance for arm in arms]
-    total = prompt_error**2 + sum(seed_variance)
-    uncertain = sum(arm.variance**2 / arm.freedom for arm in arms if arm.freedom)
-    freedom = total**2 / uncertain if uncertain > 0 else math.inf
-    drawn_base, drawn_other = (draws.mean(axis=0) + arm.draws for draws, arm in zip((base, other), arms, strict=True))
+    borrowed = sum(arm is not None for arm in arms) == 1
+    parts = [arm for arm in arms if arm is not None]
+    if borrowed:
+        lender = parts[0]
+        arms = [_borrow(lender, base.shape[1], lot) if arm is None else arm for arm in arms]
+        parts = [lender._replace(variance=sum(arm.variance for arm in arms if arm is not None))]
+    prompt_error = _deviation(other.mean(axis=0) - base.mean(axis=0))
+    seed_variance = sum(arm.variance for arm in parts)
+    uncertain = sum(arm.variance**2 / arm.freedom for arm in parts)
+    freedom = (prompt_error**2 + seed_variance) ** 2 / uncertain if uncertain > 0 else math.inf
+    drawn_base, drawn_other = (
+        draws.mean(axis=0) + (0.0 if arm is None else arm.draws) for draws, arm in zip((base, other), arms, strict=True)
+    )
     difference = drawn_other - drawn_base
-    few = statistic.base.shape[1] < 2 or len(prompts) < LEAST_RESAMPLES
-    ends = (math.nan, math.nan) if few else _ends(difference, means[1] - means[0], freedom, level)
+    groups = statistic.base.shape[1]
     relative = Interval(math.nan, math.nan, math.nan)
     if means[0] > 0:
         change = means[1] / means[0] - 1
-        with np.errstate(invalid="ignore", divide="ignore"):
-            changes = np.where(drawn_base > 0, difference / drawn_base, np.nan)
-        relative = Interval(change, *((math.nan, math.nan) if few else _ends(changes, change, freedom, level)))
+        changes = quotient(difference, np.where(drawn_base > 0, drawn_base, 0.0))
+        relative = Interval(change, *_ends(changes, change, groups, freedom, level))
     return Found(
         means[0],
         means[1],
-        Interval(means[1] - means[0], *ends),
+        Interval(means[1] - means[0], *_ends(difference, means[1] - means[0], groups, freedom, level)),
         relative,
         prompt_error,
-        math.sqrt(sum(seed_variance)),
+        math.sqrt(seed_variance),
         float(whole[0].std(ddof=1)) if len(whole[0]) > 1 else math.nan,
         freedom,
+        borrowed,
     )
 
 
 class _Seeds(NamedTuple):
-    """What other seeds would change: the mean's variance, its degrees of freedom, and draws of it `[R]`."""
+    """What other seeds would change.
+
+    Attributes:
+        variance: of the arm's mean.
+        freedom: degrees of freedom of that variance.
+        draws: deviations of the mean, `[R]`.
+        deviations: of single seeds, scaled and shrunk, `[S]`.
+    """
 
     variance: float
     freedom: int
     draws: Array
+    deviations: Array
 
 
-def _seeds(whole: Array, drawn: Array, lot: np.random.Generator) -> _Seeds:
-    """The seeds of one arm, from their values on all groups `[S]` and on resampled ones `[S, R]`."""
+def _seeds(whole: Array, drawn: Array, lot: np.random.Generator) -> _Seeds | None:
+    """Measure the seeds of one arm, from their values on all groups `[S]` and on resampled ones `[S, R]`.
+
+    None where there are fewer than two, or an undefined one.
+    """
     seeds, resamples = drawn.shape
     if seeds < 2 or not np.isfinite(whole).all():
-        return _Seeds(0.0, 0, np.zeros(resamples))
+        return None
     deviation = whole - whole.mean()
     between = float((deviation**2).sum() / (seeds - 1))
     # How much of the seeds' differences would change with other prompts: drawing prompts has that variance already.
@@ -207,7 +216,14 @@ def _seeds(whole: Array, drawn: Array, lot: np.random.Generator) -> _Seeds:
     shrinkage = math.sqrt(max(0.0, 1 - explained / between)) if between > 0 else 0.0
     scaled = deviation * shrinkage * math.sqrt(seeds / (seeds - 1))
     draws = scaled[lot.integers(0, seeds, (resamples, seeds))].mean(axis=1)
-    return _Seeds(between * shrinkage**2 / seeds, seeds - 1, draws)
+    return _Seeds(between * shrinkage**2 / seeds, seeds - 1, draws, scaled)
+
+
+def _borrow(lender: _Seeds, resamples: int, lot: np.random.Generator) -> _Seeds:
+    """Return what another seed would change in an arm of one, if its seeds differ as the lender's do."""
+    seeds = len(lender.deviations)
+    draws = lender.deviations[lot.integers(0, seeds, resamples)]
+    return lender._replace(variance=lender.variance * seeds, draws=draws)
 
 
 def _deviation(values: Array) -> float:
@@ -215,14 +231,13 @@ def _deviation(values: Array) -> float:
     return float(defined.std(ddof=1)) if len(defined) > 1 else math.nan
 
 
-def _ends(values: Array, centre: float, freedom: float, level: float) -> tuple[float, float]:
-    """Percentiles of the defined resamples, widened about the centre by Student's t; NaN where too many are
-    undefined."""
+def _ends(values: Array, centre: float, groups: int, freedom: float, level: float) -> tuple[float, float]:
+    """Read percentiles off the resamples and widen them about the centre by Student's t for few seeds; NaN where there
+    are too few resamples."""
     from scipy.stats import norm, t
 
-    defined = values[np.isfinite(values)]
-    if 1 - len(defined) / max(len(values), 1) > MAX_UNDEFINED or not len(defined):
+    if len(values) < LEAST_RESAMPLES:
         return math.nan, math.nan
-    low, high = np.quantile(defined, [0.5 - level / 2, 0.5 + level / 2])
+    low, high = percentiles(values, groups, level)
     wider = 1.0 if math.isinf(freedom) else float(t.ppf(0.5 + level / 2, freedom) / norm.ppf(0.5 + level / 2))
     return float(centre - wider * (centre - low)), float(centre + wider * (high - centre))

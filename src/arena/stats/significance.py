@@ -4,8 +4,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from arena.comparison.resampling import Found, Statistic
+from arena.stats.arms import Found, Statistic
+from arena.stats.intervals import LEVEL
 
 POWER = 0.8
 AT_ONCE = 4_000_000
@@ -64,6 +66,23 @@ def error_p(found: Found) -> float:
     return float(2 * (norm.sf(z) if math.isinf(found.seed_freedom) else t.sf(z, found.seed_freedom)))
 
 
+def mcnemar(base: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int, float]:
+    """Compute McNemar's exact test: the rows that only base has right, those that only other has, and the two-sided p.
+
+    It asks whether these two counts could come from a fair coin, and takes rows as independent.
+
+    Args:
+        base, other: whether each row is right, `[N]` bool.
+
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages".
+    """
+    from scipy.stats import binomtest
+
+    only_base, only_other = int((base & ~other).sum()), int((other & ~base).sum())
+    p = binomtest(only_other, only_base + only_other).pvalue if only_base + only_other else 1.0
+    return only_base, only_other, float(p)
+
+
 def holm(values: Sequence[float]) -> list[float]:
     """P values adjusted for being looked at together; NaN stays, and does not count.
 
@@ -78,7 +97,7 @@ def holm(values: Sequence[float]) -> list[float]:
     return found
 
 
-def rows_needed(found: Found, rows: int, level: float = 0.95, power: float = POWER) -> float:
+def rows_needed(found: Found, rows: int, level: float = LEVEL, power: float = POWER) -> float:
     r"""Rows, grouped like these, with which a difference of the size that was seen would be shown with this power:
     $n (z_{1 - \alpha/2} + z_{power})^2 s^2 / (d^2 - (z_{1 - \alpha/2} + z_{power})^2 s_{seed}^2)$.
 
@@ -97,7 +116,7 @@ def rows_needed(found: Found, rows: int, level: float = 0.95, power: float = POW
     return rows * factor * found.prompt_error**2 / room if room > 0 else math.inf
 
 
-def least_shown(found: Found, level: float = 0.95, power: float = POWER) -> float:
+def least_shown(found: Found, level: float = LEVEL, power: float = POWER) -> float:
     """The difference that these rows and seeds would have shown with this power, in the measure's unit."""
     from scipy.stats import norm
 
