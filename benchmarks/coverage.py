@@ -14,10 +14,10 @@ import numpy as np
 from table import aligned
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassF1Score
 
-from arena.comparison import outcome
-from arena.comparison.classes import flat_macro_f1
-from arena.comparison.outcome import Rules, adjust, compared
-from arena.judge import values_with_intervals
+from arena.evaluation.comparison import outcome
+from arena.evaluation.comparison.classes import flat_macro_f1
+from arena.evaluation.comparison.outcome import Rules, adjust, compared
+from arena.evaluation.judge import values_with_intervals
 from arena.metric.collection import Metrics
 from arena.metric.probability import LogLoss
 from arena.stats.arms import Statistic, ratio

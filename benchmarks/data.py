@@ -108,9 +108,9 @@ def bare(path: Path, tokenizer: Path) -> dict[str, float]:
 def arena(path: Path, tokenizer: Path, cache: Path, near: str) -> dict[str, float]:
     """`PairData.setup()`: everything between the configuration and the first batch."""
     began = time.perf_counter()
-    from arena.data import module
-    from arena.data.pairs import PairReader
-    from arena.data.tokenizer import HubTokenizer
+    from arena.data.module import pairwise as module
+    from arena.data.source.pairs import PairReader
+    from arena.data.text.tokenizer import HubTokenizer
 
     imported = time.perf_counter()
     before = peak_memory()

@@ -85,7 +85,7 @@ def differences(whole: Path, run: Path) -> list[str]:
     import torch
 
     sys.path.insert(0, str(REPOSITORY / "src"))
-    from arena.weights import read_checkpoint
+    from arena.config.weights import read_checkpoint
 
     found = []
     for name in ("last", "best"):

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from table import aligned
 
-from arena.ensemble.mixture import convex_weights
-from arena.run import RunFolder
+from arena.core.run import RunFolder
+from arena.inference.mixture import convex_weights
 from arena.stats.intervals import paired_difference
 from arena.stats.scores import log_loss
 

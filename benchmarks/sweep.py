@@ -92,7 +92,7 @@ def cost(options: argparse.Namespace) -> None:
 
 STAND_IN = """
 import json, math, os, random, sys
-from arena.trial import Reporter, reported
+from arena.core.trial import Reporter, reported
 folder, lr, seed, steps = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 told = json.loads(os.environ["ARENA_TRIAL"])
 noise = random.Random(f"{seed}/{lr!r}")
@@ -166,7 +166,7 @@ def stood_in(options: argparse.Namespace, pruner: str, seed: int) -> tuple[float
 
 def plan_of(folder: Path, *overrides: str) -> Any:
     """The plan of a command line with `-m`, its study in `folder`."""
-    from arena import config
+    from arena.config import compose as config
     from arena.sweep import plan
 
     config.register_resolvers()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import ROOT, SHARED, compose, made_once
 
-from arena.run import RunFolder
+from arena.core.run import RunFolder
 
 Command = Callable[..., subprocess.CompletedProcess]
 

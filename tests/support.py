@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from arena import config
+from arena.config import compose as config
 from arena.core import checkpoints
-from arena.data.text import Cut, Turns
-from arena.run import RunFolder
+from arena.core.run import RunFolder
+from arena.data.text.truncation import Cut, Turns
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ARENA_SHARED", ROOT.parent / "shared"))
@@ -76,7 +76,7 @@ def head_predictions(path: Path, labels: dict[str, list[str]], rows: int):
     import pyarrow as pa
 
     from arena.callback.predictions import prediction_table, write_table
-    from arena.types import UNLABELLED
+    from arena.core.types import UNLABELLED
 
     generator = np.random.default_rng(0)
     parts, targets = [], []
@@ -128,7 +128,7 @@ def metrics_of_heads(labels: dict[str, list[str]]):
     """The metrics of conf/metric/multi_head.yaml for these heads."""
     from omegaconf import OmegaConf
 
-    from arena import build
+    from arena.config import build
 
     made = OmegaConf.merge(
         {"data": {"labels": labels}}, {"metric": OmegaConf.load(ROOT / "conf" / "metric" / "multi_head.yaml")}
@@ -139,11 +139,11 @@ def metrics_of_heads(labels: dict[str, list[str]]):
 def encode(
     table, tokenizer, max_length=512, missing_text="(no answer)", cut: Cut = "tail", turns: Turns = "last", **template
 ):
-    """The token sequences of a table in memory; `template` as `arena.data.template.compile_template`."""
-    from arena.data.rows import Rows
-    from arena.data.template import compile_template
-    from arena.data.text import fit
-    from arena.data.tokens import tokenize
+    """The token sequences of a table in memory; `template` as `arena.data.text.template.compile_template`."""
+    from arena.data.source.rows import Rows
+    from arena.data.text.template import compile_template
+    from arena.data.text.tokens import tokenize
+    from arena.data.text.truncation import fit
 
     tokens = tokenize(Rows.from_table(table, "test"), tokenizer, missing_text=missing_text)
     return fit(tokens, compile_template(tokenizer, **template), max_length, cut, turns)
@@ -154,7 +154,7 @@ def stories_folder(source: Path, target: Path) -> Path:
     import json
     import shutil
 
-    from arena.data import scored_pieces
+    from arena.data.text import scored_pieces
 
     target.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "model.safetensors"):

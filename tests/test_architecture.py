@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,54 +14,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "arena"
 FILES = sorted(SOURCE.rglob("*.py"))
-PACKAGES = {"data", "model", "loss", "metric", "optim"}
-GROUND = {"core", "console", "types", "errors", "schema", "run", "hub", "heads", "diversity", "trial"}
+SIBLINGS = {"data", "model", "loss", "metric", "optim", "logger"}
+COMMANDS = 6
 LAYERS = {
-    **{name: 0 for name in GROUND},
-    "stats": 0,  # imports nothing of arena, see below
-    **{name: 1 for name in PACKAGES},
-    "task": 2,
-    "diversity_task": 2,
-    "callback": 2,
-    "kinds": 1,
-    "config": 2,
-    "stored": 2,
-    "resume": 4,
-    "overrides": 1,
-    "resolvers": 2,
-    "build": 3,
-    "judge": 3,
-    "reference": 3,
-    "calibration": 3,
-    "record": 3,
-    "weights": 3,
-    "show": 3,
-    "aims": 3,
-    "tables": 4,
-    "judging": 5,
+    "stats": 0,
+    "core": 1,
+    "diversity": 1,  # measures of texts, which a loss and a checker of replies stand on as well
+    **{name: 2 for name in SIBLINGS},
+    "task": 3,
+    "callback": 3,
+    "config": 4,
+    "evaluation": 5,
+    "inference": 5,
     "sweep": 5,
-    "restore": 4,
-    "ensemble": 4,
-    "generation": 4,
-    "report": 4,
-    "tracking": 4,
-    "comparison": 4,
-    "train": 6,
-    "evaluate": 6,
-    "predict": 5,
-    "average": 5,
-    "calibrate": 5,
-    "explore": 5,
-    "export": 5,
-    "baseline": 5,
-    "wandb_sync": 5,
-    "dashboard": 5,
-    "compare": 5,
+    "reporting": 5,
 }
-HYDRA_USERS = {"config.py", "overrides.py", "space.py", "train.py"}
-"""config.py is the part of the entry points that composes and checks; it is a room of its own because all need it."""
+"""A package imports from its own layer and below; what is no package is a command."""
+HYDRA_USERS = {"compose.py", "overrides.py", "space.py", "train.py"}
 
-WANDB_USERS = {SOURCE / "callback" / "wandb.py"} | set((SOURCE / "tracking").glob("*.py"))
+WANDB_USERS = {SOURCE / "logger" / "wandb.py"} | set((SOURCE / "reporting" / "dashboards").glob("*.py"))
 """One file opens, writes and closes a run; the room beside it holds what only W&B shows: tables, curves, workspaces."""
 
 
@@ -82,29 +54,36 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def room(path: Path) -> str:
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
-def rooms_used(path: Path) -> set[str]:
-    return {name.split(".")[1] for name in imports(path) if name.startswith("arena.")}
+def package(path: Path) -> str:
+    """The package of a file; empty for a command."""
+    parts = path.relative_to(SOURCE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def packages_used(path: Path) -> set[str]:
+    """The packages that a file imports from; empty for a command."""
+    commands = {each.stem for each in SOURCE.glob("*.py")}
+    names = {name.split(".")[1] for name in imports(path) if name.startswith("arena.")}
+    return {"" if name in commands else name for name in names}
 
 
 def import_faults(path: Path) -> Iterator[str]:
     """What the layers forbid of the imports of one file."""
-    here = room(path)
-    if here == "__init__":
-        return
-    if here == "stats" and rooms_used(path) - {here}:
+    here = package(path)
+    if here == "stats" and packages_used(path) - {here}:
         yield "the floor of statistics imports something of arena"
-    for used in rooms_used(path) - {here}:
-        if used not in LAYERS:
+    for used in packages_used(path) - {here}:
+        if used and used not in LAYERS:
             yield f"{used} has no layer; add it to the picture of the house"
-        elif LAYERS[used] > LAYERS[here]:
-            yield f"{here} imports {used} from above"
-        if used in PACKAGES and here in PACKAGES:
+        elif LAYERS.get(used, COMMANDS) > LAYERS.get(here, COMMANDS):
+            yield f"{here} imports {used or 'a command'} from above"
+        if used in SIBLINGS and here in SIBLINGS:
             yield f"siblings: {here} imports {used}"
-        if used in PACKAGES and here in ("callback", "task"):
+        if used in SIBLINGS and here == "callback":
             yield f"{here} imports {used}"
 
 
@@ -115,15 +94,15 @@ def library_faults(path: Path) -> Iterator[str]:
         "hydra": path.name in HYDRA_USERS,
         "wandb": path in WANDB_USERS,
         "wandb_workspaces": path in WANDB_USERS,
-        "mlflow": room(path) == "callback",
-        "tensorboard": room(path) == "callback",
-        "matplotlib": room(path) == "report",
+        "mlflow": package(path) == "logger",
+        "tensorboard": package(path) == "logger",
+        "matplotlib": package(path) == "reporting",
         "plotly": False,
         "seaborn": False,
         "pandas": False,
         "pickle": path.name == "weights.py",  # for the name of the exception
     }
-    if room(path) == "stats":
+    if package(path) == "stats":
         allowed |= {name: name in {*sys.stdlib_module_names, "numpy", "scipy", "arena"} for name in tops}
     yield from (f"imports {name}" for name in sorted(tops) if not allowed.get(name, True))
 
@@ -146,6 +125,18 @@ def test_every_file_keeps_the_rules(faults):
     assert [f"{path.relative_to(SOURCE)}: {fault}" for path in FILES for fault in faults(path)] == []
 
 
+def test_imports_form_no_circle():
+    """Of files, also within a package and inside functions; a circle is named by graphlib."""
+    modules = {module_of(path): path for path in FILES}
+    graph = {name: {used for used in imports(path) if used in modules} - {name} for name, path in modules.items()}
+    TopologicalSorter(graph).prepare()
+
+
+def test_the_top_holds_only_commands():
+    for path in set(SOURCE.glob("*.py")) - {SOURCE / "__init__.py"}:
+        assert '__name__ == "__main__"' in path.read_text(), path
+
+
 def test_every_module_has_a_user():
     """A module is imported by another one, named by a YAML or a path in the source, or started as a command."""
     named = "".join(path.read_text() for path in (ROOT / "conf").rglob("*.yaml"))
@@ -153,7 +144,7 @@ def test_every_module_has_a_user():
     used = set().union(*(imports(path) for path in [*FILES, *plugins.rglob("*.py")]))
     alone = []
     for path in FILES:
-        module = ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
+        module = module_of(path)
         command = path.name in ("__init__.py", "__main__.py") or '__name__ == "__main__"' in path.read_text()
         if not command and module not in used and f"{module}." not in named:
             alone.append(module)
@@ -177,7 +168,8 @@ def test_every_public_function_has_a_user():
 
 def test_entry_points_import_nothing_heavy_at_the_top():
     heavy = {"torch", "lightning", "transformers", "numpy", "pyarrow", "torchmetrics", "hydra"}
-    for name in ("train.py", "build.py", "config.py", "record.py", "run.py", "schema.py", "errors.py", "hub.py"):
+    names = ("record", "run", "schema", "errors", "hub")
+    for name in ("train.py", "config/build.py", "config/compose.py", *(f"core/{name}.py" for name in names)):
         body = ast.parse((SOURCE / name).read_text()).body
         tops = {alias.name.split(".")[0] for node in body if isinstance(node, ast.Import) for alias in node.names}
         tops |= {(node.module or "").split(".")[0] for node in body if isinstance(node, ast.ImportFrom)}
@@ -187,7 +179,7 @@ def test_entry_points_import_nothing_heavy_at_the_top():
 def test_no_code_comes_from_data():
     """No pickle, eval or remote code anywhere in the source; one place reads YAML, one builds what it names."""
     yaml = {"yaml.load", "yaml.safe_load", "OmegaConf.load", "OmegaConf.unsafe_merge"}
-    importing = {"core/construct.py", "generation/function.py", "optim/base.py"}
+    importing = {"core/construct.py", "evaluation/generation/function.py", "optim/base.py"}
     for path in FILES:
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call):
@@ -203,8 +195,8 @@ def test_no_code_comes_from_data():
 def test_conf_mirrors_the_packages():
     """Every group that builds arena's own parts has the package's name, and its targets lie in that package."""
     groups = {path.name for path in (ROOT / "conf").iterdir() if path.is_dir()}
-    assert groups >= PACKAGES | {"callback", "trainer", "logger", "experiment", "debug"}
-    for group in PACKAGES | {"callback"}:
+    assert groups >= SIBLINGS | {"callback", "trainer", "experiment", "debug"}
+    for group in SIBLINGS | {"callback"}:
         for path in (ROOT / "conf" / group).glob("*.yaml"):
             for line in path.read_text().splitlines():
                 target = line.partition("_target_:")[2].split(",")[0].split("}")[0].strip()
@@ -212,9 +204,9 @@ def test_conf_mirrors_the_packages():
                     # A model brings its tokenizer, an optimiser that averages the callback that shows the average.
                     # A language model brings its judge, a diversity term the task that samples and its watcher.
                     besides = {
-                        "model": ("arena.data.tokenizer.", "arena.judging."),
+                        "model": ("arena.data.text.tokenizer.", "arena.evaluation."),
                         "optim": ("arena.callback.averaging.",),
-                        "loss": ("arena.diversity_task.", "arena.callback.diversity."),
+                        "loss": ("arena.task.sampling.", "arena.callback.diversity."),
                     }
                     allowed = (f"arena.{group}.", *besides.get(group, ()))
                     assert target.startswith(allowed), f"{path}: {target}"

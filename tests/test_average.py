@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from arena import average, evaluate, predict, restore
-from arena.errors import DataError, InputOutputError, UsageError
-from arena.run import RunFolder
+from arena import average, evaluate, predict
+from arena.config import restore
+from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.core.run import RunFolder
 
 pytestmark = pytest.mark.slow  # two runs are trained for it
 
@@ -60,7 +61,7 @@ def test_predict_and_evaluate_accept_it(folds, averaged, tmp_path):
     task = restore.rebuild(folds["0"], restore.settings_of(folds["0"]))
     state = torch.load(averaged.best, weights_only=True)["state_dict"]
     task.load_state_dict(state)
-    from arena import build
+    from arena.config import build
 
     data = build.data(restore.settings_of(folds["0"], {"path": str(tmp_path / "rows.jsonl"), "cache": None}))
     expected = np.zeros((60, 3))
@@ -79,7 +80,7 @@ def test_predict_and_evaluate_accept_it(folds, averaged, tmp_path):
 @pytest.mark.slow
 def test_the_mean_of_folds_has_no_validation_rows_left(folds, averaged):
     """Every fold's validation rows trained the others, so none of them can judge the mean."""
-    from arena import build
+    from arena.config import build
 
     data = build.data(restore.settings_of(averaged))
     data.setup()

@@ -7,12 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 from support import compose
 
-from arena import baseline, build, config
-from arena.errors import DataError, InputOutputError, UsageError
-from arena.heads import LOG_PROBABILITY
-from arena.judge import judge, match_change
-from arena.reference import members, store
-from arena.run import RunFolder
+from arena import baseline
+from arena.config import build
+from arena.config import compose as config
+from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.core.heads import LOG_PROBABILITY
+from arena.core.run import RunFolder
+from arena.evaluation.baselines import store
+from arena.evaluation.judge import judge, match_change
 from arena.stats.intervals import expanded
 from arena.stats.scores import log_loss
 
@@ -63,16 +65,16 @@ def test_the_splits_are_those_of_training(run, train_run):
 def test_the_run_can_be_used_as_a_model(run):
     settings = config.resolved(compose("data.limit=600", "toy_rows=700", "run_dir=out"))
     rows = build.data(settings).read()
-    labels, found = members.predict(run.path, rows)
+    labels, found = store.predict(run.path, rows)
     ids = rows.facts["id"].to_pylist()
     known = pq.read_table(run.predictions("val"))
     place = [ids.index(name) for name in known["id"].to_pylist()]
     for k, label in enumerate(labels):
         np.testing.assert_allclose(found[place, k], known[f"probability_{label}"].to_numpy(), atol=1e-6)
-    _, shares = members.predict(run.path, rows, "prior")
+    _, shares = store.predict(run.path, rows, "prior")
     assert (shares == shares[0]).all()
     with pytest.raises(InputOutputError, match="no reference model 'tfdif'; did you mean 'tfidf'"):
-        members.predict(run.path, rows, "tfdif")
+        store.predict(run.path, rows, "tfdif")
 
 
 @pytest.mark.slow
@@ -80,8 +82,8 @@ def test_which_member_of_a_trained_run_has_to_be_said(train_run):
     run = train_run("two", "trainer.max_steps=1", "baselines=[length,structure]", "test=false")
     rows = build.data(config.resolved(compose("data.limit=20", "run_dir=out"))).read()
     with pytest.raises(DataError, match="which of length, structure is best"):
-        members.predict(run.path, rows)
-    assert members.predict(run.path, rows, "length")[1].shape == (rows.num_rows, 3)
+        store.predict(run.path, rows)
+    assert store.predict(run.path, rows, "length")[1].shape == (rows.num_rows, 3)
 
 
 def test_a_used_folder_is_refused(run):

@@ -13,10 +13,11 @@ import pytest
 import torch
 from support import ROOT, compose, replace_best
 
-from arena import calibrate, predict, restore
-from arena.calibration import scaling
-from arena.errors import DataError, UsageError
-from arena.run import RunFolder
+from arena import calibrate, predict
+from arena.config import restore
+from arena.core.errors import DataError, UsageError
+from arena.core.run import RunFolder
+from arena.evaluation.calibration import scaling
 
 LABELS = ["model_a", "model_b", "tie"]
 
@@ -180,7 +181,7 @@ def test_other_weights_than_those_of_the_calibration_are_refused(own, tmp_path):
 def exchange(folder):
     """Weights as they are before training."""
     settings = restore.settings_of(folder)
-    from arena import build
+    from arena.config import build
 
     checkpoint = torch.load(folder.best, weights_only=True)
     torch.manual_seed(1)

@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from omegaconf._utils import get_yaml_loader
 from support import ROOT, compose, small_folder
 
-from arena import config
-from arena.callback import journal
+from arena.config import compose as config
+from arena.logger import journal
 
 CONF = ROOT / "conf"
 SMALL = [
@@ -277,7 +277,7 @@ TRAINED_BY = {
     "model/qwen3_8b": "experiment/polychromic_1.0",
     **dict.fromkeys(("optim/adamw8bit", "optim/lion", "optim/schedule_free", "callback/ema"), "tests/test_resume.py"),
     "callback/adversarial": "tests/test_resume.py",
-    **dict.fromkeys(("logger/wandb", "logger/tensorboard", "logger/mlflow"), "tests/callback/test_dashboards.py"),
+    **dict.fromkeys(("logger/wandb", "logger/tensorboard", "logger/mlflow"), "tests/logger/test_dashboards.py"),
     **dict.fromkeys(("reward/regex", "reward/exact_number"), "reward/rules"),
     **dict.fromkeys(("diversity/cosine", "diversity/vendi"), "diversity/log_det"),
     **dict.fromkeys(("experiment/polychromic_0.3", "experiment/polychromic_2.0"), "experiment/polychromic_1.0"),
@@ -360,7 +360,7 @@ def test_first_loss_validations_and_number_of_steps(train_run):
 
 
 def test_the_monitors_mode_must_fit_its_metric(train_run):
-    from arena.errors import UsageError
+    from arena.core.errors import UsageError
 
     with pytest.raises(UsageError, match="better when lower"):
         train_run("run", "monitor.mode=max", "trainer.max_steps=1")

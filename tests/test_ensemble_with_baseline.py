@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from arena.data.toy import ToyReader
+from arena.data.source.toy import ToyReader
 
 LABELS = ("model_a", "model_b", "tie")
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from support import small_folder
 
-from arena import export, restore
-from arena.errors import UsageError
+from arena import export
+from arena.config import restore
+from arena.core.errors import UsageError
 
 QUICK = ["trainer.max_steps=2", "data.max_length=300", "trainer.accelerator=cpu", "toy_rows=150", "optim.lr=1e-2"]
 MODELS = {

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from support import head_settings, write_head_rows
 
-from arena.callback import journal
-from arena.run import versions
+from arena.core.run import versions
+from arena.logger import journal
 
 FOLDER = Path(__file__).parent / "golden"
 REPLIES = [

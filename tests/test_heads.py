@@ -15,12 +15,14 @@ from sklearn import metrics as reference
 from support import HEADS, compose, head_settings, replace_best, write_head_rows
 from test_resume import equal, stop_at
 
-from arena import average, baseline, build, calibrate, config, evaluate, export, predict, restore
-from arena.callback import journal
-from arena.errors import DataError, Interrupted, UsageError
-from arena.heads import Heads
-from arena.run import RunFolder
-from arena.weights import read_checkpoint
+from arena import average, baseline, calibrate, evaluate, export, predict
+from arena.config import build, restore
+from arena.config import compose as config
+from arena.config.weights import read_checkpoint
+from arena.core.errors import DataError, Interrupted, UsageError
+from arena.core.heads import Heads
+from arena.core.run import RunFolder
+from arena.logger import journal
 
 LABELS = HEADS
 HEAD = Heads(LABELS)

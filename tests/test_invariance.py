@@ -5,10 +5,11 @@ import pytest
 import torch
 from support import compose, encode
 
-from arena import build, config
-from arena.data.tokenizer import ByteTokenizer
-from arena.data.toy import ToyReader, davidson
-from arena.types import TextBatch
+from arena.config import build
+from arena.config import compose as config
+from arena.core.types import TextBatch
+from arena.data.source.toy import ToyReader, davidson
+from arena.data.text.tokenizer import ByteTokenizer
 
 SMALL = [
     "model.pretrained=false", "model.architecture.num_hidden_layers=2", "model.architecture.hidden_size=32",
@@ -143,7 +144,7 @@ def test_swapping_names_mirrors_truth_prior_and_scores():
 @pytest.mark.slow
 def test_batch_size_of_the_evaluation_changes_nothing(train_run):
     """The validation loss of the same weights, 7 or 64 rows at a time: within 1e-6."""
-    from arena import restore
+    from arena.config import restore
 
     run = train_run("run", "trainer.max_steps=3")
     losses = []

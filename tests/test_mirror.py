@@ -5,11 +5,12 @@ import pytest
 import torch
 from support import compose, small_folder
 
-from arena import build, config
-from arena.data.rows import Rows
-from arena.data.table import mirror
-from arena.data.toy import ToyReader
-from arena.types import Start
+from arena.config import build
+from arena.config import compose as config
+from arena.core.types import Start
+from arena.data.source.rows import Rows
+from arena.data.source.toy import ToyReader
+from arena.data.target.facts import mirror
 
 LABELS = {"three": ["model_a", "model_b", "tie"], "two": ["model_b", "model_a"]}
 

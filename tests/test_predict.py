@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from support import ROOT
 
-from arena import predict, restore
-from arena.errors import DataError, InputOutputError, Interrupted, UsageError
+from arena import predict
+from arena.config import restore
+from arena.core.errors import DataError, InputOutputError, Interrupted, UsageError
 
 pytestmark = pytest.mark.slow  # two runs are trained for it
 
@@ -87,7 +88,7 @@ def test_with_swap_an_exchanged_file_gives_the_mirrored_answer(folds, tmp_path, 
 
 
 def test_the_disagreement_is_counted(capsys):
-    from arena.ensemble.prediction import say_disagreement
+    from arena.inference.prediction import say_disagreement
 
     straight = np.array([[0.6, 0.4], [0.6, 0.4], [0.2, 0.8], [0.9, 0.1]])
     say_disagreement("x", straight, np.array([[0.4, 0.6], [0.8, 0.2], [0.2, 0.8], [0.9, 0.1]]))

@@ -10,11 +10,11 @@ import pytest
 import torch
 from support import ROOT
 
-from arena.callback import journal
 from arena.callback.finite import FiniteLoss
 from arena.callback.random_state import RandomState
-from arena.errors import Interrupted
-from arena.weights import read_checkpoint
+from arena.config.weights import read_checkpoint
+from arena.core.errors import Interrupted
+from arena.logger import journal
 
 SETTINGS = [
     "data.limit=160", "trainer.max_steps=20", "trainer.max_epochs=100", "trainer.log_every_n_steps=1",
@@ -120,7 +120,7 @@ def test_a_stop_is_recorded(train_run, monkeypatch, tmp_path):
         with pytest.raises(Interrupted) as stopped:
             train_run("run", *SETTINGS)
     assert stopped.value.code == 130
-    from arena.run import RunFolder
+    from arena.core.run import RunFolder
 
     result = RunFolder(tmp_path / "run").read_result()
     assert result["status"] == "preempted"
@@ -130,7 +130,7 @@ def test_a_stop_is_recorded(train_run, monkeypatch, tmp_path):
 
 
 def test_changed_data_are_refused(train_run, monkeypatch, tmp_path):
-    from arena.errors import DataError
+    from arena.core.errors import DataError
 
     train_run("run", "trainer.max_steps=2")
     with pytest.raises(DataError, match="the data changed"):

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from arena.errors import InputOutputError, UsageError, classify
-from arena.run import RunFolder, plain, write_atomically
+from arena.core.errors import InputOutputError, UsageError, classify
+from arena.core.run import RunFolder, plain, write_atomically
 
 
 def test_undefined_numbers_become_null(tmp_path):
@@ -32,7 +32,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 def test_a_second_process_is_refused(tmp_path):
     run = RunFolder(tmp_path)
     code = (
-        "import sys; from arena.run import RunFolder; from arena.errors import UsageError\n"
+        "import sys; from arena.core.run import RunFolder; from arena.core.errors import UsageError\n"
         "try:\n"
         f"    with RunFolder({str(tmp_path)!r}).locked(): sys.exit(0)\n"
         "except UsageError: sys.exit(2)"

@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from arena import schema
-from arena.core import signatures
-from arena.errors import InputOutputError, UsageError
+from arena.core import schema, signatures
+from arena.core.errors import InputOutputError, UsageError
 
 FOCAL = "arena.loss.classification.Focal"
 
@@ -47,9 +46,9 @@ def test_a_metric_takes_no_keyword_that_torchmetrics_would_refuse():
 
 
 def test_a_class_without_a_constructor_takes_nothing():
-    schema.check_arguments({"_target_": "arena.judging.classes.ClassJudge"}, "judge")
+    schema.check_arguments({"_target_": "arena.evaluation.classes.ClassJudge"}, "judge")
     with pytest.raises(UsageError, match=r"judge.extra: ClassJudge has no such argument"):
-        schema.check_arguments({"_target_": "arena.judging.classes.ClassJudge", "extra": 1}, "judge")
+        schema.check_arguments({"_target_": "arena.evaluation.classes.ClassJudge", "extra": 1}, "judge")
 
 
 def test_missing_argument_is_named():
@@ -72,8 +71,8 @@ def test_missing_argument_is_named():
         3,
     ]
     + [
-        "arena.run.subprocess.run",
-        "arena.run.json.loads",
+        "arena.core.run.subprocess.run",
+        "arena.core.run.json.loads",
         "torch.optim.os.system",
         "lightning.pytorch.callbacks.os.system",
     ],
@@ -112,7 +111,7 @@ def test_signatures_of_other_packages_are_read_through_reexports_and_bases():
 
 
 def test_a_missing_path_is_an_input_error(tmp_path):
-    target = "arena.data.module.PairData"
+    target = "arena.data.module.pairwise.PairData"
     given = {"_target_": target, "reader": {}, "tokenizer": {}, "labels": ["a"], "path": str(tmp_path / "no.csv")}
     with pytest.raises(InputOutputError, match=r"data\.path=.*no\.csv: no such file"):
         schema.check({"data": given})
@@ -120,7 +119,7 @@ def test_a_missing_path_is_an_input_error(tmp_path):
 
 def test_checking_imports_nothing_heavy():
     code = (
-        "import sys; from arena import schema; from arena.core import signatures;"
+        "import sys; from arena.core import schema, signatures;"
         f"schema.check({{'loss': {{'_target_': '{FOCAL}', 'labels': ['a'], 'gamma': 2.0}}}});"
         "signatures.signature_of('lightning.pytorch.trainer.trainer.Trainer');"
         "heavy = {'torch', 'lightning', 'transformers', 'numpy', 'pyarrow'} & set(sys.modules); assert not heavy, heavy"

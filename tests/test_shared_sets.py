@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from support import PAIRWISE_ROWS
 
-from arena import predict, restore
-from arena.data.rows import TEXTS
+from arena import predict
+from arena.config import restore
+from arena.data.source.rows import TEXTS
 
 
 def normalised(prompt: str | None) -> str:

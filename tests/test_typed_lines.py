@@ -9,9 +9,9 @@ from importlib import import_module
 import pytest
 from support import ROOT
 
-from arena import config
-from arena.overrides import single_runs, with_paths
-from arena.resolvers import register_resolvers
+from arena.config import compose as config
+from arena.config.overrides import single_runs, with_paths
+from arena.config.resolvers import register_resolvers
 
 COMMAND = re.compile(r"python -m arena\.(\w+)")
 MEANING = re.compile(r"[][(){}*?<>|;&$`!~]")
@@ -60,9 +60,9 @@ MODULES += ["report", "wandb_sync"]
 
 def options_of(module: str) -> set[str]:
     """The keys that a command's `--help` lists, at the beginning of a line or one behind the other."""
-    usage = import_module(f"arena.{module}" + (".__main__" if module == "report" else "")).USAGE
+    usage = import_module(f"arena.{module}").USAGE
     if module == "evaluate":
-        from arena.generation import command
+        from arena.evaluation.generation import command
 
         usage += command.USAGE
     lines = [line for line in usage.splitlines() if re.match(r"  +[a-z_.]+=", line)]

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from support import small_folder, stories_folder
 
-from arena.run import RunFolder
+from arena.core.run import RunFolder
 
 KAGGLE = "data/lmsys_kaggle_sample/train.csv"
 SHORT = ["trainer.accelerator=cpu", "trainer.max_steps=4", "validate_every=2", "data.max_length=300", "resamples=50"]

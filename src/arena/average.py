@@ -8,12 +8,12 @@ averaged the LoRA weights of five folds this way all the same, and so did the 4t
 
 import sys
 
-from arena import build, restore
-from arena.console import say, show_messages
+from arena.config import build, restore
+from arena.core.console import say, show_messages
+from arena.core.errors import UsageError, run_main
 from arena.core.paths import shown
-from arena.ensemble import parameters
-from arena.errors import UsageError, run_main
-from arena.run import RunFolder
+from arena.core.run import RunFolder
+from arena.inference import parameters
 
 USAGE = """python -m arena.average run=[FOLDER,FOLDER,...] output=FOLDER
 
@@ -34,7 +34,7 @@ def average(given: restore.Options) -> RunFolder:
     """Check, average, write; returns the new run folder.
 
     Raises:
-        UsageError, InputOutputError, DataError: as `arena.ensemble.parameters`.
+        UsageError, InputOutputError, DataError: as `arena.inference.parameters`.
     """
     if given.data:
         raise UsageError(f"data.{next(iter(given.data))}: the data of finished runs cannot be changed")

@@ -5,14 +5,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from arena import build, config, kinds
-from arena.console import say, show_messages
+from arena.config import build, kinds
+from arena.config import compose as config
 from arena.core import paths, tables
+from arena.core.console import say, show_messages
+from arena.core.errors import UsageError, run_main
 from arena.core.paths import shown
-from arena.errors import UsageError, run_main
-from arena.record import Record
-from arena.run import RunFolder, write_atomically
-from arena.schema import closest
+from arena.core.record import Record
+from arena.core.run import RunFolder, write_atomically
+from arena.core.schema import closest
 
 USAGE = """python -m arena.baseline data=pairs data.path=FILE [output=FOLDER] [key=value] ...
 
@@ -62,7 +63,7 @@ def options(arguments: list[str]) -> tuple[list[str] | None, str | None, list[st
         SystemExit: after `--help`.
         UsageError: an unknown key or model.
     """
-    from arena.reference.names import check_names
+    from arena.evaluation.baselines.names import check_names
 
     if {"--help", "-h"} & set(arguments):
         print(USAGE)
@@ -90,7 +91,7 @@ def prepare(output: str | None, overrides: list[str]) -> tuple[dict[str, Any], R
 
     Raises:
         UsageError: a wrong key or value, or the folder holds a run already.
-        InputOutputError, DataError: as `arena.build.preflight`.
+        InputOutputError, DataError: as `arena.config.build.preflight`.
     """
     config.register_resolvers()
     place = str(Path(paths.unquoted(output)).expanduser().absolute()) if output else None
@@ -109,7 +110,7 @@ def baseline(models: list[str] | None, settings: dict[str, Any], run: RunFolder)
     """Divide the rows, fit and judge every model, write the run folder, print the table; returns the result."""
     with run.locked(), Record(run, settings) as record:
         build.quiet()
-        from arena.reference import evaluation
+        from arena.evaluation.baselines import evaluation
 
         data = build.data(settings)
         data.divide_rows()
@@ -132,17 +133,17 @@ def baseline(models: list[str] | None, settings: dict[str, Any], run: RunFolder)
 
 def known_models(models: list[str] | None, data: Any) -> list[str]:
     """The models that were asked for; by default all that there are for these data."""
-    from arena.reference import heads, names
+    from arena.evaluation.baselines import heads, names
 
     return models or list(heads.MEMBERS if isinstance(data.labels, dict) else names.MEMBERS)
 
 
 def conclude(outcomes: dict[str, Any], data: Any, settings: dict[str, Any], record: Record) -> None:
     """Compare the models, judge the best, write predictions, models and the table, and print it."""
-    from arena import show
-    from arena.heads import Heads
-    from arena.judge import judge, prior_of
-    from arena.reference import evaluation
+    from arena.core.heads import Heads
+    from arena.evaluation import show
+    from arena.evaluation.baselines import evaluation
+    from arena.evaluation.judge import judge, prior_of
 
     counts, resamples, seed = data.class_counts("train"), settings["resamples"], settings["seed"]
     prior = prior_of(Heads(data.labels), counts, 1)[0]

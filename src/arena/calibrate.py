@@ -8,13 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from arena import build, kinds, restore
-from arena.console import say, show_messages
+from arena.config import build, kinds, restore
 from arena.core import checkpoints
+from arena.core.console import say, show_messages
+from arena.core.errors import DataError, UsageError, run_main
 from arena.core.files import check_writable
 from arena.core.paths import shown
-from arena.errors import DataError, UsageError, run_main
-from arena.run import RunFolder
+from arena.core.run import RunFolder
 
 USAGE = """python -m arena.calibrate run=FOLDER [key=value] ...
 
@@ -70,10 +70,10 @@ def calibrate(given: restore.Options) -> dict[str, Any]:
     settings = restore.settings_of(run)
     kinds.refuse_replies(settings, "calibrate")
     build.quiet()
-    from arena.calibration import store
-    from arena.calibration.whole import Options, calibrate_heads
-    from arena.heads import Heads
-    from arena.run import plain
+    from arena.core.heads import Heads
+    from arena.core.run import plain
+    from arena.evaluation.calibration import store
+    from arena.evaluation.calibration.whole import Options, calibrate_heads
 
     heads = Heads(settings["data"]["labels"])
     val, test, counts = verified(run, settings, heads)
@@ -100,7 +100,7 @@ def verified(run: RunFolder, settings: build.Settings, heads: Any) -> tuple[Any,
     Raises:
         DataError: the weights do not reproduce the recorded validation loss, or the predictions are not theirs.
     """
-    from arena.calibration.rows import read_rows
+    from arena.evaluation.calibration.rows import read_rows
 
     task = restore.rebuild(run, settings)
     data = build.data(settings)
@@ -153,9 +153,9 @@ def write(folder: Path, found: dict[str, Any], outcome: Any) -> None:
     import os
     import shutil
 
-    from arena.calibration import comparison, store
-    from arena.report.reliability import diagram
-    from arena.run import write_atomically
+    from arena.core.run import write_atomically
+    from arena.evaluation.calibration import comparison, store
+    from arena.reporting.reliability import diagram
 
     report = folder / "report" / "calibration"
     report.parent.mkdir(parents=True, exist_ok=True)
@@ -177,8 +177,8 @@ def write(folder: Path, found: dict[str, Any], outcome: Any) -> None:
 
 def show_outcome(run: RunFolder, outcome: Any, heads: Any) -> None:
     """Print what was found and the table."""
-    from arena import show
-    from arena.calibration.comparison import absent_classes, lines_of
+    from arena.evaluation import show
+    from arena.evaluation.calibration.comparison import absent_classes, lines_of
     from arena.stats.classification import left_out
 
     for line in outcome.lines:

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena.console import say, show_messages
+from arena.core.console import say, show_messages
+from arena.core.errors import UsageError, run_main
 from arena.core.paths import shown
-from arena.errors import UsageError, run_main
-from arena.schema import closest
+from arena.core.schema import closest
 
 USAGE = """python -m arena.compare base=RUN other=RUN [key=value] ...
 python -m arena.compare runs=FOLDER x=log_loss y=distinct_2 by=loss.lambda [key=value] ...
@@ -60,8 +60,8 @@ def compare(given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError, InputOutputError, DataError: one line each; nothing is written then.
     """
-    from arena.comparison import arms, whole
-    from arena.run import plain
+    from arena.core.run import plain
+    from arena.evaluation.comparison import arms, whole
 
     asked = checked(given)
     if given.get("runs"):
@@ -83,8 +83,8 @@ def checked(given: dict[str, Any]) -> Any:
     Raises:
         UsageError: one of them is wrong.
     """
-    from arena.comparison.verdict import BANDS, bands_of
-    from arena.comparison.whole import Asked
+    from arena.evaluation.comparison.verdict import BANDS, bands_of
+    from arena.evaluation.comparison.whole import Asked
 
     for key in ("margin", "pass_margin"):
         if isinstance(given[key], bool) or not isinstance(given[key], int | float) or not given[key] > 0:
@@ -105,13 +105,13 @@ def checked(given: dict[str, Any]) -> Any:
 
 
 def sweep(given: dict[str, Any], asked: Any) -> dict[str, Any]:
-    """All runs of a sweep side by side (`arena.comparison.frontier`)."""
+    """All runs of a sweep side by side (`arena.evaluation.comparison.frontier`)."""
     import json
 
-    from arena import show
-    from arena.comparison import frontier
-    from arena.report.frontier import picture
-    from arena.run import plain, write_atomically
+    from arena.core.run import plain, write_atomically
+    from arena.evaluation import show
+    from arena.evaluation.comparison import frontier
+    from arena.reporting.frontier import picture
 
     if not given["by"]:
         raise UsageError("by: a value is needed; give the key that was swept, such as by=loss.lambda")
@@ -132,9 +132,9 @@ def write(folder: Path, found: dict[str, Any]) -> None:
     """Write picture, table, and then `comparison.json`: whoever sees that sees all of it."""
     import json
 
-    from arena.comparison.tables import tsv_of
-    from arena.report.comparison import forest
-    from arena.run import plain, write_atomically
+    from arena.core.run import plain, write_atomically
+    from arena.evaluation.comparison.tables import tsv_of
+    from arena.reporting.comparison import forest
 
     folder.mkdir(parents=True, exist_ok=True)
     forest(folder / "comparison.png", found)
@@ -144,8 +144,8 @@ def write(folder: Path, found: dict[str, Any]) -> None:
 
 def show_comparison(found: dict[str, Any]) -> None:
     """Print what differs between the recipes, the table and the verdict."""
-    from arena import show
-    from arena.comparison.tables import lines_of
+    from arena.evaluation import show
+    from arena.evaluation.comparison.tables import lines_of
 
     for arm in ("base", "other"):
         runs = found[arm]["runs"]

@@ -8,9 +8,9 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from arena.console import say, show_messages
-from arena.errors import InputOutputError, UsageError, run_main
-from arena.schema import ALIASES, closest
+from arena.core.console import say, show_messages
+from arena.core.errors import InputOutputError, UsageError, run_main
+from arena.core.schema import ALIASES, closest
 
 USAGE = """python -m arena.dashboard ENTITY/PROJECT [key=value] ...
 
@@ -63,9 +63,9 @@ def dashboard(arguments: list[str]) -> None:
         UsageError: see `read`; the package is not installed.
         InputOutputError: the server did not take them.
     """
-    from arena.callback.sender import answers, server
-    from arena.resolvers import wandb_offline
-    from arena.tracking import workspace
+    from arena.config.resolvers import wandb_offline
+    from arena.logger.sender import answers, server
+    from arena.reporting.dashboards import workspace
 
     entity, project, options = read(arguments)
     sections = workspace.layout(options["monitor"], options["mode"])

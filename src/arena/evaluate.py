@@ -4,14 +4,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena import build, kinds, restore
-from arena.console import say, show_messages
+from arena.config import build, kinds, restore
 from arena.core import checkpoints
+from arena.core.console import say, show_messages
 from arena.core.data_keys import TRAINING, refuse_idle_keys
+from arena.core.errors import UsageError, run_main
 from arena.core.files import check_writable
 from arena.core.paths import shown
-from arena.errors import UsageError, run_main
-from arena.generation import command
+from arena.evaluation.generation import command
 
 USAGE = """python -m arena.evaluate run=FOLDER [data.path=FILE] [key=value] ...
 
@@ -135,8 +135,8 @@ def targets_of(settings: build.Settings, given: Any, names: list[str]) -> dict[s
     Raises:
         UsageError: what is given is no mapping to numbers, or names a metric that there is not.
     """
-    from arena import aims
     from arena.core.values import check_target_names
+    from arena.evaluation import targets as aims
 
     targets = settings.get("evaluate", {}).get("targets") if given is None else aims.check_values(given, "targets")
     check_target_names(targets or {}, names)
@@ -158,8 +158,9 @@ def report(
     the numbers."""
     import json
 
-    from arena import aims, show
-    from arena.run import plain, write_atomically
+    from arena.core.run import plain, write_atomically
+    from arena.evaluation import show
+    from arena.evaluation import targets as aims
 
     counts = restore.training_counts(run, task.metrics.labels) if task.metrics.labels else None
     judged = judge.judge(predictions, task.metrics, counts, resamples, seed)

@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena import build, config, kinds
-from arena.console import say, show_messages
+from arena.config import build, kinds
+from arena.config import compose as config
 from arena.core import paths
-from arena.errors import UsageError, run_main
+from arena.core.console import say, show_messages
+from arena.core.errors import UsageError, run_main
 
 USAGE = """python -m arena.explore data=pairs data.path=FILE output=DIR [model=NAME] [key=value] ...
 
@@ -72,16 +73,16 @@ def explore(own: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         )
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False  # the weights are not looked at
-    from arena.report.exploration import require_free
+    from arena.reporting.exploration import require_free
 
     require_free(output)
     build.preflight(settings)
     if own["other"]:
         build.instantiate(settings["data"]["reader"]).open(own["other"])
     build.quiet()
-    from arena.data.text import truncation
-    from arena.report import exploration
-    from arena.run import plain, write_atomically
+    from arena.core.run import plain, write_atomically
+    from arena.data.text.truncation import truncation
+    from arena.reporting import exploration
 
     data = build.data(settings)
     data.setup()
@@ -103,7 +104,7 @@ def explore(own: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
 
 def leaks(data: Any, other: str | None) -> dict[str, Any]:
     """The leak report of the splits, and of another file against all rows where one is given."""
-    from arena.data.leaks import leak_report, leaks_between
+    from arena.data.split.leaks import leak_report, leaks_between
 
     threshold = data.near_duplicates or 0.8
     say(f"looking for repeats (near ones from a Jaccard similarity of {threshold:g})")
@@ -126,7 +127,7 @@ def leak_table(reports: dict[str, Any]) -> list[list[str]]:
 
 def account_table(summary: dict[str, Any]) -> list[list[str]]:
     """Where the rows went, header first."""
-    from arena.data.cells import CODES
+    from arena.data.source.cells import CODES
 
     lines = [["what", "rows"], ["read", f"{summary['rows_read']:,}"]]
     lines += [[f"rejected: {CODES[code]}", f"{rows:,}"] for code, rows in summary["reject_codes"].items()]

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena import build, kinds, restore
-from arena.console import say, show_messages
+from arena.config import build, kinds, restore
 from arena.core import checkpoints
+from arena.core.console import say, show_messages
+from arena.core.errors import ArenaError, UsageError, run_main
 from arena.core.paths import shown
-from arena.errors import ArenaError, UsageError, run_main
 
 USAGE = """python -m arena.export run=FOLDER output=FOLDER [merge=true|false]
 
@@ -105,7 +105,7 @@ def sample(model: Any, data: Any) -> Any:
     """Eight sequences of arbitrary tokens, 5 to 40 long and padded, without the id of padding among the tokens."""
     import torch
 
-    from arena.types import TextBatch
+    from arena.core.types import TextBatch
 
     generator = torch.Generator().manual_seed(0)
     lengths = torch.arange(5, 45, 5)
@@ -119,8 +119,8 @@ def sample(model: Any, data: Any) -> Any:
 
 def card(run: Any, settings: build.Settings, data: Any, folder: Path, name: str, merge: bool, ties: str | None) -> None:
     """`README.md` of the folder."""
-    from arena.report.card import model_card
-    from arena.run import write_atomically
+    from arena.core.run import write_atomically
+    from arena.reporting.card import model_card
 
     template = {key: value for key, value in data.template.items() if key != "words"}
     text = model_card(name, settings, run.read_result(), template, data.template.get("words"), merge, ties)

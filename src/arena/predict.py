@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena import build, restore
-from arena.console import say, show_messages
+from arena.config import build, restore
+from arena.core.console import say, show_messages
 from arena.core.data_keys import JUDGING, TRAINING, refuse_idle_keys
+from arena.core.errors import DataError, Interrupted, UsageError, run_main
 from arena.core.paths import shown
-from arena.ensemble import formats
-from arena.ensemble.members import gather, labels_of
-from arena.ensemble.partial import Partial
-from arena.errors import DataError, Interrupted, UsageError, run_main
+from arena.inference import formats
+from arena.inference.members import gather, labels_of
+from arena.inference.partial import Partial
 
 USAGE = """python -m arena.predict run=FOLDER data.path=FILE output=FILE [key=value] ...
 
@@ -86,7 +86,7 @@ def predict(given: restore.Options) -> Path:
     try:
         with partial.locked():
             build.quiet()
-            from arena.ensemble.prediction import write_predictions
+            from arena.inference.prediction import write_predictions
 
             write_predictions(members, given.data, others, output, partial)
     except Interrupted as stopped:
@@ -132,7 +132,7 @@ def out_of_fold(given: restore.Options, output: Path) -> Path:
         if found != labels[0]:
             raise DataError(f"{run.path} has the classes {found}, {given.runs[0].path} has {labels[0]}")
     build.quiet()
-    from arena.ensemble.recipes import join_folds
+    from arena.inference.recipes import join_folds
 
     judged = join_folds(given.runs, labels[0], output)
     for name in ("log_loss", "accuracy"):

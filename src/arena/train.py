@@ -8,16 +8,17 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from arena import build, config, resume, weights
-from arena.console import say
+from arena.config import build, resume, weights
+from arena.config import compose as config
 from arena.core import checkpoints
+from arena.core.console import say
+from arena.core.errors import UsageError, run_main
 from arena.core.paths import shown
-from arena.errors import UsageError, run_main
+from arena.core.record import Record
+from arena.core.run import RunFolder, rank
 from arena.model.identity import identity, reason_against_export
-from arena.record import Record
-from arena.run import RunFolder, rank
+from arena.reporting.dashboards.ending import Dashboards
 from arena.sweep import lifeline
-from arena.tracking.ending import Dashboards
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -32,6 +33,8 @@ def train(composed: "DictConfig") -> float | None:
 
 def trained(settings: build.Settings) -> float | None:
     """Run a checked configuration; see `train`."""
+    from arena.evaluation.baselines import references
+
     run = RunFolder(settings["run_dir"])
     first = rank() == 0
     with run.locked(enabled=first), Dashboards(run) as dashboards, Record(run, settings, writes=first) as record:
@@ -47,25 +50,25 @@ def trained(settings: build.Settings) -> float | None:
         if reason := reason_against_export(task.model, settings):
             log.info("arena.export will not take this model: %s", reason)
         build.check_fit(task, data)
-        references = build.references(settings, data, run) if first else {}
+        known = references.fitted(settings, data, run) if first else {}
         build.start(task, data)
         if first:
             build.keep(task, data, settings, run)
             record.write_config()
-            references |= build.untrained(settings, task, data, run)
+            known |= references.untrained(settings, task, data, run)
         trainer = build.trainer(settings, run)
         dashboards.begin(trainer, task, data)
         fit(trainer, task, data, settings, record)
         if (reason := build.pruned(trainer)) is not None:
             give_up(record, reason)
             return record.result["monitor"]["value"]
-        conclude(trainer, task, data, settings, record, references)
+        conclude(trainer, task, data, settings, record, known)
         return record.result["monitor"]["value"]
 
 
 def seed(settings: build.Settings) -> None:
     """Import what is heavy, quieten it, and seed every generator."""
-    from arena import show
+    from arena.evaluation import show
 
     if rank() == 0:
         show.configuration(settings, settings["run_dir"])
@@ -84,7 +87,7 @@ def record_data(record: Record, data: Any) -> None:
     summary = data.summary()
     before = record.result.get("data", {}).get("fingerprint")
     if record.settings["resume"] and before not in (None, summary["fingerprint"]):
-        from arena.errors import DataError
+        from arena.core.errors import DataError
 
         raise DataError(f"{data.path}: the data changed since this run began; start a new run")
     if record.writes:
@@ -94,7 +97,7 @@ def record_data(record: Record, data: Any) -> None:
 
 def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record) -> None:
     """Train, from the last checkpoint where the run is resumed, and end on a validation."""
-    from arena.callback import journal
+    from arena.logger import journal
 
     checkpoint = None
     if settings["resume"]:
@@ -138,8 +141,9 @@ def conclude(
         trainer.test(task, datamodule=data, verbose=False)
     if not record.writes:
         return
-    from arena import aims, show
-    from arena.reference.evaluation import aligned
+    from arena.evaluation import show
+    from arena.evaluation import targets as aims
+    from arena.evaluation.baselines.evaluation import aligned
 
     counts, resamples = data.class_counts("train"), settings["resamples"]
     chosen, judge = settings["evaluate"], build.judge(settings)
@@ -175,7 +179,7 @@ def guard(settings: build.Settings, folder: str) -> None:
 
 
 def go_on(arguments: list[str]) -> None:
-    """Continue the run that `resume=` names; see `arena.resume`."""
+    """Continue the run that `resume=` names; see `arena.config.resume`."""
     settings = resume.prepare(arguments)
     if settings is not None:
         resume.log_to(RunFolder(settings["run_dir"]))

@@ -6,10 +6,10 @@ Nothing heavy is imported at the top: a wrong command line is answered before to
 import sys
 from typing import Any
 
-from arena import restore
-from arena.console import say, show_messages
+from arena.config import restore
+from arena.core.console import say, show_messages
+from arena.core.errors import UsageError, run_main
 from arena.core.paths import shown
-from arena.errors import UsageError, run_main
 
 USAGE = """python -m arena.wandb_sync RUN [key=value] ...
 
@@ -36,8 +36,8 @@ def check(others: dict[str, Any]) -> None:
     Raises:
         UsageError: one of them is wrong; `online=true` without a key.
     """
-    from arena.resolvers import wandb_offline
-    from arena.schema import ALIASES
+    from arena.config.resolvers import wandb_offline
+    from arena.core.schema import ALIASES
 
     for key in ("online", "texts"):
         if not isinstance(others[key], bool):
@@ -64,7 +64,7 @@ def synchronise(given: restore.Options) -> None:
     check(others)
     for run in given.runs:
         restore.settings_of(run)  # a folder that is none is refused before anything heavy
-    from arena.tracking import rebuild
+    from arena.reporting.dashboards import rebuild
 
     for run in given.runs:
         folder, fresh = rebuild.rebuilt(run, others)

@@ -9,9 +9,9 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
 
 from arena.callback.adversarial import Adversarial, perturbed
-from arena.errors import UsageError
-from arena.task import Task
-from arena.types import LossOutput
+from arena.core.errors import UsageError
+from arena.core.types import LossOutput
+from arena.task.module import Task
 
 quiet = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*", "ignore:.*no `val_dataloader`.*"
@@ -161,7 +161,7 @@ def test_no_gradient_means_no_perturbation():
 @pytest.mark.slow
 def test_a_small_run_starts_late_and_differs_from_then_on(train_run):
     """Start at half of 6 steps: the same losses for 4 batches (the step before the 4th is the last common one)."""
-    from arena.callback import journal
+    from arena.logger import journal
 
     common = ["trainer.max_steps=6", "trainer.log_every_n_steps=1", "test=false"]
     common += ["model.dropout=0", "model.input_dropout=0"]

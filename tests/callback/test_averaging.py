@@ -7,11 +7,11 @@ import torch
 from support import small_folder
 from torch import nn
 
-from arena import restore
-from arena.callback import journal
 from arena.callback.averaging import ExponentialAverage, TrainedAverage
-from arena.run import RunFolder
-from arena.weights import read_checkpoint
+from arena.config import restore
+from arena.config.weights import read_checkpoint
+from arena.core.run import RunFolder
+from arena.logger import journal
 
 RUN = ["data.limit=160", "trainer.max_steps=12", "validate_every=4", "test=false"]
 EMA = ["callback=ema", "callback.ema.decay=0.8"]
@@ -24,7 +24,7 @@ def weights(path) -> dict[str, torch.Tensor]:
 
 def verified(run: RunFolder) -> tuple[float, float]:
     """The recorded validation loss and the one that `arena.evaluate` finds (it insists on 1e-6 itself)."""
-    from arena import build
+    from arena.config import build
 
     settings = restore.settings_of(run)
     task = restore.rebuild(run, settings)

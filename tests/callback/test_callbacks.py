@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from arena.callback import journal
-from arena.callback.journal import Journal
 from arena.callback.predictions import prediction_table
 from arena.callback.storage import AtomicCheckpointIO
-from arena.errors import DivergedError
-from arena.weights import read_checkpoint
+from arena.config.weights import read_checkpoint
+from arena.core.errors import DivergedError
+from arena.logger import journal
+from arena.logger.journal import Journal
 
 
 def test_the_journal_keeps_every_value_and_nan(tmp_path):
@@ -68,7 +68,7 @@ def test_checkpoints_with_code_in_them_are_refused(tmp_path):
 def test_a_diverged_run_stops_and_keeps_the_last_good_weights(train_run, monkeypatch, tmp_path, what):
     """A loss, or a weight, that becomes NaN at step 5: status, exit code 76, finite checkpoints of before."""
     from arena.callback.finite import FiniteLoss
-    from arena.run import RunFolder
+    from arena.core.run import RunFolder
 
     original = FiniteLoss.on_train_batch_end
 

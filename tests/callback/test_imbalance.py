@@ -12,11 +12,11 @@ from torch.utils.data import DataLoader
 
 from arena.callback.imbalance import ImbalanceReport, effective_prior, turned_round
 from arena.callback.loss_schedule import LossSchedule
+from arena.config.weights import read_checkpoint
 from arena.loss.adjustment import LogitAdjustment
 from arena.loss.class_weight import class_weights
 from arena.loss.classification import CrossEntropy
 from arena.loss.multi_head import MultiHead
-from arena.weights import read_checkpoint
 
 LABELS = {"stance": ["AGAINST", "FAVOR", "NONE"], "sentiment": ["negative", "positive"]}
 NATURAL = np.array([470, 470, 60, 500, 500])
@@ -164,7 +164,7 @@ def test_a_resumed_run_ends_with_the_same_bits(train_run, monkeypatch, extra: li
     import signal
 
     from arena.callback.finite import FiniteLoss
-    from arena.errors import Interrupted
+    from arena.core.errors import Interrupted
 
     settings = [*extra, "data.limit=100", "trainer.max_steps=32", "validate_every=8", "test=false"]
     whole = train_run("whole", *settings)

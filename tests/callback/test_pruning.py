@@ -12,8 +12,8 @@ import optuna
 import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution
 
-from arena.callback.journal import read
 from arena.callback.pruning import Pruning
+from arena.logger.journal import read
 from arena.sweep import process
 from arena.sweep.outcome import outcome_of
 

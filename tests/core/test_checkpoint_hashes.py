@@ -3,7 +3,7 @@
 import pytest
 
 from arena.core import checkpoints
-from arena.errors import DataError, InputOutputError
+from arena.core.errors import DataError, InputOutputError
 
 
 def test_damaged_and_missing_checkpoints_are_refused(tmp_path):

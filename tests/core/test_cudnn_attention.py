@@ -6,7 +6,8 @@ import pytest
 import torch
 from support import compose
 
-from arena import build, config
+from arena.config import build
+from arena.config import compose as config
 
 
 @pytest.fixture(autouse=True)

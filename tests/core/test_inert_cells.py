@@ -30,6 +30,6 @@ def test_every_table_is_written_in_one_place():
     """But for arena's own journal, and submissions, whose ids a competition compares."""
     source = Path(tables.__file__).parents[1]
     writers = {str(path.relative_to(source)) for path in source.rglob("*.py") if "csv.writer(" in path.read_text()}
-    assert writers == {"core/tables.py", "callback/journal.py", "ensemble/formats.py"}
+    assert writers == {"core/tables.py", "logger/journal.py", "inference/formats.py"}
     joined = [path for path in source.rglob("*.py") if '"\\t".join' in path.read_text()]
     assert joined == []

@@ -8,12 +8,12 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
-from arena.diversity_task import DiversityTask
+from arena.core.types import UNLABELLED, LossOutput, ReplyBatch, TextBatch, TokenLogits
 from arena.loss.classification import CrossEntropy
 from arena.loss.language import LanguageModel
 from arena.loss.multi_head import MultiHead
-from arena.task import Task
-from arena.types import UNLABELLED, LossOutput, ReplyBatch, TextBatch, TokenLogits
+from arena.task.module import Task
+from arena.task.sampling import DiversityTask
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`isinstance\\(treespec, LeafSpec\\)` is deprecated", "ignore:.*does not have many workers.*",

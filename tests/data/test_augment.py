@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from arena.data.augment import REGISTRY, Augment, check, register, word_starts
-from arena.data.tokenizer import ByteTokenizer
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.data.loading.augment import REGISTRY, Augment, check, register, word_starts
+from arena.data.text.tokenizer import ByteTokenizer
 
 TOKENIZER = ByteTokenizer()
 

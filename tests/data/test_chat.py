@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 from support import encode
 
-from arena.data.chat import CHATML, around_message
-from arena.data.rows import TEXT_SCHEMA
-from arena.data.tokenizer import HubTokenizer
-from arena.errors import InputOutputError, UsageError
+from arena.core.errors import InputOutputError, UsageError
+from arena.data.source.rows import TEXT_SCHEMA
+from arena.data.text.chat import CHATML, around_message
+from arena.data.text.tokenizer import HubTokenizer
 
 ROOT = Path(__file__).parents[2]
 QWEN = ROOT / os.environ.get("ARENA_SHARED", "../shared") / "models" / "qwen_tokenizer"

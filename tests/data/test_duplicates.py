@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arena.data.duplicates import Forest, jaccard, shingles, similar_pairs
-from arena.data.minhash import BUCKET, PERMUTATIONS, Sketches, band_rows, candidate_pairs
-from arena.data.split import normalise
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.data.split.assignment import normalise
+from arena.data.split.duplicates import Forest, jaccard, shingles, similar_pairs
+from arena.data.split.minhash import BUCKET, PERMUTATIONS, Sketches, band_rows, candidate_pairs
 
 SYLLABLES = ["ka", "mi", "to", "ren", "sol", "bra", "ti", "vo", "gus", "ne", "pla", "dor", "shi", "quu", "el", "an"]
 
@@ -53,7 +53,8 @@ def planted(count, seed):
 
 
 def near_duplicate_pairs(texts, threshold=0.8):
-    """Pairs of positions (left < right) of similar texts with their similarity, sorted, as `arena.data.groups` finds
+    """Pairs of positions (left < right) of similar texts with their similarity, sorted, as `arena.data.split.groups`
+    finds
     them: equal texts are paired with the first of them, and only the first is compared with other texts."""
     sketches, first, unique, found = Sketches(), {}, [], []
     for position, text in enumerate(texts):

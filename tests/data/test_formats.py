@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from arena.data.formats import FORMATS, check_row, recognise
-from arena.data.pairs import PairReader
-from arena.data.rows import TEXTS
-from arena.errors import DataError
+from arena.core.errors import DataError
+from arena.data.source.formats import FORMATS, check_row, recognise
+from arena.data.source.pairs import PairReader
+from arena.data.source.rows import TEXTS
 
 PLAIN = ["id", "prompt", "response_a", "response_b"]
 KAGGLE = [*PLAIN, "model_a", "model_b", "winner_model_a", "winner_model_b", "winner_tie"]

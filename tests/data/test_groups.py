@@ -5,11 +5,11 @@ import pyarrow as pa
 import pytest
 from test_duplicates import edited, runs, true_similarity, words
 
-from arena.data.folding import fold
-from arena.data.groups import REASONS, TWIN_PROMPTS, Scan, join_rows
-from arena.data.rows import Account, Rows, RowWriter
-from arena.data.split import assign_splits, group_key
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.data.source.rows import Account, Rows, RowWriter
+from arena.data.split.assignment import assign_splits, group_key
+from arena.data.split.folding import fold
+from arena.data.split.groups import REASONS, TWIN_PROMPTS, Scan, join_rows
 
 
 def table(rows, sessions=None):

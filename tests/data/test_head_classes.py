@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from arena.data.cells import RowError
-from arena.data.classes import MOST, classes_of, is_gap, label_of
-from arena.errors import DataError, InputOutputError, UsageError
-from arena.heads import Heads
+from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.core.heads import Heads
+from arena.data.source.cells import RowError
+from arena.data.source.classes import MOST, classes_of, is_gap, label_of
 
 ROWS = [
     {"id": "a", "text": "one", "stance": "FAVOR", "grade": 10},

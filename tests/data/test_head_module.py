@@ -9,14 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from arena.data.classes import classes_of
-from arena.data.head_module import HeadData
-from arena.data.head_reader import HeadReader
-from arena.data.head_sampling import HeadPlan, effective_sample_size, served
-from arena.data.tokenizer import ByteTokenizer
-from arena.errors import DataError, InputOutputError, UsageError
-from arena.heads import Heads
-from arena.types import UNLABELLED
+from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.core.heads import Heads
+from arena.core.types import UNLABELLED
+from arena.data.loading.head_sampling import HeadPlan, effective_sample_size, served
+from arena.data.module.multihead import HeadData
+from arena.data.source.classes import classes_of
+from arena.data.source.head_reader import HeadReader
+from arena.data.text.tokenizer import ByteTokenizer
 
 HEADS = {"stance": ["AGAINST", "FAVOR", "NONE"], "tone": ["calm", "loud"]}
 

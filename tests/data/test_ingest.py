@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from arena.data import files
-from arena.data.cells import CODES
-from arena.data.files import read_records
-from arena.data.ingest import Rules
-from arena.data.pairs import PairReader
-from arena.errors import DataError
+from arena.core.errors import DataError
+from arena.data.source import files
+from arena.data.source.cells import CODES
+from arena.data.source.files import read_records
+from arena.data.source.ingest import Rules
+from arena.data.source.pairs import PairReader
 
 QUARANTINE = Rules(on_bad_row="quarantine", max_rejected=1.0)
 REPAIR = Rules(on_bad_row="quarantine", max_rejected=1.0, repair=True)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from arena.data.files import LONGEST_CELL, read_columns, read_records
-from arena.data.ingest import Rules
-from arena.data.pairs import PairReader
-from arena.errors import ArenaError
+from arena.core.errors import ArenaError
+from arena.data.source.files import LONGEST_CELL, read_columns, read_records
+from arena.data.source.ingest import Rules
+from arena.data.source.pairs import PairReader
 
 RULES = Rules(on_bad_row="quarantine", max_rejected=1.0)
 HEADER = b"id,prompt,response_a,response_b\n"

@@ -7,10 +7,10 @@ import pytest
 from test_duplicates import edited
 from test_groups import planted_rows, table, text
 
-from arena.data.groups import join_rows
-from arena.data.leaks import KINDS, leak_report, leaks_between
-from arena.data.split import assign_splits
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.data.split.assignment import assign_splits
+from arena.data.split.groups import join_rows
+from arena.data.split.leaks import KINDS, leak_report, leaks_between
 
 
 def counted(report):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from arena.data.collate import Collate
-from arena.data.loader import BucketLoader, EvaluationLoader, epoch_batches
-from arena.types import UNLABELLED
+from arena.core.types import UNLABELLED
+from arena.data.loading.collate import Collate
+from arena.data.loading.loader import BucketLoader, EvaluationLoader, epoch_batches
 
 PAD = 0
 

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from arena.data.module import PairData
-from arena.data.pairs import PairReader
-from arena.data.rows import FACT_SCHEMA, TEXT_SCHEMA, Rows
-from arena.data.tokenizer import ByteTokenizer
-from arena.data.toy import ToyReader
-from arena.errors import DataError, UsageError
-from arena.types import UNLABELLED
+from arena.core.errors import DataError, UsageError
+from arena.core.types import UNLABELLED
+from arena.data.module.pairwise import PairData
+from arena.data.source.pairs import PairReader
+from arena.data.source.rows import FACT_SCHEMA, TEXT_SCHEMA, Rows
+from arena.data.source.toy import ToyReader
+from arena.data.text.tokenizer import ByteTokenizer
 
 THREE = ["model_a", "model_b", "tie"]
 SPLITS = ("train", "val", "test")

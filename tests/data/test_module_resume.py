@@ -5,9 +5,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 
 from arena.callback.random_state import RandomState
-from arena.data.module import PairData
-from arena.data.tokenizer import ByteTokenizer
-from arena.data.toy import ToyReader
+from arena.data.module.pairwise import PairData
+from arena.data.source.toy import ToyReader
+from arena.data.text.tokenizer import ByteTokenizer
 
 # Lightning 2.6.6 uses a torch interface that torch 2.13 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:`isinstance\\(treespec, LeafSpec\\)` is deprecated")

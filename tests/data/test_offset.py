@@ -11,17 +11,18 @@ import pytest
 import torch
 from support import compose
 
-from arena import baseline, build
-from arena.config import resolved
-from arena.data import offset as offsets
-from arena.data.module import PairData
-from arena.data.preflight import check
-from arena.data.tokenizer import ByteTokenizer
-from arena.data.toy import ToyReader
-from arena.errors import DataError, InputOutputError, UsageError
+from arena import baseline
+from arena.config import build
+from arena.config.compose import resolved
+from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.core.run import RunFolder
+from arena.data.module.pairwise import PairData
+from arena.data.module.preflight import check
+from arena.data.source.toy import ToyReader
+from arena.data.target import offset as offsets
+from arena.data.text.tokenizer import ByteTokenizer
 from arena.model.formulation import with_offset
 from arena.model.tiny import TinyClassifier
-from arena.run import RunFolder
 
 LABELS = ["model_a", "model_b", "tie"]
 ROWS = 300
@@ -173,7 +174,7 @@ def base(tmp_path_factory):
 def test_the_baseline_predicts_its_training_rows_out_of_fold(base):
     """Each fold by a model that was fitted on the others: refitted here with the chosen strength, rows of a fold have
     the probabilities that were written."""
-    from arena.reference import fitting, logistic
+    from arena.evaluation.baselines import fitting, logistic
 
     settings = resolved(compose("data.limit=300", "run_dir=out"))
     data = build.data(settings)
@@ -234,7 +235,7 @@ def test_from_the_baseline_to_a_prediction(base, train_run, arena, tmp_path):
 
 @pytest.mark.slow
 def test_an_offset_for_a_run_without_one_is_refused(train_run, tmp_path):
-    from arena import restore
+    from arena.config import restore
 
     run = train_run("plain", "trainer.max_steps=1", "test=false")
     with pytest.raises(UsageError, match="was trained without one"):

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from support import PAIRWISE_ROWS
 
-from arena.data.ingest import Rules
-from arena.data.pairs import PairReader
-from arena.data.rows import FACT_SCHEMA, TEXT_SCHEMA, TEXTS, WINNERS
-from arena.errors import DataError, InputOutputError, UsageError
+from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.data.source.ingest import Rules
+from arena.data.source.pairs import PairReader
+from arena.data.source.rows import FACT_SCHEMA, TEXT_SCHEMA, TEXTS, WINNERS
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ["id", "model_a", "model_b", "prompt", "response_a", "response_b"]
@@ -340,7 +340,7 @@ def test_the_layout_can_be_given(tmp_path):
 
 
 def test_reading_needs_no_torch():
-    code = "import sys, arena.data.pairs; assert not {'torch', 'pandas', 'transformers'} & set(sys.modules)"
+    code = "import sys, arena.data.source.pairs; assert not {'torch', 'pandas', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT / "src")})
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from arena.data.module import PairData
-from arena.data.pairs import PairReader
-from arena.data.prepare import leaks_into_hold_outs
-from arena.data.tokenizer import ByteTokenizer
-from arena.errors import DataError, UsageError
+from arena.core.errors import DataError, UsageError
+from arena.data.module.pairwise import PairData
+from arena.data.source.pairs import PairReader
+from arena.data.split.prepare import leaks_into_hold_outs
+from arena.data.text.tokenizer import ByteTokenizer
 
 LABELS = ["model_a", "model_b", "tie"]
 

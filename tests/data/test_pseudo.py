@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from support import compose
 
-from arena.config import resolved
-from arena.data.module import PairData
-from arena.data.pairs import PairReader
-from arena.data.preflight import check
-from arena.data.tokenizer import ByteTokenizer
-from arena.errors import DataError, UsageError
+from arena.config.compose import resolved
+from arena.core.errors import DataError, UsageError
+from arena.data.module.pairwise import PairData
+from arena.data.module.preflight import check
+from arena.data.source.pairs import PairReader
+from arena.data.text.tokenizer import ByteTokenizer
 
 LABELS = ["model_a", "model_b", "tie"]
 SURE = {0: [0.9, 0.06, 0.04], 1: [0.05, 0.85, 0.1], 2: [0.5, 0.3, 0.2], 3: [0.1, 0.1, 0.8]}
@@ -205,7 +205,8 @@ def test_what_is_missing_is_said(tmp_path, labelled, pseudo):
 @pytest.mark.slow
 def test_a_run_trains_on_what_an_earlier_run_predicts(train_run, tmp_path):
     """train, predict, train again: the second run has the first one's validation and test rows, and is rebuilt."""
-    from arena import predict, restore
+    from arena import predict
+    from arena.config import restore
 
     labelled = write(tmp_path / "l.jsonl", range(120))
     rows = write(tmp_path / "u.jsonl", range(500, 540), winner=lambda i: None, name="u")
@@ -226,7 +227,7 @@ def test_a_run_trains_on_what_an_earlier_run_predicts(train_run, tmp_path):
         one, two = (pq.read_table(run.predictions(split))["id"] for run in (first, second))
         assert one.equals(two)
     task = restore.rebuild(second, restore.settings_of(second))
-    from arena import build
+    from arena.config import build
 
     settings = restore.settings_of(second)
     restore.verify(second, settings, task, build.evaluator(settings, second), build.data(settings))

@@ -11,10 +11,10 @@ import pytest
 from omegaconf import OmegaConf
 from support import ROOT
 
-from arena.data.preflight import check
-from arena.data.reply_reader import ReplyReader
-from arena.data.rows import TEXTS
-from arena.errors import DataError, InputOutputError, UsageError
+from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.data.module.preflight import check
+from arena.data.source.reply_reader import ReplyReader
+from arena.data.source.rows import TEXTS
 
 
 def said(rows):
@@ -111,7 +111,7 @@ def test_prompts_without_replies_are_read_to_answer_them(tmp_path):
     path = write_csv(tmp_path / "x.csv", [{"prompt": "p"}])
     with pytest.raises(DataError, match="missing column reply"):
         ReplyReader()(path)
-    from arena.data.pairs import STRICT
+    from arena.data.source.pairs import STRICT
 
     assert said(ReplyReader().unlabelled(path, STRICT, None)) == [(["p"], [""], [""])]
     chat = write_lines(tmp_path / "x.jsonl", [{"messages": talk(("user", "u"))}])

@@ -11,13 +11,13 @@ import pytest
 import torch
 from support import compose
 
-from arena.data.loader import EvaluationLoader, without_targets
-from arena.data.reply_module import ReplyData
-from arena.data.reply_reader import ReplyReader
-from arena.data.tokenizer import ByteTokenizer, HubTokenizer
-from arena.data.toy_replies import ToyReplies
-from arena.errors import DataError, UsageError
-from arena.types import UNLABELLED
+from arena.core.errors import DataError, UsageError
+from arena.core.types import UNLABELLED
+from arena.data.loading.loader import EvaluationLoader, without_targets
+from arena.data.module.sft import ReplyData
+from arena.data.source.reply_reader import ReplyReader
+from arena.data.source.toy_replies import ToyReplies
+from arena.data.text.tokenizer import ByteTokenizer, HubTokenizer
 
 ROOT = Path(__file__).parents[2]
 SPLITS = ("train", "val", "test")
@@ -220,8 +220,9 @@ def test_toy_stories_need_no_file():
 def test_the_configurations_fit_the_classes(name, tmp_path, monkeypatch, path):
     from omegaconf import OmegaConf
 
-    from arena import build, schema
-    from arena.data.preflight import check
+    from arena.config import build
+    from arena.core import schema
+    from arena.data.module.preflight import check
 
     named = [f"data.path={path}"] if name == "sft" else ["toy_rows=80"]
     config = compose(f"data={name}", *named, f"run_dir={tmp_path}")

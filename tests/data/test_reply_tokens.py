@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import SHARED, stories_folder
 
-from arena.data.packing import first_fit_decreasing
-from arena.data.reply_collate import ReplyCollate
-from arena.data.reply_layout import layout_of
-from arena.data.reply_tokens import ReplyRoom, ReplyTokens, fit_replies
-from arena.data.rows import TEXT_SCHEMA, Rows
-from arena.data.tokenizer import ByteTokenizer, HubTokenizer, Tokenizer
-from arena.data.tokens import tokenize
-from arena.errors import InputOutputError, UsageError
-from arena.types import UNLABELLED
+from arena.core.errors import InputOutputError, UsageError
+from arena.core.types import UNLABELLED
+from arena.data.loading.packing import first_fit_decreasing
+from arena.data.loading.reply_collate import ReplyCollate
+from arena.data.source.rows import TEXT_SCHEMA, Rows
+from arena.data.text.reply_layout import layout_of
+from arena.data.text.reply_tokens import ReplyRoom, ReplyTokens, fit_replies
+from arena.data.text.tokenizer import ByteTokenizer, HubTokenizer, Tokenizer
+from arena.data.text.tokens import tokenize
 
 ROOT = Path(__file__).parents[2]
 QWEN = ROOT / os.environ.get("ARENA_SHARED", "../shared") / "models" / "qwen_tokenizer"

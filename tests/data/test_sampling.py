@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.data.collate import Collate
-from arena.data.hardness import row_losses
-from arena.data.loader import BucketLoader, epoch_batches
-from arena.data.module import PairData
-from arena.data.rows import Rows
-from arena.data.sampling import SMALLEST_LOSS, Sampler, balanced_copies, capped_copies, hard_copies, systematic
-from arena.data.tokenizer import ByteTokenizer
-from arena.data.toy import ToyReader
-from arena.errors import DataError, InputOutputError, UsageError
+from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.data.loading.collate import Collate
+from arena.data.loading.loader import BucketLoader, epoch_batches
+from arena.data.loading.sampling import SMALLEST_LOSS, Sampler, balanced_copies, capped_copies, hard_copies, systematic
+from arena.data.module.pairwise import PairData
+from arena.data.source.rows import Rows
+from arena.data.source.toy import ToyReader
+from arena.data.target.hardness import row_losses
+from arena.data.text.tokenizer import ByteTokenizer
 
 LABELS = ["model_a", "model_b", "tie"]
 

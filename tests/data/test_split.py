@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from arena.data.groups import join_rows
-from arena.data.pairs import PairReader
-from arena.data.split import SPLITS, assign_parts, assign_splits, group_key, normalise, stratify_codes
-from arena.errors import DataError, UsageError
+from arena.core.errors import DataError, UsageError
+from arena.data.source.pairs import PairReader
+from arena.data.split.assignment import SPLITS, assign_parts, assign_splits, group_key, normalise, stratify_codes
+from arena.data.split.groups import join_rows
 
 SETS = ["lmsys_kaggle_sample", "pandalm_human", "qa_feedback_dev", "hh_harmless_test", "llmbar", "arena_bench_judged"]
 SETS += ["ja_vicuna_judged"]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.data.split import assign_splits
-from arena.data.stratify import class_counts, place_jointly
+from arena.data.split.assignment import assign_splits
+from arena.data.split.stratify import class_counts, place_jointly
 
 SHARES = (0.7, 0.15, 0.15)
 

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from support import PAIRWISE_ROWS
 
-from arena.data.cells import RowError, check_votes
-from arena.data.module import PairData
-from arena.data.pairs import PairReader
-from arena.data.tokenizer import ByteTokenizer
-from arena.errors import DataError
+from arena.core.errors import DataError
+from arena.data.module.pairwise import PairData
+from arena.data.source.cells import RowError, check_votes
+from arena.data.source.pairs import PairReader
+from arena.data.text.tokenizer import ByteTokenizer
 
 LABELS = ["model_a", "model_b", "tie"]
 VOTES = [[0.6, 0.3, 0.1], [0.25, 0.75, 0.0], None, [0.2, 0.2, 0.6]]

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from support import compose
 
-from arena.config import resolved
-from arena.data.module import PairData
-from arena.data.preflight import check
-from arena.data.tokenizer import ByteTokenizer
-from arena.data.toy import ToyReader
-from arena.errors import DataError, InputOutputError
+from arena.config.compose import resolved
+from arena.core.errors import DataError, InputOutputError
+from arena.data.module.pairwise import PairData
+from arena.data.module.preflight import check
+from arena.data.source.toy import ToyReader
+from arena.data.text.tokenizer import ByteTokenizer
 
 LABELS = ["model_a", "model_b", "tie"]
 
@@ -156,8 +156,9 @@ def test_columns_are_looked_at_before_the_rows_are_read(tmp_path):
 @pytest.mark.slow
 def test_a_run_learns_from_a_teacher(train_run, tmp_path):
     """The teacher knows the truth of the toy. Other losses refuse it; afterwards the run is rebuilt without it."""
-    from arena import evaluate, restore
-    from arena.errors import UsageError
+    from arena import evaluate
+    from arena.config import restore
+    from arena.core.errors import UsageError
 
     ids, probabilities = truth(120)
     teacher = write(tmp_path / "t.parquet", ids, probabilities)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from support import compose
 
-from arena.data.template import PLAIN, check_words, choose, compile_template, word_tokens
-from arena.data.tokenizer import ByteTokenizer
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.data.text.template import PLAIN, check_words, choose, compile_template, word_tokens
+from arena.data.text.tokenizer import ByteTokenizer
 
 ROUND = "[{prompt}|{response_a}|{response_b}]"
 

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import encode as encode_table
 
-from arena.data.rows import TEXT_SCHEMA, TEXTS, Rows
-from arena.data.template import compile_template
-from arena.data.text import SMALLEST_ROUND, fair_caps, truncation
-from arena.data.tokenizer import ByteTokenizer
-from arena.data.tokens import tokenize
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.data.source.rows import TEXT_SCHEMA, TEXTS, Rows
+from arena.data.text.template import compile_template
+from arena.data.text.tokenizer import ByteTokenizer
+from arena.data.text.tokens import tokenize
+from arena.data.text.truncation import SMALLEST_ROUND, fair_caps, truncation
 
 BEGIN, SEPARATOR, END = 257, 258, 259
 ROUND = "[{prompt}|{response_a}|{response_b}]"

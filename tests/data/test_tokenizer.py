@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arena.data.tokenizer import ByteTokenizer, HubTokenizer, load, without_surrogates
-from arena.errors import InputOutputError
+from arena.core.errors import InputOutputError
+from arena.data.text.tokenizer import ByteTokenizer, HubTokenizer, load, without_surrogates
 
 ROOT = Path(__file__).parents[2]
 QWEN = ROOT / os.environ.get("ARENA_SHARED", "../shared") / "models" / "qwen_tokenizer"

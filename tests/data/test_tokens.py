@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from arena.data.cache import cached, default_root, file_fingerprint, key_of
-from arena.data.rows import TEXT_SCHEMA, TEXTS, Rows
-from arena.data.tokenizer import ByteTokenizer
-from arena.data.tokens import flatten, tokenize
-from arena.data.toy import ToyReader
-from arena.errors import InputOutputError
+from arena.core.cache import cached, default_root, file_fingerprint, key_of
+from arena.core.errors import InputOutputError
+from arena.data.source.rows import TEXT_SCHEMA, TEXTS, Rows
+from arena.data.source.toy import ToyReader
+from arena.data.text.tokenizer import ByteTokenizer
+from arena.data.text.tokens import flatten, tokenize
 
 ROWS = [
     {"prompt": ["p", None], "response_a": ["a", "c"], "response_b": [None, "d"]},

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from arena.data.toy import (
+from arena.data.source.toy import (
     LANGUAGES,
     ToyReader,
     count_phrases,

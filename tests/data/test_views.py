@@ -5,14 +5,14 @@ import pyarrow as pa
 import pytest
 import torch
 
-from arena.data.collate import Collate
-from arena.data.rows import Rows
-from arena.data.template import compile_template
-from arena.data.text import Room
-from arena.data.tokenizer import ByteTokenizer
-from arena.data.tokens import tokenize
-from arena.data.toy import ToyReader
-from arena.data.views import views
+from arena.data.loading.collate import Collate
+from arena.data.source.rows import Rows
+from arena.data.source.toy import ToyReader
+from arena.data.text.template import compile_template
+from arena.data.text.tokenizer import ByteTokenizer
+from arena.data.text.tokens import tokenize
+from arena.data.text.truncation import Room
+from arena.data.text.views import views
 
 ANSWER = "{prompt}|{response}"
 PLAIN = "{prompt}|{response_a}|{response_b}"

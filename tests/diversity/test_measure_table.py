@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from arena.core.run import plain
 from arena.diversity import table, vectors
 from arena.diversity.compression import compression_ratio
 from arena.diversity.encoder import HashEncoder, SentenceEncoder
 from arena.diversity.ngrams import distinct
 from arena.diversity.self_bleu import self_bleu
 from arena.diversity.table import NEEDS, measure
-from arena.run import plain
 
 SETS = {
     "cats": ["the cat sat on the mat", "the cat sat on the rug", "a dog ran in the park"],

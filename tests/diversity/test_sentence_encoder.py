@@ -7,10 +7,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from arena.core.errors import DataError, InputOutputError, OutOfMemoryError
+from arena.core.hub import packaged
 from arena.diversity.encoder import HashEncoder, SentenceEncoder, halving
 from arena.diversity.table import measure
-from arena.errors import DataError, InputOutputError, OutOfMemoryError
-from arena.hub import packaged
 
 HASHED = np.array([2, 0, 0, -1, -1, -1]) / 7**0.5
 TEXTS = ["the cat sat on the mat", "a cat is sitting on a rug", "stock markets fell sharply today", "no", "cats " * 200]

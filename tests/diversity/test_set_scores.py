@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena import schema
+from arena.core import schema
+from arena.core.errors import UsageError
 from arena.diversity.encoder import HashEncoder
 from arena.diversity.scores import CosineDistance, Distinct, LogDet, SelfBleu, SetScore, Vendi, credits_of
-from arena.errors import UsageError
 
 ENCODER = HashEncoder(32)
 SCORES: dict[str, SetScore] = {

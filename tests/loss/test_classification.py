@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.types import TextBatch
 from arena.loss.class_weight import class_factors
 from arena.loss.classification import (
     CrossEntropy,
@@ -19,7 +20,6 @@ from arena.loss.classification import (
     generalized_cross_entropy,
     symmetric_cross_entropy,
 )
-from arena.types import TextBatch
 
 LABELS = ["model_a", "model_b", "tie"]
 LOGITS = torch.tensor([[2, 0.5, -1], [0.2, 0.1, 0], [-1, 3, 0.5], [0, 0, 4]], dtype=torch.float64)

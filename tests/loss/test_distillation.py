@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from arena.core.types import UNLABELLED, TextBatch
 from arena.loss.distillation import Distillation, divergence_from_teacher
-from arena.types import UNLABELLED, TextBatch
 
 LABELS = ["model_a", "model_b", "tie"]
 

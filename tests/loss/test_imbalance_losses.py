@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.types import TextBatch
 from arena.loss.classification import cross_entropy, focal
 from arena.loss.margin import Ldam, ldam, margins
 from arena.loss.reshaped import Dice, Poly, asymmetric, dice, poly
 from arena.loss.two_stage import TwoStage, two_stage_log_probabilities
-from arena.types import TextBatch
 
 LABELS = ["model_a", "model_b", "tie"]
 LOGITS = torch.tensor([[2, 0.5, -1], [0.2, 0.1, 0], [-1, 3, 0.5], [0, 0, 4]], dtype=torch.float64)

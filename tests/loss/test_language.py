@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 import arena.loss.language as language
+from arena.core.types import UNLABELLED, ReplyBatch, TokenLogits
 from arena.loss.language import LanguageModel
-from arena.types import UNLABELLED, ReplyBatch, TokenLogits
 
 WIDTH, VOCABULARY, TOKENS, PAIRS = 6, 13, 29, 4
 

@@ -11,9 +11,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.types import UNLABELLED, TextBatch
 from arena.loss.base import Loss
-from arena.types import UNLABELLED, TextBatch
 
 CONF = Path(__file__).parents[2] / "conf" / "loss"
 LABELS = ["model_a", "model_b", "tie"]

@@ -8,12 +8,12 @@ import torch
 from support import compose
 from torch import Tensor
 
-from arena import build as arena_build
-from arena import config
-from arena.errors import UsageError
+from arena.config import build as arena_build
+from arena.config import compose as config
+from arena.core.errors import UsageError
+from arena.core.types import UNLABELLED, TextBatch
 from arena.loss.kinds import KINDS
 from arena.loss.multi_head import MultiHead
-from arena.types import UNLABELLED, TextBatch
 
 LABELS = {"stance": ["AGAINST", "FAVOR", "NONE"], "sentiment": ["negative", "positive"], "target": ["a", "b", "c", "d"]}
 SIZES = [3, 2, 4]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from arena.core.errors import UsageError
+from arena.core.types import UNLABELLED, ReplyBatch, TokenLogits
 from arena.diversity.encoder import HashEncoder
 from arena.diversity.scores import CosineDistance, Distinct, SelfBleu, SetScore, credits_of
-from arena.errors import UsageError
 from arena.loss.polychromic import Polychromic, surrogate
-from arena.types import UNLABELLED, ReplyBatch, TokenLogits
 
 WORDS = ["a b c", "a b d", "e f g", "a b c d", "h i"]
 """What the five actions of the policy say."""

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.types import UNLABELLED, TextBatch
 from arena.loss.preference import BradleyTerry
-from arena.types import UNLABELLED, TextBatch
 
 TWO = ["model_a", "model_b"]
 LABELS = ["model_a", "model_b", "tie"]

@@ -16,10 +16,10 @@ from torchmetrics.classification import (
     MulticlassPrecision,
 )
 
-from arena.errors import DataError, DivergedError, UsageError
+from arena.core.errors import DataError, DivergedError, UsageError
+from arena.core.types import UNLABELLED
 from arena.metric.collection import Metrics
 from arena.metric.probability import LogLoss
-from arena.types import UNLABELLED
 
 Build = Callable[[str, int], Metrics]
 LABELS = ["model_a", "model_b", "tie"]

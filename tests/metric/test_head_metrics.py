@@ -18,14 +18,14 @@ from torchmetrics.classification import (
     MulticlassPrecision,
 )
 
-from arena.errors import DataError, UsageError
+from arena.core.errors import DataError, UsageError
+from arena.core.types import UNLABELLED
 from arena.metric.collection import Metrics
 from arena.metric.heads import HeadMetrics
 from arena.metric.interval import bootstrap
 from arena.metric.probability import LogLoss
 from arena.metric.resample import resampled
 from arena.stats.intervals import paired_difference, paired_differences
-from arena.types import UNLABELLED
 
 Heads = Callable[[dict[str, list[str]]], HeadMetrics]
 Build = Callable[[str, int], Metrics]

@@ -24,8 +24,8 @@ from torchmetrics.classification import (
     MulticlassSpecificity,
 )
 
+from arena.core.types import UNLABELLED
 from arena.metric.collection import Metrics
-from arena.types import UNLABELLED
 
 Build = Callable[[str, int], Metrics]
 LABELS = ["model_a", "model_b", "tie"]

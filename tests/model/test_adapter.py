@@ -8,21 +8,22 @@ import pytest
 import torch
 from support import ROOT, compose, small_folder
 
-from arena import build, config, restore
-from arena.errors import DataError, UsageError
+from arena.config import build, restore
+from arena.config import compose as config
+from arena.config.weights import read_checkpoint
+from arena.core.errors import DataError, UsageError
 from arena.model.adapter import Adapter
 from arena.model.backbone import skeleton
-from arena.task import Task
-from arena.weights import read_checkpoint
+from arena.task.module import Task
 
 METHODS = ["lora", "dora", "qlora"]
 QUICK = ["trainer.max_steps=3", "data.max_length=64", "trainer.accelerator=cpu", "adapter.rank=2", "toy_rows=150"]
 
 AGAIN = """
 import sys, torch
-from arena import restore
-from arena.run import RunFolder
-from arena.types import TextBatch
+from arena.config import restore
+from arena.core.run import RunFolder
+from arena.core.types import TextBatch
 run = RunFolder(sys.argv[1])
 task = restore.rebuild(run, restore.settings_of(run))
 ids, nothing = torch.arange(60).reshape(3, 20), torch.zeros(3, dtype=torch.long)

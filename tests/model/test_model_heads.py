@@ -6,14 +6,15 @@ import pytest
 import torch
 from support import compose, small_folder
 
-from arena import build, config
-from arena.data.tokenizer import ByteTokenizer
-from arena.errors import UsageError
-from arena.heads import Heads
+from arena.config import build
+from arena.config import compose as config
+from arena.core.errors import UsageError
+from arena.core.heads import Heads
+from arena.core.types import UNLABELLED, Start, TextBatch
+from arena.data.text.tokenizer import ByteTokenizer
 from arena.model import preflight
 from arena.model.heads import HeadSettings, ManyHeads, SideBySide
 from arena.model.tiny import TinyClassifier
-from arena.types import UNLABELLED, Start, TextBatch
 
 LABELS = {"stance": ["AGAINST", "FAVOR", "NONE"], "tone": ["calm", "loud"]}
 SHARES = torch.tensor([0.5, 0.3, 0.2, 0.9, 0.1], dtype=torch.float64)

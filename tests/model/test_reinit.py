@@ -4,8 +4,9 @@ import pytest
 import torch
 from support import KINDS, compose, small_folder
 
-from arena import build, config
-from arena.errors import UsageError
+from arena.config import build
+from arena.config import compose as config
+from arena.core.errors import UsageError
 
 
 def classifier(folder, *overrides: str):

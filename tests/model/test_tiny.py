@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from arena.core.types import TextBatch
 from arena.model.tiny import TinyClassifier
-from arena.types import TextBatch
 
 LABELS = ["model_a", "model_b", "tie"]
 PAD = 256

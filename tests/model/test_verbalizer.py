@@ -4,9 +4,10 @@ import pytest
 import torch
 from support import compose, small_folder, stories_folder
 
-from arena import build, config
-from arena.errors import UsageError
-from arena.types import Start, TextBatch
+from arena.config import build
+from arena.config import compose as config
+from arena.core.errors import UsageError
+from arena.core.types import Start, TextBatch
 
 
 def made(folder, *overrides):
@@ -48,7 +49,7 @@ def test_zero_shot_logits_are_those_of_transformers(tmp_path, kind, side):
 
 def test_real_weights_know_their_next_word(shared, tmp_path):
     """TinyStories: 'there was a little' goes on with 'girl' or 'boy' rather than with a comma or 'the'."""
-    from arena.data.tokenizer import HubTokenizer
+    from arena.data.text.tokenizer import HubTokenizer
 
     folder = stories_folder(shared / "models" / "stories260k", tmp_path / "stories")
     tokenizer = HubTokenizer("stories", path=str(folder))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
 from arena.optim.adamw import AdamW
 from arena.optim.groups import parameter_groups
 from arena.optim.schedule import WarmupPlateau, make_schedule

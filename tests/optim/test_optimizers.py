@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
 from arena.optim.adamw import AdamW, AdamW8bit
 from arena.optim.lion import Lion
 from arena.optim.muon import Muon

@@ -4,8 +4,9 @@ import pytest
 from support import KINDS, compose, small_folder
 from torch import nn
 
-from arena import build, config
-from arena.errors import UsageError
+from arena.config import build
+from arena.config import compose as config
+from arena.core.errors import UsageError
 from arena.optim.groups import parameter_groups, places
 
 NONE = nn.Identity()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from arena.weights import read_checkpoint
+from arena.config.weights import read_checkpoint
 
 QUICK = ["test=false", "baselines=[]", "resamples=0", "trainer.log_every_n_steps=1", "trainer.precision=32-true"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, permutation_test, t
 
-from arena.comparison.classes import flat_macro_f1 as macro_f1
+from arena.evaluation.comparison.classes import flat_macro_f1 as macro_f1
 from arena.stats.arms import Statistic, Sums, compare, means, ratio, resampled
 from arena.stats.intervals import paired_difference
 from arena.stats.significance import error_p, holm, least_shown, permutation_p, rows_needed

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from arena import config
+from arena.config import compose as config
 from arena.sweep import plan as plans
 from arena.sweep import sweeper
 from arena.sweep.outcome import Outcome

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from arena.callback.journal import Journal
-from arena.run import RunFolder
+from arena.core.run import RunFolder
+from arena.logger.journal import Journal
 from arena.sweep import table
 from arena.sweep.outcome import Outcome
 from arena.sweep.table import Watch

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from arena.errors import ArenaError, UsageError
-from arena.run import RunFolder
+from arena.core.errors import ArenaError, UsageError
+from arena.core.run import RunFolder
 from arena.sweep import pool, process
 from arena.sweep.outcome import objective, outcome_of
 from arena.sweep.process import Trial
@@ -131,7 +131,7 @@ def test_trials_inherit_no_rank_and_no_identity(monkeypatch, tmp_path):
 def test_quoted_values_survive_the_grammar_of_overrides(text):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from arena.overrides import quoted
+    from arena.config.overrides import quoted
 
     (parsed,) = OverridesParser.create().parse_overrides([f"hydra.run.dir={quoted(text)}"])
     value = parsed.value()

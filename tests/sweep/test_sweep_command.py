@@ -12,7 +12,7 @@ import optuna
 import pytest
 from support import ROOT
 
-from arena import config
+from arena.config import compose as config
 
 SMALL = ["data.limit=120", "data.batch_size=8", "resamples=0", "evaluate.figures=false", "trainer.max_steps=4"]
 SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))

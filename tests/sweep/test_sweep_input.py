@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sweeps import Instant, plan_of, run
 
-from arena import config
-from arena.errors import UsageError
+from arena.config import compose as config
+from arena.core.errors import UsageError
 from arena.sweep import identity, plan, samplers, space
 
 ARENA = ["-m", "hydra/sweeper=arena"]

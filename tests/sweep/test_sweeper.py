@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sweeps import Instant, Stand, kinds, numbers, plan_of, run, valley
 
-from arena.errors import ArenaError, UsageError
+from arena.core.errors import ArenaError, UsageError
 from arena.sweep import identity
 from arena.sweep.outcome import Outcome
 from arena.sweep.study import Study
@@ -223,7 +223,7 @@ def test_one_controller_at_a_time_in_a_folder(tmp_path):
     """The second one has to be another process: the kernel's lock belongs to a process."""
     plan = plan_of(tmp_path / "study", LR, trials(1))
     holder = subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER.replace("run(plan", "from arena.run import RunFolder\nwith RunFolder("
+        [sys.executable, "-c", CONTROLLER.replace("run(plan", "from arena.core.run import RunFolder\nwith RunFolder("
          "Path(sys.argv[2])).locked(): print('held', flush=True); sys.stdin.read()\n#"),
          str(Path(__file__).parent), str(tmp_path / "study")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

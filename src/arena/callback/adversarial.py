@@ -10,8 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
-from arena.errors import UsageError
-from arena.schema import Positive, Share
+from arena.core.errors import UsageError
+from arena.core.schema import Positive, Share
 
 TINY = 1e-12
 """In place of a norm of 0."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.errors import UsageError
-from arena.run import plain
+from arena.core.errors import UsageError
+from arena.core.run import plain
 
 log = logging.getLogger("arena")
 

@@ -11,8 +11,8 @@ from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from arena.errors import UsageError
-from arena.schema import Count, Share, WholeNumber
+from arena.core.errors import UsageError
+from arena.core.schema import Count, Share, WholeNumber
 
 
 class Averaging:

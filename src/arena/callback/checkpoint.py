@@ -14,10 +14,10 @@ from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckp
 
 from arena.callback.averaging import Averaging, judged
 from arena.core.checkpoints import BEST, LAST, check, reserve
+from arena.core.errors import DivergedError, Interrupted
 from arena.core.paths import shown
+from arena.core.schema import OutputPath, Positive
 from arena.core.stop import SIGNALS, name_of
-from arena.errors import DivergedError, Interrupted
-from arena.schema import OutputPath, Positive
 
 log = logging.getLogger("arena")
 

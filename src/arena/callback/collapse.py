@@ -6,8 +6,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from arena.heads import Heads
-from arena.schema import Share
+from arena.core.heads import Heads
+from arena.core.schema import Share
 
 log = logging.getLogger("arena")
 REMEDIES = "more data, a larger model, swapped answers, label smoothing or another learning rate"

@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.schema import Count, Share
+from arena.core.schema import Count, Share
 
 log = logging.getLogger("arena")
 
@@ -14,7 +14,7 @@ class DiversityShare(Callback):
     """Warns once where the gradient of lambda * diversity stays small beside that of the quality.
 
     The share of the loss says nothing: a score without a gradient has a share too. What counts is
-    `train/gradient_ratio` (`arena.diversity_task`).
+    `train/gradient_ratio` (`arena.task.sampling`).
 
     Args:
         least: ratio of the norms below which the warning comes.

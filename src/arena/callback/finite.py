@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.errors import DivergedError
+from arena.core.errors import DivergedError
 
 
 class FiniteLoss(Callback):

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.heads import Heads
-from arena.schema import NonNegative
+from arena.core.heads import Heads
+from arena.core.schema import NonNegative
 from arena.stats.scores import label_log_losses, log_loss
 
 log = logging.getLogger("arena")

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from arena.heads import Heads, Labels
+from arena.core.heads import Heads, Labels
 
 log = logging.getLogger("arena")
 NOTABLE = 0.1

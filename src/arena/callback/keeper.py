@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.console import duration, say, terminal
+from arena.core.console import duration, say, terminal
+from arena.core.errors import Interrupted
 from arena.core.stop import SIGNALS, name_of
-from arena.errors import Interrupted
 
 
 class Store(Protocol):

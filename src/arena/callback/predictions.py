@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from arena.core.files import replacing
-from arena.heads import LOG_PROBABILITY, LOSS, PROBABILITY, Heads, Labels
-from arena.schema import OutputPath
+from arena.core.heads import LOG_PROBABILITY, LOSS, PROBABILITY, Heads, Labels
+from arena.core.schema import OutputPath
 
 __all__ = [
     "PROBABILITY",
@@ -69,8 +69,8 @@ class PredictionWriter(Callback):
 def write_predictions(
     path: Path, predictions: Any, covariates: pa.Table, labels: Labels, true_probabilities: np.ndarray | None
 ) -> Path:
-    """Write one predictions file from what the task kept (`arena.task.Predictions`); returns `path`. Without classes
-    (`labels` empty) everything that the loss keeps of a row becomes a column."""
+    """Write one predictions file from what the task kept (`arena.task.module.Predictions`); returns `path`. Without
+    classes (`labels` empty) everything that the loss keeps of a row becomes a column."""
     row = predictions.row.numpy()
     if not labels:
         write_table(path, outcome_table(covariates, row, {n: each.numpy() for n, each in predictions.outcome.items()}))

@@ -7,8 +7,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.console import say
-from arena.schema import Positive
+from arena.core.console import say
+from arena.core.schema import Positive
 
 log = logging.getLogger("arena")
 

@@ -1,6 +1,6 @@
 """Stops a trial of a sweep that does worse than the others did; nothing happens in a run that is no trial.
 
-See `arena.trial` for how it speaks with the sweep.
+See `arena.core.trial` for how it speaks with the sweep.
 """
 
 import json
@@ -11,8 +11,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.schema import NonNegative
-from arena.trial import TRIAL, Reporter, pruner_name, reported
+from arena.core.schema import NonNegative
+from arena.core.trial import TRIAL, Reporter, pruner_name, reported
 
 log = logging.getLogger("arena")
 

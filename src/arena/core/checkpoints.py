@@ -18,8 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from arena.core.errors import DataError, InputOutputError
 from arena.core.files import read_json, replacing
-from arena.errors import DataError, InputOutputError
 
 log = logging.getLogger("arena")
 BEST, LAST, OLDER, MANIFEST = "best.ckpt", "last.ckpt", "last-1.ckpt", "manifest.json"

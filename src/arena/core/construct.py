@@ -4,15 +4,15 @@ import importlib
 from functools import partial
 from typing import Any
 
-from arena.errors import UsageError
-from arena.schema import argument
+from arena.core.errors import UsageError
+from arena.core.schema import argument
 
 
 def instantiate(node: Any, **extra: Any) -> Any:
     """Build the object that a configuration node describes.
 
-    The node has passed `arena.schema.check`, which says what may be built where; text is taken as it is, so nothing is
-    interpolated.
+    The node has passed `arena.core.schema.check`, which says what may be built where; text is taken as it is, so
+    nothing is interpolated.
 
     Args:
         node: resolved and checked. With `_partial_` the arguments are kept, and the class is called later.

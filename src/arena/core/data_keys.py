@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from arena.core.closest import closest
+from arena.core.errors import UsageError
 from arena.core.signatures import signature_of
-from arena.errors import UsageError
 
 TRAINING = (
     *("val_share", "test_share", "folds", "fold", "val_path", "test_path", "on_leak", "stratify", "split_seed"),
@@ -31,8 +31,8 @@ def replace_keys(node: dict[str, Any], given: dict[str, Any]) -> None:
     """
     if "path" in given:
         node["limit"] = None
-        if str(_target(node.get("reader"))).startswith("arena.data.toy."):
-            node["reader"] = {"_target_": "arena.data.pairs.PairReader"}
+        if str(_target(node.get("reader"))).startswith("arena.data.source.toy."):
+            node["reader"] = {"_target_": "arena.data.source.pairs.PairReader"}
     known, of_reader = (_parameters(each) for each in (node, node.get("reader")))
     for key, value in given.items():
         if key not in node and key not in known:

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
 
 log = logging.getLogger("arena")
 FILES = ("nvidia[0-9]*", "kfd", "dxg")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena.core import heartbeat
-from arena.errors import ArenaError, InputOutputError
+from arena.core.errors import ArenaError, InputOutputError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from arena.errors import DataError
+from arena.core.errors import DataError
 
 
 def refuse_links_out(folder: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from arena.core import signatures
 from arena.core.closest import closest
-from arena.errors import UsageError
+from arena.core.errors import UsageError
 
 
 class NotTrustedError(UsageError):
@@ -65,11 +65,11 @@ class Kind:
 
 
 LIGHTNING = "lightning.pytorch."
-TOKENIZER = Kind("a tokenizer", ("arena.data.tokenizer.",), members=("encode", "decode", "save", "conversation"))
+TOKENIZER = Kind("a tokenizer", ("arena.data.text.tokenizer.",), members=("encode", "decode", "save", "conversation"))
 SCORE = Kind("a diversity score", ("arena.diversity.scores.",), members=("many", "leave_one_out"))
 ENCODER = Kind("a text encoder", ("arena.diversity.encoder.",), members=("encode",))
-READERS = tuple(f"arena.data.{name}." for name in ("pairs", "toy", "toy_replies", "head_reader", "reply_reader"))
-TASKS = ("arena.task.", "arena.diversity_task.")
+READERS = tuple(f"arena.data.source.{name}." for name in ("pairs", "toy", "toy_replies", "head_reader", "reply_reader"))
+TASKS = ("arena.task.module.", "arena.task.sampling.")
 
 PLACES = {
     "model": Kind("a model", ("arena.model.",), "torch.nn.Module", ("forward", "start_at")),
@@ -80,7 +80,9 @@ PLACES = {
     "loss.score.score": SCORE,
     "loss.score.encoder": ENCODER,
     "loss.score.score.encoder": ENCODER,
-    "loss.reward": Kind("a checker of replies", ("arena.generation.checkers.",), members=("check", "check_all")),
+    "loss.reward": Kind(
+        "a checker of replies", ("arena.evaluation.generation.checkers.",), members=("check", "check_all")
+    ),
     "metric": Kind("a set of metrics", ("arena.metric.",), "torch.nn.Module", ("needs", "update", "compute")),
     "metric.metrics.*": Kind(
         "a metric", ("arena.metric.", "torchmetrics."), "torchmetrics.metric.Metric", partial=True
@@ -90,12 +92,12 @@ PLACES = {
     "data.reader": Kind("a reader", READERS, members=("__call__",)),
     "data.tokenizer": TOKENIZER,
     "tokenizer": TOKENIZER,
-    "judge": Kind("a judge", ("arena.judging.",), members=("judge", "write", "show", "generations")),
-    "task": Kind("a task", TASKS, "arena.task.Task", partial=True),
+    "judge": Kind("a judge", ("arena.evaluation.",), members=("judge", "write", "show", "generations")),
+    "task": Kind("a task", TASKS, "arena.task.module.Task", partial=True),
     "callback.*": Kind(
         "a callback", ("arena.callback.", f"{LIGHTNING}callbacks."), f"{LIGHTNING}callbacks.callback.Callback"
     ),
-    "logger.*": Kind("a logger", ("arena.callback.", f"{LIGHTNING}loggers."), f"{LIGHTNING}loggers.logger.Logger"),
+    "logger.*": Kind("a logger", ("arena.logger.", f"{LIGHTNING}loggers."), f"{LIGHTNING}loggers.logger.Logger"),
     "trainer": Kind("a trainer", (f"{LIGHTNING}trainer.trainer.",), f"{LIGHTNING}trainer.trainer.Trainer"),
     "trainer.profiler": Kind("a profiler", (f"{LIGHTNING}profilers.",), f"{LIGHTNING}profilers.profiler.Profiler"),
     "trainer.strategy": Kind("a strategy", (f"{LIGHTNING}strategies.",), f"{LIGHTNING}strategies.strategy.Strategy"),

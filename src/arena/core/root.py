@@ -3,8 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from arena import schema
-from arena.schema import Count, Label, Name, NonNegative, Positive, Share, WholeNumber
+from arena.core import schema
+from arena.core.schema import Count, Label, Name, NonNegative, Positive, Share, WholeNumber
 
 
 @dataclass

@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from arena.core import redact
-from arena.errors import DataError, InputOutputError
-from arena.run import write_atomically
+from arena.core.errors import DataError, InputOutputError
+from arena.core.moved import current
+from arena.core.run import write_atomically
 
 LARGEST = 1_000_000
 """Bytes of a stored configuration; a usual one has 8 thousand, one of ten heads with a hundred classes each 100."""
@@ -64,7 +65,7 @@ def read(path: Path) -> dict[str, Any]:
     missing = [name for name in PARTS if name not in found] if isinstance(found, dict) else PARTS
     if missing:
         raise DataError(f"{path}: damaged, it has no {', '.join(missing)}; {_ANEW}")
-    return found
+    return current(found)
 
 
 def read_yaml(path: Path) -> Any:

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
-from arena.types import LossOutput
+from arena.core.types import LossOutput
 
 
 class Update:

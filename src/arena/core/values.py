@@ -1,13 +1,22 @@
 """The names of the values that a run measures, read from its configuration before any metric is built."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from arena.core.closest import closest
-from arena.errors import UsageError
+from arena.core.errors import UsageError
 
 ALWAYS = ("share_target", "share_predicted", "count_target", "count_predicted")
 """Values of each class that `arena.metric.collection.Metrics` adds by itself."""
+
+
+def flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value below a node with its dotted key."""
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def check_values_named(settings: Mapping[str, Any]) -> None:
@@ -87,3 +96,24 @@ def _of_arena(node: Mapping[str, Any]) -> bool:
 
 def _per_class(node: Mapping[str, Any]) -> bool:
     return "average" in node and node["average"] in (None, "none")
+
+
+def check_monitor(monitor: Mapping[str, Any], metrics: Any) -> None:
+    """Insist on a validation value as the monitor, and on the mode in which it is better.
+
+    Args:
+        monitor: its name, `val/<metric>` or `val/loss`, and its mode.
+        metrics: the metrics of a split, with `names` and `higher_is_better`.
+
+    Raises:
+        UsageError: there is no such value, or it is better in the other direction.
+    """
+    check_monitor_name(monitor["name"], metrics.names)
+    name = monitor["name"].partition("/")[2]
+    higher = metrics.higher_is_better(name) if name != "loss" else False
+    if higher is not None and higher != (monitor["mode"] == "max"):
+        wanted = "max" if higher else "min"
+        raise UsageError(
+            f"monitor.mode={monitor['mode']}: {monitor['name']} is better when {'higher' if higher else 'lower'}; "
+            f"give monitor.mode={wanted}"
+        )

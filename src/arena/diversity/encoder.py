@@ -9,11 +9,11 @@ from zlib import crc32
 
 import numpy as np
 
+from arena.core.errors import DataError, InputOutputError, OutOfMemoryError
+from arena.core.hub import locate
+from arena.core.schema import Count
 from arena.diversity.counts import tokens
 from arena.diversity.vectors import unit
-from arena.errors import DataError, InputOutputError, OutOfMemoryError
-from arena.hub import locate
-from arena.schema import Count
 
 log = logging.getLogger("arena")
 WINDOW = 32
@@ -88,7 +88,7 @@ class SentenceEncoder:
     Args:
         name: hub id.
         path: a local folder instead of the hub.
-        package: an installed Python package that carries the weights; see `arena.hub.locate`.
+        package: an installed Python package that carries the weights; see `arena.core.hub.locate`.
         batch_size: texts at once; halved for good where memory does not suffice.
         max_length: tokens of a text that are read.
         device: `cuda`, `cpu`, ...; null for a GPU where there is one.

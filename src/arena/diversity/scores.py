@@ -11,13 +11,13 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from arena.core.schema import Count, Positive
 from arena.diversity import vectors
 from arena.diversity.counts import count, tokens
 from arena.diversity.encoder import Encoder
 from arena.diversity.ngrams import distinct_of_sets, distinct_without
 from arena.diversity.self_bleu import Smoothing, bleu, mean_of_sets
 from arena.diversity.words import words
-from arena.schema import Count, Positive
 
 Rewards = Sequence[np.ndarray] | None
 """How good each text of each set is, `[n]` each; None where diversity alone counts."""
@@ -97,7 +97,9 @@ class SelfBleu(_Score):
 
     def __init__(self, order: Count = 2, smoothing: Literal["method1", "exp"] = "method1") -> None:
         self.order = order
-        self.smoothing: Smoothing = smoothing  # the annotation above is read by arena.schema, which follows no names
+        self.smoothing: Smoothing = (
+            smoothing  # the annotation above is read by arena.core.schema, which follows no names
+        )
 
     def _all(self, sets: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
         cut = [[words(text) for text in texts] for texts in sets]

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from arena.core.errors import ArenaError
 from arena.diversity import vectors
 from arena.diversity.compression import compression_ratio
 from arena.diversity.counts import Tokens, count, tokens
 from arena.diversity.encoder import Encoder
 from arena.diversity.ngrams import VOCABULARY, distinct_of_sets, expectation_adjusted, ratio
 from arena.diversity.self_bleu import bleu, mean_of_sets
-from arena.errors import ArenaError
 
 CHUNK = 500
 """Prompts that are measured at once: memory does not grow with their number."""

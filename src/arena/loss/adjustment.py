@@ -5,10 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from arena.core.schema import NonNegative, Share
 from arena.loss.base import Loss, at_least_float32
 from arena.loss.class_weight import check_counts
 from arena.loss.classification import cross_entropy
-from arena.schema import NonNegative, Share
 
 
 def logit_adjusted(logits: Tensor, target: Tensor, shares: Tensor, tau: float, label_smoothing: float = 0.0) -> Tensor:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from arena.errors import UsageError
-from arena.types import UNLABELLED, LossOutput, TextBatch, precise
+from arena.core.errors import UsageError
+from arena.core.types import UNLABELLED, LossOutput, TextBatch, precise
 
 
 def has_target(target: Tensor) -> Tensor:

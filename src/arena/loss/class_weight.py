@@ -6,9 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.schema import Positive, Share, WholeNumber
 from arena.loss.base import Loss
-from arena.schema import Positive, Share, WholeNumber
 
 Rule = Literal["balanced", "sqrt", "effective"]
 Weights = Rule | dict[str, Positive] | list[Positive] | None

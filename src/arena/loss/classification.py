@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.schema import Focus, NonNegative, Positive, Share, WholeNumber
 from arena.loss.base import Loss, target_probabilities
 from arena.loss.class_weight import WeightedLoss
-from arena.schema import Focus, NonNegative, Positive, Share, WholeNumber
 
 
 def cross_entropy(

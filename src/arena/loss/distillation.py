@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from arena.core.schema import Positive, Share
+from arena.core.types import LossOutput, TextBatch
 from arena.loss.base import Loss, at_least_float32
 from arena.loss.classification import cross_entropy
-from arena.schema import Positive, Share
-from arena.types import LossOutput, TextBatch
 
 log = logging.getLogger("arena")
 

@@ -4,9 +4,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from arena import schema
-from arena.errors import UsageError
-from arena.heads import Heads
+from arena.core import schema
+from arena.core.errors import UsageError
+from arena.core.heads import Heads
 from arena.loss.adjustment import LogitAdjustment
 from arena.loss.base import Loss
 from arena.loss.classification import CrossEntropy, Focal, GeneralizedCrossEntropy

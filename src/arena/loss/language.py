@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from arena.schema import Share
-from arena.types import LossOutput, ReplyBatch, TokenLogits
+from arena.core.schema import Share
+from arena.core.types import LossOutput, ReplyBatch, TokenLogits
 
 VALUES_AT_ONCE = 2**25
 """Logits in memory at a time (128 MB in float32): the larger the vocabulary, the fewer tokens."""
@@ -89,7 +89,8 @@ class LanguageModel(nn.Module):
         return Tokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def forward(self, logits: TokenLogits, batch: ReplyBatch) -> LossOutput:
-        """The mean cost over the reply tokens of a batch, each with its pair's weight; see `arena.types.LossOutput`."""
+        """The mean cost over the reply tokens of a batch, each with its pair's weight; see
+        `arena.core.types.LossOutput`."""
         return self.both(logits, batch)[0]
 
     def both(self, logits: TokenLogits, batch: ReplyBatch) -> tuple[LossOutput, Tensor]:

@@ -5,10 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from arena.core.schema import NonNegative, Positive, Share, WholeNumber
 from arena.loss.base import at_least_float32, target_probabilities
 from arena.loss.class_weight import WeightedLoss, check_counts
 from arena.loss.classification import cross_entropy
-from arena.schema import NonNegative, Positive, Share, WholeNumber
 
 
 def margins(counts: Tensor, max_margin: float) -> Tensor:

@@ -7,15 +7,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from arena.errors import UsageError
-from arena.heads import Heads
+from arena.core.errors import UsageError
+from arena.core.heads import Heads
+from arena.core.schema import Focus, NonNegative, Positive, Share, WholeNumber
+from arena.core.types import LossOutput, TextBatch
 from arena.loss.base import class_outcome, has_target, mean_over_rows, refuse_teacher
 from arena.loss.class_weight import check_counts
 from arena.loss.kinds import check_names, head_losses
 from arena.loss.rdrop import RDrop, symmetric_divergence
 from arena.loss.task_weight import TaskWeights
-from arena.schema import Focus, NonNegative, Positive, Share, WholeNumber
-from arena.types import LossOutput, TextBatch
 
 
 class MultiHead(nn.Module):

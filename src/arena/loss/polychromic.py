@@ -10,10 +10,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.schema import Count, NonNegative, Positive, Share, WholeNumber
+from arena.core.types import LossOutput, ReplyBatch, TokenLogits
 from arena.loss.language import LanguageModel
-from arena.schema import Count, NonNegative, Positive, Share, WholeNumber
-from arena.types import LossOutput, ReplyBatch, TokenLogits
 
 SAMPLED = ("leave_one_out", "detached")
 
@@ -35,15 +35,15 @@ class Polychromic(LanguageModel):
     With lambda 1, `gem` is GEM with a linear h (arXiv 2408.16673), and `ce_temperature` is cross entropy at that
     temperature: its gradient is the same, so it is the control for what GEM gains.
 
-    Samples are drawn by `arena.diversity_task`; this class says what is asked for and what it is worth.
+    Samples are drawn by `arena.task.sampling`; this class says what is asked for and what it is worth.
 
     Args:
         lambda_: weight of the diversity (`loss.lambda`).
         estimator: see the table.
         score: of a set of replies (`arena.diversity.scores`); needed where replies are sampled.
-        reward: quality of each reply, from 0 to 1 (a checker of `arena.generation`), which multiplies the score of its
-            set by the mean: the polychromic objective (arXiv 2509.25424). None for the score alone. A reply that cannot
-            be judged earns 0; a prompt none of whose replies can be judged is left out.
+        reward: quality of each reply, from 0 to 1 (a checker of `arena.evaluation.generation`), which multiplies the
+            score of its set by the mean: the polychromic objective (arXiv 2509.25424). None for the score alone. A
+            reply that cannot be judged earns 0; a prompt none of whose replies can be judged is left out.
         n_generations: replies sampled for each prompt.
         max_examples_for_diversity: prompts of a batch that replies are sampled for.
         compute_every_n_steps: samples are drawn at every such step, and their gradient, clipped apart, is multiplied by

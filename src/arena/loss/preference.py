@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.schema import NonNegative, Share
+from arena.core.types import LossOutput, TextBatch
 from arena.loss.base import Loss, has_target, mean_over_rows, target_probabilities
 from arena.loss.classification import cross_entropy
-from arena.schema import NonNegative, Share
-from arena.types import LossOutput, TextBatch
 
 SIDES = ("model_a", "model_b")
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from arena.errors import UsageError
-from arena.schema import closest
+from arena.core.errors import UsageError
+from arena.core.schema import closest
 
 PATIENCE = 10
 """Training steps after which a divergence that was always exactly 0 is an error."""

@@ -5,10 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.schema import Focus, NonNegative, Positive, Share, WholeNumber
 from arena.loss.base import Loss, target_probabilities
 from arena.loss.class_weight import WeightedLoss
-from arena.schema import Focus, NonNegative, Positive, Share, WholeNumber
 
 
 def others_of(probabilities: Tensor) -> Tensor:

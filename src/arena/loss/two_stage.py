@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.schema import Positive, Share, WholeNumber
 from arena.loss.base import at_least_float32, target_probabilities
 from arena.loss.class_weight import WeightedLoss
-from arena.schema import Positive, Share, WholeNumber
 
 
 def two_stage_log_probabilities(logits: Tensor, first: int) -> Tensor:

@@ -20,11 +20,11 @@ from torchmetrics.classification import (
     MulticlassFBetaScore,
 )
 
-from arena.errors import DataError, DivergedError, UsageError
+from arena.core.errors import DataError, DivergedError, UsageError
+from arena.core.types import UNLABELLED
 from arena.metric.probability import RowMean
 from arena.metric.rates import averaged, fraction, is_per_class, is_rate, undefined
 from arena.stats.calibration import Gaps, equal_width, top
-from arena.types import UNLABELLED
 
 BINARY = (
     BinaryStatScores,
@@ -56,8 +56,8 @@ class Metrics(nn.Module):
     torchmetrics' compute groups, which mix up metrics whose counts agree on the first batch.
 
     One object measures the rows that it was given, also where several processes train: whoever has several gathers the
-    rows and drops the repeated ones first (`arena.task`). torchmetrics' own gathering is off; it would count gathered
-    rows once per process, and wait for ever where only one process computes intervals.
+    rows and drops the repeated ones first (`arena.task.module`). torchmetrics' own gathering is off; it would count
+    gathered rows once per process, and wait for ever where only one process computes intervals.
 
     Args:
         labels: names of the K classes, in the order of the probabilities.

@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from arena.errors import UsageError
-from arena.heads import Heads
+from arena.core.errors import UsageError
+from arena.core.heads import Heads
+from arena.core.schema import closest
+from arena.core.types import UNLABELLED
 from arena.metric.collection import BINARY, Metrics
 from arena.metric.resample import resampled
-from arena.schema import closest
-from arena.types import UNLABELLED
 
 WEIGHTED = "weighted"
 """Before the name of a mean that counts each head by its rows."""
@@ -39,7 +39,7 @@ class HeadMetrics(nn.Module):
             `num_classes` where it takes that. A finished metric that does not is copied for each head.
 
     Raises:
-        UsageError: heads that cannot be (`arena.heads.Heads`), a binary metric, or a name that is taken.
+        UsageError: heads that cannot be (`arena.core.heads.Heads`), a binary metric, or a name that is taken.
     """
 
     needs = ("probabilities", "target")

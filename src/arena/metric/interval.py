@@ -7,11 +7,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from arena.core.types import UNLABELLED
 from arena.metric.collection import Metrics
 from arena.metric.heads import WEIGHTED, HeadMetrics
 from arena.stats.calibration import ErrorInterval, Gaps, error_interval
 from arena.stats.intervals import LEVEL, draws, percentiles
-from arena.types import UNLABELLED
 
 AT_ONCE = 2_000_000
 """Weights of rows (16 MB) that are resampled in one go."""

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from arena.errors import UsageError
-from arena.schema import closest
+from arena.core.errors import UsageError
+from arena.core.schema import closest
 
 
 class ReplyMetrics(nn.Module):

@@ -5,8 +5,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from arena.errors import UsageError
-from arena.schema import Count, Positive, Share
+from arena.core.errors import UsageError
+from arena.core.schema import Count, Positive, Share
 
 ALL_LINEAR = "all-linear"
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from arena import hub
-from arena.errors import DataError, InputOutputError, UsageError
+from arena.core import hub
+from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.model.adapter import Adapter, quantization
 
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")

@@ -8,14 +8,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from arena import hub
-from arena.errors import InputOutputError, UsageError
+from arena.core import hub
+from arena.core.errors import InputOutputError, UsageError
+from arena.core.schema import Share
+from arena.core.types import UNLABELLED, ReplyBatch, Start, TokenLogits
 from arena.model import backbone as backbones
 from arena.model.adapter import Adapter
 from arena.model.hub_model import HubModel
 from arena.model.sampling import Samples, Sampling, draw
-from arena.schema import Share
-from arena.types import UNLABELLED, ReplyBatch, Start, TokenLogits
 
 log = logging.getLogger("arena")
 VALUES_AT_ONCE = 2**26
@@ -26,8 +26,8 @@ class CausalModel(HubModel):
     """Backbone and language-model head: `model(batch) -> TokenLogits`, and `sample`.
 
     The head is computed where a target is and nowhere else, in chunks, by whoever needs logits
-    (`arena.types.TokenLogits`). Several packed pairs of one sequence do not see each other. Of a backbone with adapters
-    only these are trained, saved and restored, as in `arena.model.encoder`.
+    (`arena.core.types.TokenLogits`). Several packed pairs of one sequence do not see each other. Of a backbone with
+    adapters only these are trained, saved and restored, as in `arena.model.encoder`.
 
     Args:
         name: hub id.

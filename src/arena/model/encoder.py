@@ -7,8 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from arena import hub
-from arena.errors import InputOutputError, UsageError
+from arena.core import hub
+from arena.core.errors import InputOutputError, UsageError
+from arena.core.schema import Share, WholeNumber
+from arena.core.types import Start, TextBatch
 from arena.model import backbone as backbones
 from arena.model.adapter import Adapter
 from arena.model.formulation import Formulation, Pairing, TieModel, with_offset
@@ -17,8 +19,6 @@ from arena.model.hub_model import HubModel
 from arena.model.inputs import length_features as lengths_of
 from arena.model.inputs import token_types
 from arena.model.pooling import Pool, Pooling
-from arena.schema import Share, WholeNumber
-from arena.types import Start, TextBatch
 
 log = logging.getLogger("arena")
 SCORE_HEADS = ("score.weight", "classifier.weight", "v_head.weight")

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from arena.core.types import Start, TextBatch
 from arena.model.preflight import check_labels
-from arena.types import Start, TextBatch
 
 Formulation = Literal["joint", "symmetric", "score", "verbalizer"]
 TieModel = Literal["davidson", "rao_kupper"]

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from arena.heads import Heads
-from arena.schema import Count, Share, WholeNumber
-from arena.types import Start
+from arena.core.heads import Heads
+from arena.core.schema import Count, Share, WholeNumber
+from arena.core.types import Start
 
 
 class HeadSettings:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
 from arena.model.encoder import SequenceClassifier
 from arena.model.inputs import token_types
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor, cat
 
-from arena.errors import UsageError
-from arena.types import TextBatch
+from arena.core.errors import UsageError
+from arena.core.types import TextBatch
 
 
 def length_features(batch: TextBatch, sequences: int, number: int) -> Tensor:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arena import hub
+from arena.core import hub
+from arena.core.errors import UsageError
 from arena.core.files import read_json
-from arena.errors import UsageError
 
 log = logging.getLogger("arena")
 TINY = "arena.model.tiny."

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from arena.errors import UsageError
-from arena.schema import Count, NonNegative, Share, WholeNumber
+from arena.core.errors import UsageError
+from arena.core.schema import Count, NonNegative, Share, WholeNumber
 
 
 @dataclass(frozen=True)

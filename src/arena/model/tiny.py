@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from arena.core.schema import Count, Share, WholeNumber
+from arena.core.types import Start, TextBatch
 from arena.model.formulation import Pairing, TieModel, with_offset
 from arena.model.heads import HeadSettings, ManyHeads, SideBySide
-from arena.schema import Count, Share, WholeNumber
-from arena.types import Start, TextBatch
 
 
 class TinyClassifier(nn.Module):

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.schema import Positive, Share
 from arena.optim.base import Recipe, pair
 from arena.optim.groups import Place
-from arena.schema import Positive, Share
 
 
 @dataclass

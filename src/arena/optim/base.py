@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 from torch import nn
 from torch.optim import Optimizer
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.schema import Count, NonNegative, Positive, Share, WholeNumber
 from arena.optim.groups import Place, parameter_groups
 from arena.optim.schedule import make_schedule
-from arena.schema import Count, NonNegative, Positive, Share, WholeNumber
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
 
 HEAD = ("head.", "pairing.", "pool.")
 """Parts of a model that start from nothing, by the beginning of their parameters' names."""

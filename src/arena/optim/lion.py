@@ -5,8 +5,8 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from arena.core.schema import Share
 from arena.optim.base import Recipe, library, pair
-from arena.schema import Share
 
 
 @dataclass

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.schema import Positive, Share
 from arena.optim.base import Recipe, library, pair
 from arena.optim.groups import Place
-from arena.schema import Positive, Share
 
 
 @dataclass

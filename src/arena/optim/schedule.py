@@ -7,7 +7,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
 
 
 def make_schedule(

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from torch.optim import Optimizer
 
-from arena.errors import UsageError
+from arena.core.errors import UsageError
+from arena.core.schema import Positive, Share
 from arena.optim.base import Recipe, library, pair
-from arena.schema import Positive, Share
 
 
 @dataclass

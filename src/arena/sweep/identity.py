@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from arena.core import redact
-from arena.errors import DataError, InputOutputError, UsageError
+from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.sweep import storage
 from arena.sweep.plan import Plan
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from arena.core.errors import ArenaError, InputOutputError
 from arena.core.heartbeat import KILLED
-from arena.errors import ArenaError, InputOutputError
-from arena.run import RunFolder
+from arena.core.run import RunFolder
 
 Kind = Literal["complete", "pruned", "diverged", "out_of_memory", "preempted", "failed", "timeout"]
 

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from arena import config, schema
-from arena.core import devices
+from arena.config import compose as config
+from arena.core import devices, schema
+from arena.core.errors import UsageError
 from arena.core.root import Monitor
-from arena.errors import UsageError
-from arena.report.study.database import FILE, address_of
-from arena.schema import Count, Name, NonNegative, Positive, Share
+from arena.core.schema import Count, Name, NonNegative, Positive, Share
+from arena.core.values import flat
+from arena.reporting.study.database import FILE, address_of
 from arena.sweep import samplers, space
 
 TARGET = "hydra_plugins.arena_sweeper.sweeper.ArenaSweeper"
@@ -117,7 +118,7 @@ def read(composed: DictConfig, arguments: list[str]) -> Plan:
     monitor: Any = OmegaConf.to_container(composed.monitor, resolve=True)
     schema.check_values(monitor, Monitor, "monitor.")
     line = space.split(arguments)
-    typed = dict(config.flat(chosen["params"] or {}))
+    typed = dict(flat(chosen["params"] or {}))
     given = {key.lstrip("+") for key in line.searched}
     parameters, constants = space.read({k: v for k, v in typed.items() if k.lstrip("+") not in given} | line.searched)
     if not parameters:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.core.devices import visible_gpus
-from arena.errors import UsageError
+from arena.core.errors import UsageError
 from arena.sweep.outcome import Outcome
 from arena.sweep.process import GRACE, Trial
 

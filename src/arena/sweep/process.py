@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Self
 
-from arena.errors import UsageError
-from arena.overrides import quoted
+from arena.config.overrides import quoted
+from arena.core.errors import UsageError
+from arena.core.trial import TRIAL
 from arena.sweep import lifeline
 from arena.sweep.outcome import OUTPUT, Outcome, outcome_of
-from arena.trial import TRIAL
 
 GRACE = 20.0
 """Seconds that a trial has to save its work after SIGTERM."""

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from arena import schema
-from arena.errors import UsageError
+from arena.core import schema
+from arena.core.errors import UsageError
 
 SAMPLERS = {
     "tpe": "TPESampler",

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from arena import schema
-from arena.errors import UsageError
+from arena.core import schema
+from arena.core.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.core import redact
-from arena.errors import DataError, InputOutputError, UsageError
+from arena.core.errors import DataError, InputOutputError, UsageError
 
 SQLITE = "sqlite:///"
 BUSY = 60

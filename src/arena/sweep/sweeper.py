@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from omegaconf import DictConfig
 
-from arena.console import say
 from arena.core import redact
+from arena.core.console import say
+from arena.core.errors import ArenaError, Interrupted
 from arena.core.paths import shown
-from arena.errors import ArenaError, Interrupted
-from arena.run import RunFolder, git_state, plain, versions, write_atomically
+from arena.core.run import RunFolder, git_state, plain, versions, write_atomically
 from arena.sweep import identity, storage, workers
 from arena.sweep import plan as plans
 from arena.sweep import study as studies

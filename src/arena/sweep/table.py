@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from arena.console import duration, say, terminal
+from arena.core.console import duration, say, terminal
 from arena.sweep.outcome import Outcome
 
 SHOWN = 12

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from arena.overrides import quoted
+from arena.config.overrides import quoted
 from arena.sweep import pool, process, samplers
 from arena.sweep.outcome import Outcome, outcome_of
 from arena.sweep.plan import Plan

@@ -91,8 +91,8 @@ class ArenaLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
         """Run every job; those that fail do not stop the others."""
-        from arena.console import say
-        from arena.errors import UsageError
+        from arena.core.console import say
+        from arena.core.errors import UsageError
         from arena.sweep.table import Watch
 
         crew = self.pool()
@@ -146,7 +146,7 @@ def _returned(composed: Any, overrides: list[str], outcome: Any) -> Any:
     """What Hydra expects of a job: the objective, or the error that ended it."""
     from hydra.core.utils import JobReturn, JobStatus
 
-    from arena.errors import ArenaError
+    from arena.core.errors import ArenaError
 
     done = JobReturn(overrides=overrides, cfg=composed, working_dir=str(Path.cwd()), task_name="train")
     if outcome.values is not None:

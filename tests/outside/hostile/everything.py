@@ -47,7 +47,7 @@ def _child(module: str, arguments: list[str], folder: Path, output: int) -> None
             os.dup2(output, number)
         os.chdir(folder)
         sys.argv = [f"arena.{module}", *arguments]
-        importlib.import_module("arena.report.__main__" if module == "report" else f"arena.{module}").main()
+        importlib.import_module(f"arena.{module}").main()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

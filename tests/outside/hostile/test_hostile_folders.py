@@ -12,10 +12,11 @@ import corpus
 import pytest
 from support import compose, write_head_rows
 
-from arena import config, stored
+from arena.config import compose as config
+from arena.config import stored
 from arena.core import stored as file
-from arena.errors import ArenaError
-from arena.run import RunFolder
+from arena.core.errors import ArenaError
+from arena.core.run import RunFolder
 
 KINDS = {
     "comparisons": ["model=tiny"],

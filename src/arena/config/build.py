@@ -1,0 +1,246 @@
+"""From configuration to the objects of a run: the room that sees all others."""
+
+import logging
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from arena.config import kinds
+from arena.core.construct import instantiate
+from arena.core.devices import set_cudnn_attention
+from arena.core.errors import UsageError
+from arena.core.root import lightnings
+from arena.core.run import RunFolder
+
+if TYPE_CHECKING:
+    from arena.data.module.multihead import HeadData
+    from arena.data.module.pairwise import PairData
+    from arena.task.module import Task
+
+log = logging.getLogger("arena")
+
+UNHELPFUL = (
+    ".*does not have many workers.*",  # batches are cut from memory: workers would only cost
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning 2.6 calling torch 2.13
+    ".*smaller than the logging interval.*",  # every validation is logged; short epochs are no mistake
+    ".*You are using `weights_only=True`.*",
+)
+"""Warnings of the libraries below that nobody can act on."""
+
+Settings = dict[str, Any]
+"""A resolved and checked configuration (`arena.config.compose.resolved`)."""
+
+
+def quiet() -> None:
+    """Import Lightning, which sets its loggers to talk, and silence the notes and advertisements of the libraries
+    below; their warnings go to the run's log."""
+    import lightning.pytorch  # noqa: F401
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "httpx", "wandb", "mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    for message in UNHELPFUL:
+        warnings.filterwarnings("ignore", message=message)
+
+
+def preflight(settings: Settings) -> None:
+    """Find the input file and the weights, look at the file's columns, and at what the model cannot be, before
+    anything heavy is loaded. A model whose folder holds another architecture than described is called by that folder.
+
+    Raises:
+        UsageError: classes, formulation and adapter that do not go together, or a dashboard that is not installed.
+        InputOutputError: the file, or the model and the hub, cannot be found.
+        DataError: the file's columns are not those that are needed.
+    """
+    from arena.model import preflight as model_preflight
+
+    if "name" in settings["model"]:
+        settings["model"]["name"] = model_preflight.name_of(settings["model"])
+    model_preflight.check(settings["model"], settings["adapter"], settings["data"])
+    kinds.check_dashboards(settings["logger"] or {})
+    if settings["data"]["_target_"].startswith("arena.data."):
+        from arena.data.module.preflight import check
+
+        check(settings["data"], instantiate(settings["data"]["reader"]))
+
+
+def rehearse(settings: Settings) -> None:
+    """Build loss, metrics and judge and throw them away: what is wrong with their options, with the monitor and with
+    the targets is said before the data are read.
+
+    Raises:
+        UsageError: an option that there is not, data that the loss cannot learn from (its own `check_data`), a monitor
+            or a target that is no metric, or a monitor whose mode contradicts it.
+    """
+    from arena.core.values import check_monitor, check_target_names
+
+    loss = instantiate(settings["loss"])
+    if hasattr(loss, "check_data"):
+        loss.check_data(settings["data"])
+    metrics = instantiate(settings["metric"])
+    check_monitor(settings["monitor"], metrics)
+    check_target_names(settings.get("evaluate", {}).get("targets") or {}, metrics.names)
+    judge(settings)
+
+
+def data(settings: Settings) -> "PairData | HeadData":
+    """The data module; it reads nothing before `setup`."""
+    return instantiate(settings["data"])
+
+
+def check_splits(data: "PairData | HeadData", settings: Settings) -> None:
+    """Insist on rows to judge the model on, before it is trained.
+
+    Raises:
+        UsageError: there are no validation rows, or no test rows though `test` asks for them.
+    """
+    if not len(data.rows("val")):
+        raise UsageError("data.val_share: the best weights are chosen on validation rows, and there are none")
+    if settings["test"] and not len(data.rows("test")):
+        raise UsageError(
+            "data.test_share: there are no test rows; give data.test_share or data.test_path, or test=false"
+        )
+
+
+def start(task: "Task", data: "PairData | HeadData") -> None:
+    """Tell loss and model what is known before the first step (`data.start`): how many rows of each class training
+    serves. A loss that corrects for the classes answers with the counts that the model's logits should start at."""
+    import torch
+
+    counts = torch.from_numpy(data.served_counts())
+    if hasattr(task.loss, "start_at"):
+        counts = task.loss.start_at(counts, torch.from_numpy(data.class_counts("train")))
+    task.model.start_at(data.start(counts))
+
+
+def keep(task: "Task", data: "PairData | HeadData", settings: Settings, run: RunFolder) -> None:
+    """Leave in the run folder what rebuilds the model without its source: true architecture and tokenizer."""
+    data.tokenizer.save(run.tokenizer)
+    architecture = getattr(task.model, "architecture", None)
+    if architecture is not None:
+        settings["model"]["architecture"] = architecture
+
+
+def judge(settings: Settings) -> Any:
+    """What judges the predictions of a split (`arena.evaluation`)."""
+    return instantiate(settings.get("judge") or {"_target_": "arena.evaluation.classes.ClassJudge"})
+
+
+def task(settings: Settings) -> "Task":
+    """Model, loss, metrics and optimiser in one LightningModule."""
+    set_cudnn_attention(settings["trainer"].get("cudnn_attention", False))
+    older = {"_target_": "arena.task.module.Task", "_partial_": True}  # of runs that have no such key
+    return instantiate(settings.get("task") or older)(
+        model=instantiate(settings["model"]),
+        loss=instantiate(settings["loss"]),
+        metrics=instantiate(settings["metric"]),
+        optimizer=instantiate(settings["optim"]),
+        monitor=settings["monitor"]["name"],
+    )
+
+
+def check_fit(task: "Task", data: "PairData | HeadData") -> None:
+    """Hold the tokenizer's ids against the embedding, which only the built parts can tell.
+
+    Raises:
+        UsageError: the tokenizer has more ids than the model.
+    """
+    known = getattr(task.model, "vocabulary_size", None)
+    if known is not None and data.tokenizer.size > known:
+        raise UsageError(
+            f"tokenizer: it has {data.tokenizer.size} ids, the model's embedding only {known}; "
+            "model.path and the tokenizer must be of one model"
+        )
+
+
+def trainer(settings: Settings, run: RunFolder) -> Any:
+    """The Lightning trainer with callbacks, loggers and checkpoints that survive a kill."""
+    from arena.callback.agreement import Agreement
+    from arena.callback.storage import AtomicCheckpointIO
+    from arena.core.loop import UpdateLoop
+    from arena.logger.journal import Journal
+
+    journal = Journal(run.metrics)
+    chosen = [instantiate(node) for node in (settings["logger"] or {}).values() if node]
+    built = instantiate(
+        lightnings(settings["trainer"]) | _length(settings),
+        callbacks=[Agreement(settings), *callbacks(settings)],
+        logger=[journal, *chosen],
+        plugins=[AtomicCheckpointIO(apart=not str(settings["trainer"]["strategy"]).startswith("fsdp"))],
+        default_root_dir=str(run.path),
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        # The data module deals its own batches to the processes.
+        use_distributed_sampler=False,
+    )
+    built.fit_loop.epoch_loop = UpdateLoop(built, settings["validate_every"])
+    journal.step_now = lambda: built.global_step
+    return built
+
+
+def callbacks(settings: Settings) -> list[Any]:
+    """The callbacks of the configuration."""
+    return [instantiate(node) for node in settings["callback"].values() if node]
+
+
+def evaluator(settings: Settings, run: RunFolder, callbacks: list[Any] | None = None, limited: bool = False) -> Any:
+    """A trainer that only evaluates, as the run did; `limited`: on as many validation batches as its training."""
+    from lightning.pytorch import Trainer
+
+    from arena.callback.storage import AtomicCheckpointIO
+
+    chosen = settings["trainer"]
+    return Trainer(
+        **{name: chosen[name] for name in ("limit_val_batches", "overfit_batches") if limited},
+        accelerator=chosen["accelerator"],
+        devices=1,
+        precision=chosen["precision"],
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=str(run.path),
+    )
+
+
+def progress(trainer: Any, began: float, fit_began: float, fit_before: float) -> dict[str, Any]:
+    """The parts of the result that a training leaves, also one that was broken off: best value and times."""
+    import time
+
+    from arena.callback.throughput import Throughput
+
+    saver = trainer.checkpoint_callback
+    throughput = next((c for c in trainer.callbacks if isinstance(c, Throughput)), None)
+    first = throughput.first_step if throughput is not None else None
+    times = {"setup": first - began if first else None, "fit": fit_before + time.time() - fit_began}
+    times |= throughput.summary() if throughput is not None else {}
+    return {
+        "monitor": {"value": saver.best_value, "step": saver.best_step},
+        "steps": trainer.global_step,
+        "time": times,
+    }
+
+
+def status(trainer: Any) -> str:
+    """How a training that was not broken off ended."""
+    from lightning.pytorch.callbacks import EarlyStopping
+
+    if pruned(trainer) is not None:
+        return "pruned"
+    stopped = any(isinstance(c, EarlyStopping) and c.stopped_epoch > 0 for c in trainer.callbacks)
+    return "stopped_early" if stopped else "completed"
+
+
+def pruned(trainer: Any) -> str | None:
+    """Why the sweep gave this training up; None where it did not."""
+    from arena.callback.pruning import Pruning
+
+    return next((c.pruned for c in trainer.callbacks if isinstance(c, Pruning) and c.pruned), None)
+
+
+def _length(settings: Settings) -> Settings:
+    """A number of steps is what was asked for, however many epochs it takes."""
+    return {"max_epochs": -1} if settings["trainer"]["max_steps"] != -1 else {}

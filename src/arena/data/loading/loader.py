@@ -1,0 +1,235 @@
+"""Loaders: rows of token ids to padded batches of similar length, resumable in the middle of an epoch.
+
+What comes next is a function of (seed, epoch, position) and of nothing else: not of the global random state, which is
+left untouched, and not of the number of workers.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from arena.core.types import UNLABELLED, ReplyBatch, TextBatch
+from arena.data.loading.collate import Batches
+from arena.data.loading.sampling import Sampler
+from arena.data.loading.worker import PATIENCE, answers
+
+Batch = TypeVar("Batch", TextBatch, ReplyBatch)
+
+
+def epoch_batches(
+    lengths: np.ndarray, batch_size: int, window: int, seed: int, epoch: int, ordered: bool = False
+) -> list[np.ndarray]:
+    """All batches of one epoch, as positions in `lengths`.
+
+    The rows are shuffled and cut into windows of `window * batch_size` rows; each window is sorted by length and cut
+    into batches; the batches are shuffled. Every row comes once, and the number of batches is the same in every epoch.
+    Where the rows are `ordered`, the windows are cut in that order, a twentieth of the epoch each at most, and come in
+    it; the batches are shuffled within their window.
+    """
+    draw = np.random.default_rng([seed, epoch])
+    order = np.arange(len(lengths)) if ordered else draw.permutation(len(lengths))
+    if ordered:
+        window = min(window, max(1, len(lengths) // (20 * batch_size)))
+    windows = []
+    for start in range(0, len(order), window * batch_size):
+        rows = order[start : start + window * batch_size]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        windows.append([rows[i : i + batch_size] for i in range(0, len(rows), batch_size)])
+    if ordered:
+        return [some[i] for some in windows for i in draw.permutation(len(some))]
+    batches = [batch for some in windows for batch in some]
+    return [batches[i] for i in draw.permutation(len(batches))]
+
+
+def descending_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Batches of similar length, the longest first, so that too little memory shows in the first second."""
+    order = np.argsort(-lengths, kind="stable")
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+
+
+def deal(batches: Sequence[np.ndarray], rank: int, world_size: int) -> list[np.ndarray]:
+    """Every `world_size`-th batch from `rank` on, the first ones repeated where some rank would have one less.
+
+    Ranks of unequal length would wait for each other for ever.
+    """
+    missing = -len(batches) % world_size if batches else 0
+    filled = [*batches, *(batches[i % len(batches)] for i in range(missing))]
+    return filled[rank::world_size]
+
+
+class BucketLoader:
+    """Endless epochs of training batches; `state_dict` says where it stands.
+
+    An iterator goes from the current position to the end of the current epoch, and a new one goes on from where the
+    last one stopped. So does a loader that was given the state of another one.
+
+    Args:
+        rows: positions in the table, `[R]`, of the rows to serve; or a sampler that chooses them for each epoch.
+        collate: makes the batches.
+        batch_size: rows in a batch, and in the smaller one that an epoch's remainder makes.
+        window: batches that are sorted by length together; 1 is plain shuffling.
+        seed: of the order.
+        num_workers: processes that collate; 0 for none.
+        pin_memory: copy batches to page-locked memory.
+        rank: which of the `world_size` processes this is; all count the same steps.
+        world_size: number of processes.
+        endless: an iterator runs on into the next epoch. For a trainer that stops epochs early by its own count
+            (`limit_train_batches`).
+        repeat: serve this many batches of the first epoch again and again; 0 for all batches of every epoch. For a
+            trainer that overfits on purpose (`overfit_batches`).
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray | Sampler,
+        collate: Batches,
+        batch_size: int,
+        window: int = 100,
+        seed: int = 0,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        endless: bool = False,
+        repeat: int = 0,
+    ) -> None:
+        total = len(collate.weight)
+        # Not "sampler": Lightning looks for that attribute.
+        self.plan = rows if isinstance(rows, Sampler) else Sampler(np.asarray(rows), total)
+        self.collate = collate
+        self.batch_size = batch_size
+        self.window = window
+        self.seed = seed
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self.rank = rank
+        self.world_size = world_size
+        self.endless = endless
+        self.repeat = repeat
+        self.epoch = 0
+        self.position = 0
+
+    def __len__(self) -> int:
+        """Batches of an epoch for this process."""
+        return -(-self.plan.size // (self.batch_size * self.world_size))
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """This process's batches of an epoch, as positions in the table."""
+        epoch = 0 if self.repeat else epoch
+        chosen = self.plan.draw(epoch)
+        lengths = self.collate.store.lengths[chosen % self.plan.total]
+        ordered = self.plan.ordered(epoch)
+        batches = epoch_batches(lengths, self.batch_size, self.window, self.seed, epoch, ordered)
+        return [chosen[batch] for batch in deal(batches, self.rank, self.world_size)[: self.repeat or None]]
+
+    def __iter__(self) -> Iterator[Any]:
+        served = min(len(self), self.repeat or len(self))
+        while served > 0:
+            # A trainer that counts batches never asks for the one behind the last, so the epoch may still have to turn.
+            if self.position >= served:
+                self._turn()
+            for batch in answers(self._remaining()):
+                # Before the batch is used: a checkpoint written while it is in use must not serve it again.
+                self.position += 1
+                yield batch
+            self._turn()
+            if not self.endless:
+                return
+
+    def _turn(self) -> None:
+        self.epoch += 1
+        self.position = 0
+
+    def _remaining(self) -> DataLoader:
+        batches = self.batches(self.epoch)[self.position :]
+        # Not `self.repeat`: the same batches again, but not the same augmentation.
+        return inner_loader(
+            batches, replace(self.collate, epoch=self.epoch), self.num_workers, self.pin_memory, self.seed
+        )
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and how many of its batches have been handed out."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there with the next iterator."""
+        self.epoch = int(state_dict["epoch"])
+        self.position = int(state_dict["position"])
+
+
+class EvaluationLoader:
+    """The same batches every time, the longest rows first. It has no state.
+
+    With several processes, batches that only fill up the last round come without targets, so that no row counts twice.
+
+    Args: as `BucketLoader`.
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        collate: Batches,
+        batch_size: int,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        rows = np.asarray(rows)
+        lengths = collate.store.lengths[rows % len(collate.weight)]
+        batches = [rows[batch] for batch in descending_batches(lengths, batch_size)]
+        self.own = len(batches[rank::world_size])
+        self.batches = deal(batches, rank, world_size)
+        self.collate = collate
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+
+    def __len__(self) -> int:
+        """Batches for this process."""
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        loader = inner_loader(self.batches, self.collate, self.num_workers, self.pin_memory, seed=0)
+        for index, batch in enumerate(answers(loader)):
+            yield batch if index < self.own else without_targets(batch)
+
+
+def without_targets(batch: Batch) -> Batch:
+    """The same batch as a batch of unknown outcome."""
+    target = torch.full_like(batch.target, UNLABELLED)
+    return replace(batch, target=target, weight=torch.zeros_like(batch.weight), supervised=0)
+
+
+class _Batches(Dataset):
+    """Batch number -> collated batch."""
+
+    def __init__(self, batches: list[np.ndarray], collate: Batches) -> None:
+        self.batches = batches
+        self.collate = collate
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.collate(self.batches[index])
+
+
+def inner_loader(
+    batches: list[np.ndarray], collate: Batches, num_workers: int, pin_memory: bool, seed: int
+) -> DataLoader:
+    """torch's loader over ready-made batches, in their order, for its worker processes and pinned memory.
+
+    It draws a seed for its workers in any case; with a generator of its own not from the global one.
+    """
+    return DataLoader(
+        _Batches(batches, collate),
+        batch_size=None,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        timeout=PATIENCE + 10 if num_workers else 0,
+        generator=torch.Generator().manual_seed(seed),
+    )

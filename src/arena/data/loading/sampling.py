@@ -1,0 +1,187 @@
+"""Which training rows an epoch serves, how often, in which order of answers, and whether easy ones come first.
+
+Every epoch has the same number of rows, and its draw is a function of (seed, epoch) alone: a run that was stopped goes
+on with exactly the rows that would have come.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+
+from arena.core.errors import UsageError
+from arena.data.target.facts import mirror
+from arena.data.target.hardness import row_losses
+
+Swap = Literal["none", "both", "random"]
+Sampling = Literal["uniform", "balanced", "hard"]
+SMALLEST_LOSS = 0.1
+"""Share of the mean loss that every row counts for at least in "hard" sampling: what is known is not forgotten."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Sizes of batches and who makes them; see `arena.data.loading.loader.BucketLoader`."""
+
+    batch_size: int
+    eval_batch_size: int
+    window: int
+    num_workers: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How training rows are to be served; see the arguments of `arena.data.module.pairwise.PairData`."""
+
+    swap: Swap = "none"
+    sampling: Sampling = "uniform"
+    power: float = 1.0
+    max_copies: int | None = None
+    hardness: str | None = None
+    curriculum_epochs: int = 0
+    seed: int = 0
+
+    def check(self, labels: list[str]) -> Self:
+        """The plan itself. Raises a `UsageError` where something that the plan needs is not given."""
+        if self.swap != "none" and mirror(labels) is None:
+            raise UsageError(f"data.swap={self.swap}: data.labels={labels} must hold both model_a and model_b")
+        if self.hardness is None and (self.sampling == "hard" or self.curriculum_epochs):
+            ordered = f"data.curriculum_epochs={self.curriculum_epochs}"
+            key = "data.sampling=hard" if self.sampling == "hard" else ordered
+            raise UsageError(f"{key} needs data.hardness=FILE, the predictions of a baseline for the training rows")
+        return self
+
+    def sampler(self, rows: np.ndarray, ids: list[str], target: np.ndarray, labels: list[str]) -> "Sampler":
+        """The sampler of some training rows.
+
+        Args:
+            rows: their positions in the table, `[M]`.
+            ids: their ids, `[M]`.
+            target: class index of every row of the table, `[R]`.
+            labels: names of the classes.
+
+        Raises:
+            InputOutputError, DataError: see `row_losses`.
+        """
+        losses = copies = None
+        if self.hardness is not None:
+            losses = row_losses(self.hardness, ids, [labels[index] for index in target[rows]])
+        if self.sampling == "balanced":
+            copies = balanced_copies(target[rows], self.power, self.max_copies)
+        elif self.sampling == "hard" and losses is not None:
+            copies = hard_copies(losses, self.power, self.max_copies)
+        return Sampler(rows, len(target), self.swap, copies, losses, self.curriculum_epochs, self.seed)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The rows of each epoch.
+
+    A position p below `total` is row p of the table; p + `total` is the same row with the two answers exchanged.
+
+    Attributes:
+        rows: positions of the M training rows, `[M]`.
+        total: rows of the whole table.
+        swap: "both" serves every row in both orders, "random" tosses a coin for each row and epoch.
+        copies: how often a row comes in an epoch on average, `[M]`, mean 1; None for once each.
+        difficulty: the larger, the later a row comes in the first `curriculum_epochs` epochs, `[M]`; None for no order.
+        curriculum_epochs: epochs from easy to hard before the order is random.
+        seed: of the draws.
+    """
+
+    rows: np.ndarray
+    total: int
+    swap: Swap = "none"
+    copies: np.ndarray | None = None
+    difficulty: np.ndarray | None = None
+    curriculum_epochs: int = 0
+    seed: int = 0
+
+    @property
+    def size(self) -> int:
+        """Rows of an epoch."""
+        return len(self.rows) * (2 if self.swap == "both" else 1)
+
+    def class_counts(self, target: np.ndarray, other: np.ndarray | None, classes: int) -> np.ndarray:
+        """Rows of each class that an epoch serves on average, `[K]` float64, summing to M.
+
+        Args:
+            target: class index of every row of the table, `[R]`.
+            other: class k is class `other[k]` once the answers are exchanged, `[K]`; needed only with a `swap`.
+            classes: K.
+        """
+        counts = np.bincount(target[self.rows], self.copies, minlength=classes).astype(np.float64)
+        return counts if self.swap == "none" or other is None else (counts + counts[other]) / 2
+
+    def ordered(self, epoch: int) -> bool:
+        """Whether the rows of this epoch come in an order that the loader must keep."""
+        return self.difficulty is not None and epoch < self.curriculum_epochs
+
+    def draw(self, epoch: int) -> np.ndarray:
+        """Positions of this epoch, `[size]`."""
+        index = np.arange(len(self.rows))
+        # Other streams than that of the loader's order, which is seeded with [seed, epoch].
+        if self.copies is not None:
+            index = systematic(self.copies, np.random.default_rng([self.seed, epoch, 1]))
+        if self.ordered(epoch) and self.difficulty is not None:
+            index = index[np.argsort(self.difficulty[index], kind="stable")]
+        chosen = self.rows[index]
+        if self.swap == "random":
+            coin = np.random.default_rng([self.seed, epoch, 2]).integers(0, 2, len(chosen))
+            return chosen + self.total * coin
+        if self.swap == "both":
+            if self.ordered(epoch):
+                return np.stack([chosen, chosen + self.total], axis=1).ravel()  # equally hard: side by side
+            return np.concatenate([chosen, chosen + self.total])
+        return chosen
+
+
+def systematic(copies: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Indices `[M]` in which index i occurs `floor(copies[i])` or `ceil(copies[i])` times, `copies[i]` on average.
+
+    Systematic resampling (Carpenter, Clifford and Fearnhead 1999) over a random order: far less noise than M
+    independent draws, which leave out e^-1 = 37% of the rows even at equal weights.
+    """
+    order = draw.permutation(len(copies))
+    ends = np.cumsum(copies[order])
+    ends *= len(copies) / ends[-1]
+    ends[-1] = len(copies)
+    counts = np.diff(np.floor(np.concatenate([[0.0], ends]) + draw.random()).astype(np.int64))
+    return np.sort(np.repeat(order, counts))
+
+
+def balanced_copies(classes: np.ndarray, power: float = 1.0, most: float | None = None) -> np.ndarray:
+    """Copies of each row in an epoch so that class c has a share proportional to `n_c ** (1 - power)`, `[M]`, mean 1.
+
+    Args:
+        classes: class index of each row, `[M]`.
+        power: 1 gives every class the same share, 0.5 the square root of its rows, 0 leaves the shares alone.
+        most: no row comes more often than this; the rest is shared out among the others.
+    """
+    _, index, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    return capped_copies(counts[index].astype(np.float64) ** -power, most)
+
+
+def hard_copies(loss: np.ndarray, power: float = 1.0, most: float | None = None) -> np.ndarray:
+    """Copies of each row in an epoch, proportional to `max(loss, SMALLEST_LOSS * mean loss) ** power`, `[M]`, mean 1.
+
+    Args:
+        loss: what a baseline lost on each row, nats, `[M]`.
+        power: 0 makes all rows equal.
+        most: as in `balanced_copies`.
+    """
+    return capped_copies(np.maximum(loss, SMALLEST_LOSS * loss.mean()) ** power, most)
+
+
+def capped_copies(weights: np.ndarray, most: float | None = None) -> np.ndarray:
+    """`min(most, s * weights)` with the scale s for which the mean is 1, `[M]`."""
+    scaled = weights / weights.mean()
+    if most is None or scaled.max() <= most:
+        return scaled
+    # The mean rises with s: halve the interval until it is found. At s = most / smallest weight every row is at `most`.
+    low, high = 1.0, most / scaled.min()
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.minimum(most, middle * scaled).mean() < 1 else (low, middle)
+    return np.minimum(most, high * scaled)

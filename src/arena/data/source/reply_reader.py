@@ -1,0 +1,90 @@
+"""Reads prompts and replies into the `Rows` of one data set; see `arena.data.source.pairs` for comparisons."""
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from arena.core.errors import UsageError
+from arena.data.source.ingest import Rules
+from arena.data.source.pairs import PairReader
+from arena.data.source.reply_format import ReplyFormat
+from arena.data.source.rows import TEXT_SCHEMA, TEXTS, Rows
+
+
+class ReplyReader(PairReader):
+    """Reads files of prompts and replies: csv, tsv, jsonl (each may end in .gz) or parquet.
+
+    The names of the columns tell what a file holds: `prompt` and `reply`, or chat lists in `messages` or
+    `conversations`; other names are given.
+
+    Args:
+        prompt: column with the prompt: a text, or a list of turns of which the last is the user's.
+        reply: column with the reply.
+        messages: column with whole conversations, instead of both.
+        id: column of the id; the number of the record where a file has none.
+        group: column of what belongs together and is never divided (a conversation, a user); none by default.
+        system: the system message of rows that bring none.
+        repo, file, split: a data set on the hub, used when no path is given; see `PairReader`.
+    """
+
+    unit = "prompts and replies"
+
+    def __init__(
+        self,
+        prompt: str | None = None,
+        reply: str | None = None,
+        messages: str | None = None,
+        id: str = "id",
+        group: str | None = None,
+        system: str | None = None,
+        repo: str | None = None,
+        file: str | None = None,
+        split: str | None = None,
+    ) -> None:
+        super().__init__(repo, file, split)
+        if messages is not None and (prompt is not None or reply is not None):
+            raise UsageError("data.messages: it holds prompt and reply; leave data.prompt and data.reply out")
+        names = (prompt or "prompt", reply or "reply")
+        if names[0] == names[1]:
+            raise UsageError(f"data.reply={names[1]}: it is data.prompt too; a model would read its own answer")
+        chosen = any(name is not None for name in (prompt, reply, messages))
+        self.form = self.layout = ReplyFormat(*names, messages, id, group, system or "", chosen=chosen)
+
+    def unlabelled(self, path: str | Sequence[str] | None, rules: Rules, cache: Path | None) -> Rows:
+        """The rows of files of prompts, with replies or without."""
+        other = copy(self)
+        other.layout = replace(self.form, answered=False)
+        return other(path, rules, cache, None)
+
+
+class WholePrompts(Rows):
+    """The same rows for `arena.data.split.groups`: all that was said before the reply is one prompt, the reply the
+    answer.
+
+    So prompts are equal where the whole conversation is, not where it begins alike ("Hi!").
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__(rows.facts, [rows], rows.account, f"{rows.fingerprint} whole prompts", rows.rejects)
+
+    def texts(self, positions: np.ndarray | None = None) -> Iterator[pa.RecordBatch]:
+        """See `Rows.texts`."""
+        for batch in super().texts(positions):
+            asked, answers = (batch.column(name).to_pylist() for name in TEXTS[:2])
+            prompts = [said_before(*row) for row in zip(asked, answers, strict=True)]
+            replies = [[row[-1]] for row in answers]
+            columns = [[[text] for text in prompts], replies, [[""]] * len(prompts)]
+            yield pa.RecordBatch.from_arrays(
+                [pa.array(values, field.type) for values, field in zip(columns, TEXT_SCHEMA, strict=True)],
+                schema=TEXT_SCHEMA,
+            )
+
+
+def said_before(asked: list[str | None], answers: list[str | None]) -> str:
+    """All turns before the reply, a line for each; the system message is not among them."""
+    turns = [text for pair in zip(asked, [*answers[:-1], None], strict=True) for text in pair]
+    return "\n".join(text for text in turns if text)

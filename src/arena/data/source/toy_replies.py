@@ -1,0 +1,174 @@
+"""Short stories in the words of TinyStories whose true distribution of continuations is known.
+
+A prompt is an opening: a child, what it found and where. Its kind (a ball, an animal, something to eat) decides how the
+story goes on: two continuations are frequent, the others rare. So a model that learns the distribution is neither
+monotonous nor surprising, its best possible loss is known (`ToyReplies.entropy`), and one that collapses on the
+frequent continuations shows it.
+"""
+
+import math
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from arena.core.errors import UsageError
+from arena.core.schema import Count, Share, WholeNumber
+
+NAMES = ["Lily", "Tom", "Sue", "Ben", "Mia", "Max", "Anna", "Tim", "Sara", "Sam", "Amy", "Jack"]
+GIRLS = {"Lily", "Sue", "Mia", "Anna", "Sara", "Amy"}
+COLOURS = ["red", "blue", "big", "little", "green", "soft", "old", "shiny", "yellow", "pretty"]
+PLACES = ["in the park", "near the tree", "in the garden", "by the river", "on the grass", "at the lake"]
+OPENINGS = [
+    "Once upon a time, there was a {child} named {name}. One day, {he} saw a {colour} {thing} {place}.",
+    "One day, {name} went for a walk with mom. {He} found a {colour} {thing} {place}.",
+    "{name} was a happy {child}. {He} liked to play outside. Then {he} saw a {colour} {thing} {place}.",
+]
+STRIDE = 1009
+"""A prime: steps of it visit all prompts once before any comes again."""
+
+
+class Kind(NamedTuple):
+    """Things that one can do the same with, and how a story about them goes on."""
+
+    things: list[str]
+    replies: list[str]
+
+
+KINDS = [
+    Kind(
+        ["ball", "kite", "car", "doll", "boat", "truck"],
+        [
+            "{He} wanted to play with the {thing}. {name} and mom played all day. They were very happy.",
+            "{name} said, \"Look, mom!\" Mom smiled. They took the {thing} home.",
+            "The {thing} was lost. A boy came and cried. {name} gave it back, and they became friends.",
+            "{name} kicked it too hard, and the {thing} fell into the water. {He} was sad.",
+            "It started to rain. {name} hid the {thing} under a leaf and ran home.",
+            "{He} did not touch it. It was not {his} {thing}.",
+            "A big dog took the {thing} and ran away. {name} laughed and laughed.",
+        ],
+    ),
+    Kind(
+        ["dog", "cat", "bird", "bunny", "frog", "duck"],
+        [
+            "The {thing} was nice. {name} and the {thing} became best friends. They played every day.",
+            "{name} was scared at first. But the {thing} was friendly, and {he} gave it a hug.",
+            "The {thing} was hungry. {name} gave it some bread, and it was happy.",
+            "The {thing} could talk! It said, \"Please help me find my mom.\"",
+            "{He} ran after it, but the {thing} was too fast.",
+            "The {thing} had a hurt leg. Mom and {name} took it to the doctor.",
+            "{name} sang a song, and the {thing} went to sleep.",
+        ],
+    ),
+    Kind(
+        ["apple", "cake", "cookie", "berry"],
+        [
+            "{He} wanted to eat the {thing}. It was very yummy. {name} was happy.",
+            "{name} asked mom, \"Can I eat it?\" Mom said yes, and they shared the {thing}.",
+            "A little bird ate the {thing} first. {name} was not mad.",
+            "It was bad. {name} did not feel good and went to bed.",
+            "{name} put the {thing} in a box for {his} friend.",
+            "An ant sat on it, so {name} let the ant have the {thing}.",
+        ],
+    ),
+]  # fmt: skip
+FREQUENT = (0.5, 0.26)
+"""Probabilities of the first two continuations of a kind; the others share the rest equally."""
+
+
+class ToyReplies:
+    """Reads no file: draws `rows` pairs. The first rows of a longer draw are those of a shorter one.
+
+    Args:
+        rows: pairs to draw.
+        seed: of every draw.
+        repeated: share of the rows that take their prompt from an earlier row, and another reply to it.
+    """
+
+    def __init__(self, rows: Count = 2000, seed: WholeNumber = 0, repeated: Share = 0.3) -> None:
+        self.rows, self.seed, self.repeated = rows, seed, repeated
+
+    def __call__(self, path: Any = None, rules: Any = None, cache: Any = None, rejects: Any = None) -> Any:
+        """The rows of the draw (`arena.data.source.rows.Rows`); every reader takes these arguments, this one needs
+        none."""
+        from arena.data.source.rows import Rows
+
+        drawn = (self.rows, self.seed, self.repeated)
+        return Rows.from_table(self.table(), blake2b(f"toy replies {drawn}".encode(), digest_size=16).hexdigest())
+
+    def table(self) -> Any:
+        """The draw as a `pyarrow.Table`."""
+        import pyarrow
+
+        prompts, replies = [], []
+        numbers: list[int] = []
+        new = 0
+        for draws in np.random.default_rng([self.seed, 3]).random((self.rows, 3)).tolist():
+            again = numbers and draws[0] < self.repeated
+            numbers.append(numbers[int(draws[1] * len(numbers))] if again else new * STRIDE + self.seed)
+            new += not again
+            prompt, words, kind = _opening(numbers[-1])
+            ends = np.cumsum(_probabilities(kind))
+            chosen = min(int(np.searchsorted(ends, draws[2], side="right")), len(ends) - 1)
+            prompts.append(prompt)
+            replies.append(kind.replies[chosen].format(**words))
+        return pyarrow.table(
+            {
+                "id": [f"story-{self.seed}-{i:06d}" for i in range(self.rows)],
+                "prompt": [[text] for text in prompts],
+                "response_a": [[text] for text in replies],
+                "response_b": [[""]] * self.rows,
+                "language": ["English"] * self.rows,
+                "source": ["toy"] * self.rows,
+            }
+        )
+
+    @staticmethod
+    def distribution(prompt: str) -> dict[str, float]:
+        """The continuations of an opening and the probability of each.
+
+        Raises:
+            UsageError: the text is no opening of these stories.
+        """
+        number = _numbers().get(prompt)
+        if number is None:
+            raise UsageError(f"no opening of the toy stories: {prompt[:60]!r}")
+        _, words, kind = _opening(number)
+        replies = [reply.format(**words) for reply in kind.replies]
+        return dict(zip(replies, _probabilities(kind), strict=True))
+
+    @staticmethod
+    def entropy(prompt: str) -> float:
+        """The least expected log loss of a whole reply to this prompt, in nats."""
+        return -sum(share * math.log(share) for share in ToyReplies.distribution(prompt).values())
+
+
+def _total() -> int:
+    """Different prompts."""
+    return len(NAMES) * len(COLOURS) * len(PLACES) * len(OPENINGS) * sum(len(kind.things) for kind in KINDS)
+
+
+@lru_cache(maxsize=1)
+def _numbers() -> dict[str, int]:
+    """The number of each prompt."""
+    return {_opening(number)[0]: number for number in range(_total())}
+
+
+def _opening(number: int) -> tuple[str, dict[str, str], Kind]:
+    """The prompt of a number, its words, and its kind."""
+    things = [(thing, kind) for kind in KINDS for thing in kind.things]
+    rest, thing = divmod(number % _total(), len(things))
+    chosen = {}
+    for name, words in (("name", NAMES), ("colour", COLOURS), ("place", PLACES), ("opening", OPENINGS)):
+        rest, place = divmod(rest, len(words))
+        chosen[name] = words[place]
+    he, his, child = ("she", "her", "girl") if chosen["name"] in GIRLS else ("he", "his", "boy")
+    opening = chosen.pop("opening")
+    words = chosen | {"thing": things[thing][0], "he": he, "He": he.title(), "his": his, "child": child}
+    return opening.format(**words), words, things[thing][1]
+
+
+def _probabilities(kind: Kind) -> list[float]:
+    others = len(kind.replies) - len(FREQUENT)
+    return [*FREQUENT, *[(1 - sum(FREQUENT)) / others] * others]

@@ -1,0 +1,154 @@
+"""From files to rows with a group and a split: every step a function, the long ones kept on disk."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import pyarrow as pa
+
+from arena.core.cache import cached, key_of
+from arena.core.errors import DataError, UsageError
+from arena.core.run import write_atomically
+from arena.core.schema import closest
+from arena.data.source.ingest import Rules
+from arena.data.source.rows import Rows
+from arena.data.split.assignment import SPLITS, assign_splits, check_folds, stratify_codes
+from arena.data.split.groups import VERSION, Groups, join_rows
+
+log = logging.getLogger("arena")
+Reader = Callable[..., Rows]
+STRATIFIABLE = ("winner", "language", "source", "model_a", "model_b", "turns")
+
+
+@dataclass(frozen=True)
+class Division:
+    """How rows are divided into training, validation and test.
+
+    Attributes:
+        val_share: share of the rows for validation.
+        test_share: share of the rows for the test.
+        folds: number of equal parts of what is not test, one of which validates; None for shares.
+        fold: which one.
+        stratify: columns whose shares are to be the same in every split.
+        seed: another seed gives another division.
+        on_leak: what to do with a training row whose group is in a hold-out file: leave it out, stop, or keep it.
+    """
+
+    val_share: float
+    test_share: float
+    folds: int | None
+    fold: int | None
+    stratify: Sequence[str]
+    seed: int
+    on_leak: Literal["drop", "error", "keep"]
+
+    def check(self) -> Self:
+        """The division itself. Raises a `UsageError` for an unknown column, or for a fold that there is not."""
+        for name in self.stratify:
+            if name not in STRATIFIABLE:
+                raise UsageError(
+                    f"data.stratify: there is no column {name} to stratify by{closest(name, STRATIFIABLE)}"
+                )
+        check_folds(self.fold, self.folds)
+        return self
+
+
+def read_parts(
+    reader: Reader,
+    path: str | list[str] | None,
+    hold_outs: dict[str, str | None],
+    rules: Rules,
+    cache: Path | None,
+    rejects: Path | None,
+) -> tuple[Rows, np.ndarray]:
+    """The rows of all files, and for each the split that its file is held out for ("" for none), `[R]`.
+
+    Raises:
+        UsageError, InputOutputError, DataError: as the reader.
+    """
+    parts = [("", reader(path, rules, cache, rejects))]
+    parts += [(name, reader(place, rules, cache, rejects)) for name, place in hold_outs.items() if place]
+    if rejects is not None:
+        _copy_rejects([rows for _, rows in parts], rejects)
+    names = np.concatenate([np.repeat(name, rows.num_rows) for name, rows in parts])
+    return Rows.concatenate([rows for _, rows in parts]), names
+
+
+def _copy_rejects(parts: list[Rows], target: Path) -> None:
+    """One file of all records that were set aside; none where there are none."""
+    found = [rows.rejects for rows in parts if rows.rejects is not None]
+    target.unlink(missing_ok=True)
+    if found:
+        write_atomically(target, "".join(file.read_text(encoding="utf-8") for file in found))
+
+
+def grouped(rows: Rows, positions: np.ndarray, threshold: float | None, cache: Path | None) -> Groups:
+    """The groups of these rows, from the cache where they were found before; see
+    `arena.data.split.groups.join_rows`."""
+    if cache is None:
+        return join_rows(rows, positions, threshold)
+    key = key_of(VERSION, rows.fingerprint, key_of(positions.astype(np.int64).tobytes()), threshold)
+
+    def build(folder: Path) -> None:
+        found = join_rows(rows, positions, threshold)
+        np.save(folder / "group.npy", np.asarray(found.group, dtype=np.str_))
+        (folder / "counts.json").write_text(json.dumps({"joined": found.joined, "largest": found.largest}))
+
+    folder, _ = cached(cache, "groups", key, build)
+    known = json.loads((folder / "counts.json").read_text())
+    return Groups(group=np.load(folder / "group.npy"), **known)
+
+
+def divide(
+    facts: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: Division, classes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The split of each row, `[R]` strings, and which rows are left out because they leak into a hold-out file, `[R]`.
+
+    Args:
+        facts: the R rows.
+        groups: group of each row, `[R]`.
+        held_out: "val" or "test" for rows of a hold-out file, else "", `[R]`.
+        how: the rest.
+        classes: class index of each head, `[R, T]`: what is stratified instead of the columns of `how`.
+
+    Raises:
+        UsageError: shares that make no sense.
+        DataError: a split would be empty, or rows leak and `on_leak` is "error".
+    """
+    splits = held_out.astype("<U5")
+    leaked = leaks_into_hold_outs(groups, held_out)
+    if leaked.any() and how.on_leak == "error":
+        raise DataError(
+            f"{leaked.sum()} rows have a prompt of a hold-out file (first: id {facts['id'][int(leaked.argmax())]}); "
+            "data.on_leak=drop leaves them out"
+        )
+    if how.on_leak == "keep":
+        leaked = np.zeros(len(groups), dtype=bool)
+    free = np.flatnonzero((held_out == "") & ~leaked)
+    if not len(free):
+        raise DataError("no row is left to train on: every one has a prompt of a hold-out file")
+    if classes is None:
+        chosen = facts.take(pa.array(free))
+        codes = stratify_codes([chosen[name].to_pylist() for name in how.stratify])
+    else:
+        codes = classes[free]
+    shares = {
+        split: 0.0 if (held_out == split).any() else share
+        for split, share in (("val", how.val_share), ("test", how.test_share))
+    }
+    fold, folds = (None, None) if (held_out == "val").any() else (how.fold, how.folds)
+    splits[free] = assign_splits(groups[free], codes, shares["val"], shares["test"], how.seed, fold, folds)
+    assert set(splits[~leaked]) <= set(SPLITS)
+    return splits, leaked
+
+
+def leaks_into_hold_outs(groups: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Whether a row shares its group with a hold-out row that counts more: test before validation before the rest."""
+    test = held_out == "test"
+    in_test = np.isin(groups, groups[test]) & ~test
+    val = (held_out == "val") & ~in_test
+    return in_test | (np.isin(groups, groups[val]) & (held_out == ""))

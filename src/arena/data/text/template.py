@@ -1,0 +1,207 @@
+"""Templates: how a comparison becomes one text, and that text token ids.
+
+A template is a small node of the configuration (`data.templates.<name>`):
+    text    the whole: `{prompt}`, `{response_a}` and `{response_b}` once each, all turns of each one after the other;
+            or `{rounds}` once, for a layout in which every turn stands by itself
+    round   the layout of one turn, with the same three placeholders; only with `{rounds}`
+    chat    true: the text is the user's message in the chat template of the model's tokenizer
+    system  the system message of that chat
+    words   what a language model answers for each class, one token each (`{model_a: "0", ...}`)
+A model that reads one answer at a time (`model.formulation=score`) has `{prompt}` and `{response}` instead.
+`{separator}` stands for the tokenizer's own separator. Only the words of a template may become special tokens, and only
+through the chat template; what people wrote is never markup.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+from typing import Any
+
+import numpy as np
+
+from arena.core.errors import UsageError
+from arena.core.schema import closest
+from arena.data.source.rows import TEXTS
+from arena.data.text.tokenizer import Tokenizer
+
+PLAIN = "{prompt}{separator}{response_a}{separator}{response_b}"
+TURN_BREAK = "\n"
+ROUND_BREAK = "\n\n"
+KEYS = ("text", "round", "chat", "system", "words")
+ONE_ANSWER = ("prompt", "response")
+"""The fields of a template for one answer at a time."""
+AUTO = {"joint": "plain", "symmetric": "plain", "score": "answer", "verbalizer": "digit"}
+"""The template that `data.template=auto` means for each formulation."""
+END = ("", "\0", "", None)
+"""Behind the last part of a parsed template; no placeholder is called so."""
+Piece = str | np.ndarray
+"""One part of a template: the name of a field, or token ids that are the same in every row."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A template in token ids.
+
+    Attributes:
+        whole: the parts of a row in order, special ids of the tokenizer included; a field's name stands for all of its
+            turns, "rounds" for all rounds.
+        round: the parts of one turn, None where the fields stand one after the other.
+        between: ids between two turns of a field, or between two rounds.
+    """
+
+    whole: list[Piece]
+    round: list[Piece] | None
+    between: np.ndarray
+
+    @property
+    def base(self) -> int:
+        """Fixed tokens of a row besides those of its turns: a row of n turns has `base + n * per_turn` of them."""
+        return _fixed(self.whole) - self._breaks() * len(self.between)
+
+    @property
+    def per_turn(self) -> int:
+        """Fixed tokens that each turn of a row adds."""
+        return (_fixed(self.round) if self.round is not None else 0) + self._breaks() * len(self.between)
+
+    def _breaks(self) -> int:
+        return sum(isinstance(piece, str) for piece in self.whole)
+
+
+def choose(template: str, templates: Mapping[str, Any], formulation: str = "joint") -> dict[str, Any]:
+    """The template of that name, that of the formulation for "auto", or `template` itself where it has placeholders.
+
+    Raises:
+        UsageError: no template has this name, it has a key that templates do not have, or it shows two answers where
+            the formulation reads one, or the other way round.
+    """
+    if template == "auto":
+        template = AUTO[formulation]
+        templates = {"plain": PLAIN} | dict(templates)
+    found = {"text": template} if "{" in template else _named(template, templates)
+    one = "{response}" in found["text"] + (found.get("round") or "")
+    if one != (formulation == "score"):
+        shows, reads = ("one answer", "two") if one else ("two answers", "one")
+        raise UsageError(
+            f"data.template={template[:40]}: it shows {shows} at a time, but model.formulation={formulation} reads "
+            f"{reads}; data.template=auto takes a fitting one"
+        )
+    return found
+
+
+def _named(template: str, templates: Mapping[str, Any]) -> dict[str, Any]:
+    if template not in templates:
+        raise UsageError(f"data.template={template}: no such template{closest(template, templates)}")
+    chosen = templates[template]
+    found = {"text": chosen} if isinstance(chosen, str) else dict(chosen)
+    for key in found:
+        if key not in KEYS:
+            raise UsageError(f"data.templates.{template}.{key}: no such key{closest(key, KEYS)}")
+    return found
+
+
+def check_words(words: Mapping[str, str] | None, labels: Sequence[str]) -> dict[str, str]:
+    """The answer word of each class in the order of `labels`.
+
+    Raises:
+        UsageError: a class has no word, or two classes have the same.
+    """
+    given = words or {}
+    known = {label: str(given[label]) for label in labels if label in given}
+    missing = [label for label in labels if label not in known]
+    if missing:
+        raise UsageError(
+            f"data.template: model.formulation=verbalizer needs a word for every class, there is none for "
+            f"{', '.join(missing)}; give it in the template's words (conf/data/_templates.yaml, digit)"
+        )
+    if len(set(known.values())) < len(known):
+        raise UsageError(f"data.template: the classes need different words, these are {list(known.values())}")
+    return known
+
+
+def word_tokens(words: Mapping[str, str], tokenizer: Tokenizer, text: str = "") -> list[int]:
+    """The token id of each word as it follows the template's last words, `[K]`.
+
+    Args:
+        words: see `check_words`.
+        tokenizer: text -> ids.
+        text: the template; some tokenisers write a word behind other words differently than a word by itself.
+
+    Raises:
+        UsageError: a word is not exactly one token there.
+    """
+    before = text.rpartition("}")[2] or "\n"
+    known = tokenizer.encode([before])[0].tolist()
+    found = []
+    for label, word in words.items():
+        ids = tokenizer.encode([before + word])[0].tolist()
+        added = ids[len(known) :] if ids[: len(known)] == known else tokenizer.encode([word])[0].tolist()
+        if len(added) != 1:
+            raise UsageError(
+                f"data.template: the word '{word}' for {label} has {len(added)} tokens behind '{before[-20:]}'; a "
+                "verbalizer needs words of one"
+            )
+        found.append(int(added[0]))
+    return found
+
+
+def compile_template(
+    tokenizer: Tokenizer,
+    text: str = PLAIN,
+    round: str | None = None,
+    chat: bool = False,
+    system: str | None = None,
+    words: Mapping[str, str] | None = None,
+) -> Layout:
+    """The layout that a template means for this tokenizer; `words` is not part of it (`word_tokens`).
+
+    Raises:
+        UsageError: an unknown placeholder, a field that does not occur exactly once, rounds without a layout of a round
+            or the other way round, or a chat template where the tokenizer has none.
+    """
+    if system is not None and not chat:
+        raise UsageError("data.templates: a system message needs chat: true")
+    shown = ONE_ANSWER if "{response}" in text + (round or "") else TEXTS
+    fields = shown if round is None else ("rounds",)
+    start, end = list(tokenizer.prefix), list(tokenizer.suffix)
+    if chat:
+        start, end = tokenizer.chat(system)
+    whole = [_ids(start), *_parse(text, fields, tokenizer, "data.template"), _ids(end)]
+    turn = None if round is None else _parse(round, shown, tokenizer, "round of data.template")
+    line_break = TURN_BREAK if turn is None else ROUND_BREAK
+    return Layout(whole, turn, tokenizer.encode([line_break])[0].astype(np.int32))
+
+
+def _parse(template: str, fields: Sequence[str], tokenizer: Tokenizer, where: str) -> list[Piece]:
+    wanted = ", ".join("{" + name + "}" for name in fields)
+    usage = f"{where} needs {wanted} once{' each' if len(fields) > 1 else ''}; {{separator}} is optional"
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        raise UsageError(f"{usage} ({error}; write a brace in the text as two)") from error
+    pieces: list[Piece] = []
+    words = ""
+    for text, name, form, conversion in [*parts, END]:
+        words += text
+        if name is None:  # an escaped brace: the words go on behind it
+            continue
+        if words:
+            pieces.append(tokenizer.encode([words])[0].astype(np.int32))
+        words = ""
+        if (text, name, form, conversion) == END:
+            break
+        if name not in (*fields, "separator") or form or conversion:
+            raise UsageError(f"{usage}; found {{{name}{'!' + conversion if conversion else ''}{form and ':' + form}}}")
+        pieces.append(_ids(tokenizer.separator) if name == "separator" else name)
+    for name in fields:
+        found = sum(isinstance(piece, str) and piece == name for piece in pieces)
+        if found != 1:
+            raise UsageError(f"{usage}; found {{{name}}} {found} times")
+    return pieces
+
+
+def _fixed(pieces: Sequence[Piece]) -> int:
+    return sum(len(piece) for piece in pieces if not isinstance(piece, str))
+
+
+def _ids(ids: list[int]) -> np.ndarray:
+    return np.array(ids, np.int32)

@@ -1,0 +1,177 @@
+"""What the texts of a comparison look like, as numbers: how long, how formatted, how complete, how near each other.
+
+One row's features are `Sided`: signed ones change their sign when the answers are exchanged, even ones stay.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+from scipy.sparse import csr_array
+
+from arena.data.source.rows import TEXTS, Rows
+from arena.evaluation.baselines.grams import Characters, word_counts
+
+pc: Any = compute  # its functions are made when it is imported, which type checkers cannot see
+log = logging.getLogger("arena")
+
+COUNTS = {
+    "words": r"\S+",
+    "sentences": r"[.!?\x{3002}\x{FF01}\x{FF1F}]+(?:\s|$)|[\x{3002}\x{FF01}\x{FF1F}]",
+    "line_breaks": r"\n",
+    "paragraphs": r"\n[ \t]*\n",
+    "code_fences": r"```",
+    "inline_code": r"`[^`\n]+`",
+    "headings": r"(?m)^ {0,3}#{1,6}[ \t]",
+    "bullets": r"(?m)^[ \t]*[-*+\x{2022}][ \t]+",
+    "numbered": r"(?m)^[ \t]*[0-9]{1,3}[.)][ \t]+",
+    "bold": r"\*\*[^*\n]+\*\*",
+    "table_rows": r"(?m)^[ \t]*\|.*\|[ \t]*$",
+    "links": r"https?://[^\s)]+",
+    "question_marks": r"[?\x{FF1F}]",
+    "exclamation_marks": r"[!\x{FF01}]",
+    "commas": r"[,\x{FF0C}\x{3001}]",
+    "colons": r"[:\x{FF1A}]",
+    "digits": r"[0-9]",
+    "capitals": r"\p{Lu}",
+    "quotes": r"[\"\x{201C}\x{201D}\x{300C}\x{300D}]",
+    "parentheses": r"[(\x{FF08}]",
+    "other_scripts": r"[^\x00-\x7F]",
+    "first_person": r"(?i)\b(?:i|my|me)\b",
+    "hedges": r"(?i)\b(?:maybe|perhaps|however|might|possibly|it depends)\b",
+}
+"""Counted in every text with RE2, without a Python loop over rows."""
+FLAGS = {
+    "empty": r"^\s*$",
+    "refusal": (
+        r"(?i)^\W*(?:i['\x{2019}]?m sorry|i am sorry|sorry\b|i apologi[sz]e|my apologies|i cannot\b|"
+        r"i can['\x{2019}]?t\b|i(?:['\x{2019}]m| am) (?:not able|unable|afraid)|as an ai\b|"
+        r"as a (?:large )?language model|unfortunately,? i\b)|^\s*(?:申し訳|すみません|抱歉|对不起)"
+    ),
+    "eager": r"(?i)^\W*(?:sure|certainly|of course|absolutely|great question)\b",
+    "speaks_of_itself": r"(?i)\bas an ai\b|language model",
+    "finished": r"[.!?\x{3002}\x{FF01}\x{FF1F})`\"*:\]]\s*$",
+    "code": r"```",
+}
+SHARES = ("capitals", "digits", "other_scripts", "line_breaks", "commas")
+"""Counts that are also looked at for each character."""
+
+
+class Sided(NamedTuple):
+    """Features of N rows: `signed` `[N, S]` and `even` `[N, E]`, float64."""
+
+    signed: np.ndarray
+    even: np.ndarray
+
+
+def of_lengths(rows: Rows, positions: np.ndarray) -> Sided:
+    """Features of the lengths of the answers alone, from the facts: no text is read."""
+    names = ("response_a_characters", "response_b_characters")
+    a, b = (rows.facts[name].to_numpy().astype(np.float64)[positions] for name in names)
+    ratio = np.log1p(a) - np.log1p(b)
+    thousands = np.clip((a - b) / 1000, -10, 10)
+    signed = np.stack([ratio, np.tanh(ratio), thousands], axis=1)
+    both = np.log1p(a) + np.log1p(b)
+    even = [np.abs(signed), both[:, None], (both**2 / 10)[:, None], (a == b)[:, None]]
+    return Sided(signed, np.concatenate(even, axis=1))
+
+
+def of_texts(rows: Rows, positions: np.ndarray, every: int = 10_000) -> Sided:
+    """Features of lengths, shape and overlap of prompt and answers; the texts are read once.
+
+    Args:
+        rows: where the texts are.
+        positions: which rows, increasing, `[N]`.
+        every: rows between two lines of progress.
+    """
+    parts = []
+    for done, texts in chunks(rows, positions):
+        parts.append(_measured(texts))
+        if done // every != (done - len(texts[0])) // every:
+            log.info("structure of %d of %d rows", done, len(positions))
+    width = _measured([["x"]] * 3)
+    signed, even = (np.concatenate(part) for part in zip(*(parts or [(width[0][:0], width[1][:0])]), strict=True))
+    turns = np.log(np.maximum(rows.facts["turns"].to_numpy()[positions], 1)).astype(np.float64)
+    lengths = of_lengths(rows, positions)
+    context = np.column_stack([turns, even[:, :4]])
+    crossed = [lengths.signed[:, :1] * context, lengths.signed[:, 1:2] * context]
+    signed = np.concatenate([lengths.signed, signed, *crossed], axis=1)
+    return Sided(signed, np.concatenate([context[:, :1], even, lengths.even], axis=1))
+
+
+def chunks(rows: Rows, positions: np.ndarray) -> Iterator[tuple[int, list[list[str]]]]:
+    """Rows done so far, and prompts, answers A and answers B of the next thousand, all turns as one text each."""
+    done = 0
+    for batch in rows.texts(positions):
+        done += batch.num_rows
+        yield (
+            done,
+            [["\n".join(turn or "" for turn in turns or []) for turns in batch[name].to_pylist()] for name in TEXTS],
+        )
+
+
+def _measured(texts: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Signed and even features of the texts of some rows; the first four even ones describe the prompt."""
+    prompt, a, b = (_text_features(column) for column in texts)
+    found, spoken = overlap(texts)
+    a, b = np.concatenate([a, found[:, :2]], axis=1), np.concatenate([b, found[:, 2:4]], axis=1)
+    signed = a - b
+    names = ["characters", *COUNTS, *(f"{name}_share" for name in SHARES), *FLAGS]
+    first = [names.index(name) for name in ("characters", "code", "other_scripts_share", "question_marks")]
+    pair = [found[:, 4:], np.array([x == y for x, y in zip(texts[1], texts[2], strict=True)], np.float64)[:, None]]
+    rest = [i for i in range(prompt.shape[1]) if i not in first]
+    # An answer in another script than the prompt's.
+    script = names.index("other_scripts_share")
+    strange = [np.abs(answer[:, script] - prompt[:, script])[:, None] for answer in (a, b)]
+    signed = np.concatenate([signed, strange[0] - strange[1], (spoken[0] - spoken[1])[:, None]], axis=1)
+    even = [prompt[:, first], prompt[:, rest], np.abs(signed), (a + b) / 2, *pair]
+    return signed, np.concatenate(even, axis=1)
+
+
+def _text_features(texts: list[str]) -> np.ndarray:
+    """Logarithms of counts, shares of characters, and flags of each text, `[T, D]`."""
+    column = pa.array(texts, pa.string())
+    size = pc.utf8_length(column).to_numpy().astype(np.float64)
+    counts = {name: _number(pc.count_substring_regex(column, pattern)) for name, pattern in COUNTS.items()}
+    shares = [counts[name] / np.maximum(size, 1) for name in SHARES]
+    flags = [_number(pc.match_substring_regex(column, pattern)) for pattern in FLAGS.values()]
+    return np.stack([np.log1p(size), *map(np.log1p, counts.values()), *shares, *flags], axis=1)
+
+
+def overlap(texts: list[list[str]]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """How far prompt and answers share their words.
+
+    Returns:
+        `[T, 7]`: for answers A and B the share of its distinct words that the prompt has and its distinct words per
+        word (A's two, then B's two); words that the answers share, over those of either, over those of the shorter,
+        and the cosine of their counts. Then for A and B the share of the prompt's words that the answer has.
+    """
+    counts = [word_counts(Characters(column), pairs=False) for column in texts]
+    prompt, a, b = (_present(matrix) for matrix in counts)
+    kinds = [_sums(matrix) for matrix in (prompt, a, b)]
+    columns, spoken = [], []
+    for matrix, present, number in zip(counts[1:], (a, b), kinds[1:], strict=True):
+        shared = _sums(present.multiply(prompt))
+        columns += [shared / np.maximum(number, 1), number / np.maximum(_sums(matrix), 1)]
+        spoken.append(shared / np.maximum(kinds[0], 1))
+    shared = _sums(a.multiply(b))
+    columns += [shared / np.maximum(kinds[1] + kinds[2] - shared, 1)]
+    columns += [shared / np.maximum(np.minimum(kinds[1], kinds[2]), 1)]
+    norms = [np.sqrt(_sums(matrix.multiply(matrix))) for matrix in counts[1:]]
+    columns += [_sums(counts[1].multiply(counts[2])) / np.maximum(norms[0] * norms[1], 1)]
+    return np.stack(columns, axis=1), spoken
+
+
+def _present(matrix: csr_array) -> csr_array:
+    return csr_array((np.ones_like(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _sums(matrix: Any) -> np.ndarray:
+    return np.asarray(matrix.sum(axis=1), dtype=np.float64)
+
+
+def _number(values: Any) -> np.ndarray:
+    return values.to_numpy(zero_copy_only=False).astype(np.float64)

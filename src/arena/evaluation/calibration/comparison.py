@@ -1,0 +1,147 @@
+"""What a calibration changes, measured on rows that it was not fitted to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from arena.core import tables
+from arena.evaluation.calibration.measures import CALIBRATION_ERRORS, MEASURES, gaps, measure
+from arena.evaluation.calibration.rows import Array, HeadRows, Integers
+from arena.stats.calibration import ErrorInterval, Gaps, error_interval
+from arena.stats.classification import absent, confusion_matrix
+from arena.stats.intervals import draws, percentiles
+
+SIDES = ("before", "after", "change")
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One head, before and after.
+
+    Attributes:
+        rows: labelled rows with the probabilities as the model gives them.
+        calibrated: `[N, K]`.
+        called: the class that each row is given with the decision rule, `[N]`; without one the likeliest.
+    """
+
+    rows: HeadRows
+    calibrated: Array
+    called: Integers
+
+
+def compare(
+    heads: Mapping[str, Compared], group: Integers, bins: int, resamples: int, seed: int
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Every measure before and after, and the change, each with a 95% interval over resampled groups.
+
+    Calibration errors have the interval of `arena.stats.calibration`, with the `debiased` error beside it. Their change
+    has none: resampling adds noise to the bins, which raises the small error of the two more than the large one.
+
+    The draws are the same for all heads and both sides, so the interval of the change is paired. Accuracy and macro-F1
+    after are those of the decision rule.
+
+    Args:
+        heads: by name.
+        group: number of the group of each row of the split, `[M]`.
+        bins: of the calibration errors.
+        resamples: of the bootstrap; 0 gives no intervals.
+        seed: of the draws.
+
+    Returns:
+        head (and `mean` over the heads, where there are several) -> measure -> before, after, change -> value, low,
+        high.
+    """
+    values = _values(heads, None, bins)
+    member, counts = draws(group, resamples, seed)
+    groups = counts.shape[1]
+    drawn = np.array([_values(heads, each[member], bins) for each in counts]) if groups > 1 else np.empty(0)
+    errors = _errors(heads, member, counts, bins) if resamples else {}
+    names = [*heads, *([MEAN] if len(heads) > 1 else [])]
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for i, name in enumerate(names):
+        found[name] = {}
+        for k, what in enumerate(MEASURES):
+            entry = found[name][what] = {}
+            for j, side in enumerate(SIDES):
+                entry[side] = {"value": float(values[i, j, k])}
+                if (name, side, what) in errors:
+                    entry[side] |= errors[name, side, what]._asdict()
+                    continue
+                none = not len(drawn) or what in CALIBRATION_ERRORS
+                low, high = (np.nan, np.nan) if none else percentiles(drawn[:, i, j, k], groups)
+                entry[side] |= {"low": low, "high": high}
+    return found
+
+
+def _errors(
+    heads: Mapping[str, Compared], member: Integers, drawn: Integers, bins: int
+) -> dict[tuple[str, str, str], ErrorInterval]:
+    """Compute the interval of every calibration error by head, side and name."""
+    found: dict[tuple[str, str, str], Gaps] = {}
+    for name, each in heads.items():
+        for side, probabilities in zip(SIDES, (each.rows.probabilities, each.calibrated), strict=False):
+            if len(each.rows.target):
+                own = gaps(probabilities, each.rows.target, bins, member[each.rows.place], drawn)
+                found |= {(name, side, what): one for what, one in own.items()}
+    if len(heads) > 1 and len(found) == len(heads) * 2 * len(CALIBRATION_ERRORS):
+        for side in SIDES[:2]:
+            for what in CALIBRATION_ERRORS:
+                parts = [found[name, side, what] for name in heads]
+                found[MEAN, side, what] = Gaps.mean(parts, np.ones(len(parts)))
+    return {key: error_interval(each, drawn.shape[1]) for key, each in found.items()}
+
+
+def _values(heads: Mapping[str, Compared], times: Integers | None, bins: int) -> Array:
+    """The measures of all heads, and of their mean where there are several, `[T (+ 1), 3, measures]`.
+
+    `times`: how often each row of the split is drawn, `[M]`; None for the split itself.
+    """
+    found = []
+    for each in heads.values():
+        rows, target = each.rows, each.rows.target
+        likeliest = rows.probabilities.argmax(axis=1)
+        chosen = slice(None) if times is None else np.repeat(np.arange(len(target)), times[rows.place])
+        before = measure(rows.probabilities[chosen], likeliest[chosen], target[chosen], bins)
+        after = measure(each.calibrated[chosen], each.called[chosen], target[chosen], bins)
+        found.append([before, after, after - before])
+    stacked = np.array(found)
+    return np.concatenate([stacked, stacked.mean(axis=0, keepdims=True)]) if len(stacked) > 1 else stacked
+
+
+def absent_classes(sides: Mapping[str, Compared], classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the classes (of several heads `head/class`) without rows that are not called, before or after."""
+    found = []
+    for head, side in sides.items():
+        labels, target = classes[head], side.rows.target
+        for called in (side.rows.probabilities.argmax(axis=1), side.called):
+            missing = absent(confusion_matrix(target, called, len(labels)))
+            found += [f"{head}/{labels[k]}" if head else labels[k] for k in missing]
+    return list(dict.fromkeys(found))
+
+
+def lines_of(compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[list[str]]:
+    """The comparison as a table of texts under a header: one line for each head and measure."""
+    lines = [["head", "measure", "before", "95% interval", "after", "95% interval", "change", "95% interval"]]
+    for head, values in compared.items():
+        for name, sides in values.items():
+            cells = []
+            for side, signed in zip(SIDES, ("", "", "+"), strict=True):
+                each = sides[side]
+                known = np.isfinite(each["low"])
+                cells += [f"{each['value']:{signed}.4f}"]
+                cells += [f"{each['low']:{signed}.4f} to {each['high']:{signed}.4f}" if known else "-"]
+            lines.append([head, name, *cells])
+    return lines if any(compared) else [line[1:] for line in lines]
+
+
+def tsv_of(compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """The comparison as tab-separated values, all digits."""
+    lines = [["head", "measure", *(f"{side}{end}" for side in SIDES for end in ("", "_low", "_high"))]]
+    for head, values in compared.items():
+        for name, sides in values.items():
+            cells = [sides[side][end] for side in SIDES for end in ("value", "low", "high")]
+            lines.append([head, name, *(repr(cell) if np.isfinite(cell) else "" for cell in cells)])
+    return tables.text_of(lines, "\t")

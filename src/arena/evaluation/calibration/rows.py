@@ -1,0 +1,124 @@
+"""The rows of a predictions file, head by head."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from arena.core.errors import DataError
+from arena.core.files import read_parquet
+from arena.core.heads import LOG_PROBABILITY, LOSS, Heads
+from arena.stats.scores import logarithm
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class HeadRows:
+    """The rows that have a label of one head.
+
+    Attributes:
+        probabilities: `[N, K]`; each row sums to one.
+        target: class indices, `[N]`.
+        group: number of the group that each row belongs to, `[N]`.
+        place: position of each row in its split, `[N]`.
+        logs: logarithms of the probabilities, `[N, K]`, where the file has them.
+    """
+
+    probabilities: Array
+    target: Integers
+    group: Integers
+    place: Integers
+    logs: Array | None = None
+
+    @property
+    def logits(self) -> Array:
+        """`logs`, or the logarithms of the stored probabilities: as float32 they end at 1e-38, and here at 1e-15."""
+        return logarithm(self.probabilities) if self.logs is None else self.logs
+
+    def take(self, chosen: NDArray[Any]) -> "HeadRows":
+        """The rows of a mask or of positions."""
+        logs = None if self.logs is None else self.logs[chosen]
+        return HeadRows(self.probabilities[chosen], self.target[chosen], self.group[chosen], self.place[chosen], logs)
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """One split.
+
+    Attributes:
+        heads: the labelled rows of each head.
+        ids: of all rows, `[M]`.
+        probabilities: as they are in the file, `[M, C]`.
+        group: number of the group of each row, `[M]`.
+        loss: mean training loss in nats.
+    """
+
+    heads: dict[str, HeadRows]
+    ids: list[str]
+    probabilities: Array
+    group: Integers
+    loss: float
+
+
+def read_rows(path: Path, heads: Heads) -> SplitRows:
+    """Read `predictions/<split>.parquet`.
+
+    Raises:
+        DataError: there is no such file, or it lacks a column or knows another class.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such predictions; the run is not complete")
+    table = read_parquet(path)
+    columns = [each for name in heads.names for each in heads.probability_columns(name)]
+    needed = ["id", "group", LOSS, *columns, *map(heads.target_column, heads.names)]
+    if lacking := [name for name in needed if name not in table.column_names]:
+        raise DataError(f"{path}: there is no column {lacking[0]}")
+    raw = np.stack([table[name].to_numpy() for name in columns], axis=1).astype(np.float64)
+    _, group = np.unique(np.array(table["group"].to_pylist(), dtype=str), return_inverse=True)
+    logs = log_probabilities_of(table, heads)
+    found = {}
+    for name, probabilities in heads.split(raw).items():
+        target = _classes(path, table[heads.target_column(name)].to_pylist(), heads.classes[name])
+        place = np.flatnonzero(target >= 0)
+        chosen = probabilities[place] / probabilities[place].sum(axis=1, keepdims=True)
+        known = None if logs is None else logs[place][:, heads.slices[name]]
+        found[name] = HeadRows(chosen, target[place], group[place], place, known)
+    loss = np.nanmean(table[LOSS].to_numpy().astype(np.float64)) if table.num_rows else np.nan
+    return SplitRows(found, [str(each) for each in table["id"].to_pylist()], raw, group, float(loss))
+
+
+def log_probabilities_of(table: pa.Table, heads: Heads) -> Array | None:
+    """Logarithms of the probabilities, `[M, C]` float64; None for a file of an older run, which has none."""
+    names = [LOG_PROBABILITY + name for name in heads.columns]
+    if not set(names) <= set(table.column_names):
+        return None
+    return np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float64)
+
+
+def _classes(path: Path, names: list[str | None], classes: list[str]) -> Integers:
+    """Class indices, -1 where there is none."""
+    index: dict[str | None, int] = {None: -1} | {name: k for k, name in enumerate(classes)}
+    if unknown := [name for name in names if name not in index]:
+        raise DataError(f"{path}: the run has no class {unknown[0]!r}")
+    return np.array([index[name] for name in names], dtype=np.int64)
+
+
+def group_folds(group: Integers, folds: int, seed: int) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Rows to fit on and rows left out, `[N]` each, so that every row is left out once; groups stay together.
+
+    Args:
+        group: number of each row's group, `[N]`.
+        folds: how many; fewer where there are fewer groups.
+        seed: of the draw.
+    """
+    known, member = np.unique(group, return_inverse=True)
+    part = np.random.default_rng(seed).permutation(len(known)) % folds
+    for fold in range(min(folds, len(known))):
+        out = part[member] == fold
+        yield ~out, out

@@ -1,0 +1,40 @@
+"""Judging predictions of classes: metrics, tables and what is printed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arena.evaluation import show, tables
+from arena.evaluation.judge import judge
+
+
+class ClassJudge:
+    """What happens to the predictions of a split once they are written; one head or several.
+
+    Another kind of task brings a class with the same methods (`arena.evaluation.replies`).
+    """
+
+    def judge(
+        self,
+        path: Path,
+        metrics: Any,
+        counts: np.ndarray,
+        resamples: int,
+        seed: int,
+        baselines: dict[str, np.ndarray] | None = None,
+    ) -> dict[str, Any]:
+        """Metrics with intervals, beside baselines; see `arena.evaluation.judge.judge`."""
+        return judge(path, metrics, counts, resamples, seed, baselines)
+
+    def write(self, path: Path, metrics: Any, folder: Path, counts: np.ndarray, figures: bool = True) -> None:
+        """Write the tables of all classes; see `arena.evaluation.tables.write`."""
+        tables.write(path, metrics.labels, folder, counts, figures)
+
+    def generations(self, settings: dict[str, Any], task: Any, data: Any, run: Any) -> dict[str, Any]:
+        """Nothing: a model that judges writes no text."""
+        return {}
+
+    def show(self, title: str, judged: dict[str, Any], folder: Path) -> None:
+        """Print the final table."""
+        show.table(title, judged, folder)

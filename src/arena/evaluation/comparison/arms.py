@@ -1,0 +1,151 @@
+"""The runs to be compared: which they are, whether they are finished, and whether one arm's differ only in the seed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from arena.core import paths
+from arena.core.errors import ArenaError, DataError, InputOutputError
+from arena.core.files import read_parquet
+from arena.core.heads import PROBABILITY
+from arena.core.run import RunFolder, find_runs
+from arena.inference.configurations import essentials
+
+FINISHED = ("completed", "stopped_early")
+Kind = Literal["classes", "replies"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs of one recipe.
+
+    Attributes:
+        name: `base`, `other`, or the value that is swept.
+        runs: one for each seed.
+    """
+
+    name: str
+    runs: list[RunFolder]
+
+    @property
+    def seeds(self) -> list[Any]:
+        """The training seed of each run; None where a run has no configuration."""
+        return [recipe(run, seeds=True).get("seed") for run in self.runs]
+
+
+def find(key: str, given: str) -> list[RunFolder]:
+    """The run folders that `key=given` names: a folder, `FOLDER,FOLDER`, a pattern, or a folder of runs.
+
+    Raises:
+        InputOutputError, UsageError: as `arena.core.run.find_runs`.
+    """
+    listed = given if given.startswith("[") or "," not in given or paths.exists(given) else f"[{given}]"
+    try:
+        return find_runs(listed)
+    except ArenaError as error:
+        raise type(error)(str(error).replace("run=", f"{key}=", 1)) from None
+
+
+def open_arm(key: str, given: str) -> Arm:
+    """The finished runs of one arm.
+
+    Raises:
+        DataError: a run that is not finished, two of one seed, or two that differ in more than the seed.
+        InputOutputError, UsageError: as `find`.
+    """
+    arm = Arm(key, find(key, given))
+    for run in arm.runs:
+        if problem := unfinished(run):
+            raise DataError(f"{key}={run.path}: {problem}; only finished runs can be compared")
+    check_seeds(arm)
+    return arm
+
+
+def unfinished(run: RunFolder) -> str:
+    """Why a run cannot be compared yet; empty for a finished one."""
+    result = run.read_result()
+    status = result.get("status", "unknown")
+    return "" if status in FINISHED else f"the run's status is {status} ({result.get('reason') or 'no reason given'})"
+
+
+def recipe(run: RunFolder, seeds: bool = False) -> dict[str, Any]:
+    """What decides a run's weights by dotted key, with or without the seeds; empty for a run without configuration."""
+    if not run.config.is_file():
+        return {}
+    values = {key: value for key, value in essentials(run).items() if not _within(run, value)}
+    return values if seeds else {key: value for key, value in values.items() if not _is_seed(key)}
+
+
+def _within(run: RunFolder, value: Any) -> bool:
+    """Whether a value is the name of a file in the run's own folder, which says nothing of its weights."""
+    return isinstance(value, str) and value.startswith(str(run.path))
+
+
+def _is_seed(key: str) -> bool:
+    """Whether a key is a seed that changes from run to run; those of the split and of toy data name the rows."""
+    return key.rpartition(".")[2] == "seed" and not key.startswith("data.reader.")
+
+
+def differences(one: RunFolder, other: RunFolder) -> list[tuple[str, Any, Any]]:
+    """Every key of the recipes whose values differ, with both values; None for a key that one run does not have."""
+    before, now = recipe(one), recipe(other)
+    keys = sorted(before | now)
+    return [(key, before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)]
+
+
+def check_seeds(arm: Arm) -> None:
+    """Insist that the runs of an arm differ in their seeds and in nothing else.
+
+    Raises:
+        DataError: they do not.
+    """
+    first = arm.runs[0]
+    for run in arm.runs[1:]:
+        if apart := differences(first, run):
+            key, before, now = apart[0]
+            more = f" and {len(apart) - 1} more keys" if len(apart) > 1 else ""
+            raise DataError(
+                f"{arm.name}: {first.path} and {run.path} are no seeds of one recipe, they differ in {key} "
+                f"({before}, {now}){more}"
+            )
+    seeds = [seed for seed in arm.seeds if seed is not None]
+    for seed in seeds:
+        if seeds.count(seed) > 1:
+            raise DataError(f"{arm.name}: two of its runs have the seed {seed}; a repetition says nothing new")
+
+
+def predictions(run: RunFolder, split: str) -> Path:
+    """The predictions file of a split.
+
+    Raises:
+        InputOutputError: there is none.
+    """
+    path = run.predictions(split)
+    if not path.is_file():
+        there = sorted(each.stem for each in path.parent.glob("*.parquet"))
+        hint = f"there are predictions of {', '.join(there)}: give split={there[0]}" if there else "the run made none"
+        raise InputOutputError(f"{path}: no predictions of split {split}; {hint}")
+    return path
+
+
+def kind_of(runs: list[RunFolder], split: str) -> Kind:
+    """Whether these runs classify or write replies, by the columns of their predictions.
+
+    Raises:
+        InputOutputError: a run without predictions of this split.
+        DataError: some do one and some the other, or a file is neither.
+    """
+    kinds: dict[Kind, RunFolder] = {}
+    for run in runs:
+        path = predictions(run, split)
+        names = read_parquet(path).column_names
+        classifies = any(name.startswith(PROBABILITY) for name in names)
+        if not classifies and not {"log_loss", "tokens"} <= set(names):
+            raise DataError(f"{path}: neither probabilities of classes nor log_loss and tokens of replies")
+        kinds.setdefault("classes" if classifies else "replies", run)
+    if len(kinds) > 1:
+        raise DataError(
+            f"{kinds['replies'].path} writes replies and {kinds['classes'].path} classifies: nothing that they say can "
+            "be compared"
+        )
+    return next(iter(kinds))

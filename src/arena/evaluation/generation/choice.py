@@ -1,0 +1,91 @@
+"""Which checker the command line chooses, with its options."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Any
+
+from arena.core.errors import UsageError
+from arena.core.schema import check_values, closest
+from arena.evaluation.generation import checkers
+from arena.evaluation.generation.function import Function
+
+CHECKERS: dict[str, type] = {
+    "exact_number": checkers.ExactNumber,
+    "regex": checkers.RegularExpression,
+    "rules": checkers.Rules,
+    "likelihood": checkers.Likelihood,
+    "callable": Function,
+}
+KIND = "kind"
+"""Key of a checker's name beside its options."""
+
+
+def separate(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Take `checker=NAME` and `checker.OPTION=VALUE` out of a command line, values as they were typed.
+
+    A regular expression is no YAML: `[0-9]+` would be read as a broken list.
+
+    Returns:
+        The other arguments, and the checker's name (under `kind`) and options.
+    """
+    others, chosen = [], {}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key == "checker":
+            chosen[KIND] = value
+        elif key.startswith("checker."):
+            chosen[key.removeprefix("checker.")] = value
+        else:
+            others.append(argument)
+    return others, chosen
+
+
+def make(chosen: dict[str, str]) -> checkers.Checker | None:
+    """The checker of `separate`; None where none is chosen.
+
+    Raises:
+        UsageError: no such checker or option, a value of a wrong type, or a missing one.
+    """
+    options = {key: value for key, value in chosen.items() if key != KIND}
+    kind = chosen.get(KIND, "null")
+    if kind == "null":
+        if options:
+            raise UsageError(f"checker.{next(iter(options))}: no checker is chosen; give checker=NAME")
+        return None
+    if kind not in CHECKERS:
+        raise UsageError(f"checker={kind}: no such checker{closest(kind, CHECKERS)}")
+    wanted = CHECKERS[kind]
+    known = {each.name: each for each in fields(wanted) if each.init}
+    values = {}
+    for key, text in options.items():
+        if key not in known:
+            raise UsageError(f"checker.{key}: {kind} has no such option{closest(key, known)}")
+        values[key] = _read(key, text, known[key].type)
+    check_values(values, wanted, "checker.")
+    for name, each in known.items():
+        if name not in values and each.default is MISSING and each.default_factory is MISSING:
+            raise UsageError(f"checker.{name}: {kind} needs a value; give checker.{name}=...")
+    return wanted(**values)
+
+
+def described(checker: Any) -> dict[str, Any] | None:
+    """Name and options of a checker, for a file."""
+    if checker is None:
+        return None
+    kind = next(name for name, each in CHECKERS.items() if isinstance(checker, each))
+    return {KIND: kind} | {each.name: getattr(checker, each.name) for each in fields(checker) if each.init}
+
+
+def _read(key: str, text: str, annotation: Any) -> Any:
+    """A value as its annotation wants it: text as it was typed, everything else as YAML."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    if annotation in (str, str | None):
+        return None if text == "null" and annotation != str else text  # noqa: E721 - a union is no class
+    try:
+        found: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+    except (OmegaConfBaseException, YAMLError):
+        raise UsageError(f"checker.{key}={text}: cannot be read") from None
+    return found["value"]

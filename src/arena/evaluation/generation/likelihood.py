@@ -1,0 +1,97 @@
+"""How likely a causal language model finds replies behind their prompts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from arena.core import hub
+from arena.core.errors import InputOutputError, OutOfMemoryError
+from arena.core.hub import check_folder
+from arena.data.text.tokenizer import HubTokenizer
+from arena.evaluation.generation.memory import left_padded, out_of_memory
+
+BETWEEN = "\n\n"
+"""Between prompt and reply; a chat template would be that of one model, and any model can judge here."""
+
+
+class TokenLikelihood:
+    """A pretrained causal language model that reads and never writes.
+
+    Args:
+        name: hub id.
+        path: a folder instead of the hub.
+        max_length: tokens of prompt and reply together.
+
+    Raises:
+        InputOutputError: no such model, or its folder holds no whole language model.
+    """
+
+    def __init__(self, name: str, path: str | None, max_length: int) -> None:
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
+        transformers_logging.set_verbosity_error()
+        folder = hub.locate(name, path)
+        check_folder(folder, name)
+        self.max_length = max_length
+        self.tokenizer = HubTokenizer(name, str(folder))
+        found: Any = AutoModelForCausalLM.from_pretrained(
+            folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
+        )
+        self.model, report = found
+        missing = sorted(report["missing_keys"])
+        if missing:
+            raise InputOutputError(f"model {name}: {folder} is no whole language model, it lacks {missing[0]}")
+        self.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+    def __call__(self, pairs: Sequence[tuple[str, str]], batch_size: int) -> np.ndarray:
+        """Mean log probability of a reply's tokens in nats, given the prompt, `[N]` float64; NaN for empty replies.
+
+        Args:
+            pairs: prompt and reply, `N` of them.
+            batch_size: of them in one pass; halved where they do not fit into memory.
+        """
+        encoded = self.tokenizer.encode([text for prompt, reply in pairs for text in (prompt + BETWEEN, reply)])
+        sequences, scored = [], []
+        for before, reply in zip(encoded[::2], encoded[1::2], strict=True):
+            reply = reply[: self.max_length - 1 - len(self.tokenizer.prefix)]
+            room = self.max_length - len(reply) - len(self.tokenizer.prefix)
+            sequences.append(np.concatenate([self.tokenizer.prefix, before[-room:], reply]).astype(np.int64))
+            scored.append(min(len(reply), len(sequences[-1]) - 1))
+        found = np.full(len(pairs), np.nan)
+        known = [i for i in np.argsort([-len(each) for each in sequences], kind="stable") if scored[i] > 0]
+        waiting = [known[start : start + batch_size] for start in range(0, len(known), batch_size)][::-1]
+        while waiting:
+            batch = waiting.pop()
+            try:
+                means = self._means([sequences[i] for i in batch], [scored[i] for i in batch])
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                if len(batch) == 1:
+                    raise OutOfMemoryError("out of memory: one reply does not fit; lower checker.max_length") from error
+                means = None
+            if means is None:
+                half = (len(batch) + 1) // 2
+                waiting += [batch[half:], batch[:half]]
+            else:
+                found[batch] = means
+        return found
+
+    @torch.no_grad()
+    def _means(self, sequences: list[np.ndarray], scored: list[int]) -> np.ndarray:
+        """On the left padding: so all replies end at the same place, and only their logits are computed."""
+        device = self.model.device
+        ids, mask = (each.to(device) for each in left_padded(sequences, self.tokenizer.pad))
+        place = (mask.cumsum(1) - 1).clamp(min=0)
+        most = max(scored)
+        logits = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=place, logits_to_keep=most + 1, use_cache=False
+        ).logits[:, :-1]
+        taken = logits.float().log_softmax(-1).gather(2, ids[:, -most:, None]).squeeze(2)
+        length = torch.tensor(scored, device=device)
+        known = torch.arange(most, 0, -1, device=device) <= length[:, None]
+        return (taken.double().where(known, 0).sum(1) / length).cpu().numpy()

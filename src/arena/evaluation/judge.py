@@ -1,0 +1,227 @@
+"""From stored predictions to numbers with intervals and baselines. Everything is computed from the parquet file."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from arena.callback.predictions import PROBABILITY, TRUE_PROBABILITY
+from arena.core.files import read_parquet
+from arena.core.heads import LOSS, Heads, Labels
+from arena.core.types import UNLABELLED
+from arena.metric.baseline import prior_probabilities
+from arena.metric.collection import Metrics
+from arena.metric.heads import HeadMetrics
+from arena.metric.interval import bootstrap, calibration_intervals
+from arena.stats.calibration import ErrorInterval
+from arena.stats.intervals import Interval, paired_difference, paired_differences
+from arena.stats.scores import exact_match, head_means, label_hits, label_log_losses, mean_over_heads
+from arena.stats.significance import mcnemar
+
+HEADLINE = ("log_loss", "accuracy")
+"""The numbers that baselines are given for."""
+HEADLINE_OF_HEADS = (*HEADLINE, "macro_f1")
+"""The same for each of several heads and for their means: with rare classes accuracy says little."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """The labelled rows of a predictions file; rows without any label are left out.
+
+    Attributes:
+        probabilities: `[N, C]` float32.
+        target: class index within each head, `[N, T]` int64; `UNLABELLED` where a row has no label of that head.
+        groups: what was drawn together (prompt), `[N]`.
+        loss: training loss of each row, nats, `[N]` float64.
+        truth: the probabilities that the labels were drawn from, `[N, C]`, or None where nobody knows them.
+        kept: which rows of the file these are, `[M]` bool.
+    """
+
+    probabilities: np.ndarray
+    target: np.ndarray
+    groups: np.ndarray
+    loss: np.ndarray
+    truth: np.ndarray | None
+    kept: np.ndarray
+
+
+def read(path: Path, labels: Labels) -> Told:
+    """The labelled rows of one predictions file."""
+    table = read_parquet(path)
+    heads = Heads(labels)
+    probabilities, truth = (_columns(table, prefix, heads) for prefix in (PROBABILITY, TRUE_PROBABILITY))
+    assert probabilities is not None, path
+    columns = []
+    for head, classes in heads.classes.items():
+        place = {label: k for k, label in enumerate(classes)} | {None: UNLABELLED}
+        columns.append([place[label] for label in table.column(heads.target_column(head)).to_pylist()])
+    target = np.array(columns, dtype=np.int64).T.reshape(-1, len(heads))
+    kept = np.asarray((target >= 0).any(axis=1))
+    return Told(
+        probabilities[kept],
+        target[kept],
+        np.array(table.column("group").to_pylist())[kept],
+        table.column(LOSS).to_numpy().astype(np.float64)[kept],
+        None if truth is None else truth[kept],
+        kept,
+    )
+
+
+def judge(
+    path: Path,
+    metrics: Metrics | HeadMetrics,
+    class_counts: np.ndarray,
+    resamples: int,
+    seed: int,
+    baselines: dict[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Metrics of one predictions file, each with a 95% interval over whole prompts, beside its baselines.
+
+    Args:
+        path: `predictions/<split>.parquet`.
+        metrics: the metrics of the configuration; used and reset.
+        class_counts: rows of each class in the training split, for the prior, `[K]`, or `[C]` of several heads.
+        resamples, seed: of the bootstrap; 0 resamples give no intervals.
+        baselines: probabilities of other models for the rows of the file, each `[N, K]` or `[N, C]`.
+
+    Returns:
+        `rows`, `groups`, `loss` (mean training loss, nats), `metrics` (name -> value, low, high, and numerator and
+        denominator for rates), `baselines` (prior, those given, and bayes where the truth is known), `gain_over_prior`
+        (nats that the model saves, with its interval), `skill` (for each baseline given: `skill`, the gain as a share
+        of the baseline's log loss, `gain`, `accuracy`). Of several heads all of these are means over heads, `skill`
+        also has `exact_match` (rows with all labels right), and `heads` has for each head `rows`, `gain_over_prior`
+        and `skill` (over the prior, a share).
+    """
+    told = read(path, metrics.labels)
+    heads = Heads(metrics.labels)
+    # One classification has class indices `[N]` wherever a target goes.
+    target = told.target if heads.named else told.target[:, 0]
+    result: dict[str, Any] = {
+        "rows": len(target),
+        "groups": len(np.unique(told.groups)),
+        "loss": float(np.nanmean(told.loss)),
+        "metrics": values_with_intervals(metrics, told.probabilities, target, told.groups, resamples, seed),
+        "baselines": {},
+    }
+    prior = prior_of(heads, class_counts, len(target))
+    given = {name: values[told.kept] for name, values in (baselines or {}).items() if name != "prior"}
+    known = {"prior": prior} | given | ({} if told.truth is None else {"bayes": told.truth})
+    for name, baseline in known.items():
+        values, _ = _compute(metrics, baseline, target)
+        result["baselines"][name] = {key: values[key] for key in _headline(heads) if key in values}
+    known.pop("bayes", None)
+    skills = {name: _skill(heads, baseline, told, resamples, seed) for name, baseline in known.items()}
+    over_prior = skills.pop("prior")
+    result |= {"gain_over_prior": over_prior["gain"], "skill": skills}
+    if heads.named:
+        named = {"rows": "rows", "gain_over_prior": "gain", "skill": "skill"}
+        result["heads"] = {head: {n: e[k] for n, k in named.items()} for head, e in over_prior["heads"].items()}
+    return result
+
+
+def prior_of(heads: Heads, class_counts: np.ndarray, rows: int) -> np.ndarray:
+    """The class shares of the training rows within each head for every row (`prior_probabilities`), `[rows, C]`."""
+    counts = torch.from_numpy(np.asarray(class_counts))
+    return np.concatenate([prior_probabilities(part, rows).numpy() for part in heads.split(counts).values()], axis=1)
+
+
+def _headline(heads: Heads) -> list[str]:
+    if not heads.named:
+        return list(HEADLINE)
+    return [*HEADLINE_OF_HEADS, *(f"{head}/{name}" for head in heads.names for name in HEADLINE_OF_HEADS)]
+
+
+def _skill(heads: Heads, baseline: np.ndarray, told: Told, resamples: int, seed: int) -> dict[str, Any]:
+    """Compute what the model adds to one baseline, in nats and in right labels, with ten times the resamples (cheap).
+
+    Everything is a mean over heads, as the metrics of these names are (`arena.metric.heads`).
+    """
+    losses = [label_log_losses(parts, told.target) for parts in _parts(heads, baseline, told.probabilities)]
+    hits = [label_hits(parts, told.target) for parts in _parts(heads, baseline, told.probabilities)]
+    gains, gain = paired_differences(losses[0], losses[1], told.groups, 10 * resamples, seed)
+    _, change = paired_differences(hits[1], hits[0], told.groups, 10 * resamples, seed)
+    known = np.isfinite(losses[0])
+    level, whole = head_means(losses[0]), mean_over_heads(losses[0])
+    match = match_change(exact_match(hits[0]), exact_match(hits[1]), told.groups, 10 * resamples, seed)
+    found = {"skill": gain.value / whole if whole else math.nan, "gain": _named(gain), "accuracy": _named(change)}
+    if not heads.named:
+        return found | {"accuracy": match}
+    found["exact_match"] = match
+    found["heads"] = {
+        head: {"rows": int(known[:, t].sum()), "gain": _named(gains[t]), "skill": float(gains[t].value / level[t])}
+        for t, head in enumerate(heads.names)
+    }
+    return found
+
+
+def _parts(heads: Heads, *probabilities: np.ndarray) -> list[list[np.ndarray]]:
+    return [list(heads.split(each).values()) for each in probabilities]
+
+
+def _named(interval: Interval) -> dict[str, float]:
+    return dict(zip(("value", "low", "high"), interval, strict=True))
+
+
+def match_change(
+    baseline: np.ndarray, model: np.ndarray, groups: np.ndarray, resamples: int, seed: int
+) -> dict[str, float]:
+    """Compute the share of right rows of the model minus that of the baseline, paired and over resampled groups.
+
+    Returns `value`, `low`, `high`; `only_model`, `only_baseline`: rows that only one of them has right, and `p` of
+    McNemar's exact test, which takes rows as independent; the interval does not.
+
+    Args:
+        baseline, model: whether each row is right, `[N]` bool.
+        groups: what was drawn together, `[N]`.
+        resamples: bootstrap resamples; 0 gives no interval.
+        seed: seed of the bootstrap.
+    """
+    change = paired_difference(model, baseline, groups, resamples, seed)
+    only_baseline, only_model, p = mcnemar(baseline, model)
+    return _named(change) | {"only_model": only_model, "only_baseline": only_baseline, "p": p}
+
+
+def values_with_intervals(
+    metrics: Metrics | HeadMetrics,
+    probabilities: np.ndarray,
+    target: np.ndarray,
+    groups: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> dict[str, dict[str, float]]:
+    """Each metric as value, low, high; rates also as numerator and denominator, so that 0/0 can be told from 0."""
+    values, counts = _compute(metrics, probabilities, target)
+    intervals: dict[str, tuple[float, float]] = {}
+    errors: dict[str, ErrorInterval] = {}
+    if resamples:
+        tensors = torch.from_numpy(probabilities), torch.from_numpy(target)
+        intervals = bootstrap(metrics, *tensors, groups, resamples, seed)
+        errors = calibration_intervals(metrics, probabilities, target, groups, resamples, seed)
+    found = {}
+    for name, value in values.items():
+        entry = {"value": value}
+        if name in intervals:
+            entry |= dict(zip(("low", "high"), intervals[name], strict=True))
+        if name in errors:
+            entry |= errors[name]._asdict()
+        if name in counts:
+            entry |= dict(zip(("numerator", "denominator"), counts[name], strict=True))
+        found[name] = entry
+    return found
+
+
+def _compute(metrics: Metrics | HeadMetrics, probabilities: np.ndarray, target: np.ndarray) -> tuple[Any, Any]:
+    metrics.reset()
+    metrics.update(torch.from_numpy(np.ascontiguousarray(probabilities)), torch.from_numpy(target))
+    found = metrics.compute(), metrics.counts()
+    metrics.reset()
+    return found
+
+
+def _columns(table: Any, prefix: str, heads: Heads) -> np.ndarray | None:
+    if prefix + heads.columns[0] not in table.column_names:
+        return None
+    return np.stack([table.column(prefix + name).to_numpy() for name in heads.columns], axis=1).astype(np.float32)

@@ -1,0 +1,236 @@
+"""Tables of one predictions file: rates of every class, confusion matrices, and each head given the others.
+
+Everything is counted from the file (and from the training rows of each class, for the prior), so the tables can be
+made again at any time, and by hand. A value that does not exist (0/0) is an empty cell; its counts stand beside it.
+Wilson's intervals take rows as independent; those of `result.json` are over whole groups.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arena.core import tables
+from arena.core.heads import Heads, Labels, column
+from arena.core.run import write_atomically
+from arena.evaluation.judge import Told, prior_of, read
+from arena.stats.classification import auroc, confusion_matrix, cramers_v, macro_f1_of
+from arena.stats.intervals import quotient, wilson
+from arena.stats.scores import exact_match, head_means, label_hits, label_log_losses
+
+Line = dict[str, Any]
+RATES = ("precision", "recall", "specificity", "negative_predictive_value")
+
+
+def write(
+    predictions: Path, labels: Labels, folder: Path, class_counts: np.ndarray | None = None, figures: bool = True
+) -> list[Path]:
+    """Write every table of one predictions file; returns the files.
+
+    | file | lines |
+    |---|---|
+    | `per_class_<head>.csv` | classes: counts, rates with Wilson intervals, F1, area under the ROC curve |
+    | `confusion_<head>.csv` | true class and predicted class: rows, share of the true class |
+    | `confusion.png` | the same for all heads |
+    | `heads.csv` | heads and their means: rows, accuracy, macro-F1, log loss, that of the prior, ... |
+    | `<head>_given_<other>.csv` | classes of the other head, as labelled and as predicted: what this head does there |
+    | `joint.csv` | pairs of heads: both right, Cramer's V of their labels and predictions; all heads right at once |
+
+    A single classification has `per_class.csv`, `confusion.csv` and `confusion.png`.
+
+    Args:
+        predictions: `predictions/<split>.parquet`.
+        labels: the classes, or those of each head.
+        folder: where the tables go; it is made.
+        class_counts: rows of each class in the training split, `[K]` or `[C]`, for the prior's log loss; None: no such
+            column.
+        figures: whether to draw the picture.
+    """
+    told, heads = read(predictions, labels), Heads(labels)
+    confusions = {head: confusion(heads, told, head) for head in heads.names}
+    found: dict[str, list[Line]] = {}
+    for t, head in enumerate(heads.names):
+        known = told.target[:, t] >= 0
+        probabilities = told.probabilities[known][:, heads.slices[head]]
+        found[column("per_class", head)] = per_class(heads.classes[head], probabilities, told.target[known, t])
+        found[column("confusion", head)] = confusion_lines(heads.classes[head], confusions[head])
+    if heads.named:
+        found["heads"] = head_lines(heads, told, confusions, class_counts)
+        for head in heads.names:
+            for other in heads.names:
+                if head != other:
+                    found[f"{head}_given_{other}"] = given(heads, told, head, other)
+    if len(heads) > 1:
+        found["joint"] = joint(heads, told)
+    written = []
+    for name, lines in found.items():
+        if lines:
+            written.append(folder / f"{name}.csv")
+            write_atomically(written[-1], text_of(lines))
+    if figures:
+        from arena.reporting.confusion import draw
+
+        written.append(folder / "confusion.png")
+        draw(written[-1], heads.classes, confusions)
+    return written
+
+
+def confusion(heads: Heads, told: Told, head: str) -> np.ndarray:
+    """Rows by label and predicted class, `[K, K]`, of the rows that have a label of this head."""
+    classes = len(heads.classes[head])
+    target, guess = _index(heads, told, head, "true"), _index(heads, told, head, "predicted")
+    known = target >= 0
+    return confusion_matrix(target[known], guess[known], classes)
+
+
+def per_class(labels: Sequence[str], probabilities: np.ndarray, target: np.ndarray) -> list[Line]:
+    """One line for each class: rows, counts, rates with their Wilson intervals, F1, and the area under its curve.
+
+    Args:
+        labels: names of the K classes.
+        probabilities: `[N, K]`.
+        target: class indices `[N]`, all known.
+    """
+    guess = probabilities.argmax(axis=1)
+    lines = []
+    for k, label in enumerate(labels):
+        true, said = target == k, guess == k
+        tp, fp = int((true & said).sum()), int((~true & said).sum())
+        fn, tn = int((true & ~said).sum()), int((~true & ~said).sum())
+        line: Line = {"class": label, "n_true": tp + fn, "n_predicted": tp + fp, "tp": tp, "fp": fp, "fn": fn, "tn": tn}
+        counts = ((tp, tp + fp), (tp, tp + fn), (tn, tn + fp), (tn, tn + fn))
+        for name, (part, whole) in zip(RATES, counts, strict=True):
+            low, high = wilson(part, whole)
+            line |= {name: ratio(part, whole), f"{name}_low": low, f"{name}_high": high}
+        lines.append(line | {"f1": ratio(2 * tp, 2 * tp + fp + fn), "auroc": float(auroc(probabilities[:, k], true))})
+    return lines
+
+
+def confusion_lines(labels: Sequence[str], counts: np.ndarray) -> list[Line]:
+    """One line for each pair of true and predicted class."""
+    return [
+        {"true": true, "predicted": predicted, "rows": int(counts[i, j]), "share": ratio(counts[i, j], counts[i].sum())}
+        for i, true in enumerate(labels)
+        for j, predicted in enumerate(labels)
+    ]
+
+
+def head_lines(
+    heads: Heads, told: Told, confusions: dict[str, np.ndarray], class_counts: np.ndarray | None
+) -> list[Line]:
+    """One line for each head, then `mean` (every head counts the same) and `weighted` (by labelled rows).
+
+    As in `arena.metric.heads`, a head without labelled rows is in neither mean, and an undefined value makes both
+    undefined.
+    """
+    losses = head_means(label_log_losses(_parts(heads, told.probabilities), told.target))
+    known = told.target >= 0
+    prior = None
+    if class_counts is not None:
+        prior = head_means(
+            label_log_losses(_parts(heads, prior_of(heads, class_counts, len(told.target))), told.target)
+        )
+    lines: list[Line] = []
+    for t, head in enumerate(heads.names):
+        counts = confusions[head]
+        true, right = counts.sum(axis=1), counts.diagonal()
+        rows = int(true.sum())
+        recall = [ratio(a, b) for a, b in zip(right, true, strict=True)]
+        low, high = wilson(int(right.sum()), rows)
+        line = {"head": head, "rows": rows, "accuracy": ratio(right.sum(), rows)}
+        line |= {"accuracy_low": low, "accuracy_high": high, "share_of_largest_class": ratio(true.max(), rows)}
+        line |= {"macro_f1": float(macro_f1_of(counts)), "macro_recall": float(np.mean(recall))}
+        line["log_loss"] = float(losses[t])
+        if prior is not None:
+            line["prior_log_loss"] = float(prior[t])
+            line["skill"] = 1 - line["log_loss"] / line["prior_log_loss"] if rows else math.nan
+        lines.append(line)
+    some = [line for line in lines if line["rows"]]
+    for name, weights in (("mean", np.ones(len(some))), ("weighted", np.array([line["rows"] for line in some]))):
+        means: Line = {"head": name, "rows": int(known.any(axis=1).sum())}
+        for key in lines[0]:
+            # The ends of an interval and shares of the prior are not those of the mean.
+            if key not in ("head", "rows", "accuracy_low", "accuracy_high", "skill"):
+                means[key] = float(np.average([line[key] for line in some], weights=weights)) if some else math.nan
+        if prior is not None:
+            means["skill"] = 1 - means["log_loss"] / means["prior_log_loss"] if some else math.nan
+        lines.append({key: means.get(key, math.nan) for key in lines[0]})
+    return lines
+
+
+def given(heads: Heads, told: Told, head: str, other: str) -> list[Line]:
+    """What `head` is and says where `other` has each class, once by its label and once by what was predicted.
+
+    Only rows with a label of `head` count, and for the classes `by` label only those with a label of `other`.
+    """
+    target, guess = _index(heads, told, head, "true"), _index(heads, told, head, "predicted")
+    lines = []
+    for by in ("true", "predicted"):
+        condition = _index(heads, told, other, by)
+        for k, label in enumerate(heads.classes[other]):
+            chosen = (condition == k) & (target >= 0)
+            rows, right = int(chosen.sum()), int((target == guess)[chosen].sum())
+            low, high = wilson(right, rows)
+            line: Line = {"given": label, "by": by, "rows": rows, "right": right, "accuracy": ratio(right, rows)}
+            line |= {"accuracy_low": low, "accuracy_high": high}
+            for kind, index in (("true", target), ("predicted", guess)):
+                for c, name in enumerate(heads.classes[head]):
+                    count = int((index[chosen] == c).sum())
+                    line |= {f"rows_{kind}/{name}": count, f"share_{kind}/{name}": ratio(count, rows)}
+            lines.append(line)
+    return lines
+
+
+def joint(heads: Heads, told: Told) -> list[Line]:
+    """How the heads go together: a line for all of them and one for each pair, of the rows that have all the labels."""
+    right = [told.target[:, t] == _index(heads, told, head, "predicted") for t, head in enumerate(heads.names)]
+    whole = (told.target >= 0).all(axis=1)
+    everything = exact_match(label_hits(_parts(heads, told.probabilities), told.target)) & whole
+    lines = [_joint_line("all", "", int(whole.sum()), int(everything.sum()), math.nan, math.nan)]
+    for t, head in enumerate(heads.names):
+        for u, other in list(enumerate(heads.names))[t + 1 :]:
+            known = (told.target[:, t] >= 0) & (told.target[:, u] >= 0)
+            both = int((right[t] & right[u] & known).sum())
+            values = [
+                cramers_v(_index(heads, told, head, kind)[known], _index(heads, told, other, kind)[known])
+                for kind in ("true", "predicted")
+            ]
+            lines.append(_joint_line(head, other, int(known.sum()), both, *values))
+    return lines
+
+
+def _joint_line(head: str, other: str, rows: int, right: int, of_labels: float, of_predictions: float) -> Line:
+    low, high = wilson(right, rows)
+    line: Line = {"head": head, "other": other, "rows": rows, "all_right": right, "accuracy": ratio(right, rows)}
+    line |= {"accuracy_low": low, "accuracy_high": high}
+    return line | {"cramers_v_true": of_labels, "cramers_v_predicted": of_predictions}
+
+
+def ratio(part: float, whole: float) -> float:
+    """`part / whole`, NaN for 0/0."""
+    return float(quotient(part, whole))
+
+
+def text_of(lines: Iterable[Line]) -> str:
+    """Lines as CSV with a header: six decimals, an empty cell for NaN."""
+    lines = list(lines)
+    return tables.text_of([list(lines[0]), *([_cell(value) for value in line.values()] for line in lines)])
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else f"{value:.6f}"
+
+
+def _index(heads: Heads, told: Told, head: str, kind: str) -> np.ndarray:
+    """Class index of each row within a head, `[N]`: its label (`true`, negative where unknown) or the prediction."""
+    if kind == "true":
+        return told.target[:, heads.names.index(head)]
+    return told.probabilities[:, heads.slices[head]].argmax(axis=1)
+
+
+def _parts(heads: Heads, probabilities: np.ndarray) -> list[np.ndarray]:
+    return list(heads.split(probabilities).values())

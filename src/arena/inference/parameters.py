@@ -1,0 +1,119 @@
+"""The mean of the weights of several runs, as a run folder of its own."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from arena.core import checkpoints
+from arena.core.errors import DataError, UsageError
+from arena.core.run import RunFolder, git_state, versions
+from arena.core.stored import moved, read, write
+from arena.inference.configurations import first_difference
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger("arena")
+FREE = ("data.fold", "seed", "data.seed")
+"""Keys in which averaged runs may differ."""
+
+
+def check(runs: list[RunFolder], output: RunFolder) -> None:
+    """Whether the mean of these runs means anything, and may be written there; nothing heavy is imported.
+
+    Raises:
+        UsageError: fewer than two runs, a run of `arena.baseline`, runs that were trained differently, or an output
+            that holds a run.
+        InputOutputError: a run without weights.
+    """
+    if len(runs) < 2:
+        raise UsageError("run: two runs or more are needed; give run=[FOLDER,FOLDER]")
+    for run in runs:
+        if run.is_baseline:
+            raise UsageError(f"{run.path}: a run of arena.baseline has no weights to average; use arena.predict")
+        checkpoints.check(run.best)
+        if difference := first_difference(runs[0], run, *FREE):
+            key, one, other = difference
+            raise UsageError(
+                f"{key}: {runs[0].path} has {one}, {run.path} has {other}; only runs that differ in nothing but "
+                "data.fold and seed have weights that can be averaged (arena.predict averages probabilities)"
+            )
+    if output.config.exists() or output.best.exists():
+        raise UsageError(f"output={output.path}: it holds a run already; choose another folder")
+
+
+def average(runs: list[RunFolder], output: RunFolder) -> None:
+    """Write the run folder whose weights are the mean; `check` must have passed.
+
+    Raises:
+        InputOutputError: a checkpoint that cannot be read.
+        DataError: checkpoints with other names or shapes, or whole numbers that differ.
+    """
+    import torch
+
+    from arena.callback.storage import AtomicCheckpointIO
+    from arena.config import weights
+
+    found = [weights.read_checkpoint(run.best) for run in runs]
+    states = [each["state_dict"] for each in found]
+    for run, state in zip(runs, states, strict=True):
+        weights.compare(states[0], state, run.best)
+    mean: dict[str, Tensor] = {}
+    for name, first in states[0].items():
+        values = [state[name] for state in states]
+        if first.is_floating_point():
+            total = torch.zeros(first.shape, dtype=torch.float64)
+            for value in values:
+                total += value.double()
+            mean[name] = (total / len(values)).to(first.dtype)
+        elif all(torch.equal(first, value) for value in values):
+            mean[name] = first
+        else:
+            raise DataError(f"{name}: whole numbers that differ between the runs have no mean")
+    settings = _settings(runs, output)
+    AtomicCheckpointIO().save_checkpoint(found[0] | {"state_dict": mean}, output.best)
+    if runs[0].tokenizer.is_dir():
+        shutil.copytree(runs[0].tokenizer, output.tokenizer, dirs_exist_ok=True)
+    write(output.config, settings)
+    output.write_result(_result(runs, settings))
+
+
+def _settings(runs: list[RunFolder], output: RunFolder) -> dict[str, Any]:
+    """The configuration of the mean.
+
+    The mean over folds has learned from the validation rows of each, so it has none left: only the test rows are new to
+    it.
+    """
+    configurations: list[Any] = [read(run.config) for run in runs]
+    settings = moved(configurations[0], str(configurations[0]["run_dir"]), str(output.path))
+    whole = len({each["data"]["fold"] for each in configurations}) > 1
+    if whole:
+        settings["data"] |= {"folds": None, "fold": None, "val_share": 0, "val_path": None}
+        log.info("the mean has learned from every row but the test rows: judge it with data.path=FILE of other rows")
+    seeds = sorted({each["seed"] for each in configurations})
+    if len(seeds) > 1 and not settings["model"].get("pretrained"):
+        log.warning(
+            "the runs began with different random weights (seeds %s): their mean is no model like either of them",
+            ", ".join(map(str, seeds)),
+        )
+    return settings
+
+
+def _result(runs: list[RunFolder], settings: dict[str, Any]) -> dict[str, Any]:
+    """`result.json` of the mean: nothing of it is measured yet."""
+    first = runs[0].read_result()
+    monitor = {"name": settings["monitor"]["name"], "mode": settings["monitor"]["mode"], "value": None, "step": None}
+    return {
+        "status": "completed",
+        "reason": None,
+        "monitor": monitor,
+        "seed": settings["seed"],
+        "git": git_state(Path(__file__).parent),
+        "versions": versions(),
+        "time": {"setup": None, "fit": None, "test": None},
+        "test": None,
+        "baselines": {},
+        "data": first.get("data", {}),
+        "averaged_from": [str(run.path) for run in runs],
+    }

@@ -1,0 +1,138 @@
+"""From the rows of a file to the averaged probabilities of all members."""
+
+from pathlib import Path
+from typing import Any
+
+from arena.core.console import say
+from arena.core.errors import DataError, UsageError
+from arena.core.heads import Heads, column
+from arena.core.paths import shown
+from arena.inference import formats, mixture, recipes, rules
+from arena.inference.members import Member, predict, read_rows, training_shares
+from arena.inference.partial import Partial
+
+
+def write_predictions(
+    members: list[Member], data: dict[str, Any], others: dict[str, Any], output: Path, partial: Partial
+) -> None:
+    """Read the rows, ask every member, average, apply the rules, write.
+
+    Args:
+        members: see `gather`.
+        data: `data.*` keys of the command line.
+        others: the other keys, checked (`arena.predict.DEFAULTS`).
+        output: the file.
+        partial: where probabilities are kept meanwhile.
+
+    Raises:
+        DataError: a file with records that cannot be used, in a format that needs every row; see also `read_rows` and
+            `fitted_weights`.
+    """
+    labels = members[0].labels
+    for member in members:
+        if member.calibration:
+            say(f"{member.name}: calibrated {member.calibration}")
+    weights = others["weights"]
+    if weights == "validation":
+        if isinstance(labels, dict):
+            raise UsageError("weights=validation: with several heads give numbers, or weights=equal")
+        weights = recipes.fitted_weights(members, labels)
+    elif weights == "equal":
+        weights = [1.0] * len(members)
+    stands_in = others["on_bad_row"] == "prior"
+    rows = read_rows(members, data, stands_in)
+    if (lost := rows.account.rejected) and not stands_in:
+        said = f"{lost} of {rows.account.read} records cannot be used ({', '.join(rows.account.codes)})"
+        if others["format"] != "probabilities":
+            raise DataError(
+                f"{said}; format={others['format']} needs every row: mend the file, try data.repair=true, or give "
+                "these rows the class shares of the training with on_bad_row=prior"
+            )
+        say(f"{said}: they are not in the output")
+    heads = Heads(labels)
+    mean = mixture.Mean(others["average"], heads.sizes)
+    for member, weight in zip(members, weights, strict=True):
+        if weight == 0:
+            say(f"{member.name}: weight 0, left out")
+            continue
+        orders = predict(member, labels, rows, others["swap"], partial)
+        if others["swap"]:
+            say_disagreement(member.name, *orders)
+        for probabilities in orders:
+            mean.add(probabilities, weight / len(orders))
+    probabilities = mean.result()
+    if others["rules"] and not heads.named:
+        touched = rules.apply(probabilities, labels, rows)
+        say(f"rules: {touched.identical} rows with identical answers, {touched.empty} with one empty answer overridden")
+    if rows.stand_ins:
+        give_shares(members, weights, heads, rows, probabilities)
+    if others["format"] == "kaggle" and "tie" not in heads.columns:
+        say(f"the run has no class for ties: winner_tie is {formats.NO_TIE} in every row (13.8 nats for each tie)")
+    ids = rows.facts["id"].to_pylist()
+    called = (likeliest(heads, probabilities) if heads.named else {}) | predicted(members, probabilities)
+    formats.write(output, others["format"], ids, probabilities, labels, called | in_sample(members, rows))
+    say(f"{rows.num_rows} rows written to {shown(output)}")
+
+
+def give_shares(members: list[Member], weights: list[float], heads: Heads, rows: Any, probabilities: Any) -> None:
+    """Give rows that stand in for unusable records the class shares of the training, in place, and say so.
+
+    Args:
+        members: the runs.
+        weights: of the runs.
+        heads: the classes of the C columns.
+        rows: the N rows (`arena.data.source.rows.Rows`).
+        probabilities: `[N, C]`.
+    """
+    shares = training_shares(members, weights, heads)
+    probabilities[rows.stand_ins] = shares
+    codes = ", ".join(f"{code} {count}" for code, count in rows.account.codes.items())
+    told = ", ".join(f"{name} {share:.4f}" for name, share in zip(heads.columns, shares, strict=True))
+    say(
+        f"{len(rows.stand_ins)} of {rows.num_rows} rows cannot be used ({codes}); on_bad_row=prior gives them the "
+        f"class shares of the training: {told}"
+    )
+
+
+def in_sample(members: list[Member], rows: Any) -> dict[str, list[str]]:
+    """The column `in_sample`, where a row was a training row of one of the runs; says how many were."""
+    from arena.data.split.provenance import IN_SAMPLE, contents, training_contents
+
+    known = [training_contents(member.run.splits) or set() for member in members]
+    if not any(known):
+        return {}
+    seen = [any(content in each for each in known) for content in contents(rows.texts())]
+    if not any(seen):
+        return {}
+    count = f"{sum(seen)} of {len(seen)} rows"
+    say(f"{count} were training rows of these runs (column {IN_SAMPLE}): their probabilities are too good")
+    return {IN_SAMPLE: [str(each).lower() for each in seen]}
+
+
+def likeliest(heads: Heads, probabilities: Any) -> dict[str, list[str]]:
+    """The likeliest class of each head for each row, by column (`predicted_<head>`)."""
+    return {
+        column("predicted", head): [heads.classes[head][index] for index in part.argmax(axis=1).tolist()]
+        for head, part in heads.split(probabilities).items()
+    }
+
+
+def predicted(members: list[Member], probabilities: Any) -> dict[str, list[str]]:
+    """The class of each row by the decision rule of the one member, by column; nothing for several, whose rules were
+    tuned to their own probabilities and not to the average."""
+    rules = [member.calibration for member in members if member.calibration]
+    if len(members) == 1:
+        return rules[0].decide(probabilities) if rules else {}
+    if any(head.decision for each in rules for head in each.heads.values()):
+        say("the decision rules of single runs do not hold for their average: there is no column predicted")
+    return {}
+
+
+def say_disagreement(name: str, straight: Any, exchanged: Any) -> None:
+    """How much the order of the answers matters to a model: the average hides it."""
+    other = (straight.argmax(1) != exchanged.argmax(1)).mean()
+    apart = abs(straight - exchanged).mean()
+    say(
+        f"{name}: the two orders disagree on the class of {100 * other:.1f}% of the rows; "
+        f"their probabilities are {apart:.4f} apart on average"
+    )

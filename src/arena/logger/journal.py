@@ -1,0 +1,114 @@
+"""`metrics.csv`: the record of every logged value, which any dashboard only mirrors."""
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from arena.core.errors import InputOutputError
+from arena.core.files import naming, replacing
+from arena.core.schema import OutputPath
+
+COLUMNS = ("step", "epoch", "split", "name", "value")
+
+
+class Journal(Logger):
+    """Appends `step,epoch,split,name,value` rows and flushes after each call, so that a kill loses nothing logged.
+
+    `step` counts finished optimiser steps: Lightning's own count is one behind during training, so `step_now` is asked
+    instead once the trainer exists. An undefined rate is written as `nan`. A name such as `val/log_loss` becomes the
+    split `val` and the name `log_loss`.
+    """
+
+    def __init__(self, path: OutputPath | Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.step_now: Callable[[], int] | None = None
+
+    @property
+    def name(self) -> str:
+        return "journal"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.path.parent)
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """The configuration has a file of its own."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append one row for each value; the entry `epoch` becomes a column."""
+        step = self.step_now() if self.step_now is not None else step
+        epoch = metrics.get("epoch", "")
+        epoch = int(epoch) if epoch != "" else ""
+        rows = []
+        for name, value in metrics.items():
+            if name == "epoch":
+                continue
+            split, slash, rest = name.partition("/")
+            rows.append((step, epoch, split if slash else "", rest if slash else name, repr(float(value))))
+        new = not self.path.exists() or self.path.stat().st_size == 0
+        with naming(self.path), open(self.path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if new:
+                writer.writerow(COLUMNS)
+            writer.writerows(rows)
+            file.flush()
+
+
+def read(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a journal with numbers as numbers; a last line cut by a kill is left out."""
+    return read_from(path, 0)[0]
+
+
+def read_from(path: str | Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """The rows behind a byte of the file, as `read`, and the byte behind the last whole one."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        text = file.read()
+    whole = text[: text.rfind(b"\n") + 1]
+    lines = whole.decode("utf-8", "replace").split("\n")[:-1]
+    read_rows = csv.DictReader(lines[1:] if offset == 0 else lines, COLUMNS)
+    rows: list[dict[str, Any]] = [dict(row) for row in read_rows]
+    for row in rows:
+        try:
+            row["step"], row["value"] = int(row["step"]), float(row["value"])
+            row["epoch"] = int(row["epoch"]) if row["epoch"] else None
+        except (TypeError, ValueError):
+            cells = ",".join(map(str, row.values()))
+            raise InputOutputError(f"{path}: damaged, '{cells[:80]}' is no line of it; remove that line") from None
+    return rows, offset + len(whole)
+
+
+def rewind(path: str | Path, step: int, validated: int | None = None) -> None:
+    """Drop what a run that is resumed will log again, so that its journal equals that of an undisturbed one.
+
+    Args:
+        path: the journal.
+        step: of the checkpoint; later rows go, and those of the test, which comes after the training.
+        validated: step of the last validation that the checkpoint knows; validation rows after it go.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return
+    until = {"val": step if validated is None else validated, "test": -1}
+    kept = [row for row in read(path) if row["step"] <= until.get(row["split"], step)]
+    with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in kept:
+            value = row["value"]
+            epoch = "" if row["epoch"] is None else row["epoch"]
+            writer.writerow(
+                (row["step"], epoch, row["split"], row["name"], "nan" if math.isnan(value) else repr(value))
+            )

@@ -1,0 +1,145 @@
+"""What the answers look like: punctuation, markdown and oddities, counted in one pass over the texts.
+
+The counting is Arrow's own (RE2, linear time): no row passes through Python, and only the counts stay in memory.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from arena.core.errors import DataError
+
+pc: Any = compute  # its functions are made when it is imported, which type checkers cannot see
+
+CODE = r"(?s)```.*?(?:```|\z)"
+MARKDOWN = {
+    "headings": r"(?m)^ {0,3}#{1,6}[ \t]",
+    "bullets": r"(?m)^[ \t]*[-*+\x{2022}][ \t]+",
+    "numbered": r"(?m)^[ \t]*[0-9]{1,3}[.)][ \t]+",
+    "bold": r"\*\*[^*\n]+\*\*",
+    "table_rows": r"(?m)^[ \t]*\|.*\|[ \t]*$",
+    "links": r"\[[^\]\n]*\]\([^)\s]+\)|https?://[^\s)]+",
+}
+"""Counted outside fenced code, where `# note` is a comment and no heading."""
+PUNCTUATION = {
+    "question_marks": r"[?\x{FF1F}\x{061F}]",
+    "exclamation_marks": r"[!\x{FF01}]",
+    "commas": r"[,\x{FF0C}\x{3001}\x{060C}]",
+    "digits": r"[0-9]",
+}
+FEATURES = {
+    "code_blocks": "Code blocks",
+    "headings": "Headings",
+    "bullets": "Bullet points",
+    "numbered": "Numbered points",
+    "bold": "Bold passages",
+    "table_rows": "Table rows",
+    "links": "Links",
+    "question_marks": "Question marks",
+    "exclamation_marks": "Exclamation marks",
+    "commas": "Commas",
+    "line_breaks": "Line breaks",
+    "digits": "Digits",
+}
+"""Name of each count and its label for people."""
+REFUSAL = (
+    r"(?i)^\W*(?:i['\x{2019}]?m sorry|i am sorry|sorry\b|i apologi[sz]e|my apologies|i cannot\b|i can['\x{2019}]?t\b|"
+    r"i(?:['\x{2019}]m| am) (?:not able|unable|afraid)|as an ai\b|as a (?:large )?language model|unfortunately,? i\b)"
+)
+REFUSAL_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Counts for every row.
+
+    Attributes:
+        counts: for each of `FEATURES`, `[R, 2]` int64: occurrences in answers A and B, all turns together.
+        empty: `[R, 2]` bool: answers without any character but blanks.
+        refusal: `[R, 2]` bool: answers with a turn that opens with an English refusal or apology.
+        identical: `[R]` bool: rows whose two answers are equal, turn for turn.
+    """
+
+    counts: dict[str, np.ndarray]
+    empty: np.ndarray
+    refusal: np.ndarray
+    identical: np.ndarray
+
+
+def measure(texts: Iterator[pa.RecordBatch], rows: int) -> TextFeatures:
+    """The features of all rows, a batch at a time.
+
+    Args:
+        texts: batches with the list columns `response_a` and `response_b`, in the order of the rows.
+        rows: number of rows that must come.
+
+    Raises:
+        DataError: another number of rows came.
+    """
+    counts = {name: np.zeros((rows, 2), np.int64) for name in FEATURES}
+    empty, refusal = np.zeros((rows, 2), bool), np.zeros((rows, 2), bool)
+    identical = np.zeros(rows, bool)
+    start = 0
+    for batch in texts:
+        stop = start + batch.num_rows
+        if stop > rows:
+            break
+        for side, column in enumerate(("response_a", "response_b")):
+            turns, parents = flat_turns(batch.column(column))
+            for name, values in count_turns(turns).items():
+                sums = np.bincount(parents, weights=values, minlength=batch.num_rows)
+                counts[name][start:stop, side] = sums.astype(np.int64)
+            empty[start:stop, side] = ~any_of(pc.not_equal(pc.utf8_trim_whitespace(turns), ""), parents, batch.num_rows)
+            opening = pc.utf8_slice_codeunits(turns, 0, REFUSAL_CHARACTERS)
+            matches = pc.match_substring_regex(opening, REFUSAL)
+            refusal[start:stop, side] = any_of(matches, parents, batch.num_rows)
+        identical[start:stop] = same_answers(batch)
+        start = stop
+    else:
+        stop = start
+    if stop != rows:
+        raise DataError(f"the texts have {'more than ' if stop > rows else ''}{min(stop, rows)} rows, the facts {rows}")
+    return TextFeatures(counts, empty, refusal, identical)
+
+
+def count_turns(turns: pa.Array) -> dict[str, np.ndarray]:
+    """Each of `FEATURES` for each turn `[T]`; turns are not null."""
+    found = {"code_blocks": (_number(pc.count_substring(turns, "```")) + 1) // 2}  # an open block is a block
+    outside = pc.replace_substring_regex(turns, CODE, "") if found["code_blocks"].any() else turns
+    found |= {name: _number(pc.count_substring_regex(outside, pattern)) for name, pattern in MARKDOWN.items()}
+    found |= {name: _number(pc.count_substring_regex(turns, pattern)) for name, pattern in PUNCTUATION.items()}
+    return found | {"line_breaks": _number(pc.count_substring(turns, "\n"))}
+
+
+def flat_turns(lists: Any) -> tuple[pa.Array, np.ndarray]:
+    """All turns of a list column `[T]`, the missing ones as empty text, and the row of each `[T]`."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return pc.fill_null(pc.list_flatten(lists), ""), np.repeat(np.arange(len(lists)), lengths)
+
+
+def any_of(flags: pa.Array, parents: np.ndarray, rows: int) -> np.ndarray:
+    """Whether any turn of each row has the flag, `[rows]` bool."""
+    found = np.zeros(rows, bool)
+    found[parents[flags.to_numpy(zero_copy_only=False).astype(bool)]] = True
+    return found
+
+
+def same_answers(batch: pa.RecordBatch) -> np.ndarray:
+    """Whether the two answers of each row are equal, `[B]` bool; a missing turn equals an empty one."""
+    joined = []
+    for column in ("response_a", "response_b"):
+        turns, parents = flat_turns(batch.column(column))
+        sizes = np.bincount(parents, minlength=batch.num_rows)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
+        lists: Any = pa.ListArray.from_arrays(offsets, turns.cast(pa.string()))
+        joined.append((pc.binary_join(lists, "\x1f"), sizes))
+    equal = pc.equal(joined[0][0], joined[1][0]).to_numpy(zero_copy_only=False).astype(bool)
+    return equal & (joined[0][1] == joined[1][1])
+
+
+def _number(values: pa.Array) -> np.ndarray:
+    return values.to_numpy(zero_copy_only=False).astype(np.int64)

@@ -1,0 +1,55 @@
+"""The answers of a row exchanged: for models by the loader, for baselines by the rows."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from arena.data.module.pairwise import PairData
+from arena.data.source.rows import Rows
+from arena.data.text.tokenizer import ByteTokenizer
+from arena.inference.exchanged import Exchanged
+
+TABLE = pa.table(
+    {
+        "id": [str(i) for i in range(7)],
+        "prompt": [["p" * (1 + i % 3)] for i in range(7)],
+        "response_a": [["a" * (2 + 5 * (i % 4)), "x"] for i in range(7)],
+        "response_b": [["b" * (3 + i)] for i in range(7)],
+        "model_a": [f"m{i}" for i in range(7)],
+        "model_b": [f"n{i}" for i in range(7)],
+        "winner": ["model_a"] * 7,
+    }
+)
+RENAMED = {"response_a": "response_b", "response_b": "response_a", "model_a": "model_b", "model_b": "model_a"}
+OTHER = TABLE.rename_columns([RENAMED.get(name, name) for name in TABLE.column_names])
+"""The same rows, written down the other way round."""
+
+
+def data(labels: list[str]) -> PairData:
+    return PairData(lambda *_: Rows.from_table(TABLE, "test"), ByteTokenizer(), labels, eval_batch_size=3)
+
+
+@pytest.mark.parametrize("labels", [["model_a", "model_b", "tie"], ["model_b", "model_a"]])
+def test_the_exchanged_loader_serves_the_rows_of_the_other_file(labels):
+    straight, _ = data(labels).predict_loader(Rows.from_table(OTHER, "other"))
+    exchanged, _ = data(labels).predict_loader(Rows.from_table(TABLE, "test"), swapped=True)
+    plain, _ = data(labels).predict_loader(Rows.from_table(TABLE, "test"))
+    batches = list(zip(straight, exchanged, plain, strict=True))
+    assert len(batches) == 3
+    for one, other, own in batches:
+        assert one.row.tolist() == other.row.tolist()
+        assert one.input_ids.equal(other.input_ids)
+        assert one.attention_mask.equal(other.attention_mask)
+        assert not own.input_ids.equal(other.input_ids)
+        assert other.supervised == 0
+
+
+def test_exchanged_rows_are_those_of_the_other_file():
+    exchanged, wanted = Exchanged(Rows.from_table(TABLE, "test")), Rows.from_table(OTHER, "other")
+    for positions in (None, np.array([1, 4, 6])):
+        texts = [pa.Table.from_batches(list(rows.texts(positions))) for rows in (exchanged, wanted)]
+        assert texts[0].to_pylist() == texts[1].to_pylist()
+    known = [name for name in wanted.facts.column_names if name != "winner"]
+    assert exchanged.facts.select(known).to_pylist() == wanted.facts.select(known).to_pylist()
+    assert exchanged.facts["winner"].null_count == 7
+    assert exchanged.fingerprint != Rows.from_table(TABLE, "test").fingerprint
