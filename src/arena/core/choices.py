@@ -5,6 +5,8 @@ from pathlib import Path
 
 INSTEAD = {("data", "heads"): "head=multi"}
 """What to type for a choice that another group brings."""
+BASES = re.compile(r"(?m)(?:^ +- |^defaults: \[)(\w+)\]?$")
+"""Files of the same group that a file's defaults list names."""
 
 
 def hint(folder: Path, group: str, key: str, chosen: object) -> str:
@@ -24,7 +26,10 @@ def having(folder: Path, group: str, key: str) -> list[str]:
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((folder / group).glob("*.yaml"))}
     # A file for the package _global_ has the keys of its group one step further in.
     wanted = re.compile(rf"(?m)^(?:{group}:\n(?:[ #].*\n)*?  )?{re.escape(key.partition('.')[0])}:")
-    found = {name for name, text in texts.items() if wanted.search(text)}
-    bases = {name for name in found if name.startswith("_")}
-    found |= {name for name, text in texts.items() if any(re.search(rf"(?m)^defaults:.*\b{b}\b", text) for b in bases)}
-    return [INSTEAD.get((group, name), f"{group}={name}") for name in sorted(found) if not name.startswith("_")]
+
+    def has(name: str) -> bool:
+        """Whether a file has the key, or one of the files of its group that it builds on."""
+        text = texts.get(name, "")
+        return bool(wanted.search(text)) or any(has(base) for base in BASES.findall(text))
+
+    return [INSTEAD.get((group, name), f"{group}={name}") for name in texts if not name.startswith("_") and has(name)]
