@@ -33,6 +33,8 @@ Form = formats.Format | Renamed | HeadFormat | ReplyFormat
 Layout = str | Columns | HeadFormat | ReplyFormat
 READER_VERSION = 3
 """Raise it whenever the same files give other rows: kept rows are then read again."""
+DATA_VERSION = 2
+"""Of the fingerprint that a run records of its data. It stays, so that an older run still knows its files."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.data.source import hubfiles
 from arena.data.source.columns import Columns
 from arena.data.source.files import kind_of
-from arena.data.source.ingest import READER_VERSION, Form, Layout, Rules, ingest, names_of, recognise_file
+from arena.data.source.ingest import DATA_VERSION, READER_VERSION, Form, Layout, Rules, ingest, names_of, recognise_file
 from arena.data.source.rows import Account, Rows
 
 log = logging.getLogger("arena")
@@ -89,8 +89,8 @@ class PairReader:
         paths = self.files(path)
         names, before = names_of(paths), _stamps(paths)
         prints = [(name, file_fingerprint(place)) for name, place in zip(names, paths, strict=True)]
-        settings = (READER_VERSION, str(self.layout), sorted(asdict(rules).items()))
-        key = key_of(*settings, prints)
+        settings = (str(self.layout), sorted(asdict(rules).items()))
+        key = key_of(READER_VERSION, *settings, prints)
         if rejects is None and cache is not None:
             rejects = cache / f"rejects-{key}.jsonl"
 
@@ -100,8 +100,9 @@ class PairReader:
                 raise DataError(f"{', '.join(map(str, paths))}: changed while it was read; start again")
 
         folder, _ = cached(cache, "rows", key, build)
-        # Names are kept in the rows as their source, but a file that was only renamed is still the same data.
-        rows = Rows.open(folder, key_of(*settings, [content for _, content in prints]))
+        # Names are kept in the rows as their source, but a file that was only renamed is still the same data; and it is
+        # also where a later arena reads it better: then the recorded validation loss tells whether that matters.
+        rows = Rows.open(folder, key_of(DATA_VERSION, *settings, [content for _, content in prints]))
         _log(rows.account)
         return rows
 
