@@ -78,6 +78,7 @@ def test_the_interval_covers_the_error(sharpness, groups):
         gaps = calibration.Gaps.of(confidence, right, calibration.equal_width(confidence, 15), member, drawn)
         found = calibration.error_interval(gaps, groups)
         assert found.low <= found.debiased <= found.high
+        assert found.low <= np.abs(gaps.found).sum() <= found.high
         held += found.low <= truth <= found.high
         low, high = np.quantile(np.abs(gaps.found + gaps.noise).sum(axis=1), [0.025, 0.975])
         percentiles += low <= truth <= high
@@ -104,3 +105,13 @@ def test_the_gaps_are_those_of_the_error():
 def test_one_group_has_no_interval():
     gaps = calibration.Gaps.of(np.array([0.9]), np.array([True]), np.array([0]), np.array([0]), np.ones((5, 1), int))
     assert np.isnan(calibration.error_interval(gaps, 1)).all()
+
+
+def test_an_error_below_its_own_noise_is_inside_its_interval():
+    """Half right at .5 in every prompt of two rows: the gap is 0 in each, and nothing can be said but that."""
+    group = np.repeat(np.arange(30), 2)
+    _, drawn = draws(group, 100, 0)
+    found = calibration.Gaps.of(np.full(60, 0.52), np.tile([True, False], 30), np.zeros(60, int), group, drawn)
+    assert calibration.error_interval(found, 30) == pytest.approx((0.02, 0.02, 0.02))
+    gaps = calibration.Gaps(np.array([0.001]), np.linspace(-0.1, 0.1, 101)[:, None])
+    assert calibration.error_interval(gaps, 30) == (0.0, 0.0, 0.001)

@@ -147,7 +147,8 @@ def error_interval(gaps: Gaps, groups: int, level: float = LEVEL) -> ErrorInterv
             low, high = (low, middle) if reached(middle) else (middle, high)
         return high * seen
 
-    return ErrorInterval(error(0.5), error(1 - below), error(below))
+    # An error far below what noise alone gives rejects even 0; the one that was seen is always inside.
+    return ErrorInterval(error(0.5), error(1 - below), max(error(below), seen))
 
 
 @dataclass(frozen=True)
