@@ -37,8 +37,7 @@ skill, a temperature at its bound.
            thresholds argmax(p / t), each t tuned for the F1 of its class against the others
   heads=null          heads to calibrate: [HEAD,HEAD]; null for all
   bins=15             of the calibration errors and the diagram
-  resamples=200       bootstrap resamples behind each interval; resampling only adds to calibration errors, so read the
-                      interval of their change rather than their own
+  resamples=200       bootstrap resamples behind each interval; the change of a calibration error has none
   output=FOLDER       where calibration.json and report/ go instead; arena.predict looks in the run's folder only
 """
 DEFAULTS: dict[str, Any] = {

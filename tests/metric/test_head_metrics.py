@@ -211,3 +211,14 @@ def test_paired_differences_are_those_of_each_column() -> None:
         assert found[t] == pytest.approx(paired_difference(a[:, t], b[:, t], groups, 300, 1))
     a[:10, 1] = np.nan
     assert paired_differences(a, b, groups, 300, 1)[0][1].value == pytest.approx((a - b)[10:, 1].mean())
+
+
+def test_a_resample_without_a_heads_labels_is_undefined(heads: Heads) -> None:
+    """The mean of two heads where the second has one label: half of the resamples lack it, so nothing has an interval
+    but what does not need it."""
+    probabilities, target = random_rows(40, missing=0)
+    target[1:, 1] = UNLABELLED
+    ends = bootstrap(heads(LABELS), probabilities, target, np.arange(40), resamples=60, seed=5)
+    assert np.isnan(ends["log_loss"]).all()
+    assert np.isfinite(ends["stance/log_loss"]).all()
+    assert np.isfinite(ends["weighted/log_loss"]).all()

@@ -115,3 +115,13 @@ def test_an_error_below_its_own_noise_is_inside_its_interval():
     assert calibration.error_interval(found, 30) == pytest.approx((0.02, 0.02, 0.02))
     gaps = calibration.Gaps(np.array([0.001]), np.linspace(-0.1, 0.1, 101)[:, None])
     assert calibration.error_interval(gaps, 30) == (0.0, 0.0, 0.001)
+
+
+def test_too_many_undefined_resamples_have_no_interval():
+    gaps = calibration.Gaps(np.array([0.1]), np.array([[0.01], [np.nan], [-0.01]]))
+    assert np.isnan(calibration.error_interval(gaps, 30)).all()
+
+
+def test_no_error_is_above_one():
+    gaps = calibration.Gaps(np.array([-0.7]), np.random.default_rng(0).normal(0, 0.4, (500, 1)))
+    assert calibration.error_interval(gaps, 5).high == 1

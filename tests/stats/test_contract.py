@@ -82,3 +82,7 @@ CASES = {
 def test_it_is_what_the_library_says(name: str) -> None:
     ours, theirs = (np.asarray(each(), dtype=np.float64) for each in CASES[name])
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-7 if name.endswith("_error") else 1e-12)
+
+
+def test_nothing_has_no_front() -> None:
+    assert pareto.front([]) == []

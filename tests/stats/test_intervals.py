@@ -88,3 +88,22 @@ def test_a_mean_over_columns_is_that_of_their_means() -> None:
     assert [each.value for each in columns] == [2.0, 5.0]
     assert whole.value == 3.5
     assert ratio([2.0, 4.0], [1.0, 2.0], [0, 1], 100, 0) == (2.0, 2.0, 2.0)
+
+
+def test_groups_without_a_row_of_a_column_widen_nothing() -> None:
+    """A column with labels in 5 of 60 groups has the interval of 5 groups, which is that of the extremes; a column with
+    labels in one group has none, nor has the mean."""
+    losses = np.full((60, 2), np.nan)
+    losses[:5, 0] = [0.0, 1.0, 2.0, 3.0, 4.0]
+    losses[0, 1] = 1.0
+    columns, whole = paired_differences(losses, np.zeros((60, 2)), np.arange(60), 3000, 0)
+    assert columns[0].low < 0.6
+    assert columns[0].high > 3.4
+    assert np.isnan(columns[1].low)
+    assert whole.value == 1.5
+    assert np.isnan(whole.low)
+
+
+def test_no_rows_have_no_interval() -> None:
+    assert np.isnan(paired_difference([], [], [], 10, 0)).all()
+    assert np.isnan(paired_differences(np.empty((0, 2)), np.empty((0, 2)), [], 10, 0)[1]).all()

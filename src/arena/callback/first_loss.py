@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from arena.core.heads import Heads
 from arena.core.schema import NonNegative
-from arena.stats.scores import label_log_losses, log_loss
+from arena.stats.scores import label_log_losses, log_loss, row_means
 
 log = logging.getLogger("arena")
 
@@ -75,10 +75,15 @@ def row_log_losses(probabilities: torch.Tensor, target: torch.Tensor, heads: Hea
         target: class indices `[N]` (negative: none) or probabilities `[N, K]`; class indices `[N, T]` of several heads.
         heads: names and classes.
     """
-    values, truth = probabilities.double().cpu().numpy(), target.cpu().numpy()
+    values, truth = (each.cpu().numpy() for each in (probabilities.double(), _exact(target)))
     if target.is_floating_point():
         known = np.isfinite(truth).all(axis=1) & (truth.sum(axis=1) > 0)
         return log_loss(values[known], truth[known])
     index = truth.reshape(len(truth), len(heads))
     some = (index >= 0).any(axis=1)
-    return np.nanmean(label_log_losses(list(heads.split(values[some]).values()), index[some]), axis=1)
+    return row_means(label_log_losses(list(heads.split(values[some]).values()), index[some]), index[some])
+
+
+def _exact(target: torch.Tensor) -> torch.Tensor:
+    """Soft targets in a type that NumPy has; bfloat16 is none."""
+    return target.double() if target.is_floating_point() else target

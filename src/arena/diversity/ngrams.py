@@ -11,6 +11,7 @@ import numpy as np
 
 from arena.diversity.counts import Grams, Tokens, count, tokens
 from arena.diversity.words import Text
+from arena.stats.intervals import quotient
 
 VOCABULARY = 30_522
 """Words that the expectation-adjusted form takes texts to be drawn from, unless told otherwise: BERT's vocabulary, as
@@ -30,13 +31,13 @@ def distinct(texts: Sequence[Text], order: int) -> float:
 
 def distinct_of_sets(given: Tokens, grams: Grams) -> np.ndarray:
     """Distinct-n of each set, `[S]`; NaN where a set has no such n-gram."""
-    return ratio(np.bincount(grams.group, minlength=given.sets), given.per_set(grams.total))
+    return quotient(np.bincount(grams.group, minlength=given.sets), given.per_set(grams.total))
 
 
 def distinct_without(given: Tokens, grams: Grams) -> np.ndarray:
     """Distinct-n of each text's set without this text, `[N]`."""
     unique = np.bincount(grams.group, minlength=given.sets)[given.group] - grams.owners
-    return ratio(unique, given.per_set(grams.total)[given.group] - grams.total)
+    return quotient(unique, given.per_set(grams.total)[given.group] - grams.total)
 
 
 def expectation_adjusted(unique: np.ndarray, total: np.ndarray, vocabulary: int = VOCABULARY) -> np.ndarray:
@@ -46,10 +47,4 @@ def expectation_adjusted(unique: np.ndarray, total: np.ndarray, vocabulary: int 
     Distinct Metric"). Can exceed 1. NaN where there is no n-gram.
     """
     total = np.asarray(total, dtype=np.float64)
-    return ratio(unique, -vocabulary * np.expm1(total * np.log1p(-1 / vocabulary)))
-
-
-def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Elementwise `above / below` in float64, NaN where `below` is 0."""
-    above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
-    return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, np.nan), where=below != 0)
+    return quotient(unique, -vocabulary * np.expm1(total * np.log1p(-1 / vocabulary)))

@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 
 from arena.diversity.counts import Grams, Tokens, count, tokens
-from arena.diversity.ngrams import ratio
 from arena.diversity.words import Text
+from arena.stats.intervals import quotient
 
 Smoothing = Literal["method1", "exp"]
 EPSILON = 0.1
@@ -68,14 +68,14 @@ def bleu(given: Tokens, grams: Sequence[Grams], smoothing: Smoothing = "method1"
             halvings += (right == 0) & (total > 0)
             logs += np.where(total > 0, np.log(np.where(right > 0, right, 0.5**halvings) / np.maximum(total, 1)), 0)
             lengths += total > 0
-    penalty = np.exp(np.minimum(0, 1 - ratio(closest_length(given), given.lengths)))
+    penalty = np.exp(np.minimum(0, 1 - quotient(closest_length(given), given.lengths)))
     return np.where(overlap, np.exp(logs / np.maximum(lengths, 1)), 0) * penalty
 
 
 def mean_of_sets(given: Tokens, values: np.ndarray) -> np.ndarray:
     """Mean of values `[N]` over the texts of each set that have one, `[S]`; NaN where none has."""
     there = np.isfinite(values)
-    return ratio(given.per_set(np.where(there, values, 0)), given.per_set(there))
+    return quotient(given.per_set(np.where(there, values, 0)), given.per_set(there))
 
 
 def matches(grams: Grams) -> np.ndarray:

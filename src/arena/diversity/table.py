@@ -11,8 +11,9 @@ from arena.diversity import vectors
 from arena.diversity.compression import compression_ratio
 from arena.diversity.counts import Tokens, count, tokens
 from arena.diversity.encoder import Encoder
-from arena.diversity.ngrams import VOCABULARY, distinct_of_sets, expectation_adjusted, ratio
+from arena.diversity.ngrams import VOCABULARY, distinct_of_sets, expectation_adjusted
 from arena.diversity.self_bleu import bleu, mean_of_sets
+from arena.stats.intervals import quotient
 
 CHUNK = 500
 """Prompts that are measured at once: memory does not grow with their number."""
@@ -131,10 +132,10 @@ def _words(filled: list[list[str]], given: Tokens, vocabulary: int) -> dict[str,
         found[f"self_bleu_{order}"] = mean_of_sets(given, bleu(given, grams[:order]))
     found["compression_ratio"] = np.array([compression_ratio(some) for some in filled])
     different = np.array([len({" ".join(text.lower().split()) for text in some}) for some in filled])
-    found["duplicate_share"] = np.where(sizes > 1, ratio(sizes - different, sizes), np.nan)
-    found["empty_share"] = ratio(texts - sizes, texts)
+    found["duplicate_share"] = np.where(sizes > 1, quotient(sizes - different, sizes), np.nan)
+    found["empty_share"] = quotient(texts - sizes, texts)
     spoken = np.array([any(map(str.isalnum, word)) for word in given.vocabulary], dtype=bool)
-    found["mean_words"] = ratio(np.bincount(given.group[given.text], spoken[given.ids], given.sets), texts)
+    found["mean_words"] = quotient(np.bincount(given.group[given.text], spoken[given.ids], given.sets), texts)
     return found
 
 

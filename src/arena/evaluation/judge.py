@@ -17,7 +17,7 @@ from arena.metric.collection import Metrics
 from arena.metric.heads import HeadMetrics
 from arena.metric.interval import bootstrap, calibration_intervals
 from arena.stats.calibration import ErrorInterval
-from arena.stats.intervals import Interval, paired_difference, paired_differences
+from arena.stats.intervals import Interval, paired_difference, paired_differences, quotient
 from arena.stats.scores import exact_match, head_means, label_hits, label_log_losses, mean_over_heads
 from arena.stats.significance import mcnemar
 
@@ -102,7 +102,7 @@ def judge(
     result: dict[str, Any] = {
         "rows": len(target),
         "groups": len(np.unique(told.groups)),
-        "loss": float(np.nanmean(told.loss)),
+        "loss": float(np.nanmean(told.loss)) if np.isfinite(told.loss).any() else math.nan,
         "metrics": values_with_intervals(metrics, told.probabilities, target, told.groups, resamples, seed),
         "baselines": {},
     }
@@ -146,12 +146,17 @@ def _skill(heads: Heads, baseline: np.ndarray, told: Told, resamples: int, seed:
     known = np.isfinite(losses[0])
     level, whole = head_means(losses[0]), mean_over_heads(losses[0])
     match = match_change(exact_match(hits[0]), exact_match(hits[1]), told.groups, 10 * resamples, seed)
-    found = {"skill": gain.value / whole if whole else math.nan, "gain": _named(gain), "accuracy": _named(change)}
+    found = {"skill": float(quotient(gain.value, whole)), "gain": _named(gain), "accuracy": _named(change)}
     if not heads.named:
         return found | {"accuracy": match}
     found["exact_match"] = match
+    skills = quotient([gain.value for gain in gains], level)
     found["heads"] = {
-        head: {"rows": int(known[:, t].sum()), "gain": _named(gains[t]), "skill": float(gains[t].value / level[t])}
+        head: {
+            "rows": int(known[:, t].sum()),
+            "gain": _named(gains[t]),
+            "skill": float(skills[t]),
+        }
         for t, head in enumerate(heads.names)
     }
     return found
@@ -206,7 +211,9 @@ def values_with_intervals(
         if name in intervals:
             entry |= dict(zip(("low", "high"), intervals[name], strict=True))
         if name in errors:
-            entry |= errors[name]._asdict()
+            debiased, low, high = errors[name]
+            # The value is torchmetrics', of 32 bits.
+            entry |= {"debiased": debiased, "low": min(low, value), "high": max(high, value)}
         if name in counts:
             entry |= dict(zip(("numerator", "denominator"), counts[name], strict=True))
         found[name] = entry

@@ -15,6 +15,7 @@ from arena.core.schema import closest
 from arena.core.types import UNLABELLED
 from arena.metric.collection import BINARY, Metrics
 from arena.metric.resample import resampled
+from arena.stats.intervals import quotient
 
 WEIGHTED = "weighted"
 """Before the name of a mean that counts each head by its rows."""
@@ -88,7 +89,7 @@ class HeadMetrics(nn.Module):
         """
         values = {head: self._part(head).compute() for head in self.heads.names}
         rows = np.array([_rows(values[head]) for head in values])
-        means = {name: float(value) for name, value in self._means(values, rows).items()}
+        means = {name: float(value) for name, value in self._means(values, rows, rows > 0).items()}
         return means | {f"{head}/{name}": value for head, each in values.items() for name, value in each.items()}
 
     def counts(self) -> dict[str, tuple[float, float]]:
@@ -107,13 +108,14 @@ class HeadMetrics(nn.Module):
             probabilities, target: as in `update`, on the host.
             weights: how often each row is in each resample, `[R, N]`.
         """
-        values, rows = {}, []
+        values, rows, labelled = {}, [], []
         for t, (head, where) in enumerate(self.heads.slices.items()):
             known = target[:, t] != UNLABELLED
             drawn = weights[:, known]
             values[head] = resampled(self._part(head), probabilities[known][:, where], target[known, t], drawn)
             rows.append(drawn.sum(axis=1).astype(np.float64))
-        means = self._means(values, np.array(rows))
+            labelled.append(bool(known.any()))
+        means = self._means(values, np.array(rows), np.array(labelled))
         return means | {f"{head}/{name}": value for head, each in values.items() for name, value in each.items()}
 
     def higher_is_better(self, name: str) -> bool | None:
@@ -145,14 +147,22 @@ class HeadMetrics(nn.Module):
         assert isinstance(part, Metrics)
         return part
 
-    def _means(self, values: Mapping[str, Mapping[str, Any]], rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Both means of every averaged metric, from values `[...]` of each head and its labelled rows `[T, ...]`."""
+    def _means(
+        self, values: Mapping[str, Mapping[str, Any]], rows: np.ndarray, labelled: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Average every metric over heads in both ways.
+
+        Args:
+            values: of each head and metric, `[...]`.
+            rows: labelled rows of each head, `[T, ...]`.
+            labelled: whether the split has any label of a head, `[T]`; where it has, a resample without one is NaN.
+        """
         plain, weighted = {}, {}
         for name in self.averaged:
             each = np.array([np.asarray(values[head][name], dtype=np.float64) for head in self.heads.names])
-            with np.errstate(invalid="ignore", divide="ignore"):
-                plain[name] = np.where(rows > 0, each, 0).sum(axis=0) / (rows > 0).sum(axis=0)
-                weighted[f"{WEIGHTED}/{name}"] = np.where(rows > 0, rows * each, 0).sum(axis=0) / rows.sum(axis=0)
+            plain[name] = each[labelled].mean(axis=0) if labelled.any() else np.full(rows.shape[1:], np.nan)
+            total = np.multiply(rows, each, out=np.zeros_like(each), where=rows > 0).sum(axis=0)
+            weighted[f"{WEIGHTED}/{name}"] = quotient(total, rows.sum(axis=0))
         return plain | weighted
 
 

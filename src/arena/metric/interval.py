@@ -1,6 +1,7 @@
 """Bootstrap intervals of every metric of a split."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -46,8 +47,22 @@ def bootstrap(
         values = _at_once(sample, probabilities, target, member, drawn)
     else:
         values = _one_by_one(sample, probabilities, target, member, drawn)
-    ends = dict(zip(sample.names, (percentiles(column, drawn.shape[1], level) for column in values.T), strict=True))
+    groups_of = _groups_of(sample, target.numpy(), member)
+    columns = zip(sample.names, values.T, strict=True)
+    ends = {name: percentiles(column, groups_of(name), level) for name, column in columns}
     return ends | dict.fromkeys(sample.without_interval, (math.nan, math.nan))
+
+
+def _groups_of(metrics: Metrics | HeadMetrics, target: NDArray, member: NDArray[np.int64]) -> Callable[[str], int]:
+    """How many groups have rows of a value: all, or those with a label of the head; of a mean the fewest of a head, by
+    labels those with any."""
+    if isinstance(metrics, Metrics):
+        whole = len(np.unique(member))
+        return lambda _: whole
+    found = {head: len(np.unique(member[target[:, t] != UNLABELLED])) for t, head in enumerate(metrics.heads.names)}
+    fewest = min((each for each in found.values() if each), default=0)
+    found[WEIGHTED] = len(np.unique(member[(target != UNLABELLED).any(axis=1)]))
+    return lambda name: found.get(name.partition("/")[0], fewest)
 
 
 def _one_by_one(
@@ -98,6 +113,7 @@ def calibration_intervals(
     columns = metrics.heads.split(probabilities) if isinstance(metrics, HeadMetrics) else {"": probabilities}
     gaps: dict[str, dict[str, Gaps]] = {}
     rows = {}
+    groups_of = _groups_of(metrics, target, member)
     for t, (head, part) in enumerate(parts.items()):
         truth = target[:, t] if heads else target
         known = truth != UNLABELLED
@@ -110,4 +126,4 @@ def calibration_intervals(
             own = [each[name] for each in gaps.values()]
             found[name] = Gaps.mean(own, np.ones(len(own)))
             found[f"{WEIGHTED}/{name}"] = Gaps.mean(own, np.array([rows[head] for head in gaps]))
-    return {name: error_interval(each, drawn.shape[1], level) for name, each in found.items()}
+    return {name: error_interval(each, groups_of(name), level) for name, each in found.items()}

@@ -59,4 +59,5 @@ class BrierScore(RowMean):
 
 def _on_host(score: Callable[..., np.ndarray], probabilities: Tensor, target: Tensor) -> Tensor:
     """Score rows in float64 on the host: `compute` runs there, when the rows of a whole split are in."""
-    return torch.from_numpy(score(probabilities.double().cpu().numpy(), target.cpu().numpy()))
+    exact = target.double() if target.is_floating_point() else target  # NumPy has no bfloat16
+    return torch.from_numpy(score(probabilities.double().cpu().numpy(), exact.cpu().numpy()))

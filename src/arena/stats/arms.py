@@ -143,7 +143,7 @@ def means(arms: Sequence[Sums], resamples: int, seed: int, level: float = LEVEL)
             freedom = seeds.freedom * ((_deviation(prompts) ** 2 + seeds.variance) / seeds.variance) ** 2
             values = prompts + seeds.draws
         centre = float(whole.mean())
-        found.append(Interval(centre, *_ends(values, centre, arm.sums.shape[1], freedom, level)))
+        found.append(Interval(centre, *_ends(values, centre, _groups(arm.sums), freedom, level)))
     return found
 
 
@@ -165,7 +165,7 @@ def _found(statistic: Statistic, base: Array, other: Array, lot: np.random.Gener
         draws.mean(axis=0) + (0.0 if arm is None else arm.draws) for draws, arm in zip((base, other), arms, strict=True)
     )
     difference = drawn_other - drawn_base
-    groups = statistic.base.shape[1]
+    groups = _groups(statistic.base)
     relative = Interval(math.nan, math.nan, math.nan)
     if means[0] > 0:
         change = means[1] / means[0] - 1
@@ -206,13 +206,14 @@ def _seeds(whole: Array, drawn: Array, lot: np.random.Generator) -> _Seeds | Non
     None where there are fewer than two, or an undefined one.
     """
     seeds, resamples = drawn.shape
-    if seeds < 2 or not np.isfinite(whole).all():
+    defined = drawn[:, np.isfinite(drawn).all(axis=0)]
+    if seeds < 2 or not np.isfinite(whole).all() or defined.shape[1] < 2:
         return None
     deviation = whole - whole.mean()
     between = float((deviation**2).sum() / (seeds - 1))
     # How much of the seeds' differences would change with other prompts: drawing prompts has that variance already.
-    moves = (drawn - drawn.mean(axis=0)) - deviation[:, None]
-    explained = float(np.nanvar(moves, axis=1).sum() / (seeds - 1))
+    moves = (defined - defined.mean(axis=0)) - deviation[:, None]
+    explained = float(moves.var(axis=1).sum() / (seeds - 1))
     shrinkage = math.sqrt(max(0.0, 1 - explained / between)) if between > 0 else 0.0
     scaled = deviation * shrinkage * math.sqrt(seeds / (seeds - 1))
     draws = scaled[lot.integers(0, seeds, (resamples, seeds))].mean(axis=1)
@@ -224,6 +225,11 @@ def _borrow(lender: _Seeds, resamples: int, lot: np.random.Generator) -> _Seeds:
     seeds = len(lender.deviations)
     draws = lender.deviations[lot.integers(0, seeds, resamples)]
     return lender._replace(variance=lender.variance * seeds, draws=draws)
+
+
+def _groups(sums: Array) -> int:
+    """The groups that have rows of a measure, from its sums `[S, G, m]`."""
+    return int(np.count_nonzero(sums.any(axis=(0, 2))))
 
 
 def _deviation(values: Array) -> float:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.stats.intervals import LEVEL, expanded, quotient, wilson
+from arena.stats.intervals import LEVEL, MAX_UNDEFINED, expanded, quotient, wilson
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -34,7 +34,8 @@ def equal_width(confidence: Array, bins: int) -> Integers:
 
     A confidence of exactly 1 is in the last bin. (torchmetrics gives it a bin of its own.)
     """
-    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence, side="right")
+    edges = np.linspace(0, 1, bins + 1)[1:-1].astype(np.asarray(confidence).dtype)
+    return np.searchsorted(edges, confidence, side="right")
 
 
 def equal_mass(confidence: Array, bins: int) -> Integers:
@@ -119,15 +120,18 @@ class ErrorInterval(NamedTuple):
 
 
 def error_interval(gaps: Gaps, groups: int, level: float = LEVEL) -> ErrorInterval:
-    """Compute the interval of a calibration error, see the module's docstring; NaN with fewer than two groups.
+    """Compute the interval of a calibration error, see the module's docstring.
+
+    NaN with fewer than two groups, or where more than `MAX_UNDEFINED` of the resamples are undefined.
 
     Args:
         gaps: of the error.
-        groups: G, that were drawn from.
+        groups: G, that have rows.
         level: coverage.
     """
     noise = gaps.noise[np.isfinite(gaps.noise).all(axis=1)]
-    if groups < 2 or not len(noise) or not np.isfinite(gaps.found).all():
+    too_few = not len(noise) or 1 - len(noise) / len(gaps.noise) > MAX_UNDEFINED
+    if groups < 2 or too_few or not np.isfinite(gaps.found).all():
         return ErrorInterval(np.nan, np.nan, np.nan)
     seen, below = float(np.abs(gaps.found).sum()), expanded(groups, level)
 
@@ -148,7 +152,7 @@ def error_interval(gaps: Gaps, groups: int, level: float = LEVEL) -> ErrorInterv
         return high * seen
 
     # An error far below what noise alone gives rejects even 0; the one that was seen is always inside.
-    return ErrorInterval(error(0.5), error(1 - below), max(error(below), seen))
+    return ErrorInterval(min(1.0, error(0.5)), min(seen, error(1 - below)), min(1.0, max(error(below), seen)))
 
 
 @dataclass(frozen=True)

@@ -80,9 +80,10 @@ def draws(groups: ArrayLike, resamples: int, seed: int) -> tuple[Integers, Integ
     The rows of one prompt resemble each other: drawing single rows would give intervals that are too narrow.
     """
     _, member = np.unique(np.asarray(groups), return_inverse=True)
-    number = int(member.max()) + 1 if len(member) else 0
-    generator = np.random.default_rng(seed)
-    return member, generator.multinomial(number, np.full(number, 1 / max(number, 1)), size=resamples)
+    if not len(member):
+        return member, np.zeros((resamples, 0), dtype=np.int64)
+    number = int(member.max()) + 1
+    return member, np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
 
 
 def percentiles(values: Array, groups: int, level: float = LEVEL) -> tuple[float, float]:
@@ -96,7 +97,7 @@ def percentiles(values: Array, groups: int, level: float = LEVEL) -> tuple[float
 
     Args:
         values: of the resamples, `[R]`.
-        groups: G.
+        groups: G, of those with rows that count.
         level: coverage.
     """
     defined = values[np.isfinite(values)]
@@ -147,16 +148,18 @@ def paired_differences(
     known = np.isfinite(difference)
     member, drawn = draws(groups, resamples, seed)
     number = drawn.shape[1]
-    found, resampled = [], []
+    found, resampled, groups_of = [], [], []
     for column, counted in zip(np.where(known, difference, 0).T, known.T, strict=True):
         sums = np.stack([np.bincount(member, each, number) for each in (column, counted)], axis=1)
         means = quotient(*np.moveaxis(drawn @ sums, -1, 0))
-        found.append(Interval(float(quotient(column.sum(), counted.sum())), *percentiles(means, number, level)))
+        groups_of.append(int(np.count_nonzero(sums[:, 1])))
+        ends = percentiles(means, groups_of[-1], level)
+        found.append(Interval(float(quotient(column.sum(), counted.sum())), *ends))
         resampled.append(means)
     some = [t for t, each in enumerate(found) if not math.isnan(each.value)]
     if not some:
         return found, Interval(math.nan, math.nan, math.nan)
-    ends = percentiles(np.mean([resampled[t] for t in some], axis=0), number, level)
+    ends = percentiles(np.mean([resampled[t] for t in some], axis=0), min(groups_of[t] for t in some), level)
     return found, Interval(float(np.mean([found[t].value for t in some])), *ends)
 
 
@@ -174,10 +177,11 @@ def ratio(
     number = drawn.shape[1]
     sums = np.stack([np.bincount(member, each, number) for each in parts], axis=1)
     means = quotient(*np.moveaxis(drawn @ sums, -1, 0))
-    return Interval(float(quotient(parts[0].sum(), parts[1].sum())), *percentiles(means, number, level))
+    ends = percentiles(means, int(np.count_nonzero(sums[:, 1])), level)
+    return Interval(float(quotient(parts[0].sum(), parts[1].sum())), *ends)
 
 
 def quotient(numerator: ArrayLike, denominator: ArrayLike) -> Array:
-    """Divide elementwise; NaN where the denominator is 0."""
+    """Divide elementwise; NaN where the denominator is not above 0."""
     above, below = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     return np.divide(above, below, out=np.full(np.broadcast_shapes(above.shape, below.shape), np.nan), where=below > 0)

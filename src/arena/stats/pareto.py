@@ -13,6 +13,8 @@ def front(points: Sequence[Sequence[float]]) -> list[bool]:
     Args:
         points: `[N, M]`, larger is better in each of M values.
     """
+    if not len(points):
+        return []
     values = np.asarray(points, dtype=np.float64).reshape(len(points), -1)
     at_least, above = values[None] >= values[:, None], values[None] > values[:, None]
     dominated = np.all(at_least, axis=2) & np.any(above, axis=2)

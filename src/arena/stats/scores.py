@@ -87,3 +87,9 @@ def mean_over_heads(values: Array) -> float:
     """Average values of labels `[N, T]` within each head, then over the heads with labels, each counting the same."""
     means = head_means(values)
     return float(means[np.isfinite(means)].mean()) if np.isfinite(means).any() else math.nan
+
+
+def row_means(losses: Array, target: NDArray[np.int64]) -> Array:
+    """Average the losses of labels `[N, T]` over the labels that each row has, `[N]`; NaN for a row without any."""
+    known = target >= 0
+    return quotient(np.where(known, losses, 0).sum(axis=1), known.sum(axis=1))

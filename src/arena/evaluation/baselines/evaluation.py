@@ -20,7 +20,7 @@ from arena.evaluation.baselines.fitting import fitting_of
 from arena.evaluation.baselines.heads import HeadFitting, Words
 from arena.evaluation.baselines.members import Member
 from arena.stats.intervals import paired_differences
-from arena.stats.scores import label_hits, label_log_losses, mean_over_heads
+from arena.stats.scores import label_hits, label_log_losses, mean_over_heads, row_means
 
 log = logging.getLogger("arena")
 JUDGED: tuple[Split, ...] = ("val", "test")
@@ -73,7 +73,7 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
         outcome.seconds = time.time() - began
         found[name] = outcome
         if "val" in features:
-            loss = losses_of(data, "val", outcome.probabilities["val"]).mean()
+            loss = log_loss_of(data, "val", outcome.probabilities["val"])
             log.info("%s: validation log loss %.4f, %.1f s", name, loss, outcome.seconds)
     return found
 
@@ -106,7 +106,13 @@ def table_of(data: Any, split: Split, probabilities: np.ndarray) -> Any:
 
 def losses_of(data: Any, split: Split, probabilities: np.ndarray) -> np.ndarray:
     """Return the log loss of each row of a split, of several heads the mean over those with a label; nats, `[M]`."""
-    return np.nanmean(label_log_losses(*_labels(data, split, probabilities)), axis=1)
+    parts, target = _labels(data, split, probabilities)
+    return row_means(label_log_losses(parts, target), target)
+
+
+def log_loss_of(data: Any, split: Split, probabilities: np.ndarray) -> float:
+    """Compute the log loss of a split in nats, of several heads the mean over heads."""
+    return mean_over_heads(label_log_losses(*_labels(data, split, probabilities)))
 
 
 def _labels(data: Any, split: Split, probabilities: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
@@ -140,7 +146,7 @@ def compare(
     for name, outcome in outcomes.items():
         found[name] = {"seconds": outcome.seconds, "tuning": outcome.member.tuning}
         if outcome.out_of_fold is not None:
-            loss = mean_over_heads(label_log_losses(*_labels(data, "train", outcome.out_of_fold)))
+            loss = log_loss_of(data, "train", outcome.out_of_fold)
             found[name]["out_of_fold"] = {"log_loss": loss, "folds": outcome.folds}
         for split, probabilities in outcome.probabilities.items():
             loss = label_log_losses(*_labels(data, split, probabilities))

@@ -11,7 +11,7 @@ from arena.callback.predictions import write_predictions
 from arena.core.files import read_parquet
 from arena.core.heads import PROBABILITY, Heads
 from arena.core.run import RunFolder
-from arena.evaluation.baselines.evaluation import losses_of, splits_of, table_of, write_table
+from arena.evaluation.baselines.evaluation import log_loss_of, splits_of, table_of, write_table
 
 log = logging.getLogger("arena")
 NAME = "untrained"
@@ -44,7 +44,7 @@ class Untrained:
                 self._write(path, data, split, task.predictions[split])
             self.probabilities[split] = self._read(path, data)
         if "val" in self.probabilities and data.labels:
-            loss = losses_of(data, "val", self.probabilities["val"]).mean()
+            loss = log_loss_of(data, "val", self.probabilities["val"])
             log.info("untrained: validation log loss %.4f, %.1f s", loss, time.time() - began)
 
     @staticmethod

@@ -51,14 +51,16 @@ def compare(
         seed: of the draws.
 
     Returns:
-        head (and `mean` over the heads, where there are several) -> measure -> before, after, change -> value, low,
-        high.
+        head (and `mean` over the heads with rows, where there are several) -> measure -> before, after, change ->
+        value, low, high; of calibration errors before and after also debiased.
     """
     values = _values(heads, None, bins)
     member, counts = draws(group, resamples, seed)
     groups = counts.shape[1]
     drawn = np.array([_values(heads, each[member], bins) for each in counts]) if groups > 1 else np.empty(0)
-    errors = _errors(heads, member, counts, bins) if resamples else {}
+    groups_of = {name: len(np.unique(member[each.rows.place])) for name, each in heads.items()}
+    groups_of[MEAN] = min((each for each in groups_of.values() if each), default=0)
+    errors = _errors(heads, member, counts, bins, groups_of) if resamples else {}
     names = [*heads, *([MEAN] if len(heads) > 1 else [])]
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for i, name in enumerate(names):
@@ -71,13 +73,13 @@ def compare(
                     entry[side] |= errors[name, side, what]._asdict()
                     continue
                 none = not len(drawn) or what in CALIBRATION_ERRORS
-                low, high = (np.nan, np.nan) if none else percentiles(drawn[:, i, j, k], groups)
+                low, high = (np.nan, np.nan) if none else percentiles(drawn[:, i, j, k], groups_of[name])
                 entry[side] |= {"low": low, "high": high}
     return found
 
 
 def _errors(
-    heads: Mapping[str, Compared], member: Integers, drawn: Integers, bins: int
+    heads: Mapping[str, Compared], member: Integers, drawn: Integers, bins: int, groups_of: Mapping[str, int]
 ) -> dict[tuple[str, str, str], ErrorInterval]:
     """Compute the interval of every calibration error by head, side and name."""
     found: dict[tuple[str, str, str], Gaps] = {}
@@ -86,12 +88,12 @@ def _errors(
             if len(each.rows.target):
                 own = gaps(probabilities, each.rows.target, bins, member[each.rows.place], drawn)
                 found |= {(name, side, what): one for what, one in own.items()}
-    if len(heads) > 1 and len(found) == len(heads) * 2 * len(CALIBRATION_ERRORS):
+    if len(heads) > 1 and found:
         for side in SIDES[:2]:
             for what in CALIBRATION_ERRORS:
-                parts = [found[name, side, what] for name in heads]
+                parts = [found[name, side, what] for name in heads if (name, side, what) in found]
                 found[MEAN, side, what] = Gaps.mean(parts, np.ones(len(parts)))
-    return {key: error_interval(each, drawn.shape[1]) for key, each in found.items()}
+    return {key: error_interval(each, groups_of[key[0]]) for key, each in found.items()}
 
 
 def _values(heads: Mapping[str, Compared], times: Integers | None, bins: int) -> Array:
@@ -108,7 +110,10 @@ def _values(heads: Mapping[str, Compared], times: Integers | None, bins: int) ->
         after = measure(each.calibrated[chosen], each.called[chosen], target[chosen], bins)
         found.append([before, after, after - before])
     stacked = np.array(found)
-    return np.concatenate([stacked, stacked.mean(axis=0, keepdims=True)]) if len(stacked) > 1 else stacked
+    if len(stacked) == 1:
+        return stacked
+    labelled = [t for t, each in enumerate(heads.values()) if len(each.rows.target)] or list(range(len(stacked)))
+    return np.concatenate([stacked, stacked[labelled].mean(axis=0, keepdims=True)])
 
 
 def absent_classes(sides: Mapping[str, Compared], classes: Mapping[str, Sequence[str]]) -> list[str]:

@@ -79,10 +79,12 @@ def statistics(heads: Heads, rows: Aligned, bases: int, wanted: Sequence[str]) -
     sums = [class_sums(heads, rows, table) for table in rows.tables]
     target = rows.tables[0].target
     assert target is not None
+    # A head without a label in these rows is in no mean, as in `arena.metric.heads`.
+    labelled = [one for t, one in enumerate(heads.names) if (target[:, t] >= 0).any()] or heads.names
     found = []
     for name in wanted:
         head, _, measure = name.rpartition("/")
-        chosen = [head] if head else heads.names
+        chosen = [head] if head else labelled
         parts = [np.concatenate([each[one, measure] for one in chosen], axis=1) for each in sums]
         value = mean_over([each.shape[1] for each in (sums[0][one, measure] for one in chosen)], measure)
         known = (target[:, [heads.names.index(one) for one in chosen]] >= 0).any(axis=1)

@@ -23,7 +23,7 @@ from arena.evaluation.generation import alarms
 from arena.evaluation.generation.checkers import Case, Checker
 from arena.evaluation.generation.choice import described
 from arena.evaluation.generation.store import FILE, read_settings, write_settings
-from arena.stats.intervals import paired_differences
+from arena.stats.intervals import paired_differences, quotient
 
 MEASURES, EVALUATION = "measures.parquet", "evaluation.json"
 THRESHOLDS = (0.25, 0.5, 0.75, 1.0)
@@ -158,7 +158,7 @@ def _diversity(replies: Replies, encoder: Any) -> tuple[Columns, dict[str, Any]]
     values = found.columns | {
         "mean_tokens": replies.facts["tokens"].mean(axis=1),
         "unfinished_share": 1 - replies.facts["finished"].mean(axis=1),
-        "log_probability_per_token": _ratio(replies.facts["log_probability"].sum(axis=1), tokens),
+        "log_probability_per_token": quotient(replies.facts["log_probability"].sum(axis=1), tokens),
     }
     columns = Columns(values, dict(found.reasons), {}, {})
     if not tokens.all():
@@ -168,10 +168,6 @@ def _diversity(replies: Replies, encoder: Any) -> tuple[Columns, dict[str, Any]]
         alone = measure(own).columns
         columns.references |= {name: float(alone[name].mean()) for name in OF_ONE}
     return columns, found.settings
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
 
 
 def _quality(replies: Replies, checker: Checker, columns: Columns, success: float) -> np.ndarray:
