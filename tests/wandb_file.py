@@ -47,9 +47,20 @@ def only(folder: Path, seconds: float = 20) -> WandbFile:
     """The one run in a folder `wandb`, once its end is on disk: W&B's own process writes it a moment after `finish`."""
     (path,) = folder.glob("offline-run-*/run-*.wandb")
     until = time.monotonic() + seconds
-    while (found := read(path)).exit_code is None and time.monotonic() < until:
+    while (found := _written(path)) is None or found.exit_code is None:
+        assert time.monotonic() < until, f"{path} has no end"
         time.sleep(0.2)
     return found
+
+
+def _written(path: Path) -> WandbFile | None:
+    """The records so far; None while the last one is half written."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return read(path)
+    except DecodeError:
+        return None
 
 
 def read(path: Path) -> WandbFile:
