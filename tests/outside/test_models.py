@@ -25,7 +25,7 @@ def test_a_name_that_was_typed_wins_over_the_package(shell):
             ["multiple", "num_attention_heads=12"],
             marks=pytest.mark.slow,
         ),
-        ("model.width=33", ["model.width=33", "multiple of model.heads=4"]),
+        pytest.param("model.width=33", ["model.width=33", "multiple of model.heads=4"], marks=pytest.mark.slow),
         ("loss=focal loss.gamma=1000", ["loss.gamma=1000", "from 0 to 10"]),
     ],
 )
