@@ -54,7 +54,13 @@ def test_pairs_with_names_of_their_own_and_without_ids(shell, tmp_path):
 @pytest.mark.parametrize(
     ("command", "columns", "code", "words"),
     [
-        ("train", "{prompt: qestion}", 65, ["no column qestion (data.columns.prompt)", "'question'"]),
+        pytest.param(
+            "train",
+            "{prompt: qestion}",
+            65,
+            ["no column qestion (data.columns.prompt)", "'question'"],
+            marks=pytest.mark.slow,
+        ),
         pytest.param("baseline", "{promt: question}", 2, ["data.columns.promt", "'prompt'"], marks=pytest.mark.slow),
         pytest.param(
             "explore",

@@ -66,13 +66,13 @@ def rows(draw, groups, sharpness):
 
 @pytest.mark.parametrize(("sharpness", "groups"), [(1.0, 40), (1.0, 400), (2.0, 40), (2.0, 400)])
 def test_the_interval_covers_the_error(sharpness, groups):
-    """100 data sets: with coverage .93 (benchmarks/coverage.py measures .93 to .98) fewer than 85 have probability
-    .003. Percentiles of the resamples hold the error of a calibrated model in none of forty sets of 40 prompts."""
+    """60 data sets: with coverage .94 (benchmarks/coverage.py measures .94 to .98) fewer than 50 have probability
+    .001. Percentiles of the resamples hold the error of a calibrated model in none of forty sets of 40 prompts."""
     draw = np.random.default_rng(3)
     _, confidence, right = rows(draw, 100_000, sharpness)
     truth = calibration.calibration_error(confidence, right, calibration.equal_width(confidence, 15))
     held = percentiles = 0
-    for seed in range(100):
+    for seed in range(60):
         member, confidence, right = rows(draw, groups, sharpness)
         _, drawn = draws(member, 200, seed)
         gaps = calibration.Gaps.of(confidence, right, calibration.equal_width(confidence, 15), member, drawn)
@@ -82,8 +82,8 @@ def test_the_interval_covers_the_error(sharpness, groups):
         held += found.low <= truth <= found.high
         low, high = np.quantile(np.abs(gaps.found + gaps.noise).sum(axis=1), [0.025, 0.975])
         percentiles += low <= truth <= high
-    assert held >= 85
-    assert sharpness > 1 or percentiles < 30
+    assert held >= 50
+    assert sharpness > 1 or percentiles < 20
 
 
 def test_the_gaps_are_those_of_the_error():
