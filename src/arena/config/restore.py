@@ -111,7 +111,8 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
     away = {key: settings["data"][key] for key in INPUTS if key in settings["data"] and key not in (data or {})}
     settings["data"] |= dict.fromkeys(away)
     # Beneath adapters lie the published weights, which no checkpoint repeats.
-    if "pretrained" in settings["model"] and settings.setdefault("adapter", {"method": "none"})["method"] == "none":
+    adapter = settings.setdefault("adapter", {"method": "none"})
+    if "pretrained" in settings["model"] and isinstance(adapter, dict) and adapter.get("method") == "none":
         settings["model"]["pretrained"] = False
     if run.tokenizer.is_dir():
         for node in (settings["tokenizer"], settings["data"]["tokenizer"]):
