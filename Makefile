@@ -28,7 +28,7 @@ test: $(INSTALLED) ## the fast tests, in two processes
 	$(PYTEST) $(ARGS)
 
 test-slow: $(INSTALLED) ## the slow tests, and those that need a GPU where there is one
-	$(PYTEST) -m "slow or gpu" $(ARGS) --durations=10
+	$(PYTEST) -m "slow or gpu" --durations=10 $(ARGS)
 
 lint: $(INSTALLED) ## style, formatting and types
 	$(RUN) -m ruff check --quiet .

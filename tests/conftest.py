@@ -1,5 +1,6 @@
 """Shared by all tests: where real data lie, and how to run arena as a person does."""
 
+import gc
 import importlib
 import os
 import subprocess
@@ -13,6 +14,11 @@ from support import ROOT, SHARED, compose, made_once
 from arena.core.run import RunFolder
 
 Command = Callable[..., subprocess.CompletedProcess]
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported by now stays: the collector need not look through it in every test."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

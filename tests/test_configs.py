@@ -366,12 +366,27 @@ def test_the_monitors_mode_must_fit_its_metric(train_run):
         train_run("run", "monitor.mode=max", "trainer.max_steps=1")
 
 
+WITH_ANY = re.compile("(optim|callback|logger|debug|trainer)/|adapter/none|head/single|sweep/(lr|seeds|folds)")
+"""Choices that go with every loss and every file of comparisons: they are composed together with one."""
+
+
+def compositions() -> dict[str, list[str]]:
+    """Command lines that together name every file, and their overrides."""
+    added = [key for key in RUNS if WITH_ANY.match(key)]
+    open_to_any = [key for key in RUNS if key.startswith(("loss/", "data/")) and "model=" not in " ".join(RUNS[key])]
+    together = {f"{a} {b}": [*RUNS[a], *RUNS[b]] for a, b in zip(open_to_any, added, strict=False)}
+    both = {key for pair in zip(open_to_any, added, strict=False) for key in pair}
+    return together | {key: overrides for key, overrides in RUNS.items() if key not in both}
+
+
 def test_every_choice_of_every_group_is_composed_and_checked(files, monkeypatch):
     """Without building anything and without weights: the check knows the signature of every part. A file that many
     compositions share is parsed once."""
     parse = lru_cache(partial(yaml.load, Loader=get_yaml_loader()))
     monkeypatch.setattr(yaml, "load", lambda stream, Loader: parse(stream.read()))
-    for key, overrides in RUNS.items():
+    chosen = compositions()
+    assert {name for key in chosen for name in key.split()} == {name for key in RUNS for name in key.split()}
+    for key, overrides in chosen.items():
         settings = config.resolved(compose(*filled(overrides, files), "run_dir=out"))
         labels = settings["data"]["labels"]
         assert settings["num_classes"] == len(labels), key

@@ -4,6 +4,7 @@ Nothing heavy is imported here: every entry point needs this module before it kn
 """
 
 import errno
+import gc
 import logging
 import os
 import re
@@ -111,6 +112,8 @@ def run_main(main: Callable[[], object]) -> None:
     if "--version" in sys.argv[1:]:
         print(f"arena {metadata.version('arena')}")
         return
+    # By default the collector looks through all of torch several times while it is imported: a second per command.
+    gc.set_threshold(50_000, 20, 100)
     stop.install()
     logging.raiseExceptions = False  # a log file on a full disk would put its own traceback before the one line
     try:
