@@ -7,9 +7,9 @@ RUN := $(VENV)/bin/python
 # Present when the environment holds what pyproject.toml and constraints.txt say.
 INSTALLED := $(VENV)/installed
 INSTALL_LOG := $(VENV)/install.log
-# Two processes that each begin with one half of the tests, so that what a module shares is made once; the faster one
-# takes over from the other at the end.
-PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist worksteal
+# Processes that each begin with one part of the tests, so that what a module shares is made once; the faster ones take
+# over from the others at the end.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q --dist worksteal
 
 MAKEFLAGS += --no-print-directory
 .SILENT:
@@ -25,10 +25,10 @@ train: $(INSTALLED) ## train a model: make train ARGS="model=minilm trainer.max_
 install: $(INSTALLED) ## only install, into .venv
 
 test: $(INSTALLED) ## the fast tests, in two processes
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -n 2 $(ARGS)
 
-test-slow: $(INSTALLED) ## the slow tests, and those that need a GPU where there is one
-	$(PYTEST) -m "slow or gpu" --durations=10 $(ARGS)
+test-slow: $(INSTALLED) ## the slow tests, in three processes (they often wait), and those that need a GPU where there is one
+	$(PYTEST) -n 3 -m "slow or gpu" --durations=10 $(ARGS)
 
 lint: $(INSTALLED) ## style, formatting and types
 	$(RUN) -m ruff check --quiet .
