@@ -136,6 +136,7 @@ def until(holds: Callable[[], bool], seconds: float = 120) -> None:
 def test_lost_data_worker_ends_the_run(tmp_path):
     """One that was killed is named at once, one that only stopped after half a minute: both run at the same time."""
     command = ["toy_rows=2000", "trainer.max_epochs=400", "data.num_workers=2", "resamples=0", "validate_every=9000"]
+    command += ["data.batch_size=8"]  # long epochs: each has workers of its own, and one that ends by itself is no loss
     cases = {signal.SIGSTOP: "stopped", signal.SIGKILL: "a data worker ended"}
     running = {}
     try:
