@@ -27,9 +27,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("ARENA_SHARED", ROOT.parent / "shared")) / "data" / "semeval2016_stance" / "data.parquet"
 CHANGES: dict[str, list[str]] = {
     "plain": [],
-    "smoothing": ["loss.label_smoothing=0.1"],
-    "focal": ["loss.kind=focal", "loss.gamma=2"],
-    "logit_adjustment": ["loss.kind=logit_adjustment", "loss.tau=1"],
+    "smoothing": ["loss.head.label_smoothing=0.1"],
+    "focal": ["loss@loss.head=focal", "loss.head.gamma=2"],
+    "logit_adjustment": ["loss@loss.head=logit_adjustment", "loss.head.tau=1"],
     "sampler": ["data.sampling=balanced", "data.sampling_power=0.5", "data.max_copies=5"],
     "rdrop": ["loss.rdrop.alpha=0.6"],
     "layer_decay": ["optim.layer_decay=0.9"],

@@ -9,7 +9,9 @@ import pytest
 from omegaconf import DictConfig
 
 from arena.config import compose as config
-from arena.core import checkpoints
+from arena.config.overrides import expanded
+from arena.core import checkpoints, moved
+from arena.core.construct import instantiate
 from arena.core.run import RunFolder
 from arena.data.text.truncation import Cut, Turns
 
@@ -36,7 +38,7 @@ def compose(*overrides: str) -> DictConfig:
     config.register_resolvers()
     precision = [] if any("precision" in o for o in overrides) else ["trainer.precision=32-true"]
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
-        return hydra_compose("train", [*precision, *overrides])
+        return hydra_compose("train", [*precision, *map(expanded, overrides)])
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
@@ -119,7 +121,7 @@ def write_head_rows(path: Path, rows: int = 500, seed: int = 0, labelled: bool =
 
 def head_settings(path: Path | str, *overrides: str) -> list[str]:
     """The command line of a small and quick training on such a file."""
-    common = ["head=multi", f"data.path={path}", "data.text=text", "data.heads=[stance,sentiment]"]
+    common = ["task=multihead", f"data.path={path}", "data.text=text", "data.heads=[stance,sentiment]"]
     common += ["data.near_duplicates=null", "data.cache=null", "data.batch_size=16", "data.max_length=32"]
     return [*common, "data.val_share=0.25", "data.test_share=0.25", "baselines=[]", "resamples=0", *overrides]
 
@@ -212,3 +214,11 @@ def small_folder(kind: str, folder: Path, seed: int = 0) -> Path:
     named = {"sep_token": "<sep>", "eos_token": "</s>", "pad_token": "<pad>"}
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | named))
     return folder
+
+
+def built(kind: type, *arguments: object, **options: object):
+    """A data module whose parts are given by their short names: `built(PairData, reader, tokenizer, batch_size=8)`."""
+    node = moved.nested({"_target_": f"{kind.__module__}.{kind.__qualname__}", **options})
+    parts = {name: instantiate(each) if isinstance(each, dict) and "_target_" in each else each
+             for name, each in node.items() if name != "_target_"}  # fmt: skip
+    return kind(*arguments, **parts)

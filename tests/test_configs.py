@@ -1,6 +1,8 @@
 """Every YAML file of conf/ is composed and checked; one of each kind is built and trained for two steps."""
 
+import random
 import re
+import shutil
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -25,16 +27,18 @@ VOCABULARY = "model.architecture.vocab_size=300"
 QWEN = [*SMALL, VOCABULARY, "model.architecture.num_key_value_heads=1"]
 CPU = "trainer.accelerator=cpu"
 WSDM = ["data.path={wsdm}", CPU]
-TWO_HEADS = ["head=multi", "data.path={heads}", "data.text=text", "data.heads=[sentiment,polarization]"]
-CAUSAL = [*QWEN, "data.path={replies}", CPU]
-SCORED = ["model=tiny_causal", "loss=polychromic", "loss.max_new_tokens=6"]
+TWO_HEADS = ["task=multihead", "data.path={heads}", "data.text=text", "data.heads=[sentiment,polarization]"]
+LEARNS = [*QWEN, "data.path={replies}", CPU]
+CAUSAL = ["task=sft", "data=sft", *LEARNS]
+SCORED = ["task=sft", "loss=polychromic", "loss.max_new_tokens=6"]
 REPLIES = ["judge.samples=2", "judge.prompts=4", "judge.encoder=hash", "judge.max_new_tokens=6"]
 SENTENCES = [
     "loss.score.encoder.name=small", "loss.score.encoder.path={encoder}", "loss.score.encoder.package=null",
 ]  # fmt: skip
 DIGIT = ["model.path={weights}", "data.path={kaggle}", CPU]
 RUNS: dict[str, list[str]] = {
-    "loss/cross_entropy data/toy metric/pairwise optim/adamw trainer/cpu logger/csv callback/default model/tiny": [],
+    "loss/cross_entropy data/toy metric/pairwise optim/adamw schedule/linear trainer/cpu logger/csv callback/default "
+    "model/tiny": [],
     "loss/focal": ["loss=focal", "loss.gamma=2", "loss.alpha={tie: 2.0}"],
     "loss/generalized_cross_entropy": ["loss=generalized_cross_entropy"],
     "loss/symmetric_cross_entropy": ["loss=symmetric_cross_entropy"],
@@ -46,7 +50,6 @@ RUNS: dict[str, list[str]] = {
     "loss/asymmetric": ["loss=asymmetric"],
     "loss/poly": ["loss=poly", "loss.class_weight={tie: 2.0}"],
     "loss/two_stage": ["loss=two_stage", "loss.first=tie"],
-    "loss/multi_head": ["loss=multi_head", "loss.kind=focal", "loss.gamma=1", "loss.alpha=sqrt"],
     "metric/binary data/wsdm": ["data=wsdm", "metric=binary", "data.path={wsdm}"],
     "data/pairs": ["data=pairs", "data.path={pairs}"],
     "data/kaggle": ["data=kaggle", "data.path={kaggle}"],
@@ -73,28 +76,28 @@ RUNS: dict[str, list[str]] = {
     "trainer/debug debug/fast": ["debug=fast"],
     "debug/overfit": ["debug=overfit"],
     "debug/profiler": ["debug=profiler"],
-    "callback/early_stopping": ["callback=early_stopping", "optim.schedule=plateau"],
+    "callback/early_stopping schedule/plateau": ["callback=early_stopping", "schedule=plateau"],
     "callback/adversarial": ["callback=adversarial", "trainer.accumulate_grad_batches=2"],
     "callback/ema": ["callback=ema", "callback.ema.update_every_n_steps=2"],
-    "optim/adamw8bit": ["optim=adamw8bit"],
-    "optim/lion": ["optim=lion", "optim.schedule=wsd"],
-    "optim/muon": ["optim=muon", "optim.schedule=polynomial"],
-    "optim/schedule_free": ["optim=schedule_free"],
+    "optim/adamw8bit schedule/cosine": ["optim=adamw8bit", "schedule=cosine"],
+    "optim/lion schedule/wsd": ["optim=lion", "schedule=wsd"],
+    "optim/muon schedule/polynomial": ["optim=muon", "schedule=polynomial"],
+    "optim/schedule_free schedule/constant": ["optim=schedule_free"],
     "logger/wandb": ["logger=wandb"],
     "sweep/lr": ["sweep=lr"],
-    "sweep/lambda": ["sweep=lambda", "model=stories", "model.pretrained=false", *REPLIES],
+    "sweep/lambda": ["sweep=lambda", "task=sft", "model=stories", "model.pretrained=false", *REPLIES],
     "sweep/focal_gamma": ["sweep=focal_gamma"],
     "sweep/imbalance": ["sweep=imbalance"],
     "sweep/seeds": ["sweep=seeds"],
     "sweep/folds": ["sweep=folds", "data.fold=1"],
-    "sweep/lambda_lr": ["sweep=lambda_lr", "model=stories", "model.pretrained=false", *REPLIES],
+    "sweep/lambda_lr": ["sweep=lambda_lr", "task=sft", "model=stories", "model.pretrained=false", *REPLIES],
     "sweep/gamma_lr": ["sweep=gamma_lr"],
     "sweep/rdrop_alpha": ["sweep=rdrop_alpha", *TWO_HEADS, "loss.rdrop.alpha=0.5"],
     "logger/tensorboard": ["logger=tensorboard"],
     "logger/mlflow": ["logger=mlflow", "logger.mlflow.tracking_uri=sqlite:///{database}"],
-    "head/single": ["head=single"],
-    "model/tiny_causal data/toy_replies loss/language_model metric/replies": ["model=tiny_causal"],
-    "model/stories": ["model=stories", "model.pretrained=false", *REPLIES],
+    "task/pairwise": ["task=pairwise"],
+    "task/sft model/tiny_causal data/toy_replies loss/language_model metric/replies": ["task=sft"],
+    "model/stories": ["task=sft", "model=stories", "model.pretrained=false", *REPLIES],
     "model/qwen05b_causal data/sft": ["model=qwen05b_causal", *CAUSAL, "adapter=lora", "data.packing=true"],
     "model/smollm2_135m": ["model=smollm2_135m", *CAUSAL],
     "model/qwen3_8b": ["model=qwen3_8b", *CAUSAL, "model.architecture.head_dim=16"],
@@ -108,7 +111,7 @@ RUNS: dict[str, list[str]] = {
     "diversity/vendi": [*SCORED, "diversity@loss.score=vendi", *SENTENCES],
     **{
         f"experiment/polychromic_{weight}": [
-            f"experiment=polychromic_{weight}", *CAUSAL, "model.architecture.head_dim=16", "loss.max_new_tokens=6",
+            f"experiment=polychromic_{weight}", *LEARNS, "model.architecture.head_dim=16", "loss.max_new_tokens=6",
             *REPLIES,
         ]
         for weight in ("0.3", "1.0", "2.0")
@@ -116,7 +119,9 @@ RUNS: dict[str, list[str]] = {
     "experiment/polychromic_stories": [
         "experiment=polychromic_stories", "model.pretrained=false", *REPLIES,
     ],
-    "head/multi data/heads metric/multi_head": [*TWO_HEADS, "data.copies=1", "data.augment={word_swap: 0.1}"],
+    "task/multihead data/heads loss/multi_head metric/multi_head": [
+        *TWO_HEADS, "data.copies=1", "data.augment={word_swap: 0.1}", "loss@loss.head=focal", "loss.head.alpha=sqrt",
+    ],
     "experiment/mbert_two_heads": ["experiment=mbert_two_heads", *SMALL, VOCABULARY, "data.path={heads}", CPU],
     "experiment/mbert_two_heads_second": [
         "experiment=mbert_two_heads_second", *SMALL, VOCABULARY, "data.path={heads}", CPU,
@@ -264,7 +269,7 @@ def test_every_file_has_a_run():
 
 TRAINED_BY = {
     **dict.fromkeys((key for key in RUNS if key.startswith("sweep/")), "tests/sweep/test_sweep_command.py"),
-    **dict.fromkeys(("head/single", "adapter/none", "trainer/ddp", "trainer/fsdp"), "trainer/gpu"),
+    **dict.fromkeys(("task/pairwise", "adapter/none", "trainer/ddp", "trainer/fsdp"), "trainer/gpu"),
     "data/pairs": "experiment/pandalm_minilm",
     "data/arena55k": "experiment/arena55k_qlora_recommended",
     "data/arena100k": "data/arena33k",
@@ -293,7 +298,7 @@ TRAINED_BY = {
     ),
 }  # fmt: skip
 """Files whose run trains nothing that another one, or a test file, does not: they are composed and checked only."""
-QUICK = ("data/toy", "head/multi", "data/toy_replies")
+QUICK = ("data/toy", "task/multihead", "data/toy_replies")
 """One training of each kind is in the fast suite; the others run in the slow one."""
 TRAINED = [
     key if set(QUICK) & set(key.split()) else pytest.param(key, marks=pytest.mark.slow)
@@ -366,7 +371,7 @@ def test_the_monitors_mode_must_fit_its_metric(train_run):
         train_run("run", "monitor.mode=max", "trainer.max_steps=1")
 
 
-WITH_ANY = re.compile("(optim|callback|logger|debug|trainer)/|adapter/none|head/single|sweep/(lr|seeds|folds)")
+WITH_ANY = re.compile("(optim|callback|logger|debug|trainer)/|adapter/none|task/pairwise|sweep/(lr|seeds|folds)")
 """Choices that go with every loss and every file of comparisons: they are composed together with one."""
 
 
@@ -405,3 +410,34 @@ def test_values_are_written_once():
 
 def test_conf_lies_at_the_top():
     assert config.folder() == Path(CONF)
+
+
+BROUGHT_LATE = ("task", "experiment", "sweep", "debug", "override ")
+"""They bring other choices, so they stand behind these."""
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ["model=qwen05b", "optim=lion", "adapter=qlora", "trainer=debug"],
+        ["task=sft", "loss=polychromic", "callback=ema", "optim=schedule_free"],
+        ["experiment=mbert_two_heads", "schedule=plateau", "data.path=x"],
+    ],
+    ids=lambda chosen: chosen[0],
+)
+def test_order_of_the_defaults_list_decides_nothing(chosen, tmp_path, monkeypatch):
+    """Composed with three other orders of the free part of the list."""
+    whole = yaml.safe_load((CONF / "train.yaml").read_text())
+    entries = [entry for entry in whole["defaults"] if entry != "_self_"]
+    late = [entry for entry in entries if next(iter(entry)).startswith(BROUGHT_LATE)]
+    free = [entry for entry in entries if entry not in late]
+    expected = OmegaConf.to_container(compose(*chosen), resolve=False)
+    folder = tmp_path / "conf"
+    shutil.copytree(CONF, folder)
+    monkeypatch.setattr(config, "folder", lambda: folder)
+    draw = random.Random(0)
+    for _ in range(3):
+        draw.shuffle(free)
+        order = sorted(free, key=lambda entry: next(iter(entry)) == "optim")  # it may bring a schedule
+        (folder / "train.yaml").write_text(yaml.safe_dump(whole | {"defaults": ["_self_", *order, *late]}))
+        assert OmegaConf.to_container(compose(*chosen), resolve=False) == expected, order

@@ -22,7 +22,7 @@ from arena.logger import journal
 
 FOLDER = Path(__file__).parent / "golden"
 REPLIES = [
-    "model=tiny_causal", "data=toy_replies", "toy_rows=150", "model.architecture.hidden_size=16",
+    "task=sft", "toy_rows=150", "model.architecture.hidden_size=16",
     "model.architecture.num_hidden_layers=1",
 ]  # fmt: skip
 CURVES = {
@@ -35,7 +35,8 @@ CURVES = {
         "model.architecture.vocab_size=300", "trainer.accumulate_grad_batches=2",
     ],
     "heads": [
-        "loss.kind=focal", "loss.alpha=sqrt", "loss.weighting=uncertainty", "loss.rdrop.alpha=0.5", "data.copies=2",
+        "loss@loss.head=focal", "loss.head.alpha=sqrt", "loss.weighting=uncertainty", "loss.rdrop.alpha=0.5",
+        "data.copies=2",
     ],
     "replies": [*REPLIES, "loss.label_smoothing=0.1"],
     "polychromic": [

@@ -365,7 +365,8 @@ def test_rdrop_on_single_copies_is_refused(rows, tmp_path):
 
 def test_two_stages_in_one_head(rows, tmp_path):
     """And another loss in the other head; the probabilities are those of the stages."""
-    options = ("loss.kind=focal", "loss.gamma=1", "+loss.heads.stance={kind: two_stage, first: NONE}")
+    stages = "+loss.overrides.stance={_target_: arena.loss.two_stage.TwoStage, _partial_: true, first: NONE}"
+    options = ("loss@loss.head=focal", "loss.head.gamma=1", stages)
     run = trained(tmp_path / "run", rows, *QUICK, *options)
     lines, probabilities = predicted([run], write_head_rows(tmp_path / "x.csv", 20, 3, False), tmp_path / "y.csv")
     assert len(lines) == 20
@@ -395,8 +396,12 @@ def test_batches_without_any_label_of_a_head(tmp_path):
 
 
 def test_three_corrections_are_warned_of_once(rows, tmp_path, caplog):
-    options = ("data.sampling=balanced", "data.multipliers={sentiment: {positive: 3.0}}", "loss.class_weight=balanced")
-    adjusted = "+loss.heads.sentiment.kind=logit_adjustment"
+    options = (
+        "data.sampling=balanced",
+        "data.multipliers={sentiment: {positive: 3.0}}",
+        "loss.head.class_weight=balanced",
+    )
+    adjusted = "+loss.overrides.sentiment={_target_: arena.loss.adjustment.LogitAdjustment, _partial_: true}"
     trained(tmp_path / "run", rows, *QUICK, "trainer.max_epochs=2", *options, adjusted)
     found = [record.getMessage() for record in caplog.records if "both correct for rare classes" in record.getMessage()]
     assert [message.partition(":")[0] for message in found] == ["head stance", "head sentiment"]
@@ -410,7 +415,7 @@ def test_the_order_of_the_heads_only_moves_columns(rows, tmp_path):
     """The same weights under their other places: the same loss of every row, the same probabilities by their names."""
     made = []
     for order in ("stance,sentiment", "sentiment,stance"):
-        options = head_settings(rows, f"data.heads=[{order}]", "data.limit=100", "loss.class_weight=balanced")
+        options = head_settings(rows, f"data.heads=[{order}]", "data.limit=100", "loss.head.class_weight=balanced")
         settings = config.resolved(compose(*options, f"run_dir={tmp_path}"))
         data = build.data(settings)
         data.setup("fit")
@@ -441,7 +446,7 @@ def test_the_order_of_the_heads_only_moves_columns(rows, tmp_path):
 
 def test_export_says_that_it_cannot(own, tmp_path):
     given = restore.options([f"run={own.path}", f"output={tmp_path / 'out'}"], export.DEFAULTS, "")
-    with pytest.raises(UsageError, match="it has several heads, .* arena.predict"):
+    with pytest.raises(UsageError, match="several heads, .* arena.predict"):
         export.export(given)
     assert not (tmp_path / "out").exists()
 

@@ -7,34 +7,45 @@ from support import head_settings, write_head_rows
 
 CASES = [
     (
-        ["head=multi", "data.path=rows.csv", "data.text=text"],
+        ["task=multihead", "data.path=rows.csv", "data.text=text"],
         2,
         "data.heads: a value is needed; give the columns with labels",
     ),
-    (["head=multi", "data.path=rows.csv", "data.heads=[stance]"], 2, "data.text: a value is needed; give data.text="),
+    (
+        ["task=multihead", "data.path=rows.csv", "data.heads=[stance]"],
+        2,
+        "data.text: a value is needed; give data.text=",
+    ),
     (["data.heads=[stanse]"], 65, "rows.csv: no column stanse (data.heads); did you mean 'stance'?"),
     (["data.path=nothing.csv"], 74, "nothing.csv: no such file; give data.path="),
     (["data.test_path=nothing.csv"], 74, "data.test_path=nothing.csv: no such file or folder"),
-    (["loss.gama=2"], 2, "loss.gama: no such key; did you mean 'gamma'?"),
-    (["loss.kind=focl"], 2, "loss.kind=focl: one of cross_entropy, focal"),
+    (["loss.head.label_smothing=2"], 2, "loss.head.label_smothing: no such key; did you mean 'label_smoothing'?"),
+    (["loss@loss.head=focl"], 2, "loss=focl: no such choice; did you mean 'focal'?"),
+    (["+loss.head.gamma=2"], 2, "loss.head.gamma: CrossEntropy has no such argument"),
     (["data.sampling=hard"], 2, "data.sampling=hard: one of uniform, balanced is needed"),
     (["+data.augment={word_dropout: 2}"], 2, "each value is a number from 0 to 1"),
     (["data.classes={stanse: [a, b]}"], 2, "data.classes.stanse: no such head in data.heads; did you mean 'stance'?"),
     (["data.heads=[stance,stance]"], 2, "data.heads: stance is named twice"),
     (["data.heads=stance"], 2, "data.heads=stance: a list is needed, as in data.heads=[stance]"),
-    (["loss=focal"], 2, "loss: several heads need loss=multi_head, which head=multi brings; the loss of the heads is"),
-    (["metric=pairwise"], 2, "metric: several heads need metric=multi_head"),
+    (
+        ["loss=focal"],
+        2,
+        "loss: this is task=multihead, and Focal belongs to task=pairwise; leave loss=multi_head, and choose",
+    ),
+    (
+        ["metric=pairwise"],
+        2,
+        "metric: this is task=multihead, and Metrics belongs to task=pairwise; choose metric=multi_head",
+    ),
     (["data.copies=0"], 2, "data.copies=0: a whole number, 1 or more is needed"),
 ]
 """Found before a folder is made."""
 LATER = [
-    (["loss.gamma=2"], 2, "loss.gamma: cross_entropy has no such option (focal has it)"),
-    (["+loss.heads.stanse.kind=focal"], 2, "loss.heads.stanse: no such head; did you mean 'stance'?"),
-    (["+loss.heads.stance.kind=focl"], 2, "loss.heads.stance.kind=focl: no such loss for a head; did you mean 'focal'"),
-    (["+loss.heads.stance.gamma=2"], 2, "loss.heads.stance.gamma: cross_entropy has no such option (focal has it)"),
+    (["+loss.overrides.stanse.gamma=1"], 2, "loss.overrides.stanse: no such head; did you mean 'stance'?"),
+    (["+loss.overrides.stance.gamma=2"], 2, "loss.overrides.stance.gamma: CrossEntropy has no such argument"),
     (["+loss.task_weights.stanse=2"], 2, "loss.task_weights.stanse: no such head; did you mean 'stance'?"),
     (["+data.augment={word_dropuot: 0.1}"], 2, "data.augment.word_dropuot: no such augmentation; did you mean"),
-    (["model.formulation=score"], 2, "model.formulation=score: with head=multi a text is read once; take joint"),
+    (["model.formulation=score"], 2, "model.formulation=score: with task=multihead a text is read once; take joint"),
     (["data.text=txt"], 65, "rows.csv: missing column txt"),
     (["data.text=stance"], 2, "data.text=stance: it is one of data.heads too"),
     (["data.val_path=other.csv"], 65, "other.csv: row 3, column stance: 'MAYBE' is no class of stance"),
@@ -42,7 +53,7 @@ LATER = [
     (["loss.rdrop.alpha=0.5", "data.copies=1"], 2, "loss.rdrop.alpha=0.5 compares two copies of each row"),
     (["data.template=text"], 2, "data.template=text: it must hold {text} once"),
     (["+data.multipliers.stance.MAYBE=2"], 2, "data.multipliers.stance.MAYBE: no such class"),
-    (["loss.kind=two_stage"], 2, "two_stage: three or more classes are needed"),
+    (["loss@loss.head=two_stage"], 2, "two_stage: three or more classes are needed"),
     (["data.folds=5"], 2, "data.fold=None: with data.folds=5 one of 0 to 4 is needed"),
 ]
 """Found once the run folder exists: it says so in `result.json`."""
@@ -59,7 +70,7 @@ def rows(tmp_path):
 
 
 def settings(arguments):
-    return arguments if arguments[0] == "head=multi" else head_settings("rows.csv", *arguments)
+    return arguments if arguments[0] == "task=multihead" else head_settings("rows.csv", *arguments)
 
 
 def named(value):
@@ -87,7 +98,7 @@ def test_what_the_data_or_the_loss_find(typed, rows, arguments, code, message):
 def test_heads_without_their_head(typed, rows):
     found, lines = typed("data=heads", *head_settings("rows.csv")[1:])
     assert (found, len(lines)) == (2, 1), lines
-    assert "data=heads needs head=multi" in lines[0]
+    assert "data: this is task=pairwise, and HeadData belongs to task=multihead" in lines[0]
     assert not (rows.parent / "outputs").exists()
 
 
@@ -95,6 +106,6 @@ def test_exploring_is_for_comparisons(typed, rows):
     before = sorted(rows.parent.iterdir())
     found, lines = typed(*head_settings("rows.csv")[:4], "output=page", module="explore")
     assert (found, len(lines)) == (2, 1), lines
-    assert "data=heads: the page is about comparisons" in lines[0]
-    assert "arena.baseline head=multi" in lines[0]
+    assert "arena.explore draws a page about comparisons" in lines[0]
+    assert "arena.baseline task=multihead" in lines[0]
     assert sorted(rows.parent.iterdir()) == before

@@ -50,10 +50,10 @@ def stop_at(monkeypatch, step: int, number: int = signal.SIGTERM) -> None:
     [
         [],
         pytest.param(["trainer.accumulate_grad_batches=2", "validate_every=3"], marks=pytest.mark.slow),
-        pytest.param(["optim.schedule=plateau", "data.num_workers=2"], marks=pytest.mark.slow),
+        pytest.param(["schedule=plateau", "data.num_workers=2"], marks=pytest.mark.slow),
         pytest.param(["callback=ema", "callback.ema.update_starting_at_step=3"], marks=pytest.mark.slow),
         pytest.param(["optim=schedule_free"], marks=pytest.mark.slow),
-        pytest.param(["optim=lion", "optim.schedule=wsd"], marks=pytest.mark.slow),
+        pytest.param(["optim=lion", "schedule=wsd"], marks=pytest.mark.slow),
         pytest.param(["optim=muon", "optim.layer_decay=0.8"], marks=pytest.mark.slow),
         pytest.param(["optim=adamw8bit", "model.width=64"], marks=pytest.mark.slow),
         pytest.param(["callback=adversarial", "callback.adversarial.method=awp"], marks=pytest.mark.slow),

@@ -48,7 +48,7 @@ def test_a_resumed_run_keeps_what_the_untrained_model_said(train_run, tmp_path):
     folder = small_folder("qwen2", tmp_path / "qwen")
     common = [
         "model=qwen05b", f"model.path={folder}", "adapter=lora", "model.formulation=verbalizer", "data.max_length=300",
-        "toy_rows=150", "baselines=[untrained]", "optim.total_steps=4", "trainer.accelerator=cpu",
+        "toy_rows=150", "baselines=[untrained]", "schedule.total_steps=4", "trainer.accelerator=cpu",
     ]  # fmt: skip
     first = train_run("run", *common, "trainer.max_steps=2")
     before = (first.path / "predictions" / "untrained" / "val.parquet").read_bytes()

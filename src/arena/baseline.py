@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from arena.config import build, kinds
+from arena.config import build
 from arena.config import compose as config
+from arena.config.pairing import kind_of
 from arena.core import paths, tables
 from arena.core.console import say, show_messages
 from arena.core.errors import UsageError, run_main
@@ -25,7 +26,7 @@ training split without pretrained weights and judges them on validation and test
 
   data=... data.path=...   as for arena.train, with every data.* key (data.limit=1000, data.fold=0 data.folds=5, ...);
                            also experiment=..., metric=..., study=..., toy_rows=...
-  head=multi               several classifications of one text (data.text=COLUMN data.heads=[a,b]): prior and tfidf
+  task=multihead           several classifications of one text (data.text=COLUMN data.heads=[a,b]): prior and tfidf
   models=[length,tfidf]    which of them (default: all)
   output=FOLDER            the run folder, as hydra.run.dir=FOLDER (default: outputs/<study>/<time>)
   resamples=200            bootstrap resamples behind each interval; 0: no intervals
@@ -40,7 +41,6 @@ Exit codes: 0 ok, 2 usage or config, 65 data, 74 input/output.
 KEYS = (
     "data",
     "experiment",
-    "head",
     "hydra.run.dir",
     "hydra.searchpath",
     "metric",
@@ -48,6 +48,7 @@ KEYS = (
     "resamples",
     "seed",
     "study",
+    "task",
     "toy_rows",
     "trusted_packages",
 )
@@ -96,7 +97,7 @@ def prepare(output: str | None, overrides: list[str]) -> tuple[dict[str, Any], R
     config.register_resolvers()
     place = str(Path(paths.unquoted(output)).expanduser().absolute()) if output else None
     settings = config.typed_settings(overrides, place)
-    kinds.refuse_replies(settings, "baseline")
+    kind_of(settings).require("baseline")
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False  # no weights are looked at
     run = RunFolder(settings["run_dir"])

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from arena.config import build, kinds, restore
+from arena.config import build, restore
+from arena.config.pairing import kind_of
 from arena.core import checkpoints
 from arena.core.console import say, show_messages
 from arena.core.errors import DataError, UsageError, run_main
@@ -67,7 +68,7 @@ def calibrate(given: restore.Options) -> dict[str, Any]:
     check_writable(folder, "output")
     checkpoints.check(run.best)
     settings = restore.settings_of(run)
-    kinds.refuse_replies(settings, "calibrate")
+    kind_of(settings).require("calibrate")
     build.quiet()
     from arena.core.heads import Heads
     from arena.core.run import plain

@@ -4,13 +4,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena.config import build, kinds, restore
+from arena.config import build, restore
+from arena.config.pairing import kind_of
 from arena.core import checkpoints
 from arena.core.console import say, show_messages
-from arena.core.data_keys import TRAINING, refuse_idle_keys
+from arena.core.data_keys import TRAINING, has, merged, put, refuse_idle_keys
 from arena.core.errors import UsageError, run_main
 from arena.core.files import check_writable
 from arena.core.paths import shown
+from arena.core.values import flat
 from arena.evaluation.generation import command
 
 USAGE = """python -m arena.evaluate run=FOLDER [data.path=FILE] [key=value] ...
@@ -29,9 +31,13 @@ on the run's own validation rows, or on every row of another file.
   verify=true         false skips the check of the validation loss (needed where the training data are gone)
 """
 WHOLE: dict[str, Any] = {
-    **{"val_share": 0, "test_share": 0, "folds": None, "fold": None, "val_path": None, "test_path": None},
-    **{"rejects": None, "near_duplicates": None, "sampling": "uniform", "curriculum_epochs": 0, "hardness": None},
-    **{"target": "winner", "teacher": None, "pseudo_path": None, "pseudo_labels": None},
+    "split": {
+        **{"val_share": 0, "test_share": 0, "folds": None, "fold": None, "val_path": None, "test_path": None},
+        "near_duplicates": None,
+    },
+    "sampling": {"method": "uniform", "curriculum_epochs": 0, "hardness": None},
+    "target": {"source": "winner", "teacher": None},
+    "pseudo": {"path": None, "predictions": None},
 }
 """Data settings under which all rows of a file are one split."""
 DEFAULTS: dict[str, Any] = {"checkpoint": None, "output": None, "targets": None, "resamples": 200, "verify": True}
@@ -41,15 +47,14 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     """Verify, predict, judge, write, print; returns what was written to `evaluation.json`."""
     run, others = given.run, given.others
     settings = restore.settings_of(run)
-    writes = kinds.writes_replies(settings)
+    writes = kind_of(settings).writes_replies
     if writes:
         command.check(others)
     else:
         refuse_sampling(others)
     check_data_keys(given.data)
     # Nothing is held back from a file that is only judged: all of its rows are one split.
-    whole = {key: value for key, value in WHOLE.items() if key in settings["data"]}  # older runs have fewer keys
-    elsewhere = restore.settings_of(run, whole | given.data) if given.data else None
+    elsewhere = restore.settings_of(run, merged(whole(settings["data"]), given.data)) if given.data else None
     path = elsewhere["data"]["path"] if elsewhere else None
     name = Path(path if isinstance(path, str) else path[0]).stem if path else "val"
     folder = Path(others["output"] or run.path / "evaluation" / name)
@@ -77,6 +82,15 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
         others |= {"split": "train", "name": name if others["name"] == "default" else others["name"]}
         data = build.data(elsewhere)
     return judged | {"generations": command.evaluate_replies(given, settings, task, data, run)}
+
+
+def whole(data: dict[str, Any]) -> dict[str, Any]:
+    """The values of `WHOLE` for the keys that a node `data` has."""
+    found: dict[str, Any] = {}
+    for key, value in flat(WHOLE):
+        if has(data, key):
+            put(found, key, value)
+    return found
 
 
 def check_data_keys(data: dict[str, Any]) -> None:

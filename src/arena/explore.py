@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena.config import build, kinds
+from arena.config import build
 from arena.config import compose as config
+from arena.config.pairing import kind_of
 from arena.core import paths
 from arena.core.console import say, show_messages
 from arena.core.errors import UsageError, run_main
@@ -65,12 +66,7 @@ def explore(own: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     output = Path(own["output"]).expanduser()
     config.register_resolvers()
     settings = config.typed_settings(overrides, str(output.absolute()))
-    kinds.refuse_replies(settings, "explore")
-    if isinstance(settings["data"]["labels"], dict):
-        raise UsageError(
-            "data=heads: the page is about comparisons; python -m arena.baseline head=multi with the same data.* keys "
-            "shows classes, splits and what simple models reach"
-        )
+    kind_of(settings).require("explore")
     if "pretrained" in settings["model"]:
         settings["model"]["pretrained"] = False  # the weights are not looked at
     from arena.reporting.exploration import require_free
@@ -106,11 +102,11 @@ def leaks(data: Any, other: str | None) -> dict[str, Any]:
     """The leak report of the splits, and of another file against all rows where one is given."""
     from arena.data.split.leaks import leak_report, leaks_between
 
-    threshold = data.near_duplicates or 0.8
+    threshold = data.division.near_duplicates or 0.8
     say(f"looking for repeats (near ones from a Jaccard similarity of {threshold:g})")
     reports = {"splits": leak_report(data.source, data.positions, data.table["split"].to_pylist(), threshold)}
     if other:
-        rows = data.reader(other, data.rules, data.cache, None)
+        rows = data.reader(other, data.ingest.rules, data.cache, None)
         reports["files"] = leaks_between(data.source, rows, threshold, ("data", Path(other).name))
     return reports
 

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena.config import build, kinds, restore
-from arena.core import checkpoints
+from arena.config import build, restore
+from arena.config.pairing import kind_of
+from arena.core import checkpoints, signatures
 from arena.core.console import say, show_messages
 from arena.core.errors import ArenaError, UsageError, run_main
 from arena.core.paths import shown
+from arena.model.identity import ENCODER
 
 USAGE = """python -m arena.export run=FOLDER output=FOLDER [merge=true|false]
 
@@ -45,15 +47,10 @@ def export(given: restore.Options) -> Path:
     if not isinstance(others["merge"], bool):
         raise UsageError(f"merge={others['merge']}: true or false is needed")
     settings = restore.settings_of(given.run, given.data)
-    kinds.refuse_replies(settings, "export")
-    if isinstance(settings["data"]["labels"], dict):
-        raise UsageError(
-            f"run={given.run.path}: it has several heads, which no class of transformers holds; arena.predict gives "
-            "its probabilities"
-        )
-    if not settings["model"]["_target_"].startswith("arena.model.encoder."):
+    kind_of(settings).require("export")
+    if ENCODER not in signatures.ancestors(settings["model"]["_target_"]):
         raise UsageError(f"run={given.run.path}: its model is arena's own and has no class in transformers")
-    if settings["data"].get("offset") is not None:
+    if settings["data"]["target"]["offset"] is not None:
         raise UsageError(f"run={given.run.path}: it was trained with data.offset, which no class of transformers adds")
     checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else given.run.best
     checkpoints.check(checkpoint)

@@ -11,6 +11,7 @@ from arena.config import build, restore
 from arena.core.console import say, show_messages
 from arena.core.data_keys import JUDGING, TRAINING, refuse_idle_keys
 from arena.core.errors import DataError, Interrupted, UsageError, run_main
+from arena.core.heads import Heads
 from arena.core.paths import shown
 from arena.inference import formats
 from arena.inference.members import gather, labels_of
@@ -124,9 +125,9 @@ def out_of_fold(given: restore.Options, output: Path) -> Path:
     """Join the validation predictions of all folds, and judge them."""
     if output.suffix != ".parquet":
         raise UsageError(f"output={output}: with out_of_fold=true the name must end in .parquet")
-    refuse_idle_keys(given.data, given.data, "out_of_fold=true predicts nothing, it joins what is there")
+    refuse_idle_keys(given.data, None, "out_of_fold=true predicts nothing, it joins what is there")
     labels = [labels_of(run) for run in given.runs]
-    if isinstance(labels[0], dict):
+    if Heads(labels[0]).named:
         raise UsageError("out_of_fold=true: it is for one classification; runs with several heads have their own files")
     for run, found in zip(given.runs, labels, strict=True):
         if found != labels[0]:

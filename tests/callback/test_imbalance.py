@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from support import head_settings, write_head_rows
 from torch.utils.data import DataLoader
 
 from arena.callback.imbalance import ImbalanceReport, effective_prior, turned_round
@@ -46,7 +47,7 @@ def test_effective_prior_fixture() -> None:
 
 
 def test_two_corrections_at_once_are_warned_of(caplog) -> None:
-    loss = MultiHead(LABELS, heads={"stance": {"class_weight": "balanced"}})
+    loss = MultiHead(LABELS, overrides={"stance": {"class_weight": "balanced"}})
     (record,) = reported(caplog, loss, [1000 / 3, 1000 / 3, 1000 / 3, 500, 500])
     assert record.levelno == logging.WARNING
     text = record.getMessage()
@@ -154,18 +155,20 @@ def test_the_loss_hears_of_every_epoch_and_every_batch() -> None:
     "extra",
     [
         ["loss.class_weight=balanced", "loss.class_weight_from_epoch=2"],
-        ["loss=multi_head", "loss.weighting=dynamic", "loss.class_weight=sqrt", "loss.class_weight_from_epoch=1"],
+        ["loss.weighting=dynamic", "loss.head.class_weight=sqrt", "loss.head.class_weight_from_epoch=1"],
     ],
     ids=["deferred", "dynamic"],
 )
-def test_a_resumed_run_ends_with_the_same_bits(train_run, monkeypatch, extra: list[str]) -> None:
-    """Stopped in the middle of the epochs 1 and 2 (ten batches each), before and after the factors set in."""
+def test_a_resumed_run_ends_with_the_same_bits(train_run, monkeypatch, tmp_path, extra: list[str]) -> None:
+    """Stopped in the middle of the epochs 1 and 2 (about ten batches each), before and after the factors set in."""
     import os
     import signal
 
     from arena.callback.finite import FiniteLoss
     from arena.core.errors import Interrupted
 
+    if "loss.weighting=dynamic" in extra:
+        extra = head_settings(write_head_rows(tmp_path / "heads.csv", 120), "data.batch_size=6", *extra)
     settings = [*extra, "data.limit=100", "trainer.max_steps=32", "validate_every=8", "test=false"]
     whole = train_run("whole", *settings)
     original = FiniteLoss.on_train_batch_end

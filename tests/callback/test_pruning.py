@@ -17,7 +17,7 @@ from arena.logger.journal import read
 from arena.sweep import process
 from arena.sweep.outcome import outcome_of
 
-FOUR = ["trainer.max_steps=8", "validate_every=2", "optim.warmup=0", "data.limit=60", "baselines=[]"]
+FOUR = ["trainer.max_steps=8", "validate_every=2", "schedule.warmup=0", "data.limit=60", "baselines=[]"]
 """Four validations."""
 MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 2, "n_warmup_steps": 1}
 

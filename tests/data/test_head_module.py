@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from support import built
 
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.heads import Heads
@@ -44,7 +45,7 @@ def rows_of(number=120):
 
 def data_of(path, text: str | list[str] = "text", labels=None, group=None, **options) -> HeadData:
     labels = HEADS if labels is None else labels
-    data = HeadData(HeadReader(labels, text, group=group), ByteTokenizer(), labels, path, **options)
+    data = built(HeadData, HeadReader(labels, text, group=group), ByteTokenizer(), labels, path, **options)
     data.setup("fit")
     return data
 

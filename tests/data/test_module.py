@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import built
 
 from arena.core.errors import DataError, UsageError
 from arena.core.types import UNLABELLED
@@ -21,7 +22,7 @@ SPLITS = ("train", "val", "test")
 
 
 def make_data(rows=240, labels=THREE, **options):
-    return PairData(ToyReader(rows=rows), ByteTokenizer(), labels, **{"batch_size": 16, "window": 4, **options})
+    return built(PairData, ToyReader(rows=rows), ByteTokenizer(), labels, **{"batch_size": 16, "window": 4, **options})
 
 
 def ready(*arguments, **options):
@@ -56,7 +57,7 @@ def test_setup_reads_once():
         calls.append(path)
         return ToyReader(rows=60)(path)
 
-    data = PairData(reader, ByteTokenizer(), THREE, path=None)
+    data = built(PairData, reader, ByteTokenizer(), THREE, path=None)
     data.setup("fit")
     data.setup("test")
     data.setup()
@@ -67,7 +68,9 @@ def test_rows_are_accounted_for():
     """60 read, 40 within the limit; every fourth of them has no winner and every fifth of the rest is a tie."""
     winners = [None if i % 4 == 0 else "tie" if i % 5 == 0 else ("model_a", "model_b")[i % 2] for i in range(60)]
     table = table_of(winners)
-    data = PairData(reads(table), ByteTokenizer(), ["model_a", "model_b"], limit=40, on_tie="drop", test_share=0.2)
+    data = built(
+        PairData, reads(table), ByteTokenizer(), ["model_a", "model_b"], limit=40, on_tie="drop", test_share=0.2
+    )
     data.setup()
     summary = data.summary()
     ties = sum(winner == "tie" for winner in winners[:40])
@@ -84,7 +87,7 @@ def test_ties_need_a_class_or_a_decision():
 
 
 def test_nothing_to_learn_from():
-    data = PairData(reads(table_of([None, None])), ByteTokenizer(), THREE)
+    data = built(PairData, reads(table_of([None, None])), ByteTokenizer(), THREE)
     with pytest.raises(DataError, match="no row has a winner among model_a, model_b, tie"):
         data.setup()
 
@@ -98,7 +101,7 @@ def test_wrong_labels(labels):
 def test_a_class_without_rows_is_said(caplog):
     table = table_of(["model_a", "model_b"] * 30)
     with caplog.at_level("WARNING", logger="arena"):
-        PairData(reads(table), ByteTokenizer(), THREE).setup()
+        built(PairData, reads(table), ByteTokenizer(), THREE).setup()
     assert "no training row has the class tie" in caplog.text
 
 
@@ -143,7 +146,7 @@ def test_the_fingerprint_is_of_the_content(tmp_path):
     found = []
     for name in ("one.parquet", "other.parquet"):
         pq.write_table(table_of(["model_a", "model_b", "tie"] * 20), tmp_path / name)
-        data = PairData(PairReader(), ByteTokenizer(), THREE, path=str(tmp_path / name))
+        data = built(PairData, PairReader(), ByteTokenizer(), THREE, path=str(tmp_path / name))
         data.setup()
         found.append(data.summary()["fingerprint"])
     assert found[0] == found[1]
@@ -169,7 +172,7 @@ def test_missing_turns_have_no_characters():
     table = table_of(["model_a", "model_b"] * 10).to_pylist()
     table[0] |= {"prompt": ["ä", "b"], "response_a": [None, "cd"], "response_b": []}
     made = pa.Table.from_pylist(table, pa.schema([*FACT_SCHEMA, *TEXT_SCHEMA]))
-    data = PairData(reads(made), ByteTokenizer(), THREE[:2], val_share=0, test_share=0)
+    data = built(PairData, reads(made), ByteTokenizer(), THREE[:2], val_share=0, test_share=0)
     data.setup()
     first = data.covariates("train").to_pylist()[0]
     sizes = [first[f"{name}_characters"] for name in ("prompt", "response_a", "response_b")]
@@ -196,7 +199,7 @@ def test_true_probabilities_follow_the_labels():
     expected = known[:, [1, 0]] / known[:, :2].sum(axis=1, keepdims=True)
     assert data.true_probabilities("val") == pytest.approx(expected)
     table = table_of(["model_a", "model_b"] * 20)
-    plain = PairData(reads(table), ByteTokenizer(), THREE[:2])
+    plain = built(PairData, reads(table), ByteTokenizer(), THREE[:2])
     plain.setup()
     assert plain.true_probabilities("val") is None
 
@@ -238,7 +241,7 @@ def test_real_sets(shared, name):
     path = shared / "data" / name / "data.parquet"
     if not path.exists():
         pytest.skip(f"no {name} here")
-    data = PairData(PairReader(), ByteTokenizer(), THREE, path=str(path), max_length=256, limit=600)
+    data = built(PairData, PairReader(), ByteTokenizer(), THREE, path=str(path), max_length=256, limit=600)
     data.setup()
     batch = next(iter(data.train_dataloader()))
     assert batch.input_ids.shape[1] <= 256

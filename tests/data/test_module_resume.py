@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from support import built
 
 from arena.callback.random_state import RandomState
 from arena.data.module.pairwise import PairData
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`isinstance\\(treespec, LeafSpec
 def make_data(**options):
     """240 rows, of which 168 train: 11 batches of 16 an epoch."""
     options = {"batch_size": 16, "window": 4, **options}
-    return PairData(ToyReader(rows=240), ByteTokenizer(), ["model_a", "model_b", "tie"], **options)
+    return built(PairData, ToyReader(rows=240), ByteTokenizer(), ["model_a", "model_b", "tie"], **options)
 
 
 class Toy(LightningModule):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from support import compose
+from support import built, compose
 
 from arena import baseline
 from arena.config import build
@@ -17,12 +17,12 @@ from arena.config.compose import resolved
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.run import RunFolder
 from arena.data.module.pairwise import PairData
-from arena.data.module.preflight import check
 from arena.data.source.toy import ToyReader
 from arena.data.target import offset as offsets
 from arena.data.text.tokenizer import ByteTokenizer
 from arena.model.formulation import with_offset
 from arena.model.tiny import TinyClassifier
+from arena.task.pairwise import Pairwise
 
 LABELS = ["model_a", "model_b", "tie"]
 ROWS = 300
@@ -42,7 +42,9 @@ def write(path, ids, probabilities):
 
 
 def make_data(offset, **options):
-    data = PairData(ToyReader(rows=ROWS), ByteTokenizer(), LABELS, **{"batch_size": 16, **options}, offset=offset)
+    data = built(
+        PairData, ToyReader(rows=ROWS), ByteTokenizer(), LABELS, **{"batch_size": 16, **options}, offset=offset
+    )
     data.setup("fit")
     return data
 
@@ -152,11 +154,13 @@ def test_preflight_looks_at_the_files(tmp_path):
     ids, probabilities = said()
     path = write(tmp_path / "o.parquet", ids, probabilities)
     data = resolved(compose(f"data.offset={path}", "run_dir=out"))["data"]
-    check(data, None)
+    Pairwise().check_data(data, None)
     with pytest.raises(DataError, match=r"data\.offset=.*it has 3 classes"):
-        check(data | {"labels": LABELS[:2]}, None)
+        Pairwise().check_data(data | {"labels": LABELS[:2]}, None)
     with pytest.raises(InputOutputError, match=r"data\.offset=.*nowhere\.csv: no such file"):
-        check(data | {"offset": [path, str(tmp_path / "nowhere.csv")]}, None)
+        Pairwise().check_data(
+            data | {"target": data["target"] | {"offset": [path, str(tmp_path / "nowhere.csv")]}}, None
+        )
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+from support import built
 
 from arena.core.errors import DataError, UsageError
 from arena.data.module.pairwise import PairData
@@ -29,7 +30,7 @@ def write(path, numbers, **columns):
 
 
 def make_data(path, **options):
-    data = PairData(PairReader(), ByteTokenizer(), LABELS, path=path, **options)
+    data = built(PairData, PairReader(), ByteTokenizer(), LABELS, path=path, **options)
     data.setup()
     return data
 

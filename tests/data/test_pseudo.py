@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import compose
+from support import built, compose
 
 from arena.config.compose import resolved
 from arena.core.errors import DataError, UsageError
 from arena.data.module.pairwise import PairData
-from arena.data.module.preflight import check
 from arena.data.source.pairs import PairReader
 from arena.data.text.tokenizer import ByteTokenizer
+from arena.task.pairwise import Pairwise
 
 LABELS = ["model_a", "model_b", "tie"]
 SURE = {0: [0.9, 0.06, 0.04], 1: [0.05, 0.85, 0.1], 2: [0.5, 0.3, 0.2], 3: [0.1, 0.1, 0.8]}
@@ -46,7 +46,7 @@ def predictions(path, numbers, name="u", prefix="winner_", labels=LABELS, said=l
 
 
 def make_data(path, labels=LABELS, **options):
-    data = PairData(PairReader(), ByteTokenizer(), labels, path=path, **{"batch_size": 8, **options})
+    data = built(PairData, PairReader(), ByteTokenizer(), labels, path=path, **{"batch_size": 8, **options})
     data.setup("fit")
     return data
 
@@ -235,14 +235,14 @@ def test_a_run_trains_on_what_an_earlier_run_predicts(train_run, tmp_path):
 
 def test_what_is_missing_is_found_before_the_rows_are_read(tmp_path, labelled):
     settings = resolved(compose("data=pairs", f"data.path={labelled}", "run_dir=out"))["data"]
-    settings["pseudo_path"] = write(tmp_path / "u.jsonl", range(4))
+    settings["pseudo"]["path"] = write(tmp_path / "u.jsonl", range(4))
     with pytest.raises(UsageError, match=r"needs data\.pseudo_labels=FILE"):
-        check(settings, PairReader())
-    settings["pseudo_labels"] = predictions(tmp_path / "p.parquet", range(4), labels=LABELS[:2])
+        Pairwise().check_data(settings, PairReader())
+    settings["pseudo"]["predictions"] = predictions(tmp_path / "p.parquet", range(4), labels=LABELS[:2])
     with pytest.raises(DataError, match=r"data\.pseudo_labels=.*it has 2 classes .* but data\.labels has 3"):
-        check(settings, PairReader())
-    settings["pseudo_labels"] = predictions(tmp_path / "q.parquet", range(4))
-    check(settings, PairReader())
-    settings["pseudo_path"] = settings["pseudo_labels"]
+        Pairwise().check_data(settings, PairReader())
+    settings["pseudo"]["predictions"] = predictions(tmp_path / "q.parquet", range(4))
+    Pairwise().check_data(settings, PairReader())
+    settings["pseudo"]["path"] = settings["pseudo"]["predictions"]
     with pytest.raises(DataError, match="missing column"):
-        check(settings, PairReader())
+        Pairwise().check_data(settings, PairReader())

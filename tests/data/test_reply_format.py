@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
-from support import ROOT
+from support import compose
 
 from arena.core.errors import DataError, InputOutputError, UsageError
-from arena.data.module.preflight import check
 from arena.data.source.reply_reader import ReplyReader
 from arena.data.source.rows import TEXTS
+from arena.task.sft import Sft
 
 
 def said(rows):
@@ -153,9 +153,8 @@ def test_rows_that_are_refused_in_one_line(tmp_path, row, message):
 
 def node(*overrides):
     """The node data=sft as `check` gets it."""
-    base, own = (OmegaConf.load(ROOT / "conf" / "data" / f"{name}.yaml") for name in ("_replies", "sft"))
-    made = OmegaConf.merge(base, own, OmegaConf.from_dotlist(list(overrides)))
-    plain = OmegaConf.to_container(made)
+    made = compose("task=sft", "data=sft", *(f"data.{override}" for override in overrides), "run_dir=out").data
+    plain = OmegaConf.to_container(made, resolve=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -180,7 +179,7 @@ def test_settings_are_refused_before_anything_is_read(tmp_path, monkeypatch, ove
     monkeypatch.chdir(tmp_path)
     write_csv(tmp_path / "x.csv", [{"tweet": "p", "reply": "r"}])
     with pytest.raises(kind, match=message) as raised:
-        check(node("path=x.csv", *overrides), ReplyReader(**({"prompt": "tweet"} | options)))
+        Sft().check_data(node("path=x.csv", *overrides), ReplyReader(**({"prompt": "tweet"} | options)))
     assert "\n" not in str(raised.value)
     assert raised.value.code == {DataError: 65, InputOutputError: 74, UsageError: 2}[kind]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from support import compose
+from support import built, compose
 
 from arena.core.errors import DataError, UsageError
 from arena.core.types import UNLABELLED
@@ -40,7 +40,7 @@ def rows_of(number=120):
 
 def data_of(path, group=None, **options) -> ReplyData:
     options = {"val_share": 0.15, "test_share": 0.15, "batch_size": 8, "window": 4, **options}
-    data = ReplyData(ReplyReader(group=group), ByteTokenizer(), path, **options)
+    data = built(ReplyData, ReplyReader(group=group), ByteTokenizer(), path, **options)
     data.setup("fit")
     return data
 
@@ -172,8 +172,8 @@ def test_processes_share_the_rows_and_filled_up_batches_count_nothing(path):
 
 
 def test_prompts_without_replies_can_be_served(tmp_path):
-    data = ReplyData(
-        ReplyReader(), ByteTokenizer(), write(tmp_path / "x.jsonl", [{"prompt": "p"}, {"prompt": "longer"}])
+    data = built(
+        ReplyData, ReplyReader(), ByteTokenizer(), write(tmp_path / "x.jsonl", [{"prompt": "p"}, {"prompt": "longer"}])
     )
     rows = data.read()
     loader, tokens = data.predict_loader(rows)
@@ -207,7 +207,7 @@ def test_toy_stories_follow_their_distribution():
 
 
 def test_toy_stories_need_no_file():
-    data = ReplyData(ToyReplies(300), ByteTokenizer(), separator=" ", max_length=400, batch_size=32)
+    data = built(ReplyData, ToyReplies(300), ByteTokenizer(), separator=" ", max_length=400, batch_size=32)
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     assert len(batch) == 32
@@ -222,7 +222,7 @@ def test_the_configurations_fit_the_classes(name, tmp_path, monkeypatch, path):
 
     from arena.config import build
     from arena.core import schema
-    from arena.data.module.preflight import check
+    from arena.task.sft import Sft
 
     named = [f"data.path={path}"] if name == "sft" else ["toy_rows=80"]
     config = compose(f"data={name}", *named, f"run_dir={tmp_path}")
@@ -230,7 +230,7 @@ def test_the_configurations_fit_the_classes(name, tmp_path, monkeypatch, path):
     data = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
     assert isinstance(data, dict)
     schema.check(data)
-    check(data["data"], build.instantiate(data["data"]["reader"]))
+    Sft().check_data(data["data"], build.instantiate(data["data"]["reader"]))
     made = build.instantiate(data["data"])
     made.setup("fit")
     assert made.table.num_rows == (120 if name == "sft" else 80)
@@ -244,7 +244,7 @@ def test_real_conversations_stay_whole(shared):
     reader = ReplyReader(prompt="context", reply="reply", group="conversation")
     tokenizer = HubTokenizer("Qwen", path=str(shared / "models" / "qwen_tokenizer"))
     path = shared / "data" / "topical_chat" / "data.parquet"
-    data = ReplyData(reader, tokenizer, str(path), near_duplicates=0.8, max_length=256)
+    data = built(ReplyData, reader, tokenizer, str(path), near_duplicates=0.8, max_length=256)
     data.setup("fit")
     known = {row["id"]: row for row in pq.read_table(path).to_pylist()}
     assert data.summary()["rows_kept"] == len(known) == 37551
@@ -266,7 +266,7 @@ def test_real_questions(shared):
     tokenizer = HubTokenizer("Qwen", path=str(shared / "models" / "qwen_tokenizer"))
     path = shared / "data" / "gsm8k" / "data.parquet"
     reader = ReplyReader(prompt="question", reply="solution")
-    data = ReplyData(reader, tokenizer, str(path), limit=300, template="Q: {prompt}\nA: {reply}", packing=True)
+    data = built(ReplyData, reader, tokenizer, str(path), limit=300, template="Q: {prompt}\nA: {reply}", packing=True)
     data.setup("fit")
     known = {row["question"]: row["solution"] for row in pq.read_table(path).slice(0, 300).to_pylist()}
     assert [known[text] for text in data.prompt_texts("val")] == data.references("val")

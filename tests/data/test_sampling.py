@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import built
 
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.data.loading.collate import Collate
@@ -19,7 +20,7 @@ LABELS = ["model_a", "model_b", "tie"]
 
 
 def make_data(**options):
-    data = PairData(ToyReader(rows=300), ByteTokenizer(), LABELS, **{"batch_size": 16, "window": 4, **options})
+    data = built(PairData, ToyReader(rows=300), ByteTokenizer(), LABELS, **{"batch_size": 16, "window": 4, **options})
     data.setup("fit")
     return data
 
@@ -252,7 +253,7 @@ def test_settings_that_need_a_file_or_both_answers(tmp_path):
     with pytest.raises(UsageError, match=r"data\.curriculum_epochs=2 needs data\.hardness=FILE"):
         make_data(curriculum_epochs=2)
     with pytest.raises(UsageError, match=r"data\.swap=both: .* must hold both model_a and model_b"):
-        PairData(ToyReader(rows=60), ByteTokenizer(), ["model_a", "tie"], swap="both")
+        built(PairData, ToyReader(rows=60), ByteTokenizer(), ["model_a", "tie"], swap="both")
 
 
 @pytest.mark.parametrize(

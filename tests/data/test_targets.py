@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import PAIRWISE_ROWS
+from support import PAIRWISE_ROWS, built
 
 from arena.core.errors import DataError
 from arena.data.module.pairwise import PairData
@@ -32,7 +32,7 @@ def write(path, rows=80, **columns):
 
 
 def make_data(path, labels=LABELS, **options):
-    data = PairData(PairReader(), ByteTokenizer(), labels, path=path, **{"batch_size": 8, **options})
+    data = built(PairData, PairReader(), ByteTokenizer(), labels, path=path, **{"batch_size": 8, **options})
     data.setup("fit")
     return data
 

@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import compose
+from support import built, compose
 
 from arena.config.compose import resolved
 from arena.core.errors import DataError, InputOutputError
 from arena.data.module.pairwise import PairData
-from arena.data.module.preflight import check
 from arena.data.source.toy import ToyReader
 from arena.data.text.tokenizer import ByteTokenizer
+from arena.task.pairwise import Pairwise
 
 LABELS = ["model_a", "model_b", "tie"]
 
@@ -38,7 +38,9 @@ def write(path, ids, probabilities, prefix="probability_", labels=LABELS):
 
 
 def make_data(teacher, labels=LABELS, **options):
-    data = PairData(ToyReader(rows=300), ByteTokenizer(), labels, **{"batch_size": 16, **options}, teacher=teacher)
+    data = built(
+        PairData, ToyReader(rows=300), ByteTokenizer(), labels, **{"batch_size": 16, **options}, teacher=teacher
+    )
     data.setup("fit")
     return data
 
@@ -146,11 +148,11 @@ def test_files_that_are_none(tmp_path):
 def test_columns_are_looked_at_before_the_rows_are_read(tmp_path):
     settings = resolved(compose("loss=distillation", "run_dir=out"))["data"]
     (tmp_path / "x.csv").write_text("id,probability_model_a,probability_model_b\n1,1,0\n")
-    settings["teacher"] = str(tmp_path / "x.csv")
+    settings["target"]["teacher"] = str(tmp_path / "x.csv")
     with pytest.raises(DataError, match=r"it has 2 classes .* but data\.labels has 3"):
-        check(settings, ToyReader(rows=10))
-    settings["teacher"] = write(tmp_path / "y.csv", *truth(10))
-    check(settings, ToyReader(rows=10))
+        Pairwise().check_data(settings, ToyReader(rows=10))
+    settings["target"]["teacher"] = write(tmp_path / "y.csv", *truth(10))
+    Pairwise().check_data(settings, ToyReader(rows=10))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from support import built
 
 from arena.data.module.pairwise import PairData
 from arena.data.source.rows import Rows
@@ -26,7 +27,7 @@ OTHER = TABLE.rename_columns([RENAMED.get(name, name) for name in TABLE.column_n
 
 
 def data(labels: list[str]) -> PairData:
-    return PairData(lambda *_: Rows.from_table(TABLE, "test"), ByteTokenizer(), labels, eval_batch_size=3)
+    return built(PairData, lambda *_: Rows.from_table(TABLE, "test"), ByteTokenizer(), labels, eval_batch_size=3)
 
 
 @pytest.mark.parametrize("labels", [["model_a", "model_b", "tie"], ["model_b", "model_a"]])

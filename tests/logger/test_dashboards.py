@@ -227,7 +227,13 @@ def test_wandb_tables_are_those_of_the_folder(train_run):
 @pytest.mark.slow
 def test_texts_are_in_wandb_only_where_they_are_asked_for(train_run, tmp_path):
     path = write_head_rows(tmp_path / "rows.csv")
-    heads = ["head=multi", f"data.path={path}", "data.text=text", "data.heads=[stance,sentiment]", "data.limit=null"]
+    heads = [
+        "task=multihead",
+        f"data.path={path}",
+        "data.text=text",
+        "data.heads=[stance,sentiment]",
+        "data.limit=null",
+    ]
     heads += ["data.near_duplicates=null", "data.cache=null"]
     run = train_run("with", *heads, "logger=wandb", "logger.wandb.texts=true", *QUICK)
     found = tables(run.path)

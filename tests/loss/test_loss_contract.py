@@ -1,6 +1,5 @@
 """What every loss must keep to, asked of all files in conf/loss: whoever adds a YAML gets these tests for nothing."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from arena.core.construct import instantiate
 from arena.core.errors import UsageError
 from arena.core.types import UNLABELLED, TextBatch
 from arena.loss.base import Loss
@@ -37,7 +37,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("asymmetric", {"gamma_positive": 0.5, "label_smoothing": 0.0}),
     ("poly", {"epsilon": -1.0, "label_smoothing": 0.1, "class_weight": {"tie": 2.0}}),
     ("two_stage", {"first": "tie", "class_weight": [1.0, 2.0, 4.0]}),
-    ("multi_head", {"kind": "focal", "alpha": [1.0, 2.0, 4.0], "gamma": 3.5}),
+    ("multi_head", {"loss@head": "focal", "head": {"alpha": [1.0, 2.0, 4.0], "gamma": 3.5}}),
 ]
 EVERY_LOSS = pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=lambda value: str(value))
 """For properties that an option could break; the others are asked of the files as they are."""
@@ -45,12 +45,16 @@ EVERY_FILE = pytest.mark.parametrize("name", NAMES)
 
 
 def build(name: str, changes: dict[str, Any] | None = None, labels: list[str] | None = None) -> Loss:
+    changes = dict(changes or {})
+    chosen = changes.pop("loss@head", "cross_entropy")  # as the defaults of the file say
+    head = {"head": OmegaConf.load(CONF / f"{chosen}.yaml")} if name == "multi_head" else {}
     config = OmegaConf.merge(
-        {"data": {"labels": labels or LABELS}, "loss": OmegaConf.load(CONF / f"{name}.yaml")}, {"loss": changes or {}}
+        {"data": {"labels": labels or LABELS}, "loss": OmegaConf.merge(head, OmegaConf.load(CONF / f"{name}.yaml"))},
+        {"loss": changes},
     )
     node = cast(dict[str, Any], OmegaConf.to_container(config.loss, resolve=True))
-    module, _, target = node.pop("_target_").rpartition(".")
-    return getattr(importlib.import_module(module), target)(**node)
+    node.pop("defaults", None)
+    return instantiate(node)
 
 
 def batch_of(target: Tensor, weight: Tensor | None = None) -> TextBatch:

@@ -1,41 +1,49 @@
 """Several heads: what a row costs, what a missing label does, and that a head alone is the loss it is made of."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from support import compose
 from torch import Tensor
 
 from arena.config import build as arena_build
-from arena.config import compose as config
+from arena.core import schema
 from arena.core.errors import UsageError
 from arena.core.types import UNLABELLED, TextBatch
-from arena.loss.kinds import KINDS
+from arena.loss.adjustment import LogitAdjustment
+from arena.loss.base import Loss
+from arena.loss.classification import CrossEntropy, Focal, GeneralizedCrossEntropy
+from arena.loss.margin import Ldam
 from arena.loss.multi_head import MultiHead
+from arena.loss.reshaped import Asymmetric, Dice, Poly
+from arena.loss.two_stage import TwoStage
 
 LABELS = {"stance": ["AGAINST", "FAVOR", "NONE"], "sentiment": ["negative", "positive"], "target": ["a", "b", "c", "d"]}
 SIZES = [3, 2, 4]
 COUNTS = torch.tensor([60, 30, 10, 40, 10, 5, 15, 20, 10])
 """100 rows with a stance, 50 with a sentiment, 50 with a target."""
 MIXED: dict[str, Any] = {
-    "heads": {
-        "stance": {"kind": "focal", "gamma": 3.0, "alpha": "sqrt"},
-        "sentiment": {"kind": "logit_adjustment"},
-        "target": {"kind": "two_stage", "first": "b"},
+    "head": LogitAdjustment,
+    "overrides": {
+        "stance": partial(Focal, gamma=3.0, alpha="sqrt"),
+        "target": partial(TwoStage, first="b"),
     },
     "task_weights": {"sentiment": 1.3},
     "normalise": True,
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "smoothed": {"label_smoothing": 0.1, "class_weight": "effective", "class_weight_beta": 0.9},
+    "smoothed": {"head": partial(CrossEntropy, label_smoothing=0.1, class_weight="effective", class_weight_beta=0.9)},
     "mixed": MIXED,
     "uncertainty": {"weighting": "uncertainty", "task_weights": {"stance": 2.0}},
     "dynamic": {"weighting": "dynamic"},
-    "ldam": {"kind": "ldam"},
+    "ldam": {"head": Ldam},
 }
+LOSSES = [CrossEntropy, Focal, GeneralizedCrossEntropy, LogitAdjustment, Ldam, Dice, Asymmetric, Poly, TwoStage]
 EVERY = pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 
 
@@ -106,16 +114,16 @@ def test_the_sum_over_heads_of_the_mean_over_rows(options: dict[str, Any]) -> No
     torch.testing.assert_close(output.loss, found[known].mean())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LOSSES)
 @pytest.mark.parametrize("named", [True, False])
-def test_one_head_is_the_loss_itself(kind: str, named: bool) -> None:
+def test_one_head_is_the_loss_itself(kind: type[Loss], named: bool) -> None:
     """Bit for bit: value, rows, gradient, probabilities and start."""
     labels = ["AGAINST", "FAVOR", "NONE"]
     logits, target = random_case()
     logits, column = logits[:, :3], target[:, 0]
     counts = torch.tensor([70.0, 20, 10])
-    single: Any = KINDS[kind](labels)
-    several = MultiHead({"stance": labels} if named else labels, kind=kind)  # pyright: ignore[reportArgumentType]
+    single: Any = kind(labels)
+    several = MultiHead({"stance": labels} if named else labels, kind)
     start = several.start_at(counts, counts)
     if hasattr(single, "start_at"):
         assert torch.equal(start, single.start_at(counts, counts).double())
@@ -223,37 +231,23 @@ def test_normalised_heads_start_at_one() -> None:
 
 
 def test_options_reach_the_heads_that_have_them() -> None:
-    loss: Any = MultiHead(
-        LABELS,
-        kind="focal",
-        gamma=1.5,
-        tau=0.5,
-        heads={"sentiment": {"gamma": 3.0}, "target": {"kind": "logit_adjustment"}},
-    )
+    own = {"sentiment": {"gamma": 3.0}, "target": partial(LogitAdjustment, tau=0.5)}
+    loss: Any = MultiHead(LABELS, partial(Focal, gamma=1.5), own)
     assert [type(each).__name__ for each in loss.losses] == ["Focal", "Focal", "LogitAdjustment"]
     assert (loss.losses[0].gamma, loss.losses[1].gamma, loss.losses[2].tau) == (1.5, 3.0, 0.5)
     assert loss.losses[0].class_weight is None
-    assert MultiHead(LABELS, kind="focal").losses[0].gamma == 2.0  # the kind's own default
+    assert loss.losses[1].labels == LABELS["sentiment"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tau": 1.0}, r"loss\.tau: cross_entropy has no such option \(logit_adjustment has it\)"),
+        ({"overrides": {"stance": {"q": 0.5}}}, r"loss\.overrides\.stance\.q: CrossEntropy has no such argument"),
+        ({"overrides": {"stance": {"label_smothing": 1}}}, r"label_smothing: .*did you mean 'label_smoothing'"),
+        ({"overrides": {"stanse": {"gamma": 1}}}, r"loss\.overrides\.stanse: no such head; did you mean 'stance'"),
         (
-            {"kind": "focal", "class_weight": "sqrt"},
-            r"loss\.class_weight: focal has no such option .*; the class factors of focal are alpha",
-        ),
-        (
-            {"heads": {"stance": {"q": 0.5}}},
-            r"loss\.heads\.stance\.q: cross_entropy .*\(generalized_cross_entropy has it\)",
-        ),
-        ({"heads": {"stance": {"gama": 1}}}, r"loss\.heads\.stance\.gama: .*did you mean 'gamma'"),
-        ({"heads": {"stanse": {"gamma": 1}}}, r"loss\.heads\.stanse: no such head; did you mean 'stance'"),
-        ({"heads": {"stance": {"kind": "focl"}}}, r"loss\.heads\.stance\.kind=focl: .*did you mean 'focal'"),
-        (
-            {"heads": {"stance": {"label_smoothing": 2}}},
-            r"loss\.heads\.stance\.label_smoothing=2: a number from 0 to 1",
+            {"overrides": {"stance": {"label_smoothing": 2}}},
+            r"loss\.overrides\.stance\.label_smoothing=2: a number from 0 to 1",
         ),
         ({"task_weights": {"sentimnt": 1}}, r"loss\.task_weights\.sentimnt: .*did you mean 'sentiment'"),
         ({"rdrop": {"alhpa": 1}}, r"loss\.rdrop\.alhpa: .*did you mean 'alpha'"),
@@ -292,16 +286,16 @@ NAMED = "loss.labels={stance: [AGAINST, FAVOR, NONE], sentiment: [negative, posi
 
 
 def test_the_command_line_reaches_single_heads() -> None:
-    chosen = ["loss=multi_head", NAMED, "+loss.heads.sentiment.label_smoothing=0.2", "+loss.heads.stance.kind=focal"]
-    settings = config.resolved(
-        compose(*chosen, "+loss.heads.stance.gamma=3", "+loss.task_weights.stance=1.3", "run_dir=x")
-    )
-    loss = arena_build.instantiate(settings["loss"])
-    assert (loss.losses[0].gamma, loss.losses[1].label_smoothing) == (3, 0.2)
-    assert loss.weights.fixed.tolist() == pytest.approx([1.3, 1])
-
-
-def test_a_wrong_value_is_refused_before_anything_is_built() -> None:
-    for wrong, message in (("loss.gamma=-1", r"loss\.gamma=-1"), ("loss.kind=focl", r"loss\.kind=focl: one of")):
+    dice = "+loss.overrides.stance={_target_: arena.loss.reshaped.Dice, _partial_: true, power: 0.2}"
+    chosen = ["loss=multi_head", NAMED, "loss@loss.head=focal", "loss.head.gamma=3"]
+    settings = compose(*chosen, "+loss.overrides.sentiment.label_smoothing=0.2", dice, "run_dir=x")
+    schema.check(OmegaConf.to_container(settings.loss, resolve=True), "loss")
+    loss = arena_build.instantiate(OmegaConf.to_container(settings.loss, resolve=True))
+    assert (loss.losses[0].power, loss.losses[1].gamma, loss.losses[1].label_smoothing) == (0.2, 3, 0.2)
+    for wrong, message in (
+        ("loss.head.gamma=-1", r"loss\.head\.gamma=-1: a number from 0 to 10"),
+        ("+loss.overrides.stance={_target_: arena.metric.probability.LogLoss}", "a loss of arena.loss is needed"),
+    ):
+        settings = compose(*chosen, wrong, "run_dir=x")
         with pytest.raises(UsageError, match=message):
-            config.resolved(compose("loss=multi_head", wrong, "run_dir=x"))
+            schema.check(OmegaConf.to_container(settings.loss, resolve=True), "loss")

@@ -123,7 +123,7 @@ def test_a_run_leaves_adapters_and_head_and_comes_back_bit_for_bit(train_run, ar
 
 @pytest.mark.slow
 def test_a_resumed_run_is_an_undisturbed_one(train_run, qwen):
-    common = ["model=qwen05b", f"model.path={qwen}", "adapter=lora", *QUICK[1:], "optim.total_steps=6"]
+    common = ["model=qwen05b", f"model.path={qwen}", "adapter=lora", *QUICK[1:], "schedule.total_steps=6"]
     whole = train_run("whole", *common, "trainer.max_steps=6")
     train_run("parts", *common, "trainer.max_steps=3")
     parts = train_run("parts", *common, "trainer.max_steps=6", f"resume={whole.path.parent / 'parts'}")

@@ -12,9 +12,9 @@ from arena.core.errors import UsageError
 from arena.core.heads import Heads
 from arena.core.types import UNLABELLED, Start, TextBatch
 from arena.data.text.tokenizer import ByteTokenizer
-from arena.model import preflight
 from arena.model.heads import HeadSettings, ManyHeads, SideBySide
 from arena.model.tiny import TinyClassifier
+from arena.task.multihead import MultiHead
 
 LABELS = {"stance": ["AGAINST", "FAVOR", "NONE"], "tone": ["calm", "loud"]}
 SHARES = torch.tensor([0.5, 0.3, 0.2, 0.9, 0.1], dtype=torch.float64)
@@ -46,7 +46,7 @@ def folders(tmp_path_factory):
 def model_of(folder, *overrides):
     labels = "{stance: [AGAINST, FAVOR, NONE], tone: [calm, loud]}"
     composed = compose(
-        "model=minilm", "head=multi", f"model.path={folder}", f"data.path={folder}", "data.text=text",
+        "model=minilm", "task=multihead", f"model.path={folder}", f"data.path={folder}", "data.text=text",
         "data.heads=null", f"data.classes={labels}", "run_dir=x", *overrides,
     )  # fmt: skip
     return build.instantiate(config.resolved(composed)["model"])
@@ -155,7 +155,7 @@ def test_the_tiny_model_has_several_heads_too():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"head": None}, "data=heads needs head=multi"),
+        ({"head": None}, "model.head: several heads need"),
         ({"formulation": "score"}, "a text is read once"),
         ({"length_features": True}, r"model\.length_features=true"),
         ({"start": "pretrained"}, r"model\.start=pretrained"),
@@ -164,4 +164,4 @@ def test_the_tiny_model_has_several_heads_too():
 def test_what_several_heads_cannot_have_is_refused_before_anything_loads(changes, message):
     model = {"_target_": "arena.model.tiny.TinyClassifier", "labels": LABELS, "head": {}, "formulation": "joint"}
     with pytest.raises(UsageError, match=message):
-        preflight.check(model | changes, {"method": "none"}, {"max_length": 8})
+        MultiHead().check_model(model | changes)

@@ -7,7 +7,7 @@ from torch import nn
 from arena.core.errors import UsageError
 from arena.optim.adamw import AdamW
 from arena.optim.groups import parameter_groups
-from arena.optim.schedule import WarmupPlateau, make_schedule
+from arena.optim.schedule import Constant, Cosine, Linear, Polynomial, Schedule, WarmupPlateau, Wsd
 
 
 class Model(nn.Module):
@@ -19,9 +19,9 @@ class Model(nn.Module):
         self.head = nn.Linear(4, 2)
 
 
-def rates(name: str, warmup: int, steps: int, **options) -> list[float]:
+def rates(chosen: Schedule, steps: int) -> list[float]:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    schedule = make_schedule(name, optimizer, warmup, steps, **options)
+    schedule = chosen.build(optimizer, steps)
     found = []
     for _ in range(steps):
         found.append(optimizer.param_groups[0]["lr"])
@@ -32,30 +32,32 @@ def rates(name: str, warmup: int, steps: int, **options) -> list[float]:
 
 @pytest.mark.parametrize("warmup", [0, 1, 7])
 @pytest.mark.parametrize(
-    ("name", "theirs"),
+    ("schedule", "theirs"),
     [
-        ("linear", "linear"),
-        ("cosine", "cosine"),
-        ("constant", "constant_with_warmup"),
-        ("polynomial", "polynomial"),
-        ("wsd", "warmup_stable_decay"),
+        (Linear(), "linear"),
+        (Cosine(), "cosine"),
+        (Constant(), "constant_with_warmup"),
+        (Polynomial(power=3.0), "polynomial"),
+        (Wsd(cooldown=0.3), "warmup_stable_decay"),
     ],
 )
-def test_schedules_are_those_of_transformers(name, theirs, warmup):
+def test_schedules_are_those_of_transformers(schedule, theirs, warmup):
     """With a power of 3, and a cool-down over the last .3 * 30 = 9 steps."""
     from transformers.optimization import get_scheduler
 
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    more = {"polynomial": {"power": 3.0, "lr_end": 0.0}, "wsd": {"num_decay_steps": 9, "decay_type": "linear"}}
+    more: dict[str, dict] = {"polynomial": {"power": 3.0, "lr_end": 0.0}}
+    more["warmup_stable_decay"] = {"num_decay_steps": 9, "decay_type": "linear"}
     reference = get_scheduler(
-        theirs, optimizer, num_warmup_steps=warmup, num_training_steps=30, scheduler_specific_kwargs=more.get(name)
+        theirs, optimizer, num_warmup_steps=warmup, num_training_steps=30, scheduler_specific_kwargs=more.get(theirs)
     )
     expected = []
     for _ in range(30):
         expected.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         reference.step()
-    assert rates(name, warmup, 30, power=3.0, cooldown=0.3) == pytest.approx(expected, abs=1e-12)
+    schedule.warmup_steps = warmup
+    assert rates(schedule, 30) == pytest.approx(expected, abs=1e-12)
 
 
 def test_plateau_warms_up_and_falls_when_the_value_stalls():
@@ -104,7 +106,7 @@ def test_a_step_is_torchs_adamw():
     torch.manual_seed(0)
     model, other = Model(), Model()
     other.load_state_dict(model.state_dict())
-    mine = AdamW(lr=1e-2, weight_decay=0.1, schedule="constant", warmup=0).build(model, nn.Identity(), 10, fused=True)
+    mine = AdamW(lr=1e-2, weight_decay=0.1, schedule=Constant(warmup=0)).build(model, nn.Identity(), 10, fused=True)
     theirs = torch.optim.AdamW(other.parameters(), lr=1e-2, weight_decay=0.1, foreach=False)
     x = torch.randn(5, 3)
     for m, optimizer in ((model, mine["optimizer"]), (other, theirs)):
@@ -115,7 +117,7 @@ def test_a_step_is_torchs_adamw():
 
 def test_stages_that_do_not_fit_are_refused():
     with pytest.raises(UsageError, match="cooldown=0.6: 6 steps and a warm-up of 5 are more than 10"):
-        AdamW(lr=1.0, schedule="wsd", cooldown=0.6, warmup=0.5).build(Model(), nn.Identity(), 10, fused=False)
+        AdamW(lr=1.0, schedule=Wsd(cooldown=0.6, warmup=0.5)).build(Model(), nn.Identity(), 10, fused=False)
 
 
 def test_a_moment_that_never_learns_is_refused():
@@ -125,4 +127,4 @@ def test_a_moment_that_never_learns_is_refused():
 
 def test_a_schedule_without_an_end_is_refused():
     with pytest.raises(UsageError, match="needs an end"):
-        AdamW(lr=1.0, schedule="cosine").build(Model(), nn.Identity(), None, fused=False)
+        AdamW(lr=1.0, schedule=Cosine()).build(Model(), nn.Identity(), None, fused=False)

@@ -12,6 +12,7 @@ from arena.core.errors import UsageError
 from arena.optim.adamw import AdamW, AdamW8bit
 from arena.optim.lion import Lion
 from arena.optim.muon import Muon
+from arena.optim.schedule import Constant, Wsd
 from arena.optim.schedule_free import ScheduleFree
 
 NONE = nn.Identity()
@@ -56,7 +57,7 @@ def same(a: nn.Module, b: nn.Module, **tolerance: Any) -> None:
 
 def test_lion_is_its_formula():
     """w ← w (1 - lr decay) - lr sign(.9 m + .1 g), m ← .99 m + .01 g; no decay of vectors."""
-    model, _ = trained(Lion(lr=1e-3, weight_decay=0.1, schedule="constant", warmup=0))
+    model, _ = trained(Lion(lr=1e-3, weight_decay=0.1, schedule=Constant(warmup=0)))
     expected = Model()
     moments = [torch.zeros_like(p) for p in expected.parameters()]
     with torch.no_grad():
@@ -71,7 +72,7 @@ def test_lion_is_its_formula():
 def test_schedule_free_is_its_formula():
     """y = b1 x + (1 - b1) z; z moves by the normalised gradient and the decay at y; x is the mean of the zs."""
     lr, b1, b2, decay = 1e-2, 0.9, 0.999, 0.1
-    model, optimizer = trained(ScheduleFree(lr=lr, weight_decay=decay, betas=[b1, b2], warmup=0))
+    model, optimizer = trained(ScheduleFree(lr=lr, weight_decay=decay, betas=[b1, b2], schedule=Constant(warmup=0)))
     x = [p.detach().clone().double() for p in Model().parameters()]
     z, v = [p.clone() for p in x], [torch.zeros_like(p) for p in x]
     y = [p.clone() for p in x]
@@ -92,7 +93,7 @@ def test_schedule_free_is_its_formula():
 def test_muon_is_torchs_muon_inside_the_layers_and_torchs_adamw_elsewhere():
     """Newton-Schulz runs in bfloat16, so its steps agree to about 1 %: a step's entries are about .2 lr."""
     lr = 1e-2
-    model, _ = trained(Muon(lr=lr, weight_decay=0.1, schedule="constant", warmup=0))
+    model, _ = trained(Muon(lr=lr, weight_decay=0.1, schedule=Constant(warmup=0)))
     expected = Model()
     inside = [layer.weight for layer in expected.layers]
     vectors = [p for p in expected.parameters() if p.ndim < 2]
@@ -115,7 +116,7 @@ def test_muon_is_torchs_muon_inside_the_layers_and_torchs_adamw_elsewhere():
 
 def test_a_step_of_muon_is_as_large_as_one_of_adamw():
     """.2 lr in the root mean square (AdamW's are .2 to .4 lr in practice), for a wide and a high matrix."""
-    before, (model, _) = Model(), trained(Muon(lr=1e-2, weight_decay=0, schedule="constant", warmup=0), steps=1)
+    before, (model, _) = Model(), trained(Muon(lr=1e-2, weight_decay=0, schedule=Constant(warmup=0)), steps=1)
     for old, new in zip(before.layers, model.layers, strict=True):
         step = (new.weight - old.weight).detach()
         assert float(step.square().mean().sqrt()) == pytest.approx(0.2e-2 * math.sqrt(128 / 128), rel=0.2)
@@ -126,7 +127,7 @@ def test_a_step_of_muon_is_as_large_as_one_of_adamw():
 def test_eight_bits_follow_thirty_two():
     """Moments of 8 bits (64 x 128 values and more), 32 in the embeddings and in what is small: AdamW, but for the
     rounding of the moments, which is largest where they are small."""
-    settings: Any = {"lr": 1e-3, "weight_decay": 0.1, "schedule": "constant", "warmup": 0}
+    settings: Any = {"lr": 1e-3, "weight_decay": 0.1, "schedule": Constant(warmup=0)}
     model, optimizer = trained(AdamW8bit(**settings))
     expected, _ = trained(AdamW(**settings))
     kinds = {name: optimizer.state[p]["state1"].dtype for name, p in model.named_parameters()}
@@ -144,6 +145,11 @@ def test_a_missing_package_is_named(monkeypatch):
             recipe(lr=1e-3).build(Model(), NONE, 10, fused=False)
 
 
+def test_schedule_free_has_no_falling_rate():
+    with pytest.raises(UsageError, match="give schedule=constant"):
+        ScheduleFree(lr=1e-3, schedule=Wsd())
+
+
 def test_eight_bits_that_do_not_work_are_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim.adamw", None)
     with pytest.raises(UsageError, match="8-bit AdamW does not work on this machine"):
@@ -154,7 +160,7 @@ def test_eight_bits_that_do_not_work_are_refused(monkeypatch):
 def test_each_learns_and_is_restored_bit_for_bit(recipe):
     """Ten steps on one batch lower its loss; five, a state through `state_dict`, five more end with the same bits."""
     ids, target = torch.arange(60).reshape(12, 5), torch.arange(12) % 3
-    schedule: Any = {} if recipe is ScheduleFree else {"schedule": "wsd"}
+    schedule: Any = {} if recipe is ScheduleFree else {"schedule": Wsd()}
 
     def steps(model, built, number) -> list[float]:
         losses = []

@@ -123,7 +123,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
     commands: dict[str, Callable[[Path], list[str]]] = {
         "pairwise": lambda _: SMALL,
         "heads": lambda place: head_settings(write_head_rows(place / "heads.csv", 300), "trainer.max_steps=12"),
-        "replies": lambda _: ["model=tiny_causal", "data=toy_replies", *SMALL],
+        "replies": lambda _: ["task=sft", *SMALL],
     }
     runs: dict[str, Path] = {}
     digests: dict[str, dict[str, str]] = {}

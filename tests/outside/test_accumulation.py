@@ -48,8 +48,7 @@ ONE_UPDATE = [
     "model.input_dropout=0", "toy_rows=150",
 ]  # fmt: skip
 REPLIES = [
-    *QUICK, "optim.lr=1e-9", "trainer.max_epochs=1", "trainer.gradient_clip_val=1000", "model=tiny_causal",
-    "data=toy_replies", "toy_rows=40",
+    *QUICK, "optim.lr=1e-9", "trainer.max_epochs=1", "trainer.gradient_clip_val=1000", "task=sft", "toy_rows=40",
 ]  # fmt: skip
 TWO_PROCESSES = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
 

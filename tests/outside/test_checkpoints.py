@@ -103,7 +103,7 @@ def test_resume_goes_on_from_the_older_generation(shell, pairwise_run, tmp_path)
 
 @pytest.mark.slow
 def test_a_training_that_diverges_at_once_has_no_checkpoint(shell, tmp_path):
-    line = shell("train", "data.limit=300", "optim.lr=1e6", "optim.warmup=0", "hydra.run.dir=run").refused(
+    line = shell("train", "data.limit=300", "optim.lr=1e6", "schedule.warmup=0", "hydra.run.dir=run").refused(
         76, "optim.lr"
     )
     assert "no checkpoint had been written yet" in line

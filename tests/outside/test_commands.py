@@ -54,7 +54,7 @@ TYPED = {
     "baseline": [
         """data=pairs data.path=rows.csv data.limit=100 'models=[length]' output=b resamples=10 seed=1 study=s
         toy_rows=10 data.folds=5 data.fold=0""",
-        """head=multi data.path=heads.csv data.text=text 'data.heads=[stance,sentiment]' hydra.run.dir=bb
+        """task=multihead data.path=heads.csv data.text=text 'data.heads=[stance,sentiment]' hydra.run.dir=bb
         'models=[prior]' resamples=0""",
     ],
     "explore": [

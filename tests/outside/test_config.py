@@ -53,7 +53,7 @@ def rows(path, heads, label):
 @pytest.mark.parametrize(("head", "label", "code"), [("..", "a", 2), ("=cmd", "a", 2), ("h", "a\x1b", 65)])
 def test_names_of_heads_and_classes_are_names(shell, tmp_path, head, label, code):
     rows(tmp_path / "rows.csv", [head, "other"], label)
-    typed = ["head=multi", "data.path=rows.csv", "data.text=text", f"data.heads=['{head}',other]"]
+    typed = ["task=multihead", "data.path=rows.csv", "data.text=text", f"data.heads=['{head}',other]"]
     shell("train", *typed).refused(code, "characters")
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 

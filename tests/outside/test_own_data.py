@@ -106,7 +106,7 @@ def write_labels(folder):
 )
 def test_classes_do_not_depend_on_the_kind_of_file(shell, tmp_path, name):
     write_labels(tmp_path)
-    heads = ["head=multi", f"data.path={name}", "data.text=text", "data.heads=[stars,spam]"]
+    heads = ["task=multihead", f"data.path={name}", "data.text=text", "data.heads=[stars,spam]"]
     answer = shell("train", *heads, "--cfg", "job", "--resolve", "-p", "data.labels").ok()
     assert answer.out.strip() == "{'stars': ['0', '1', '2'], 'spam': ['false', 'true']}"
 
@@ -114,7 +114,7 @@ def test_classes_do_not_depend_on_the_kind_of_file(shell, tmp_path, name):
 @pytest.mark.slow
 def test_a_run_on_parquet_judges_every_kind_of_file(shell, tmp_path):
     write_labels(tmp_path)
-    heads = ["head=multi", "data.path=a.parquet", "data.text=text", "data.heads=[stars,spam]"]
+    heads = ["task=multihead", "data.path=a.parquet", "data.text=text", "data.heads=[stars,spam]"]
     shell("train", *heads, *FEW, "hydra.run.dir=run").ok()
     found = []
     for name in ("c.csv", "whole.csv"):

@@ -6,6 +6,8 @@ import shutil
 import pytest
 import yaml
 
+from arena.core.data_keys import full
+
 NAMES = [
     "Ünï (cödé), [x]=1.csv", "a 'b' \"c\".csv", "#;{$\\`&|<>.csv", "*~.csv", "~.csv", "[a,b]",
     "${oc.env:HOME}", "x\ny", "1", "c:\\",
@@ -27,7 +29,7 @@ def test_existing_paths_are_taken_literally(shell, tmp_path):
         answer = shell("train", "model=minilm", "data=pairs", *typed, "--cfg", "all", cwd=folder).ok()
         for key, name in given.items():
             found = yaml.safe_load(answer.out)
-            for part in key.split("."):
+            for part in full(key).split("."):
                 found = found[part]
             assert found == name.replace("${", "\\${"), key  # printed as OmegaConf would read it again
 

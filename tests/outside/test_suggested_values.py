@@ -21,7 +21,7 @@ import yaml
 )
 def test_choices_set_what_they_say(shell, typed, expected):
     found = yaml.safe_load(shell("train", *typed.split(), "--cfg", "job", "--resolve").ok().out)
-    assert (found["optim"]["lr"], found["data"]["batch_size"], found["trainer"]["max_epochs"]) == expected
+    assert (found["optim"]["lr"], found["data"]["loader"]["batch_size"], found["trainer"]["max_epochs"]) == expected
 
 
 def test_a_suggestion_that_is_no_number_is_refused(shell):

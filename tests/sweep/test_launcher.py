@@ -19,7 +19,7 @@ def test_every_job_is_a_process_and_one_that_fails_stops_no_other(arena, tmp_pat
     # A learning rate that no number survives ends the first job with code 76.
     done = arena(
         "train", "-m", "optim.lr=1e30,2e-3", "trainer.gradient_clip_val=null", "study=my study", *SMALL[2:],
-        "toy_rows=200", "trainer.max_steps=6", "optim.warmup=0", "hydra/launcher=arena", "hydra.verbose=false",
+        "toy_rows=200", "trainer.max_steps=6", "schedule.warmup=0", "hydra/launcher=arena", "hydra.verbose=false",
     )  # fmt: skip
     assert done.returncode == 76, done.stderr
     place = tmp_path / "multirun" / "my study"

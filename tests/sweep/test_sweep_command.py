@@ -17,8 +17,8 @@ from arena.config import compose as config
 SMALL = ["data.limit=120", "data.batch_size=8", "resamples=0", "evaluate.figures=false", "trainer.max_steps=4"]
 SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
 NEEDED = {
-    "lambda": ["model=tiny_causal"],
-    "lambda_lr": ["model=tiny_causal"],
+    "lambda": ["task=sft"],
+    "lambda_lr": ["task=sft"],
     "rdrop_alpha": ["data.path=FILE", "data.text=text", "data.heads=[stance,sentiment]"],
 }
 

@@ -11,7 +11,7 @@ from arena.core.errors import UsageError
 from arena.logger import journal
 
 QUICK = [
-    "model=tiny_causal", "model.architecture.hidden_size=16", "model.architecture.num_hidden_layers=1",
+    "task=sft", "model.architecture.hidden_size=16", "model.architecture.num_hidden_layers=1",
     "toy_rows=150", "data.limit=null", "trainer.max_steps=3", "test=false", "baselines=[]",
 ]  # fmt: skip
 SAMPLED = ["loss=polychromic", "loss.n_generations=3", "loss.max_examples_for_diversity=2", "loss.max_new_tokens=8"]
@@ -107,7 +107,7 @@ def test_a_reward_multiplies_the_score_and_what_cannot_be_judged_counts_nothing(
 @pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(train_run) -> None:
     whole = train_run("whole", *QUICK, *SAMPLED, "trainer.max_steps=6", "loss.compute_every_n_steps=2")
-    part = ["loss.compute_every_n_steps=2", "optim.total_steps=6"]
+    part = ["loss.compute_every_n_steps=2", "schedule.total_steps=6"]
     train_run("part", *QUICK, *SAMPLED, "trainer.max_steps=3", *part)
     folder = whole.path.parent / "part"
     again = train_run("part", *QUICK, *SAMPLED, "trainer.max_steps=6", *part, f"resume={folder}")
@@ -139,15 +139,10 @@ def test_a_weak_term_is_said(train_run, caplog) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model=tiny_causal", "loss=polychromic", "loss.lambda=-1"], r"loss\.lambda=-1: a number, 0 or more"),
-        (["model=tiny_causal", "loss=polychromic", "loss.n_generations=1"], r"n_generations=1: at least 2"),
-        (["model=tiny_causal", "loss=polychromic", "loss.estimator=loo"], "one of leave_one_out"),
-        (["model=tiny_causal", "loss=polychromic", "data.prompts=false"], r"data\.prompts=true"),
-        (["model=tiny_causal", "loss=focal"], "needs loss=language_model"),
-        (["loss=polychromic", "data=toy"], "language model"),
-        (["model=tiny_causal", "data=toy"], "data=sft"),
-        (["model=tiny", "data=toy_replies"], "needs a language model"),
-        (["model=tiny_causal", "metric=pairwise"], "metric=replies"),
+        (["task=sft", "loss=polychromic", "loss.lambda=-1"], r"loss\.lambda=-1: a number, 0 or more"),
+        (["task=sft", "loss=polychromic", "loss.n_generations=1"], r"n_generations=1: at least 2"),
+        (["task=sft", "loss=polychromic", "loss.estimator=loo"], "one of leave_one_out"),
+        (["task=sft", "loss=polychromic", "data.prompts=false"], r"data\.prompts=true"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_one_line(train_run, overrides, message) -> None:

@@ -3,9 +3,10 @@
 import logging
 import os
 import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from arena.config import kinds
+from arena.config.pairing import kind_of
 from arena.core.construct import instantiate
 from arena.core.devices import set_cudnn_attention
 from arena.core.errors import UsageError
@@ -26,6 +27,9 @@ UNHELPFUL = (
     ".*You are using `weights_only=True`.*",
 )
 """Warnings of the libraries below that nobody can act on."""
+
+DASHBOARDS = {"arena.logger.tensorboard": "tensorboard", "arena.logger.mlflow": "mlflow"}
+"""Packages that some loggers need; an extra of arena of the same name brings each."""
 
 Settings = dict[str, Any]
 """A resolved and checked configuration (`arena.config.compose.resolved`)."""
@@ -57,17 +61,30 @@ def preflight(settings: Settings) -> None:
 
     if "name" in settings["model"]:
         settings["model"]["name"] = model_preflight.name_of(settings["model"])
+    kind = kind_of(settings)
+    kind.check_model(settings["model"])
     model_preflight.check(settings["model"], settings["adapter"], settings["data"])
-    kinds.check_dashboards(settings["logger"] or {})
-    if settings["data"]["_target_"].startswith("arena.data."):
-        from arena.data.module.preflight import check
+    check_dashboards(settings["logger"] or {})
+    if settings["data"]["_target_"] == kind.parts["data"]:
+        kind.check_data(settings["data"], instantiate(settings["data"]["reader"]))
 
-        check(settings["data"], instantiate(settings["data"]["reader"]))
+
+def check_dashboards(loggers: Settings) -> None:
+    """Insist on the packages of the chosen loggers, before anything heavy.
+
+    Raises:
+        UsageError: one of them is not installed.
+    """
+    for name, node in loggers.items():
+        module = str(node["_target_"]).rpartition(".")[0] if node else ""
+        package = DASHBOARDS.get(module)
+        if package is not None and find_spec(package) is None:
+            raise UsageError(f"logger={name}: the package {package} is not installed; pip install 'arena[{package}]'")
 
 
 def rehearse(settings: Settings) -> None:
-    """Build loss, metrics and judge and throw them away: what is wrong with their options, with the monitor and with
-    the targets is said before the data are read.
+    """Build loss, metrics, judge and the optimiser's recipe and throw them away: what is wrong with their options, with
+    the monitor and with the targets is said before the data are read.
 
     Raises:
         UsageError: an option that there is not, data that the loss cannot learn from (its own `check_data`), a monitor
@@ -79,6 +96,7 @@ def rehearse(settings: Settings) -> None:
     if hasattr(loss, "check_data"):
         loss.check_data(settings["data"])
     metrics = instantiate(settings["metric"])
+    recipe(settings)
     check_monitor(settings["monitor"], metrics)
     check_target_names(settings.get("evaluate", {}).get("targets") or {}, metrics.names)
     judge(settings)
@@ -127,15 +145,19 @@ def judge(settings: Settings) -> Any:
     return instantiate(settings.get("judge") or {"_target_": "arena.evaluation.classes.ClassJudge"})
 
 
+def recipe(settings: Settings) -> Any:
+    """What makes the optimiser and its schedule for a model."""
+    return instantiate(settings["optim"], schedule=instantiate(settings["schedule"]))
+
+
 def task(settings: Settings) -> "Task":
     """Model, loss, metrics and optimiser in one LightningModule."""
     set_cudnn_attention(settings["trainer"].get("cudnn_attention", False))
-    older = {"_target_": "arena.task.module.Task", "_partial_": True}  # of runs that have no such key
-    return instantiate(settings.get("task") or older)(
+    return instantiate(settings["task"]["module"])(
         model=instantiate(settings["model"]),
         loss=instantiate(settings["loss"]),
         metrics=instantiate(settings["metric"]),
-        optimizer=instantiate(settings["optim"]),
+        optimizer=recipe(settings),
         monitor=settings["monitor"]["name"],
     )
 

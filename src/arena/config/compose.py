@@ -10,8 +10,17 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from arena.config import kinds
-from arena.config.overrides import as_typed, escaped, redact_saved, single_runs, unreadable, with_paths, with_searchpath
+from arena.config.overrides import (
+    as_typed,
+    escaped,
+    expanded,
+    redact_saved,
+    single_runs,
+    unreadable,
+    with_paths,
+    with_searchpath,
+)
+from arena.config.pairing import check_parts, kind_of
 from arena.config.resolvers import register_resolvers
 from arena.core import devices, schema
 from arena.core.choices import hint
@@ -47,7 +56,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     refuse_environment(raw)
     if missing := [name for name in ("data", "loss", "metric", "model", "monitor") if name not in raw]:
         raise UsageError(f"{missing[0]}: a configuration of your own begins with 'defaults: [train, _self_]'")
-    kinds.check_replies(raw)
+    check_parts(raw, raw.get("trusted_packages") or ())
     schema.check_values(raw.get("suggested", {}), Suggested, "suggested.", others=())
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -90,8 +99,8 @@ def checked(plain: dict[str, Any], trusted: Collection[str], stored: Stored | No
     Raises:
         UsageError, InputOutputError: see `resolved`.
     """
-    kinds.check_heads(plain)
     check_nodes(plain)
+    kind_of(plain).check(plain)
     check_values_named(plain)
     schema.check(plain | {"trainer": lightnings(plain["trainer"])}, trusted=trusted, stored=stored)
     if plain["model"].get("path"):
@@ -166,7 +175,7 @@ def composed(overrides: list[str], config_name: str = "train") -> DictConfig:
 
     try:
         with initialize_config_dir(str(folder()), version_base="1.3"):
-            return compose(config_name, overrides, return_hydra_config=True)
+            return compose(config_name, [*map(expanded, overrides)], return_hydra_config=True)
     except Exception as error:
         raise explained(error, overrides, config_name) from error
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 
 from arena.core import paths, redact
+from arena.core.data_keys import full
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.schema import NotTextError
 
@@ -32,13 +33,20 @@ def quoted(text: str) -> str:
     return "'" + re.sub(r"(\\+)$", r"\1\1", quotable) + "'"
 
 
+def expanded(argument: str) -> str:
+    """The same override with its key written out, where it has a short name (`arena.core.data_keys.SHORT`)."""
+    key, equals, value = argument.partition("=")
+    return f"{full(key)}{equals}{value}"
+
+
 def with_paths(arguments: list[str], sweeps: bool = False) -> list[str]:
-    """A command line whose paths are quoted where they are meant literally.
+    """A command line without short names, whose paths are quoted where they are meant literally.
 
     A path is meant literally where a file of that very name exists, or where the grammar makes nothing of it that a
     path can be: that is null, a quoted text, a list, an interpolation or, with `sweeps`, a sweep (never of Hydra's own
     folders).
     """
+    arguments = [expanded(argument) for argument in arguments]
     pairs = [argument.partition("=") for argument in arguments]
     return [
         f"{key}={_path(text, sweeps and not key.startswith('hydra.'))}" if equals and paths.is_path(key) else argument
@@ -172,7 +180,7 @@ def given_values(overrides: list[str]) -> list[Given]:
     except OverrideParseException as error:
         raise unreadable(error) from None
     found = []
-    for override, text in zip(parsed, overrides, strict=True):
+    for override, text in zip(parsed, map(expanded, overrides), strict=True):
         if override.is_sweep_override() or override.is_delete() or override.package is not None:
             raise UsageError(f"{text}: a run that goes on takes single values, key=value")
         path = paths.is_path(override.key_or_group)

@@ -6,18 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena.config import build, stored, weights
+from arena.config.overrides import expanded
 from arena.core import checkpoints, paths
-from arena.core.data_keys import replace_keys
+from arena.core.data_keys import get, put, replace_keys
 from arena.core.errors import DataError, UsageError
 from arena.core.run import RunFolder, find_runs
 from arena.core.schema import closest
+from arena.core.values import flat
 from arena.model import preflight
 
 if TYPE_CHECKING:
     from arena.task.module import Task
 
 log = logging.getLogger("arena")
-INPUTS = ("path", "val_path", "test_path", "hardness", "teacher", "offset", "pseudo_path", "pseudo_labels")
+INPUTS = (
+    *("path", "split.val_path", "split.test_path", "sampling.hardness", "target.teacher", "target.offset"),
+    *("pseudo.path", "pseudo.predictions"),
+)
 """Keys of `data` that name files of the training."""
 TOLERANCE = 1e-6
 """Nats by which a rebuilt model may miss the recorded validation loss."""
@@ -62,6 +67,7 @@ def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: 
         if "=" not in argument:
             raise UsageError(f"cannot read '{argument}'; write key=value (see --help)")
     # A file's name is no YAML: one that begins with * or has a colon in it would not even be read.
+    arguments = [expanded(argument) for argument in arguments]
     pairs = [argument.partition("=") for argument in arguments]
     runs = [text for key, _, text in pairs if key == "run"]
     literal = {key: paths.value(text) for key, _, text in pairs if paths.is_path(key)}
@@ -76,7 +82,7 @@ def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: 
         raise UsageError(f"trusted_packages={trusted}: give the names in brackets, trusted_packages=[NAME,NAME]")
     for key, path in literal.items():
         if key.startswith("data.") and isinstance(data, dict):
-            data[key.removeprefix("data.")] = path
+            put(data, key.removeprefix("data."), path)
         else:
             given[key] = path
     for key in given:
@@ -102,24 +108,27 @@ def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Set
         DataError: a stored configuration that does not fit; see also `check_offset`.
     """
     settings = stored.values_of(run)
-    settings["data"]["rejects"] = None  # the training's: a later command leaves it as it is
-    offset = settings["data"].get("offset")
-    replace_keys(settings["data"], data or {})
-    if "path" in (data or {}):
-        check_offset(run, offset, data or {})
+    node, given = settings["data"], dict(flat(data or {}))
+    node["ingest"]["rejects"] = None  # the training's: a later command leaves it as it is
+    offset = get(node, "target.offset")
+    replace_keys(node, data or {})
+    if "path" in given:
+        check_offset(run, offset, given)
     # The data of the training may be gone from this machine; whoever needs them finds out when reading them.
-    away = {key: settings["data"][key] for key in INPUTS if key in settings["data"] and key not in (data or {})}
-    settings["data"] |= dict.fromkeys(away)
+    away = {key: value for key in INPUTS if (value := get(node, key)) is not None and key not in given}
+    for key in away:
+        put(node, key, None)
     # Beneath adapters lie the published weights, which no checkpoint repeats.
     adapter = settings.setdefault("adapter", {"method": "none"})
     if "pretrained" in settings["model"] and isinstance(adapter, dict) and adapter.get("method") == "none":
         settings["model"]["pretrained"] = False
     if run.tokenizer.is_dir():
-        for node in (settings["tokenizer"], settings["data"]["tokenizer"]):
-            node["path"] = str(run.tokenizer)
-    checked = stored.checked(run, settings, [f"data.{key}" for key in data or {}])
-    checked["data"] |= away
-    if "max_length" in (data or {}) and "architecture" in checked["model"]:
+        for tokenizer in (settings["tokenizer"], node["tokenizer"]):
+            tokenizer["path"] = str(run.tokenizer)
+    checked = stored.checked(run, settings, [f"data.{key}" for key in given])
+    for key, value in away.items():
+        put(checked["data"], key, value)
+    if "truncation.max_length" in given and "architecture" in checked["model"]:
         preflight.check_length(checked["model"]["name"], checked["model"]["architecture"], checked["data"])
     return checked
 
@@ -130,13 +139,13 @@ def check_offset(run: RunFolder, offset: str | list[str] | None, data: dict[str,
     Args:
         run: the run.
         offset: that of its training.
-        data: `data.*` keys of the command line, with a path.
+        data: `data.*` keys of the command line, dotted, with a path.
 
     Raises:
         DataError: there is none.
         UsageError: there is one, and the run was trained without.
     """
-    given = data.get("offset")
+    given = data.get("target.offset")
     if offset is not None and given is None:
         baseline = paths.shown(offset) if isinstance(offset, str) else "BASELINE"
         raise DataError(

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from arena.config import compose as config
-from arena.config import kinds
+from arena.config.pairing import check_parts
 from arena.core.errors import DataError, UsageError
 from arena.core.places import NotTrustedError, Stored, require_trusted
 from arena.core.run import RunFolder
@@ -31,7 +31,8 @@ def values_of(run: RunFolder) -> dict[str, Any]:
         if not isinstance(plain.get(name), dict) or "_target_" not in plain[name]:
             raise DataError(f"{run.config}: damaged, {name} names no class")
     plain |= {"run_dir": str(run.path), "resume": None, "accept_versions": False, "trusted_packages": list(run.trusted)}
-    plain["data"] |= {"rejects": str(run.path / "rejects.jsonl")}
+    if isinstance(plain["data"].get("ingest"), dict):
+        plain["data"]["ingest"] |= {"rejects": str(run.path / "rejects.jsonl")}
     if plain["data"].get("cache"):
         plain["data"]["cache"] = "auto"
     loggers = plain.get("logger")
@@ -59,7 +60,7 @@ def checked(run: RunFolder, plain: dict[str, Any], given: Collection[str] = ()) 
         checker = (plain.get("judge") or {}).get("checker") or {}
         if checker.get("kind") == "callable" and origin.holds("judge.checker"):
             require_trusted(str(checker.get("module")), "judge.checker.module", run.trusted)
-        kinds.check_replies(plain)
+        check_parts(plain, run.trusted)
         return config.checked(plain, run.trusted, origin)
     except NotTrustedError as error:
         raise NotTrustedError(f"{run.config}: {error}") from None

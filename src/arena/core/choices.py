@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-INSTEAD = {("data", "heads"): "head=multi"}
+INSTEAD = {("data", "heads"): "task=multihead"}
 """What to type for a choice that another group brings."""
 BASES = re.compile(r"(?m)(?:^ +- |^defaults: \[)(\w+)\]?$")
 """Files of the same group that a file's defaults list names."""

@@ -1,23 +1,84 @@
 """`data.*` keys of commands that work on finished runs: each acts on the rows of the file, or is refused."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from arena.core.closest import closest
 from arena.core.errors import UsageError
 from arena.core.signatures import signature_of
+from arena.core.values import flat
 
+_OF = {
+    "split": (
+        *("val_share", "test_share", "folds", "fold", "val_path", "test_path"),
+        *("on_leak", "stratify", "near_duplicates"),
+    ),
+    "ingest": ("limit", "on_bad_row", "max_rejected", "repair", "rejects"),
+    "truncation": ("max_length", "cut", "turns", "max_reply_length", "learn"),
+    "target": ("teacher", "offset", "on_tie"),
+    "sampling": ("swap", "max_copies", "hardness", "curriculum_epochs", "multipliers"),
+    "loader": ("batch_size", "eval_batch_size", "window", "num_workers", "seed"),
+}
+SHORT = {
+    **{name: f"{part}.{name}" for part, names in _OF.items() for name in names},
+    **{f"pseudo_{name}": f"pseudo.{name}" for name in ("path", "confidence", "weight", "soft")},
+    **{"pseudo_labels": "pseudo.predictions", "split_seed": "split.seed", "target": "target.source"},
+    **{"sampling": "sampling.method", "sampling_power": "sampling.power"},
+}
+"""Short names of what users type: `data.batch_size` is `data.loader.batch_size`. Run folders from before have them."""
 TRAINING = (
-    *("val_share", "test_share", "folds", "fold", "val_path", "test_path", "on_leak", "stratify", "split_seed"),
-    *("batch_size", "window", "seed", "swap", "sampling", "sampling_power", "max_copies", "multipliers", "hardness"),
-    *("curriculum_epochs", "copies", "augment", "packing", "target", "teacher", "pseudo_path", "pseudo_labels"),
-    *("pseudo_confidence", "pseudo_weight", "pseudo_soft", "labels", "heads", "classes", "formulation"),
+    *(f"split.{name}" for name in (*_OF["split"], "seed") if name != "near_duplicates"),
+    *("sampling", "pseudo", "copies", "augment", "packing", "labels", "heads", "classes", "formulation"),
+    *("target.source", "target.teacher", "loader.batch_size", "loader.window", "loader.seed"),
 )
 """Keys that say how rows are divided, served and taught, or what the model is: settled when the run was trained."""
-JUDGING = ("near_duplicates", "on_tie", "rejects")
+JUDGING = ("split.near_duplicates", "target.on_tie", "ingest.rejects")
 """Keys that need labels, or a command that groups rows."""
-READING = ("path", "limit", "reader", "columns", "text", "id", "group", "on_bad_row", "max_rejected", "repair", "cache")
+READING = ("path", "ingest", "reader", "columns", "text", "id", "group", "cache")
 """Keys that decide which rows there are."""
+
+
+def full(key: str) -> str:
+    """The place of a key that may have a short name: `data.batch_size` -> `data.loader.batch_size`."""
+    sign, name = re.match(r"([+~]*)(.*)", key, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    group, _, rest = name.partition(".")
+    first, dot, last = rest.partition(".")
+    if group != "data" or first not in SHORT or (dot and first in ("sampling", "target")):
+        return key
+    return f"{sign}data.{SHORT[first]}{dot}{last}"
+
+
+def short(key: str) -> str:
+    """The short name of a place below `data`, where it has one."""
+    return next((name for name, place in SHORT.items() if place == key), key)
+
+
+def as_typed(key: str) -> str:
+    """A dotted key of the configuration as users type it: `data.loader.batch_size` -> `data.batch_size`."""
+    return f"data.{short(key.removeprefix('data.'))}" if key.startswith("data.") else key
+
+
+def get(node: dict[str, Any], key: str) -> Any:
+    """The value of a dotted key; None where there is none."""
+    found: Any = node
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def has(node: Any, key: str) -> bool:
+    """Whether there is a dotted key."""
+    first, _, rest = key.partition(".")
+    return isinstance(node, dict) and first in node and (not rest or has(node[first], rest))
+
+
+def put(node: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value of a dotted key."""
+    *above, name = key.split(".")
+    for part in above:
+        node = node.setdefault(part, {})
+    node[name] = value
 
 
 def replace_keys(node: dict[str, Any], given: dict[str, Any]) -> None:
@@ -30,32 +91,37 @@ def replace_keys(node: dict[str, Any], given: dict[str, Any]) -> None:
         UsageError: the run's data have no such key.
     """
     if "path" in given:
-        node["limit"] = None
-        if str(_target(node.get("reader"))).startswith("arena.data.source.toy."):
+        node["ingest"]["limit"] = None
+        if _target(node.get("reader")) == "arena.data.source.toy.ToyReader":
             node["reader"] = {"_target_": "arena.data.source.pairs.PairReader"}
     known, of_reader = (_parameters(each) for each in (node, node.get("reader")))
     for key, value in given.items():
-        if key not in node and key not in known:
-            raise UsageError(f"data.{key}: no such key{closest(key, node.keys() | known)}")
-        node[key] = _merged(node.get(key), value)
+        part = node.get(key)
+        unknown = [] if key in node or key in known else [key]
+        if isinstance(part, dict) and _target(part) and isinstance(value, dict):
+            unknown = [f"{key}.{name}" for name in value if name not in set(part) | _parameters(part)]
+        if unknown:
+            names = [*node, *known, *SHORT, *SHORT.values()]
+            raise UsageError(f"data.{short(unknown[0])}: no such key{closest(short(unknown[0]), names)}")
+        node[key] = merged(part, value)
         if key in of_reader:
             node["reader"][key] = node[key]
 
 
-def refuse_idle_keys(given: Iterable[str], idle: Iterable[str], reason: str) -> None:
+def refuse_idle_keys(given: dict[str, Any], idle: Iterable[str] | None, reason: str) -> None:
     """Refuse the keys that would change nothing.
 
     Args:
-        given: `data.*` keys of the command line.
-        idle: those without an effect.
+        given: `data.*` keys of the command line, nested.
+        idle: those without an effect, dotted; None for all.
         reason: why, after the key.
 
     Raises:
         UsageError: one of them is given.
     """
-    for key in given:
-        if key in idle:
-            raise UsageError(f"data.{key}: {reason}")
+    for key, _ in flat(given):
+        if idle is None or any(key == each or key.startswith(f"{each}.") for each in idle):
+            raise UsageError(f"data.{short(key)}: {reason}")
 
 
 def _target(node: Any) -> Any:
@@ -69,7 +135,8 @@ def _parameters(node: Any) -> set[str]:
     return set(signature.parameters) if signature else set()
 
 
-def _merged(old: Any, new: Any) -> Any:
+def merged(old: Any, new: Any) -> Any:
+    """Return the values of `new`, and of `old` where it has none."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return new
-    return old | {key: _merged(old.get(key), value) for key, value in new.items()}
+    return old | {key: merged(old.get(key), value) for key, value in new.items()}

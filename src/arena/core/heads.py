@@ -23,6 +23,11 @@ RESERVED = ("mean", "weighted")
 """What no head can be called: the names of the means over heads."""
 
 
+def several(labels: Labels) -> bool:
+    """Whether labels are those of heads with names, and not of one classification."""
+    return isinstance(labels, Mapping)
+
+
 class Heads:
     """Names and classes of all heads, in the order of the logits.
 
@@ -34,9 +39,9 @@ class Heads:
     """
 
     def __init__(self, labels: Labels) -> None:
-        named = labels if isinstance(labels, Mapping) else {"": labels}
+        self.named = several(labels)
+        named: Any = labels if self.named else {"": labels}
         self.classes: dict[str, list[str]] = {name: [str(label) for label in each] for name, each in named.items()}
-        self.named = isinstance(labels, Mapping)
         if not self.classes:
             raise UsageError("data.heads: at least one head is needed")
         for name, each in self.classes.items():

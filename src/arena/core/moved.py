@@ -1,6 +1,9 @@
-"""Where classes are now that stored configurations of older runs name."""
+"""What stored configurations of older runs say, in today's words."""
 
 from typing import Any
+
+from arena.core.data_keys import SHORT
+from arena.core.signatures import signature_of
 
 MOVED = {
     "arena.callback.mlflow": "arena.logger.mlflow",
@@ -22,14 +25,118 @@ MOVED = {
     "arena.task": "arena.task.module",
 }
 """Modules at fe1ba6d and before, and what they are called now."""
+KINDS = {
+    "arena.data.module.multihead.HeadData": "arena.task.multihead.MultiHead",
+    "arena.data.module.sft.ReplyData": "arena.task.sft.Sft",
+}
+"""The kind of task of each data module, where it is not the pairwise one; older runs do not say."""
+HEAD_LOSSES = {
+    "cross_entropy": "arena.loss.classification.CrossEntropy",
+    "focal": "arena.loss.classification.Focal",
+    "generalized_cross_entropy": "arena.loss.classification.GeneralizedCrossEntropy",
+    "logit_adjustment": "arena.loss.adjustment.LogitAdjustment",
+    "ldam": "arena.loss.margin.Ldam",
+    "dice": "arena.loss.reshaped.Dice",
+    "asymmetric": "arena.loss.reshaped.Asymmetric",
+    "poly": "arena.loss.reshaped.Poly",
+    "two_stage": "arena.loss.two_stage.TwoStage",
+}
+"""What older runs called the losses of heads."""
 
 
-def current(node: Any) -> Any:
-    """Return plain values with the classes of each `_target_` where they are now."""
+PARTS = {
+    "arena.data.module.pairwise.PairData": {
+        "truncation": "arena.data.text.truncation.Room",
+        "target": "arena.data.target.targets.Targets",
+        "pseudo": "arena.data.target.pseudo.Pseudo",
+        "sampling": "arena.data.loading.sampling.Plan",
+    },
+    "arena.data.module.multihead.HeadData": {
+        "truncation": "arena.data.text.truncation.Room",
+        "pseudo": "arena.data.target.head_pseudo.HeadPseudo",
+        "sampling": "arena.data.loading.head_sampling.HeadPlan",
+    },
+    "arena.data.module.sft.ReplyData": {"truncation": "arena.data.text.reply_tokens.ReplyRoom"},
+}
+"""Classes of the nodes of each data module, beside `COMMON`."""
+COMMON = {
+    "split": "arena.data.split.prepare.Division",
+    "ingest": "arena.data.source.ingest.Ingest",
+    "loader": "arena.data.loading.sampling.Serving",
+}
+
+
+def current(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the plain values of a configuration with classes where they are now, and with what has a new form."""
+    found = _renamed(settings)
+    if isinstance(found.get("task"), dict) and "module" in found["task"]:
+        return found
+    known = KINDS.get(str(_target(found.get("data"))), "arena.task.pairwise.Pairwise")
+    module = found.get("task") or {"_target_": "arena.task.module.Task", "_partial_": True}
+    new = {"task": {"_target_": known, "module": module}}
+    if "loss" in found:
+        new["loss"] = _one_loss_per_head(found["loss"])
+    if isinstance(found.get("optim"), dict):
+        new["optim"], new["schedule"] = _scheduled(found["optim"])
+    if _target(found.get("data")) in PARTS and "split" not in found["data"]:
+        new["data"] = nested(found["data"])
+    return found | new
+
+
+def _renamed(node: Any) -> Any:
     if isinstance(node, list):
-        return [current(each) for each in node]
+        return [_renamed(each) for each in node]
     if not isinstance(node, dict):
         return node
-    found = {key: current(value) for key, value in node.items()}
+    found = {key: _renamed(value) for key, value in node.items()}
     module, _, name = str(found.get("_target_", "")).rpartition(".")
     return found | {"_target_": f"{MOVED[module]}.{name}"} if module in MOVED else found
+
+
+def _target(node: Any) -> Any:
+    return node.get("_target_") if isinstance(node, dict) else None
+
+
+def _one_loss_per_head(loss: Any) -> Any:
+    """Give a loss of several heads, whose options were flat, a node for each head that needs one."""
+    if _target(loss) != "arena.loss.multi_head.MultiHead" or "kind" not in loss:
+        return loss
+    kept = {key: loss[key] for key in ("_target_", "labels", "task_weights", "weighting", "normalise", "rdrop")}
+    flat = {key: value for key, value in loss.items() if key not in (*kept, "kind", "heads") and value is not None}
+
+    def node(kind: str, own: dict[str, Any]) -> dict[str, Any]:
+        signature = signature_of(HEAD_LOSSES.get(kind, kind))
+        taken = {key: value for key, value in flat.items() if signature is not None and key in signature.parameters}
+        return {"_target_": HEAD_LOSSES.get(kind, kind), "_partial_": True, "labels": [], **taken, **own}
+
+    overrides = {}
+    for name, given in (loss["heads"] or {}).items():
+        own = {key: value for key, value in given.items() if key != "kind" and value is not None}
+        kind = given.get("kind") or loss["kind"]
+        overrides[name] = own if kind == loss["kind"] else node(kind, own)
+    return kept | {"head": node(loss["kind"], {}), "overrides": overrides}
+
+
+def _scheduled(optim: dict[str, Any]) -> tuple[Any, Any]:
+    """Take the options of the schedule, which were the optimiser's, apart."""
+    names = {"power": "power", "cooldown": "cooldown", "plateau_factor": "factor", "plateau_patience": "patience"}
+    names |= {key: key for key in ("schedule", "warmup", "warmup_steps", "total_steps", "mode")}
+    target = f"arena.optim.schedule.{str(optim.get('schedule', 'linear')).capitalize()}"
+    signature = signature_of(target)
+    known = signature.parameters if signature is not None else {}
+    schedule = {names[key]: value for key, value in optim.items() if key in names and names[key] in known}
+    return {key: value for key, value in optim.items() if key not in names}, {"_target_": target, **schedule}
+
+
+def nested(data: dict[str, Any]) -> dict[str, Any]:
+    """Give a data module, whose options were flat, a node for each of its parts."""
+    parts = COMMON | PARTS[data["_target_"]]
+    found: dict[str, Any] = {key: value for key, value in data.items() if key not in SHORT}
+    found |= {name: {"_target_": target} for name, target in parts.items()}
+    for key, value in data.items():
+        part, _, name = SHORT.get(key, "").partition(".")
+        if part in parts:
+            found[part][name] = value
+    if "sampling" in parts:
+        found["sampling"]["seed"] = data.get("seed", 0)
+    return found

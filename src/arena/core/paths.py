@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-NAMES = ("path", "dir", "resume", "hardness", "teacher", "offset", "pseudo_labels", "rejects", "cache")
+NAMES = ("path", "dir", "resume", "hardness", "teacher", "offset", "predictions", "rejects", "cache")
 """Last parts of the configuration's keys that name files and folders, beside those that end in `_path` or `_dir`."""
 OWN = ("output", "checkpoint", "other", "storage")
 """Keys of the other commands that do."""

@@ -9,7 +9,7 @@ nothing is imported before it is allowed.
 import ast
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arena.core import signatures
@@ -48,6 +48,7 @@ class Kind:
         base: what they derive from; None where having the members is enough.
         members: what the program asks of them.
         partial: whether `_partial_` may be given, for what is made later or several times.
+        optional: whether values without a class may stand there too.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Kind:
     base: str | None = None
     members: tuple[str, ...] = ()
     partial: bool = False
+    optional: bool = False
 
     def lacks(self, target: str) -> str | None:
         """What keeps a class from being of this kind, in words; None where it is."""
@@ -68,14 +70,26 @@ LIGHTNING = "lightning.pytorch."
 TOKENIZER = Kind("a tokenizer", ("arena.data.text.tokenizer.",), members=("encode", "decode", "save", "conversation"))
 SCORE = Kind("a diversity score", ("arena.diversity.scores.",), members=("many", "leave_one_out"))
 ENCODER = Kind("a text encoder", ("arena.diversity.encoder.",), members=("encode",))
+HEAD_LOSS = Kind("a loss", ("arena.loss.",), "arena.loss.base.Loss", partial=True)
+PARTS = {
+    "split": ("hold_outs", "check"),
+    "ingest": ("rules", "rejects"),
+    "truncation": ("max_length",),
+    "target": ("select", "build", "offsets"),
+    "pseudo": ("predictions", "confidence"),
+    "sampling": ("sampler", "check"),
+    "loader": ("batch_size", "eval_batch_size"),
+}
+"""What the program asks of the parts of a data module."""
 READERS = tuple(f"arena.data.source.{name}." for name in ("pairs", "toy", "toy_replies", "head_reader", "reply_reader"))
-TASKS = ("arena.task.module.", "arena.task.sampling.")
 
 PLACES = {
     "model": Kind("a model", ("arena.model.",), "torch.nn.Module", ("forward", "start_at")),
     "model.adapter": Kind("an adapter", ("arena.model.adapter.",), "arena.model.adapter.Adapter"),
     "model.head": Kind("settings of a head", ("arena.model.heads.",), "arena.model.heads.HeadSettings"),
     "loss": Kind("a loss", ("arena.loss.",), "torch.nn.Module", ("forward", "outcome", "predict")),
+    "loss.head": HEAD_LOSS,
+    "loss.overrides.*": replace(HEAD_LOSS, optional=True),
     "loss.score": SCORE,
     "loss.score.score": SCORE,
     "loss.score.encoder": ENCODER,
@@ -87,13 +101,16 @@ PLACES = {
     "metric.metrics.*": Kind(
         "a metric", ("arena.metric.", "torchmetrics."), "torchmetrics.metric.Metric", partial=True
     ),
+    "schedule": Kind("a schedule", ("arena.optim.",), "arena.optim.schedule.Schedule"),
     "optim": Kind("an optimiser", ("arena.optim.",), "arena.optim.base.Recipe"),
     "data": Kind("a data module", ("arena.data.",), f"{LIGHTNING}core.datamodule.LightningDataModule"),
     "data.reader": Kind("a reader", READERS, members=("__call__",)),
     "data.tokenizer": TOKENIZER,
+    **{f"data.{name}": Kind(f"the node data.{name}", ("arena.data.",), members=found) for name, found in PARTS.items()},
     "tokenizer": TOKENIZER,
     "judge": Kind("a judge", ("arena.evaluation.",), members=("judge", "write", "show", "generations")),
-    "task": Kind("a task", TASKS, "arena.task.module.Task", partial=True),
+    "task": Kind("a kind of task", ("arena.task.",), "arena.task.kind.TaskKind"),
+    "task.module": Kind("a task", ("arena.task.",), "arena.task.module.Task", partial=True),
     "callback.*": Kind(
         "a callback", ("arena.callback.", f"{LIGHTNING}callbacks."), f"{LIGHTNING}callbacks.callback.Callback"
     ),

@@ -72,6 +72,7 @@ class Root:
     head: dict | None
     loss: dict
     metric: dict
+    schedule: dict
     optim: dict
     trainer: dict
     callback: dict

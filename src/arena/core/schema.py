@@ -18,6 +18,7 @@ from typing import Annotated, Any, get_args
 
 from arena.core import signatures
 from arena.core.closest import closest
+from arena.core.data_keys import as_typed
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.places import Kind, Stored, kind_of, require
 
@@ -98,7 +99,7 @@ def _check(node: Any, key: str, trusted: Collection[str], stored: Stored | None,
                 _check_outputs(node, key, stored)
         for name, child in node.items():
             place = f"{key}.{name}" if key else str(name)
-            if child and (kind := kind_of(place)) and key != "trainer":
+            if child and (kind := kind_of(place)) and key != "trainer" and not kind.optional:
                 _check_node(child, place, kind)
             _check(child, place, trusted, stored, part)
     elif isinstance(node, list):
@@ -183,11 +184,11 @@ def check_arguments(node: dict[str, Any], key: str, partial: bool = True) -> Non
 def _check_value(key: str, value: Any, annotation: ast.expr | None) -> None:
     wanted = _mismatch(value, annotation)
     if wanted is not None:
-        message = f"{key}={_shown(value)}: {wanted} is needed"
+        message = f"{as_typed(key)}={_shown(value)}: {wanted} is needed"
         raise UsageError(message) if _mismatch(_as_text(value), annotation) else NotTextError(message, key)
     for path in value if isinstance(value, list) else [value]:
         if _names_input_path(annotation) and isinstance(path, str) and not os.path.exists(os.path.expanduser(path)):
-            raise InputOutputError(f"{key}={path}: no such file or folder (looked in {os.getcwd()})")
+            raise InputOutputError(f"{as_typed(key)}={path}: no such file or folder (looked in {os.getcwd()})")
 
 
 def _mismatch(value: Any, annotation: ast.expr | None) -> str | None:

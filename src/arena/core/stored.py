@@ -65,7 +65,10 @@ def read(path: Path) -> dict[str, Any]:
     missing = [name for name in PARTS if name not in found] if isinstance(found, dict) else PARTS
     if missing:
         raise DataError(f"{path}: damaged, it has no {', '.join(missing)}; {_ANEW}")
-    return current(found)
+    try:
+        return current(found)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: damaged ({error}); {_ANEW}") from None
 
 
 def read_yaml(path: Path) -> Any:

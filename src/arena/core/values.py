@@ -75,7 +75,7 @@ def names_of(metric: Mapping[str, Any], labels: Any) -> list[str] | None:
         return ["log_loss", "perplexity", "entropy"]
     if not all(isinstance(node, Mapping) and _of_arena(node) for node in nodes.values()):
         return None
-    if target == "arena.metric.heads.HeadMetrics" and isinstance(labels, Mapping):
+    if target == "arena.metric.heads.HeadMetrics":
         means = [name for name, node in nodes.items() if not _per_class(node)]
         own = [f"{head}/{name}" for head, classes in labels.items() for name in _of_one(nodes, classes)]
         return [*means, *(f"weighted/{name}" for name in means), *own]

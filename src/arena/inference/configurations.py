@@ -6,7 +6,10 @@ from typing import Any
 from arena.core.run import RunFolder
 from arena.core.stored import read
 
-PLACES = ("run_dir", "study", "tags", "resume", "resamples", "test", "data.rejects", "data.cache", "data.num_workers")
+PLACES = (
+    *("run_dir", "study", "tags", "resume", "resamples", "test"),
+    *("data.ingest.rejects", "data.cache", "data.loader.num_workers"),
+)
 """Keys that say where a run lies, how it is called or how it is shown, and nothing of its weights."""
 SHOWN = ("logger.", "callback.")
 
@@ -27,7 +30,7 @@ def recipe_of(run: RunFolder) -> str:
     """A text that is equal for runs that differ only in their fold; a run without a configuration is its own recipe."""
     if not run.config.is_file():
         return str(run.path)
-    return json.dumps(essentials(run, "data.fold"), sort_keys=True, default=str)
+    return json.dumps(essentials(run, "data.split.fold"), sort_keys=True, default=str)
 
 
 def first_difference(one: RunFolder, other: RunFolder, *ignored: str) -> tuple[str, Any, Any] | None:

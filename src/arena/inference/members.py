@@ -2,19 +2,21 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from arena.config import build, kinds, restore
+from arena.config import build, restore
+from arena.config.pairing import kind_of
 from arena.core import checkpoints
 from arena.core.console import say
-from arena.core.data_keys import READING, refuse_idle_keys
+from arena.core.data_keys import READING, get, has, refuse_idle_keys
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.heads import Heads
 from arena.core.run import RunFolder
 from arena.core.stored import read
+from arena.core.values import flat
 from arena.evaluation.calibration import store
 from arena.inference.partial import Part, Partial
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from arena.data.source.rows import Rows
 
-WAYS = ("reader", "on_bad_row", "max_rejected", "repair")
+WAYS = ("reader", "ingest.on_bad_row", "ingest.max_rejected", "ingest.repair")
 """Data settings that decide which rows a file has, and that runs can differ in."""
 
 
@@ -81,7 +83,7 @@ def gather(
         settings = {} if run.is_baseline else restore.settings_of(run, _meant_for(run, data, len(runs)))
         weights = Path(checkpoint) if checkpoint else run.best
         if settings:
-            kinds.refuse_replies(settings, "predict")
+            kind_of(settings).require("predict")
         if settings and not weights.is_file():
             status = run.read_result().get("status", "unknown")
             raise InputOutputError(f"{weights}: no such checkpoint (the run's status is: {status})")
@@ -91,7 +93,8 @@ def gather(
         calibration = store.read(run, labels, weights) if calibrated and settings else None
         found.append(Member(run, name, labels, settings, weights, calibration))
     if all(member.is_baseline for member in found):
-        refuse_idle_keys(data, set(data) - set(READING), "a run of arena.baseline alone has no use for it")
+        idle = [key for key, _ in flat(data) if key.partition(".")[0] not in READING]
+        refuse_idle_keys(data, idle, "a run of arena.baseline alone has no use for it")
     first = found[0]
     for other in found[1:]:
         theirs, ours = Heads(other.labels), Heads(first.labels)
@@ -105,8 +108,10 @@ def gather(
 
 def _meant_for(run: RunFolder, data: dict[str, Any], runs: int) -> dict[str, Any]:
     """`data` without the offset, if that can only be meant for others of the runs."""
-    alone = runs == 1 or "offset" not in data or read(run.config)["data"].get("offset") is not None
-    return data if alone else {key: value for key, value in data.items() if key != "offset"}
+    offset = "target.offset"
+    if runs == 1 or not has(data, offset) or get(read(run.config)["data"], offset) is not None:
+        return data
+    return data | {"target": {key: value for key, value in data["target"].items() if key != "offset"}}
 
 
 def labels_of(run: RunFolder) -> Any:
@@ -118,7 +123,7 @@ def labels_of(run: RunFolder) -> Any:
         labels = read(run.config)["data"].get("labels")
     if labels is None:
         raise DataError(f"{run.path}: nothing says which classes this run has")
-    return dict(labels) if isinstance(labels, Mapping) else list(labels)
+    return labels
 
 
 def short_names(runs: list[RunFolder]) -> list[str]:
@@ -138,7 +143,7 @@ def read_rows(members: list[Member], data: dict[str, Any], stand_ins: bool = Fal
     """
     ways: dict[str, tuple[Member, Rows]] = {}
     for member in members:
-        way = json.dumps([member.settings["data"][name] for name in WAYS]) if member.settings else ""
+        way = json.dumps([get(member.settings["data"], name) for name in WAYS]) if member.settings else ""
         if way and way not in ways:
             ways[way] = member, build.data(member.settings).read(stand_ins)
     if not ways:
@@ -153,16 +158,15 @@ def read_rows(members: list[Member], data: dict[str, Any], stand_ins: bool = Fal
 def _read_alone(member: Member, data: dict[str, Any], stand_ins: bool) -> "Rows":
     """The rows as the run of `arena.baseline` reads them, without a tokenizer, which it does not need."""
     settings = restore.settings_of(member.run, data)
-    if isinstance(member.labels, Mapping):
+    if Heads(member.labels).named:
         return build.data(settings).read(stand_ins)
     from arena.core.cache import root_of
-    from arena.data.source.ingest import Rules
 
     node = settings["data"]
-    rules = Rules(*(node[name] for name in ("on_bad_row", "max_rejected", "repair")))
-    rules = rules.with_stand_ins() if stand_ins else rules
+    ingest = build.instantiate(node["ingest"])
+    rules = ingest.rules.with_stand_ins() if stand_ins else ingest.rules
     reader = build.instantiate(node["reader"])
-    return reader.unlabelled(node["path"], rules, root_of(node["cache"])).head(node["limit"])
+    return reader.unlabelled(node["path"], rules, root_of(node["cache"])).head(ingest.limit)
 
 
 def predict(member: Member, labels: Any, rows: "Rows", swap: bool, partial: Partial) -> list["np.ndarray"]:
@@ -208,7 +212,7 @@ def _orders(member: Member, rows: "Rows", swap: bool, partial: Partial) -> Itera
     key = key_of(str(member.run.path))
     if not member.is_baseline:
         settings = member.settings
-        data = {name: value for name, value in settings["data"].items() if name not in ("path", "num_workers")}
+        data = [(key, value) for key, value in flat(settings["data"]) if key not in ("path", "loader.num_workers")]
         trainer = {name: settings["trainer"][name] for name in ("accelerator", "precision")}
         numbers = json.dumps(["log probabilities", settings["model"], data, trainer])
         key = key_of(file_fingerprint(member.checkpoint), rows.fingerprint, numbers)

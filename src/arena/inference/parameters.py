@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger("arena")
-FREE = ("data.fold", "seed", "data.seed")
+FREE = ("data.split.fold", "seed", "data.loader.seed", "data.sampling.seed")
 """Keys in which averaged runs may differ."""
 
 
@@ -87,9 +87,9 @@ def _settings(runs: list[RunFolder], output: RunFolder) -> dict[str, Any]:
     """
     configurations: list[Any] = [read(run.config) for run in runs]
     settings = moved(configurations[0], str(configurations[0]["run_dir"]), str(output.path))
-    whole = len({each["data"]["fold"] for each in configurations}) > 1
+    whole = len({each["data"]["split"]["fold"] for each in configurations}) > 1
     if whole:
-        settings["data"] |= {"folds": None, "fold": None, "val_share": 0, "val_path": None}
+        settings["data"]["split"] |= {"folds": None, "fold": None, "val_share": 0, "val_path": None}
         log.info("the mean has learned from every row but the test rows: judge it with data.path=FILE of other rows")
     seeds = sorted({each["seed"] for each in configurations})
     if len(seeds) > 1 and not settings["model"].get("pretrained"):

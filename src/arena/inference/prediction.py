@@ -34,7 +34,7 @@ def write_predictions(
             say(f"{member.name}: calibrated {member.calibration}")
     weights = others["weights"]
     if weights == "validation":
-        if isinstance(labels, dict):
+        if Heads(labels).named:
             raise UsageError("weights=validation: with several heads give numbers, or weights=equal")
         weights = recipes.fitted_weights(members, labels)
     elif weights == "equal":

@@ -137,17 +137,17 @@ def join_folds(runs: list[RunFolder], labels: list[str], output: Path) -> dict[s
     for run in runs:
         config = read(run.config)
         data, fingerprint = config["data"], run.read_result().get("data", {}).get("fingerprint")
-        if data["folds"] is None or fingerprint is None:
+        if data["split"]["folds"] is None or fingerprint is None:
             raise UsageError(f"out_of_fold: {run.path} was not trained with data.folds, or never read its data")
-        same = (fingerprint, data["split_seed"], data["folds"])
+        same = (fingerprint, data["split"]["seed"], data["split"]["folds"])
         first = first or same
         for what, mine, others in zip(("data", "split_seed", "number of folds"), same, first, strict=True):
             if mine != others:
                 raise DataError(f"out_of_fold: {run.path} has another {what} ({mine}) than {runs[0].path} ({others})")
         table = read_validation(run, labels)
-        table = table.append_column("fold", pa.array(np.full(table.num_rows, data["fold"])))
+        table = table.append_column("fold", pa.array(np.full(table.num_rows, data["split"]["fold"])))
         parts.append(table.append_column("run", pa.array([str(run.path)] * table.num_rows, pa.string())))
-        folds.append(int(data["fold"]))
+        folds.append(int(data["split"]["fold"]))
     assert first is not None
     table = pa.concat_tables(parts, promote_options="default")
     unique_ids(np.array(table["id"].to_pylist(), dtype=str), "out_of_fold")

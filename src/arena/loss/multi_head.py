@@ -1,19 +1,21 @@
 """One loss for several heads: each head has a loss of its own, and the heads are weighed against each other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from arena.core.closest import closest
 from arena.core.errors import UsageError
-from arena.core.heads import Heads
-from arena.core.schema import Focus, NonNegative, Positive, Share, WholeNumber
+from arena.core.heads import Heads, Labels
+from arena.core.schema import NonNegative, check_arguments
 from arena.core.types import LossOutput, TextBatch
-from arena.loss.base import class_outcome, has_target, mean_over_rows, refuse_teacher
+from arena.loss.base import Loss, class_outcome, has_target, mean_over_rows, refuse_teacher
 from arena.loss.class_weight import check_counts
-from arena.loss.kinds import check_names, head_losses
+from arena.loss.classification import CrossEntropy
 from arena.loss.rdrop import RDrop, symmetric_divergence
 from arena.loss.task_weight import TaskWeights
 
@@ -26,15 +28,14 @@ class MultiHead(nn.Module):
     heads of which labels are missing weigh as much as the others, and the mean over rows stays exact for unequal
     batches.
 
-    Options of the heads' losses are keys of this one; null stands for the kind's own default. `heads` repeats any of
-    them for a single head: `heads: {stance: {kind: focal, gamma: 3}}`. A common option is for the heads whose kind has
-    it. The options are described where the losses are (`arena.loss.kinds.KINDS`).
+    `head` makes the loss of a head from its labels; `overrides` gives single heads other options of that loss, or a
+    loss of their own.
 
     Args:
         labels: classes of each head by its name; or the classes of a single classification, whose targets may then be
             indices `[N]` or probabilities `[N, K]`.
-        kind: loss of every head that chooses no other.
-        heads: options of single heads.
+        head: makes the loss of each head (`_partial_`), called with its `labels`.
+        overrides: by head, options of `head` that are different, or what makes another loss (`_partial_` too).
         task_weights: $w_h$ of each head by name; 1 for those left out.
         weighting: `fixed`: these; `uncertainty`: times $e^{-s_h}$ with learned $s_h$ and $w_h s_h / 2$ added (Kendall
             et al. 2018); `dynamic`: times the dynamic weight average of the last two epochs (Liu et al. 2019), see
@@ -43,61 +44,32 @@ class MultiHead(nn.Module):
             at 1 whatever the classes.
         rdrop: `alpha` and `warmup`, see `arena.loss.rdrop.RDrop`; needs two copies of each row in training, and acts on
             all heads of rows with any label, with the heads' weights.
-        gamma, alpha, label_smoothing, class_weight, class_weight_beta, class_weight_cap, class_weight_from_epoch, q,
-            tau, decision, max_margin, scale, power, smooth, gamma_positive, gamma_negative, epsilon, first: options of
-            the heads' losses.
 
     Raises:
-        UsageError: see `arena.loss.kinds.head_losses`; a weight for a head that does not exist.
+        UsageError: a head or an option that does not exist, in `overrides` or `task_weights`.
     """
 
     head_factor: Tensor
 
     def __init__(
         self,
-        labels: dict[str, list[str]] | list[str],
-        kind: Literal[
-            "cross_entropy",
-            "focal",
-            "generalized_cross_entropy",
-            "logit_adjustment",
-            "ldam",
-            "dice",
-            "asymmetric",
-            "poly",
-            "two_stage",
-        ] = "cross_entropy",
-        heads: dict[str, dict] | None = None,
+        labels: Labels,
+        head: Callable[..., Loss] = CrossEntropy,
+        overrides: dict[str, Any] | None = None,
         task_weights: dict[str, NonNegative] | None = None,
         weighting: Literal["fixed", "uncertainty", "dynamic"] = "fixed",
         normalise: bool = False,
         rdrop: dict[str, NonNegative] | None = None,
-        gamma: Focus | None = None,
-        alpha: Literal["balanced", "sqrt", "effective"] | dict[str, Positive] | list[Positive] | None = None,
-        label_smoothing: Share | None = None,
-        class_weight: Literal["balanced", "sqrt", "effective"] | dict[str, Positive] | list[Positive] | None = None,
-        class_weight_beta: Share | None = None,
-        class_weight_cap: Positive | None = None,
-        class_weight_from_epoch: WholeNumber | None = None,
-        q: Share | None = None,
-        tau: NonNegative | None = None,
-        decision: Literal["balanced", "natural"] | None = None,
-        max_margin: NonNegative | None = None,
-        scale: Positive | None = None,
-        power: NonNegative | None = None,
-        smooth: Positive | None = None,
-        gamma_positive: Focus | None = None,
-        gamma_negative: Focus | None = None,
-        epsilon: float | None = None,
-        first: str | None = None,
     ) -> None:
-        given = locals()
         super().__init__()
-        own = ("self", "labels", "kind", "heads", "task_weights", "weighting", "normalise", "rdrop", "__class__")
         self.heads = Heads(labels)
-        options = {name: value for name, value in given.items() if name not in own}
-        self.losses = nn.ModuleList(head_losses(self.heads, kind, options, heads or {}))
-        check_names("loss.task_weights", task_weights or {}, self.heads)
+        own = overrides or {}
+        _check_names("loss.overrides", own, self.heads)
+        _check_names("loss.task_weights", task_weights or {}, self.heads)
+        self.losses = nn.ModuleList(
+            _made(f"loss.overrides.{name}", head, own.get(name) or {}, classes)
+            for name, classes in self.heads.classes.items()
+        )
         self.weights = TaskWeights([float((task_weights or {}).get(name, 1)) for name in self.heads.names], weighting)
         self.normalise = normalise
         self.rdrop = RDrop(rdrop)
@@ -268,3 +240,23 @@ class MultiHead(nn.Module):
         mean = mean_over_rows(rows, batch.weight[:half], active[:half], batch.supervised // 2)
         self.rdrop.watch(mean, batch.supervised)
         return mean
+
+
+def _check_names(key: str, given: Mapping[str, Any], heads: Heads) -> None:
+    """Insist that all keys of a mapping are heads; `key` is the configuration key to blame."""
+    for name in given:
+        if name not in heads.names:
+            raise UsageError(f"{key}.{name}: no such head{closest(name, heads.names)}")
+
+
+def _made(key: str, head: Any, own: Any, classes: list[str]) -> Loss:
+    """The loss of one head: `own` where it makes one, else `head` with the options `own`."""
+    for where, made in (("loss.head", head), (key, own)):
+        if isinstance(made, nn.Module):
+            raise UsageError(f"{where}: it is made for each head, with the head's labels; give {where}._partial_=true")
+    if not isinstance(own, Mapping):
+        return own(labels=classes)
+    if own:
+        made = head.func if isinstance(head, partial) else head
+        check_arguments({"_target_": f"{made.__module__}.{made.__qualname__}", "_partial_": True, **own}, key)
+    return head(labels=classes, **own)

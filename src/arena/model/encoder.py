@@ -13,8 +13,8 @@ from arena.core.schema import Share, WholeNumber
 from arena.core.types import Start, TextBatch
 from arena.model import backbone as backbones
 from arena.model.adapter import Adapter
-from arena.model.formulation import Formulation, Pairing, TieModel, with_offset
-from arena.model.heads import HeadSettings, ManyHeads, SideBySide
+from arena.model.formulation import Formulation, TieModel, with_offset
+from arena.model.heads import HeadSettings, ManyHeads, SideBySide, pairing_of
 from arena.model.hub_model import HubModel
 from arena.model.inputs import length_features as lengths_of
 from arena.model.inputs import token_types
@@ -63,7 +63,7 @@ class SequenceClassifier(HubModel):
             most about the task of before. It helped with few rows and short training.
         separator: id of the separator between prompt, A and B, for backbones with two token types (BERT): what follows
             the second one (answer B) gets type 1, as BERT's own second texts do. Null gives every token type 0.
-        head: how each of several heads is built (`head=multi`); its `dropout` stands for `head_dropout`.
+        head: how each of several heads is built (`task=multihead`); its `dropout` stands for `head_dropout`.
 
     Raises:
         InputOutputError: the weights cannot be found or do not fill the backbone.
@@ -102,10 +102,10 @@ class SequenceClassifier(HubModel):
         super().__init__()
         self.name, self.start, self.separator = name, start, separator
         self.adapter = adapter or Adapter()
-        many = isinstance(labels, dict)
         if reinit_layers and self.adapter.method != "none":
             raise UsageError(f"model.reinit_layers={reinit_layers}: adapters freeze the layers; take adapter=none")
-        self.pairing: Any = SideBySide(labels) if many else Pairing(formulation, labels, ties)
+        self.pairing: Any = pairing_of(labels, formulation, ties)
+        many = isinstance(self.pairing, SideBySide)
         self.folder = hub.locate(name, path, package) if pretrained else None
         if self.folder is None:
             made = backbones.build(architecture, hidden_dropout, attention_dropout)

@@ -1,11 +1,14 @@
 """Several classification heads over one state of a text."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from arena.core.heads import Heads
+from arena.core.heads import Heads, several
 from arena.core.schema import Count, Share, WholeNumber
 from arena.core.types import Start
+from arena.model.formulation import Formulation, Pairing, TieModel
 
 
 class HeadSettings:
@@ -96,3 +99,8 @@ class SideBySide(nn.Module):
     def forward(self, outputs: Tensor, rows: int) -> Tensor:
         """`[N, C]` as it is."""
         return outputs
+
+
+def pairing_of(labels: Any, formulation: Formulation, ties: TieModel) -> SideBySide | Pairing:
+    """How logits become those of the classes: of several heads side by side, or of one comparison."""
+    return SideBySide(labels) if several(labels) else Pairing(formulation, labels, ties)

@@ -3,6 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from arena.core import signatures
+from arena.core.heads import several
+
+ENCODER = "arena.model.encoder.SequenceClassifier"
+"""The model of which transformers has classes."""
+
 
 def identity(model: Any) -> dict[str, Any]:
     """Describe a model for `result.json`: name, architecture, number of parameters, where its weights come from."""
@@ -20,11 +26,11 @@ def identity(model: Any) -> dict[str, Any]:
 
 def reason_against_export(model: Any, settings: Mapping[str, Any]) -> str | None:
     """Say why `arena.export` would refuse a model of the hub; None where it would not, or for other models."""
-    if not settings["model"]["_target_"].startswith("arena.model.encoder."):
+    if ENCODER not in signatures.ancestors(settings["model"]["_target_"]):
         return None
-    if isinstance(settings["data"]["labels"], Mapping):
+    if several(settings["data"]["labels"]):
         return "no class of transformers holds several heads; arena.predict gives their probabilities"
-    if settings["data"].get("offset") is not None:
+    if settings["data"]["target"]["offset"] is not None:
         return "no class of transformers adds data.offset"
     from arena.model.hub_classes import reason_against
 

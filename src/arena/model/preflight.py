@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arena.core import hub
+from arena.core import hub, signatures
 from arena.core.errors import UsageError
 from arena.core.files import read_json
 
 log = logging.getLogger("arena")
-TINY = "arena.model.tiny."
+TINY = "arena.model.tiny.TinyClassifier"
 ENCODERS = ("bert", "roberta", "xlm-roberta", "distilbert", "deberta", "deberta-v2", "modernbert", "electra", "albert")
 """Architectures that read in both directions: they have no logits of a next token."""
 LEARNED = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert", "mpnet", "gpt2")
@@ -43,12 +43,14 @@ def check_heads(formulation: str, model: Mapping[str, Any]) -> None:
         UsageError: it cannot as it is set.
     """
     if model.get("head") is None:
-        raise UsageError("data=heads needs head=multi, which brings a head for each column, their loss and metrics")
+        raise UsageError(
+            "model.head: several heads need their settings, which task=multihead brings (model.head=${head})"
+        )
     if formulation != "joint":
-        raise UsageError(f"model.formulation={formulation}: with head=multi a text is read once; take joint")
+        raise UsageError(f"model.formulation={formulation}: with task=multihead a text is read once; take joint")
     for key, wrong in (("length_features", True), ("start", "pretrained")):
         if model.get(key) == wrong:
-            raise UsageError(f"model.{key}={str(wrong).lower()}: head=multi has no such thing; leave it out")
+            raise UsageError(f"model.{key}={str(wrong).lower()}: task=multihead has no such thing; leave it out")
 
 
 def check(model: Mapping[str, Any], adapter: Mapping[str, Any], data: Mapping[str, Any]) -> None:
@@ -60,12 +62,8 @@ def check(model: Mapping[str, Any], adapter: Mapping[str, Any], data: Mapping[st
             longer than the model's positions.
         InputOutputError: the weights are not here and the hub cannot be reached.
     """
-    formulation, labels = model.get("formulation", "joint"), model.get("labels", [])
-    if isinstance(labels, Mapping):
-        check_heads(formulation, model)
-    else:
-        check_labels(formulation, list(labels))
-    if model["_target_"].startswith(TINY):
+    formulation = model.get("formulation", "joint")
+    if TINY in signatures.ancestors(model["_target_"]):
         if formulation == "verbalizer":
             raise UsageError("model.formulation=verbalizer needs a language model; model=tiny has no words")
         if adapter["method"] != "none":
@@ -113,16 +111,17 @@ def check_length(name: str, architecture: Mapping[str, Any], data: Mapping[str, 
         UsageError: rows may be longer than the learned positions.
     """
     kind, most = architecture.get("model_type"), architecture.get("max_position_embeddings")
-    if most is None or data["max_length"] <= most - RESERVED.get(str(kind), 0):
+    longest = data["truncation"]["max_length"]
+    if most is None or longest <= most - RESERVED.get(str(kind), 0):
         return
     learned = kind in LEARNED or (str(kind).startswith("deberta") and architecture.get("position_biased_input", True))
     most -= RESERVED.get(str(kind), 0)
     if learned:
         raise UsageError(
-            f"data.max_length={data['max_length']}: {name} has {most} positions; give data.max_length={most}, which "
+            f"data.max_length={longest}: {name} has {most} positions; give data.max_length={most}, which "
             "cuts longer rows, or a model that reads more (model=modernbert, qwen05b)"
         )
-    log.warning("data.max_length=%d: %s was made for %d positions", data["max_length"], name, most)
+    log.warning("data.max_length=%d: %s was made for %d positions", longest, name, most)
 
 
 def _check_architecture(architecture: Mapping[str, Any]) -> None:

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from arena.core.schema import Count, Share, WholeNumber
 from arena.core.types import Start, TextBatch
-from arena.model.formulation import Pairing, TieModel, with_offset
-from arena.model.heads import HeadSettings, ManyHeads, SideBySide
+from arena.model.formulation import TieModel, with_offset
+from arena.model.heads import HeadSettings, ManyHeads, SideBySide, pairing_of
 
 
 class TinyClassifier(nn.Module):
@@ -66,11 +66,10 @@ class TinyClassifier(nn.Module):
         self.layers = nn.ModuleList([Layer(width, heads, dropout) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
-        if isinstance(labels, dict):
-            self.pairing = SideBySide(labels)
+        self.pairing: Any = pairing_of(labels, formulation, ties)
+        if isinstance(self.pairing, SideBySide):
             self.head = ManyHeads(self.pairing.heads, segments * width, head or HeadSettings())
             return
-        self.pairing = Pairing(formulation, labels, ties)
         self.head = nn.Linear(segments * width, self.pairing.outputs)
         # The first predictions are then uniform and the first loss is ln K.
         nn.init.zeros_(self.head.weight)

@@ -3,16 +3,16 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from torch import nn
 from torch.optim import Optimizer
 
 from arena.core.errors import UsageError
-from arena.core.schema import Count, NonNegative, Positive, Share, WholeNumber
+from arena.core.schema import NonNegative, Positive, Share
 from arena.optim.groups import Place, parameter_groups
-from arena.optim.schedule import make_schedule
+from arena.optim.schedule import Linear, Schedule
 
 
 @dataclass
@@ -24,15 +24,7 @@ class Recipe(ABC):
         weight_decay: decay of matrices, per step and relative to the learning rate; biases and norms have none.
         head_lr_multiplier: learning rate of what starts from nothing (`arena.optim.groups.HEAD`) relative to `lr`.
         layer_decay: learning rate of each layer relative to the one above it; the embeddings are below all.
-        schedule: see `arena.optim.schedule`.
-        warmup: share of all steps in which the learning rate rises from 0.
-        warmup_steps: the same in steps; wins over `warmup`.
-        total_steps: length of the schedule, where it must not follow `trainer.max_steps` (a run in several parts).
-        power: power of `polynomial`.
-        cooldown: share of all steps in which `wsd` falls.
-        plateau_factor: what `plateau` multiplies the learning rate with.
-        plateau_patience: validations without improvement that `plateau` waits.
-        mode: whether the monitored value should fall or rise; used by `plateau`.
+        schedule: what the learning rate does over the steps.
     """
 
     kept: ClassVar[float] = 2.0
@@ -42,15 +34,7 @@ class Recipe(ABC):
     weight_decay: NonNegative = 0.01
     head_lr_multiplier: Positive = 1.0
     layer_decay: Share = 1.0
-    schedule: Literal["constant", "linear", "cosine", "polynomial", "wsd", "plateau"] = "linear"
-    warmup: Share = 0.1
-    warmup_steps: WholeNumber | None = None
-    total_steps: Count | None = None
-    power: Positive = 2.0
-    cooldown: Share = 0.2
-    plateau_factor: Share = 0.5
-    plateau_patience: WholeNumber = 2
-    mode: Literal["min", "max"] = "min"
+    schedule: Schedule = field(default_factory=Linear)
 
     def build(self, model: nn.Module, loss: nn.Module, steps: int | None, fused: bool) -> dict[str, Any]:
         """Optimiser and schedule in Lightning's form.
@@ -68,19 +52,7 @@ class Recipe(ABC):
             model, loss, self.lr, self.weight_decay, self.head_lr_multiplier, self.layer_decay, self.options
         )
         optimizer = self.make(groups, fused)
-        total = self.total_steps or steps
-        warmup = self.warmup_steps if self.warmup_steps is not None else int(self.warmup * (total or 0))
-        schedule = make_schedule(
-            self.schedule,
-            optimizer,
-            warmup,
-            total,
-            power=self.power,
-            cooldown=self.cooldown,
-            mode=self.mode,
-            factor=self.plateau_factor,
-            patience=self.plateau_patience,
-        )
+        schedule = self.schedule.build(optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
 
     @abstractmethod

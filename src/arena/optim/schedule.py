@@ -1,78 +1,156 @@
 """Learning rate schedules: a factor of the base learning rate for each optimiser step."""
 
 import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from arena.core.errors import UsageError
+from arena.core.schema import Count, Positive, Share, WholeNumber
 
 
-def make_schedule(
-    name: str,
-    optimizer: Optimizer,
-    warmup: int,
-    steps: int | None,
-    *,
-    power: float = 2.0,
-    cooldown: float = 0.2,
-    mode: str = "min",
-    factor: float = 0.5,
-    patience: int = 2,
-) -> LRScheduler:
-    """The schedule `name` after a linear warm-up from 0 over `warmup` steps.
+@dataclass
+class Schedule(ABC):
+    """A linear warm-up from 0, and what follows it; each schedule is a subclass.
 
-    `constant` stays; `linear`, `cosine`, `polynomial` and `wsd` fall to 0 at `steps` (`decay`); `plateau` multiplies by
-    `factor` whenever the monitored value has not improved for `patience` validations. All but the last are what
-    transformers' `get_scheduler` gives, but to import that costs peft and bitsandbytes, a third of the whole start-up.
+    All but `Plateau` are what transformers' `get_scheduler` gives, but to import that costs peft and bitsandbytes, a
+    third of the whole start-up.
 
-    Args:
-        name: see above.
-        optimizer: its groups' learning rates are the base.
-        warmup: optimiser steps.
-        steps: of the whole run, None if it has no end.
-        power: of `polynomial`.
-        cooldown: share of all steps in which `wsd` falls.
-        mode: of `plateau`, whether the monitored value should fall or rise.
-        factor: of `plateau`.
-        patience: of `plateau`.
-
-    Raises:
-        UsageError: a schedule that falls to an end, without a number of steps; or one whose warm-up and cool-down
-            together are longer than the run.
+    Attributes:
+        warmup: share of all steps in which the learning rate rises from 0.
+        warmup_steps: the same in steps; wins over `warmup`.
+        total_steps: length of the schedule, where it must not follow `trainer.max_steps` (a run in several parts).
     """
-    if name == "plateau":
-        return WarmupPlateau(optimizer, warmup, mode, factor, patience)
-    if steps is None and name != "constant":
-        raise UsageError(
-            f"optim.schedule={name} needs an end: give trainer.max_steps, trainer.max_epochs or optim.total_steps"
-        )
-    falling = math.ceil(cooldown * (steps or 0))
-    if name == "wsd" and warmup + falling > (steps or 0):
-        raise UsageError(f"optim.cooldown={cooldown}: {falling} steps and a warm-up of {warmup} are more than {steps}")
-    shape = partial(decay, name=name, warmup=warmup, steps=steps or 0, power=power, falling=falling)
-    return LambdaLR(optimizer, shape)
+
+    warmup: Share = 0.1
+    warmup_steps: WholeNumber | None = None
+    total_steps: Count | None = None
+
+    def build(self, optimizer: Optimizer, steps: int | None) -> LRScheduler:
+        """The schedule of an optimiser, whose groups' learning rates are the base.
+
+        Args:
+            optimizer: of the run.
+            steps: optimiser steps of the whole run, None if it has no end.
+
+        Raises:
+            UsageError: a schedule that falls to an end, without a number of steps; or one whose warm-up and cool-down
+                together are longer than the run.
+        """
+        total = self.total_steps or steps
+        warmup = self.warmup_steps if self.warmup_steps is not None else int(self.warmup * (total or 0))
+        return self.make(optimizer, warmup, total)
+
+    def make(self, optimizer: Optimizer, warmup: int, steps: int | None) -> LRScheduler:
+        """As `build`, with the warm-up in steps."""
+        if steps is None:
+            name = type(self).__name__.lower()
+            raise UsageError(
+                f"schedule={name} needs an end: give trainer.max_steps, trainer.max_epochs or schedule.total_steps"
+            )
+        return LambdaLR(optimizer, partial(self.at, warmup=warmup, steps=steps))
+
+    def at(self, step: int, warmup: int, steps: int) -> float:
+        """Factor of the base learning rate at `step` (0 is the first): t / warmup, then `after`."""
+        return step / warmup if step < warmup else self.after(step, warmup, steps)
+
+    @abstractmethod
+    def after(self, step: int, warmup: int, steps: int) -> float:
+        """Factor behind the warm-up."""
 
 
-def decay(step: int, name: str, warmup: int, steps: int, power: float = 2.0, falling: int = 0) -> float:
-    """Factor of the base learning rate at `step` (0 is the first): t / warmup, then by name, where u is the share of
-    the steps after the warm-up that lie behind:
+def done(step: int, warmup: int, steps: int) -> float:
+    """The share u of the steps after the warm-up that lie behind."""
+    return min(1.0, (step - warmup) / max(1, steps - warmup))
 
-    constant 1; linear 1 - u; cosine (1 + cos(pi u)) / 2; polynomial (1 - u)^power; wsd (warm-up, stable, decay; Hu et
-    al., arXiv 2404.06395) 1 until the last `falling` steps, over which it goes down to 0 in a straight line.
-    """
-    if step < warmup:
-        return step / warmup
-    if name == "constant":
+
+@dataclass
+class Constant(Schedule):
+    """1 after the warm-up, also in a run without an end."""
+
+    def make(self, optimizer: Optimizer, warmup: int, steps: int | None) -> LRScheduler:
+        return super().make(optimizer, warmup, steps or 0)
+
+    def after(self, step: int, warmup: int, steps: int) -> float:
         return 1.0
-    if name == "wsd":
-        return max(0.0, min(1.0, (steps - step) / max(1, falling)))
-    done = min(1.0, (step - warmup) / max(1, steps - warmup))
-    if name == "cosine":
-        return 0.5 * (1.0 + math.cos(math.pi * done))
-    return 1.0 - done if name == "linear" else (1.0 - done) ** power
+
+
+@dataclass
+class Linear(Schedule):
+    """1 - u, with the share u of the steps after the warm-up that lie behind."""
+
+    def after(self, step: int, warmup: int, steps: int) -> float:
+        return 1.0 - done(step, warmup, steps)
+
+
+@dataclass
+class Cosine(Schedule):
+    """(1 + cos(pi u)) / 2, with u as in `Linear`."""
+
+    def after(self, step: int, warmup: int, steps: int) -> float:
+        return 0.5 * (1.0 + math.cos(math.pi * done(step, warmup, steps)))
+
+
+@dataclass
+class Polynomial(Schedule):
+    """(1 - u)^power, with u as in `Linear`."""
+
+    power: Positive = 2.0
+
+    def after(self, step: int, warmup: int, steps: int) -> float:
+        return (1.0 - done(step, warmup, steps)) ** self.power
+
+
+@dataclass
+class Wsd(Schedule):
+    """Warm-up, stable, decay (Hu et al., arXiv 2404.06395): 1 until the last steps, over which it goes to 0 in a
+    straight line.
+
+    Attributes:
+        cooldown: share of all steps in which it falls.
+    """
+
+    cooldown: Share = 0.2
+
+    def make(self, optimizer: Optimizer, warmup: int, steps: int | None) -> LRScheduler:
+        if steps is not None and warmup + self.falling(steps) > steps:
+            raise UsageError(
+                f"schedule.cooldown={self.cooldown}: {self.falling(steps)} steps and a warm-up of {warmup} are more "
+                f"than {steps}"
+            )
+        return super().make(optimizer, warmup, steps)
+
+    def falling(self, steps: int) -> int:
+        """Steps in which it falls."""
+        return math.ceil(self.cooldown * steps)
+
+    def after(self, step: int, warmup: int, steps: int) -> float:
+        return max(0.0, min(1.0, (steps - step) / max(1, self.falling(steps))))
+
+
+@dataclass
+class Plateau(Schedule):
+    """Multiplied by `factor` whenever the monitored value has not improved for `patience` validations.
+
+    Attributes:
+        factor: of the learning rate.
+        patience: validations without improvement that it waits.
+        mode: whether the monitored value should fall or rise.
+    """
+
+    factor: Share = 0.5
+    patience: WholeNumber = 2
+    mode: Literal["min", "max"] = "min"
+
+    def make(self, optimizer: Optimizer, warmup: int, steps: int | None) -> LRScheduler:
+        return WarmupPlateau(optimizer, warmup, self.mode, self.factor, self.patience)
+
+    def after(self, step: int, warmup: int, steps: int) -> float:
+        return 1.0  # the validations decide
 
 
 class WarmupPlateau(LRScheduler):

@@ -1,13 +1,14 @@
 """Schedule-Free AdamW: an average of the weights in place of a falling learning rate."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch.optim import Optimizer
 
 from arena.core.errors import UsageError
 from arena.core.schema import Positive, Share
 from arena.optim.base import Recipe, library, pair
+from arena.optim.schedule import Constant, Schedule
 
 
 @dataclass
@@ -24,9 +25,13 @@ class ScheduleFree(Recipe):
         epsilon: added to the root of the second moment.
     """
 
-    schedule: Literal["constant"] = "constant"  # pyright: ignore[reportIncompatibleVariableOverride]
+    schedule: Schedule = field(default_factory=Constant)
     betas: list[Share] | None = None
     epsilon: Positive = 1e-8
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.schedule, Constant):
+            raise UsageError("schedule: optim=schedule_free averages instead of a falling rate; give schedule=constant")
 
     def make(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
         betas = pair(self.betas, (0.9, 0.999))

@@ -68,7 +68,8 @@ def _front_matter(model: Mapping[str, Any], merge: bool) -> str:
 
 
 def _template_lines(template: Mapping[str, Any], words: Mapping[str, str] | None, data: Mapping[str, Any]) -> list[str]:
-    lines = [f"The text of a row (at most {data['max_length']} tokens; what is too long loses its {data['cut']}):"]
+    room = data["truncation"]
+    lines = [f"The text of a row (at most {room['max_length']} tokens; what is too long loses its {room['cut']}):"]
     lines.append("```\n" + str(template["text"]) + "\n```")
     if template.get("round"):
         lines.append("where `{rounds}` is, for every turn, separated by an empty line:")
@@ -166,7 +167,7 @@ def _training(settings: Mapping[str, Any], result: Mapping[str, Any]) -> str:
         "adapter": ", ".join(f"{k} {v}" for k, v in adapter.items() if k != "_target_"),
         "loss": settings["loss"]["_target_"].rpartition(".")[2],
         "learning rate": settings["optim"]["lr"],
-        "batch size": settings["data"]["batch_size"],
+        "batch size": settings["data"]["loader"]["batch_size"],
         "seed": settings["seed"],
         "steps": result.get("steps"),
         "commit": (result.get("git") or {}).get("commit"),

@@ -19,7 +19,7 @@ SMALL = ["samples=3", "max_new_tokens=8", "prompts=6", "encoder=hash"]
 def run(train_run):
     """A small language model after two steps on toy stories."""
     few = ["trainer.max_steps=2", "data.val_share=0.5", "data.test_share=0", "test=false"]
-    return train_run("run", "model=tiny_causal", "baselines=[]", "data.limit=40", *few)
+    return train_run("run", "task=sft", "baselines=[]", "data.limit=40", *few)
 
 
 def evaluate(run: RunFolder, *arguments: str):

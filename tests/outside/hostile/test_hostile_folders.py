@@ -20,9 +20,9 @@ from arena.core.run import RunFolder
 
 KINDS = {
     "comparisons": ["model=tiny"],
-    "sampled": ["model=tiny_causal", "data=toy_replies", "loss=polychromic", "diversity@loss.score=vendi"],
+    "sampled": ["task=sft", "loss=polychromic", "diversity@loss.score=vendi"],
     "adapted": ["model=minilm", "adapter=lora", "logger=[wandb,mlflow]", "callback=[ema,early_stopping]"],
-    "heads": ["head=multi", "data.text=text", "data.heads=[stance,sentiment]"],
+    "heads": ["task=multihead", "data.text=text", "data.heads=[stance,sentiment]"],
 }
 
 
@@ -87,7 +87,7 @@ TYPED = [
     (["export", "run=run", "output=out"], "logger.evil", "kind"),
     (["wandb_sync", "run"], "metric.metrics.log_loss", "outside"),
     (["train", "resume=run"], "trainer.profiler", "writer"),
-    (["train", "resume=run"], "task", "function"),
+    (["train", "resume=run"], "task.module", "function"),
 ]
 
 

@@ -1,7 +1,6 @@
 """How often an epoch serves each row when rare classes are wanted more often, over several heads at once."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from arena.core.errors import UsageError
 from arena.core.heads import Heads
-from arena.core.schema import closest
+from arena.core.schema import Count, NonNegative, Positive, WholeNumber, closest
 from arena.data.loading.sampling import Sampler, capped_copies
 
 log = logging.getLogger("arena")
@@ -17,24 +16,24 @@ log = logging.getLogger("arena")
 
 @dataclass(frozen=True)
 class HeadPlan:
-    """How training rows are to be served.
+    """How training rows are served: the node `data.sampling` of texts with several labels.
 
     A row's weight is the largest over its heads, so that a row with a rare class in one head counts as rare: the
     product would reward rows that are rare twice, the mean would drown the rare head among many others.
 
     Attributes:
-        sampling: "uniform", or "balanced": the weight of class c in a head is `(n_max / n_c) ** power`.
+        method: "uniform", or "balanced": the weight of class c in a head is `(n_max / n_c) ** power`.
         power: 1 gives every class of a single head the same share, 0 changes nothing.
-        multipliers: weight of single classes by head, `{stance: {NONE: 2.0}}`; on top of `sampling`.
+        multipliers: weight of single classes by head, `{stance: {NONE: 2.0}}`; on top of `method`.
         max_copies: no row comes more often in an epoch than this on average.
         seed: of the draws.
     """
 
-    sampling: Literal["uniform", "balanced"] = "uniform"
-    power: float = 1.0
-    multipliers: Mapping[str, Mapping[str, float]] | None = None
-    max_copies: int | None = None
-    seed: int = 0
+    method: Literal["uniform", "balanced"] = "uniform"
+    power: NonNegative = 1.0
+    multipliers: dict[str, dict[str, Positive]] | None = None
+    max_copies: Count | None = None
+    seed: WholeNumber = 0
 
     def check(self, heads: Heads) -> "HeadPlan":
         """The plan itself. Raises a `UsageError` for a head or class that there is not, or a factor of 0 or less."""
@@ -60,7 +59,7 @@ class HeadPlan:
         for place, (head, labels) in enumerate(heads.classes.items()):
             index = target[:, place]
             factor = np.ones(len(labels))
-            if self.sampling == "balanced":
+            if self.method == "balanced":
                 counts = np.bincount(index[index >= 0], minlength=len(labels))
                 factor = (counts.max(initial=1) / np.maximum(counts, 1)) ** self.power
             given = (self.multipliers or {}).get(head, {})

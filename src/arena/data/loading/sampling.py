@@ -10,45 +10,62 @@ from typing import Literal, Self
 import numpy as np
 
 from arena.core.errors import UsageError
+from arena.core.schema import Count, InputPath, NonNegative, WholeNumber
 from arena.data.target.facts import mirror
 from arena.data.target.hardness import row_losses
 
 Swap = Literal["none", "both", "random"]
-Sampling = Literal["uniform", "balanced", "hard"]
 SMALLEST_LOSS = 0.1
 """Share of the mean loss that every row counts for at least in "hard" sampling: what is known is not forgotten."""
 
 
 @dataclass(frozen=True)
 class Serving:
-    """Sizes of batches and who makes them; see `arena.data.loading.loader.BucketLoader`."""
+    """Sizes of batches and who makes them: the node `data.loader`; see `arena.data.loading.loader.BucketLoader`.
 
-    batch_size: int
-    eval_batch_size: int
-    window: int
-    num_workers: int
-    seed: int
+    Attributes:
+        batch_size, eval_batch_size: rows in a training batch, for each process, and in a batch without gradients.
+        window: batches that are sorted by length together; 1 is plain shuffling and pads most.
+        num_workers: processes that make batches.
+        seed: of the order of the training rows.
+    """
+
+    batch_size: Count = 32
+    eval_batch_size: Count = 64
+    window: Count = 100
+    num_workers: WholeNumber = 0
+    seed: WholeNumber = 0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How training rows are to be served; see the arguments of `arena.data.module.pairwise.PairData`."""
+    """How training rows are served: the node `data.sampling` of comparisons.
 
-    swap: Swap = "none"
-    sampling: Sampling = "uniform"
-    power: float = 1.0
-    max_copies: int | None = None
-    hardness: str | None = None
-    curriculum_epochs: int = 0
-    seed: int = 0
+    Attributes:
+        swap: order of the answers in training: as in the file, both orders of every pair, or a coin for each.
+        method: rows come once each, or so that classes are balanced, or more often the harder they are.
+        power: how far: 0 changes nothing, 1 balances fully, or makes copies proportional to the loss.
+        max_copies: no row comes more often in an epoch than this on average.
+        hardness: predictions of a baseline for the training rows (csv or parquet with id and loss or probabilities).
+        curriculum_epochs: epochs from easy to hard at the beginning.
+        seed: of the draws.
+    """
+
+    swap: Literal["none", "both", "random"] = "none"
+    method: Literal["uniform", "balanced", "hard"] = "uniform"
+    power: NonNegative = 1.0
+    max_copies: Count | None = None
+    hardness: InputPath | None = None
+    curriculum_epochs: WholeNumber = 0
+    seed: WholeNumber = 0
 
     def check(self, labels: list[str]) -> Self:
         """The plan itself. Raises a `UsageError` where something that the plan needs is not given."""
         if self.swap != "none" and mirror(labels) is None:
             raise UsageError(f"data.swap={self.swap}: data.labels={labels} must hold both model_a and model_b")
-        if self.hardness is None and (self.sampling == "hard" or self.curriculum_epochs):
+        if self.hardness is None and (self.method == "hard" or self.curriculum_epochs):
             ordered = f"data.curriculum_epochs={self.curriculum_epochs}"
-            key = "data.sampling=hard" if self.sampling == "hard" else ordered
+            key = "data.sampling=hard" if self.method == "hard" else ordered
             raise UsageError(f"{key} needs data.hardness=FILE, the predictions of a baseline for the training rows")
         return self
 
@@ -67,9 +84,9 @@ class Plan:
         losses = copies = None
         if self.hardness is not None:
             losses = row_losses(self.hardness, ids, [labels[index] for index in target[rows]])
-        if self.sampling == "balanced":
+        if self.method == "balanced":
             copies = balanced_copies(target[rows], self.power, self.max_copies)
-        elif self.sampling == "hard" and losses is not None:
+        elif self.method == "hard" and losses is not None:
             copies = hard_copies(losses, self.power, self.max_copies)
         return Sampler(rows, len(target), self.swap, copies, losses, self.curriculum_epochs, self.seed)
 

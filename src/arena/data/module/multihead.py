@@ -1,6 +1,5 @@
 """Texts with several labels as Lightning wants them: read, split and encoded."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from arena.core.cache import root_of
 from arena.core.heads import Heads
-from arena.core.schema import Count, InputPath, Label, Name, NonNegative, OutputPath, Positive, Share, WholeNumber
+from arena.core.schema import Count, InputPath, Label, Name, Share
 from arena.core.types import UNLABELLED, Start
 from arena.data.loading import augment as augmentations
 from arena.data.loading.collate import Collate
@@ -20,7 +19,7 @@ from arena.data.loading.sampling import Serving
 from arena.data.module.head_description import HeadDescription
 from arena.data.module.served import Served
 from arena.data.source.head_reader import HeadReader
-from arena.data.source.ingest import Rules
+from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
 from arena.data.split.prepare import Division, divide, grouped, read_parts
@@ -44,21 +43,14 @@ class HeadData(HeadDescription, Served):
         tokenizer: text -> token ids.
         labels: classes of each head, in the order of the logits.
         text, heads, classes, id, group: names of columns and classes; `reader` and `labels` are made of them.
-        path, val_path, test_path: files; the latter two hold out their rows instead of a share.
-        on_leak: what to do with a training row whose text is in a hold-out file.
-        on_bad_row, max_rejected, repair, rejects: see `arena.data.module.pairwise.PairData`.
+        path: file, folder, or a list of both.
         formulation: set by the model; one sequence a row is all that there is.
         template: the text as the model reads it, with `{text}` once; null for the text alone, or text and context with
             a separator between them.
-        max_length: tokens of a row at most.
-        cut: what a text that is too long loses.
-        batch_size, eval_batch_size: rows in a training batch, for each process, and in a batch without gradients.
-        val_share, test_share, folds, fold, near_duplicates, split_seed: see `arena.data.module.pairwise.PairData`.
-        sampling, sampling_power, multipliers, max_copies: see `arena.data.loading.head_sampling.HeadPlan`.
+        truncation, split, ingest, pseudo, sampling, loader: see their classes.
         copies: how often each row is in a training batch, 2 for losses that compare two passes of dropout (R-Drop).
         augment: strength of each augmentation of training texts, see `arena.data.loading.augment`.
-        pseudo_path, pseudo_labels, pseudo_confidence, pseudo_weight: see `arena.data.target.head_pseudo.HeadPseudo`.
-        window, limit, num_workers, seed, cache: see `arena.data.module.pairwise.PairData`.
+        cache: see `arena.data.module.pairwise.PairData`.
     """
 
     words = None
@@ -74,52 +66,28 @@ class HeadData(HeadDescription, Served):
         classes: dict[Name, list] | None = None,
         id: str = "id",
         group: str | None = None,
-        val_path: InputPath | None = None,
-        test_path: InputPath | None = None,
-        on_leak: Literal["drop", "error", "keep"] = "drop",
-        on_bad_row: Literal["error", "quarantine"] = "error",
-        max_rejected: Share = 0.005,
-        repair: bool = False,
-        rejects: OutputPath | None = None,
         formulation: Literal["joint"] = "joint",
         template: str | None = None,
-        max_length: Count = 256,
-        cut: Literal["tail", "head", "middle"] = "tail",
-        batch_size: Count = 32,
-        eval_batch_size: Count = 64,
-        val_share: Share = 0.15,
-        test_share: Share = 0.15,
-        folds: Count | None = None, fold: WholeNumber | None = None,  # fmt: skip
-        near_duplicates: Share | None = None,
-        split_seed: WholeNumber = 0,
-        sampling: Literal["uniform", "balanced"] = "uniform",
-        sampling_power: NonNegative = 1.0,
-        multipliers: dict[str, dict[str, Positive]] | None = None,
-        max_copies: Count | None = None,
+        truncation: Room | None = None,
+        split: Division | None = None,
+        ingest: Ingest | None = None,
+        pseudo: HeadPseudo | None = None,
+        sampling: HeadPlan | None = None,
         copies: Count = 1,
         augment: dict[str, Share] | None = None,
-        pseudo_path: InputPath | None = None, pseudo_labels: InputPath | None = None,
-        pseudo_confidence: Share = 0.9, pseudo_weight: Positive = 1.0,
-        window: Count = 100,
-        limit: Count | None = None,
-        num_workers: WholeNumber = 0,
-        seed: WholeNumber = 0,
+        loader: Serving | None = None,
         cache: str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
-        self.reader, self.tokenizer, self.path, self.limit = reader, tokenizer, path, limit
+        self.reader, self.tokenizer, self.path = reader, tokenizer, path
         self.heads, self.labels = Heads(labels), {name: list(each) for name, each in labels.items()}
-        self.hold_outs = {"val": val_path, "test": test_path}
-        self.rules, self.rejects = Rules(on_bad_row, max_rejected, repair), Path(rejects) if rejects else None
-        self.division = Division(val_share, test_share, folds, fold, [], split_seed, on_leak).check()
-        self.near_duplicates = near_duplicates
-        self.template = template_of(template, reader.form)
-        self.room = Room(max_length, cut, "last")
-        self.plan = HeadPlan(sampling, sampling_power, multipliers, max_copies, seed).check(self.heads)
-        self.pseudo = HeadPseudo(pseudo_path, pseudo_labels, pseudo_confidence, pseudo_weight).check()
+        self.template, self.room = template_of(template, reader.form), truncation or Room(256)
+        self.division, self.ingest = (split or Division()).check(), ingest or Ingest()
+        self.plan = (sampling or HeadPlan()).check(self.heads)
+        self.pseudo = (pseudo or HeadPseudo()).check()
         augmentations.check(augment or {})
         self.copies, self.augment = copies, augment or {}
-        self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
+        self.serving = loader or Serving()
         self.cache = root_of(cache)
 
     def setup(self, stage: str | None = None) -> None:
@@ -147,9 +115,9 @@ class HeadData(HeadDescription, Served):
         """
         if self._table is not None:
             return
-        self.source, part = read_parts(self.reader, self.path, self.hold_outs, self.rules, self.cache, self.rejects)
-        positions, self._dropped = select_rows(self.source.facts, self.limit)
-        self._groups = grouped(self.source, positions, self.near_duplicates, self.cache)
+        self.source, part = read_parts(self.reader, self.path, self.division.hold_outs, self.ingest, self.cache)
+        positions, self._dropped = select_rows(self.source.facts, self.ingest.limit)
+        self._groups = grouped(self.source, positions, self.division.near_duplicates, self.cache)
         groups, facts = self._groups.group, self.source.facts.take(pa.array(positions))
         target = indices(facts, self.heads)
         splits, leaked = divide(facts, groups, part[positions], self.division, target)
@@ -165,12 +133,12 @@ class HeadData(HeadDescription, Served):
 
     def _add_pseudo(self, splits: np.ndarray, groups: np.ndarray) -> tuple[pa.Table, np.ndarray, np.ndarray]:
         """Append the rows that another run has labelled to the training rows; their facts, splits and groups."""
-        found = self.pseudo.rows(self.reader, self.rules, self.cache, self.heads)
+        found = self.pseudo.rows(self.reader, self.ingest.rules, self.cache, self.heads)
         self._dropped |= found.dropped
         first = self.source.num_rows
         self.source = Rows.concatenate([self.source, found.rows])
         positions = np.concatenate([self.positions, first + found.positions])
-        together = grouped(self.source, positions, self.near_duplicates, self.cache).group
+        together = grouped(self.source, positions, self.division.near_duplicates, self.cache).group
         before, here = together[: len(splits)], together[len(splits) :]
         leaked = np.isin(here, before[splits != "train"])
         if leaked.any():
@@ -190,8 +158,8 @@ class HeadData(HeadDescription, Served):
     def read(self, stand_ins: bool = False) -> Rows:
         """The first `limit` rows of `path`, labelled or not, with `stand_ins` (`Rows.stand_ins`) on request. Needs no
         `setup`."""
-        rules = self.rules.with_stand_ins() if stand_ins else self.rules
-        return self.reader.unlabelled(self.path, rules, self.cache).head(self.limit)
+        rules = self.ingest.rules.with_stand_ins() if stand_ins else self.ingest.rules
+        return self.reader.unlabelled(self.path, rules, self.cache).head(self.ingest.limit)
 
     def predict_loader(self, rows: Rows, swapped: bool = False) -> tuple[EvaluationLoader, Views]:
         """A loader over rows of their own, labelled or not, and their token ids. Needs no `setup`.

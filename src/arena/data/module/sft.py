@@ -2,8 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +9,7 @@ from torch import Tensor
 
 from arena.core.cache import root_of
 from arena.core.errors import UsageError
-from arena.core.schema import Count, InputPath, OutputPath, Share, WholeNumber
+from arena.core.schema import InputPath
 from arena.core.types import Start
 from arena.data.loading.loader import EvaluationLoader
 from arena.data.loading.packing import check_packing
@@ -19,7 +17,7 @@ from arena.data.loading.reply_collate import ReplyCollate
 from arena.data.loading.sampling import Sampler, Serving
 from arena.data.module.reply_description import ReplyDescription
 from arena.data.module.served import Served
-from arena.data.source.ingest import Rules
+from arena.data.source.ingest import Ingest
 from arena.data.source.reply_reader import WholePrompts
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
@@ -43,20 +41,14 @@ class ReplyData(ReplyDescription, Served):
         tokenizer: text -> token ids.
         prompt, reply, messages, id, group, system: names of columns, and the system message of rows that bring none;
             the reader is made of them.
-        path, val_path, test_path: files; the latter two hold out their rows instead of a share.
-        on_leak: what to do with a training row whose prompt is in a hold-out file.
-        on_bad_row, max_rejected, repair, rejects: see `arena.data.module.pairwise.PairData`.
+        path: file, folder, or a list of both.
         template: "chat" for the model's own chat template, "plain" for prompt, separator, reply, or a text with
             `{prompt}` and `{reply}`; "auto" for chat where the tokenizer has a template.
         separator: stands between prompt and reply, and between earlier turns, of a plain template.
-        max_length: tokens of prompt and reply together at most; prompts lose their oldest tokens, replies their end.
-        max_reply_length: tokens of a reply at most, with its end; null: what the prompt leaves, and half for sure.
-        learn: the last message of the assistant, or all that are shown.
-        packing: several pairs of a training batch share a sequence of up to `max_length`.
+        truncation, split, ingest, loader: see their classes.
+        packing: several pairs of a training batch share a sequence of up to `truncation.max_length`.
         prompts: batches have the prompts by themselves too, for losses that sample replies.
-        batch_size, eval_batch_size: pairs in a training batch, for each process, and in a batch without gradients.
-        val_share, test_share, folds, fold, near_duplicates, split_seed: see `arena.data.module.pairwise.PairData`.
-        window, limit, num_workers, seed, cache: see `arena.data.module.pairwise.PairData`.
+        cache: see `arena.data.module.pairwise.PairData`.
         labels: there are no classes.
     """
 
@@ -71,46 +63,25 @@ class ReplyData(ReplyDescription, Served):
         id: str = "id",
         group: str | None = None,
         system: str | None = None,
-        val_path: InputPath | None = None,
-        test_path: InputPath | None = None,
-        on_leak: Literal["drop", "error", "keep"] = "drop",
-        on_bad_row: Literal["error", "quarantine"] = "error",
-        max_rejected: Share = 0.005,
-        repair: bool = False,
-        rejects: OutputPath | None = None,
         template: str = "auto",
         separator: str = "\n",
-        max_length: Count = 512,
-        max_reply_length: Count | None = None,
-        learn: Literal["last", "all"] = "last",
+        truncation: ReplyRoom | None = None,
+        split: Division | None = None,
+        ingest: Ingest | None = None,
         packing: bool = False,
         prompts: bool = False,
-        batch_size: Count = 16,
-        eval_batch_size: Count = 32,
-        val_share: Share = 0.1,
-        test_share: Share = 0.1,
-        folds: Count | None = None,
-        fold: WholeNumber | None = None,
-        near_duplicates: Share | None = None,
-        split_seed: WholeNumber = 0,
-        window: Count = 100,
-        limit: Count | None = None,
-        num_workers: WholeNumber = 0,
-        seed: WholeNumber = 0,
+        loader: Serving | None = None,
         cache: str | None = None,
         labels: list[str] | None = None,
     ) -> None:
         super().__init__()
-        self.reader, self.tokenizer, self.path, self.limit = reader, tokenizer, path, limit
+        self.reader, self.tokenizer, self.path = reader, tokenizer, path
         self.labels = labels or []
-        self.hold_outs = {"val": val_path, "test": test_path}
-        self.rules, self.rejects = Rules(on_bad_row, max_rejected, repair), Path(rejects) if rejects else None
-        self.division = Division(val_share, test_share, folds, fold, [], split_seed, on_leak).check()
-        self.near_duplicates = near_duplicates
         self.template, self.separator = check_template(template), separator
-        self.room = ReplyRoom(max_length, max_reply_length, learn).check()
-        self.packing, self.prompts = check_packing(packing, batch_size), prompts
-        self.serving = Serving(batch_size, eval_batch_size, window, num_workers, seed)
+        self.room = (truncation or ReplyRoom()).check()
+        self.division, self.ingest = (split or Division(0.1, 0.1)).check(), ingest or Ingest()
+        self.serving = loader or Serving(16, 32)
+        self.packing, self.prompts = check_packing(packing, self.serving.batch_size), prompts
         self.cache = root_of(cache)
         self._layout: ReplyLayout | None = None
         self._priors = {}
@@ -158,12 +129,12 @@ class ReplyData(ReplyDescription, Served):
         """
         if self._table is not None:
             return
-        self.source, part = read_parts(self.reader, self.path, self.hold_outs, self.rules, self.cache, self.rejects)
+        self.source, part = read_parts(self.reader, self.path, self.division.hold_outs, self.ingest, self.cache)
         own = int((part == "").sum())
-        positions = np.flatnonzero((part != "") | (np.arange(len(part)) < (self.limit or own)))
+        positions = np.flatnonzero((part != "") | (np.arange(len(part)) < (self.ingest.limit or own)))
         left = self.source.num_rows - len(positions)
         self._dropped = {"limit": left} if left else {}
-        self._groups = grouped(WholePrompts(self.source), positions, self.near_duplicates, self.cache)
+        self._groups = grouped(WholePrompts(self.source), positions, self.division.near_duplicates, self.cache)
         groups, facts = self._groups.group, self.source.facts.take(pa.array(positions))
         same = np.zeros(len(positions), dtype=np.int64)  # replies have no classes whose shares could be kept
         splits, leaked = divide(facts, groups, part[positions], self.division, same)
@@ -182,8 +153,8 @@ class ReplyData(ReplyDescription, Served):
     def read(self) -> Rows:
         """All rows of `path`, with replies or without. Needs no `setup`."""
         if not hasattr(self.reader, "unlabelled"):
-            return self.reader(self.path, self.rules, self.cache, None)
-        return self.reader.unlabelled(self.path, self.rules, self.cache)  # pyright: ignore[reportFunctionMemberAccess]
+            return self.reader(self.path, self.ingest.rules, self.cache, None)
+        return self.reader.unlabelled(self.path, self.ingest.rules, self.cache)  # pyright: ignore[reportFunctionMemberAccess]
 
     def predict_loader(self, rows: Rows, swapped: bool = False) -> tuple[EvaluationLoader, ReplyTokens]:
         """A loader over rows of their own and their token ids. Needs no `setup`.

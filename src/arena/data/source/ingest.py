@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from arena.core.errors import DataError
-from arena.core.schema import Share
+from arena.core.schema import Count, OutputPath, Share
 from arena.data.source import formats
 from arena.data.source.cells import REPAIRABLE, RowError
 from arena.data.source.columns import Columns, Renamed
@@ -55,6 +55,28 @@ class Rules:
     def with_stand_ins(self) -> "Rules":
         """The same with a row in the place of every record that cannot be used, however many there are."""
         return replace(self, on_bad_row="stand_in", max_rejected=1.0)
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """How files become rows: the node `data.ingest`.
+
+    Attributes:
+        limit: take only the first rows.
+        on_bad_row, max_rejected, repair: see `Rules`.
+        rejects: file that gets the broken rows.
+    """
+
+    limit: Count | None = None
+    on_bad_row: Literal["error", "quarantine"] = "error"
+    max_rejected: Share = 0.005
+    repair: bool = False
+    rejects: OutputPath | None = None
+
+    @property
+    def rules(self) -> Rules:
+        """What to do with records that cannot be used as they are."""
+        return Rules(self.on_bad_row, self.max_rejected, self.repair)
 
 
 def recognise_file(path: Path, layout: Layout = "auto") -> tuple[list[str], Form]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.core.errors import DataError
+from arena.core.heads import several
 from arena.data.source import cells
 from arena.data.source.files import Record, delimiter_of, kind_of
 from arena.data.source.rows import FACT_SCHEMA, TEXTS
@@ -28,7 +29,7 @@ def stand_in(path: Path, columns: list[str], record: Record, form: Any) -> dict[
     """
     row: dict[str, Any] = dict.fromkeys(FACT_SCHEMA.names) | {"weight": 1.0} | {name: [None] for name in TEXTS}
     labels = getattr(form, "labels", None)
-    if isinstance(labels, dict):
+    if labels and several(labels):
         row["labels"] = [None] * len(labels)
     cell = str(record.number) if form.id not in columns else _id_cell(path, columns, record, form.id)
     try:

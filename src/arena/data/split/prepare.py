@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -13,8 +13,8 @@ import pyarrow as pa
 from arena.core.cache import cached, key_of
 from arena.core.errors import DataError, UsageError
 from arena.core.run import write_atomically
-from arena.core.schema import closest
-from arena.data.source.ingest import Rules
+from arena.core.schema import Count, InputPath, Share, WholeNumber, closest
+from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS, assign_splits, check_folds, stratify_codes
 from arena.data.split.groups import VERSION, Groups, join_rows
@@ -26,29 +26,37 @@ STRATIFIABLE = ("winner", "language", "source", "model_a", "model_b", "turns")
 
 @dataclass(frozen=True)
 class Division:
-    """How rows are divided into training, validation and test.
+    """How rows are divided into training, validation and test: the node `data.split`.
 
     Attributes:
-        val_share: share of the rows for validation.
-        test_share: share of the rows for the test.
-        folds: number of equal parts of what is not test, one of which validates; None for shares.
-        fold: which one.
-        stratify: columns whose shares are to be the same in every split.
-        seed: another seed gives another division.
+        val_share, test_share: shares of the rows for validation and for the test.
+        folds, fold: validate on one (from 0) of this many equal parts of what is not test, instead of on a share.
+        val_path, test_path: files whose rows validate and test, instead of a share.
         on_leak: what to do with a training row whose group is in a hold-out file: leave it out, stop, or keep it.
+        stratify: columns whose shares are to be the same in every split.
+        near_duplicates: Jaccard similarity of 5-character pieces from which texts count as one; None: only equal ones.
+        seed: another seed gives another division.
     """
 
-    val_share: float
-    test_share: float
-    folds: int | None
-    fold: int | None
-    stratify: Sequence[str]
-    seed: int
-    on_leak: Literal["drop", "error", "keep"]
+    val_share: Share = 0.15
+    test_share: Share = 0.15
+    folds: Count | None = None
+    fold: WholeNumber | None = None
+    val_path: InputPath | None = None
+    test_path: InputPath | None = None
+    on_leak: Literal["drop", "error", "keep"] = "drop"
+    stratify: list[str] | None = None
+    near_duplicates: Share | None = None
+    seed: WholeNumber = 0
+
+    @property
+    def hold_outs(self) -> dict[str, str | None]:
+        """The file of each split that is held out."""
+        return {"val": self.val_path, "test": self.test_path}
 
     def check(self) -> Self:
         """The division itself. Raises a `UsageError` for an unknown column, or for a fold that there is not."""
-        for name in self.stratify:
+        for name in self.stratify or []:
             if name not in STRATIFIABLE:
                 raise UsageError(
                     f"data.stratify: there is no column {name} to stratify by{closest(name, STRATIFIABLE)}"
@@ -58,18 +66,14 @@ class Division:
 
 
 def read_parts(
-    reader: Reader,
-    path: str | list[str] | None,
-    hold_outs: dict[str, str | None],
-    rules: Rules,
-    cache: Path | None,
-    rejects: Path | None,
+    reader: Reader, path: str | list[str] | None, hold_outs: dict[str, str | None], ingest: Ingest, cache: Path | None
 ) -> tuple[Rows, np.ndarray]:
     """The rows of all files, and for each the split that its file is held out for ("" for none), `[R]`.
 
     Raises:
         UsageError, InputOutputError, DataError: as the reader.
     """
+    rules, rejects = ingest.rules, Path(ingest.rejects) if ingest.rejects else None
     parts = [("", reader(path, rules, cache, rejects))]
     parts += [(name, reader(place, rules, cache, rejects)) for name, place in hold_outs.items() if place]
     if rejects is not None:
@@ -133,7 +137,7 @@ def divide(
         raise DataError("no row is left to train on: every one has a prompt of a hold-out file")
     if classes is None:
         chosen = facts.take(pa.array(free))
-        codes = stratify_codes([chosen[name].to_pylist() for name in how.stratify])
+        codes = stratify_codes([chosen[name].to_pylist() for name in how.stratify or []])
     else:
         codes = classes[free]
     shares = {

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from arena.core.cache import file_fingerprint, key_of
 from arena.core.heads import Heads
+from arena.core.schema import InputPath, Positive, Share
 from arena.core.types import UNLABELLED
 from arena.data.source.head_reader import HeadReader
 from arena.data.source.ingest import Rules
@@ -35,7 +36,9 @@ class Labelled(NamedTuple):
 
 @dataclass(frozen=True)
 class HeadPseudo:
-    """Rows to label and who labels them. Labels of the rows' own file are ignored.
+    """Rows to label and who labels them: the node `data.pseudo` of texts with several labels.
+
+    Labels of the rows' own file are ignored.
 
     Attributes:
         path: the rows, or None for none.
@@ -44,10 +47,10 @@ class HeadPseudo:
         weight: factor of the weight that a row has in its file.
     """
 
-    path: str | None = None
-    predictions: str | None = None
-    confidence: float = 0.9
-    weight: float = 1.0
+    path: InputPath | None = None
+    predictions: InputPath | None = None
+    confidence: Share = 0.9
+    weight: Positive = 1.0
 
     def check(self) -> "HeadPseudo":
         """The settings themselves. Raises a `UsageError` for rows without predictions, or predictions without rows."""

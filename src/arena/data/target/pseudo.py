@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from arena.core.cache import file_fingerprint, key_of
 from arena.core.errors import UsageError
+from arena.core.schema import InputPath, Positive, Share
 from arena.data.source.rows import FACT_SCHEMA, WINNERS, Rows
 from arena.data.split.prepare import grouped
 from arena.data.target.predictions_file import PredictionsFile
@@ -43,7 +44,7 @@ class Joined(NamedTuple):
 
 @dataclass(frozen=True)
 class Pseudo:
-    """Rows to label and who labels them; see the arguments of `arena.data.module.pairwise.PairData`.
+    """Rows to label and who labels them: the node `data.pseudo` of comparisons.
 
     A winner that the rows' own file names is ignored: they are told what the run said.
 
@@ -55,10 +56,10 @@ class Pseudo:
         soft: the target is the probabilities and not the most probable class.
     """
 
-    path: str | None = None
-    predictions: str | None = None
-    confidence: float = 0.8
-    weight: float = 1.0
+    path: InputPath | None = None
+    predictions: InputPath | None = None
+    confidence: Share = 0.8
+    weight: Positive = 1.0
     soft: bool = False
 
     def check(self) -> Self:

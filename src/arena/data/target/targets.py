@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from arena.core.errors import DataError
+from arena.core.schema import InputPath
 from arena.data.source.rows import WINNERS
 from arena.data.target.offset import log_probabilities
 from arena.data.target.predictions_file import PredictionsFile
@@ -20,40 +21,42 @@ from arena.data.target.predictions_file import PredictionsFile
 
 @dataclass(frozen=True)
 class Targets:
-    """What training learns from; see the arguments of `arena.data.module.pairwise.PairData`.
+    """What training learns from: the node `data.target`.
 
     Attributes:
-        target: "winner" for one class a row, "votes" for the shares of the votes where they are known.
-        teacher: a file of predictions for the training rows, or None.
-        offset: files of predictions for all rows, whose logarithms are added to the logits, or None.
+        source: the winner, or the shares of the votes (the column `probability`) where they are known. Validation and
+            test are judged on the winner.
+        teacher: another model's predictions for all labelled training rows (csv, jsonl or parquet with id and one
+            `probability_<label>` or `winner_<label>` for each class), for a loss that learns from them.
+        offset: another model's predictions for every row in use, as `teacher`, or several such files, or the run folder
+            of `arena.baseline`: their logarithms are added to the logits, in training and ever after.
+        on_tie: what to do with ties where there is no class for them.
     """
 
-    target: Literal["winner", "votes"] = "winner"
-    teacher: str | None = None
-    offset: str | list[str] | None = None
+    source: Literal["winner", "votes"] = "winner"
+    teacher: InputPath | None = None
+    offset: InputPath | list[InputPath] | None = None
+    on_tie: Literal["error", "drop"] = "error"
 
-    def select(
-        self, facts: pa.Table, positions: np.ndarray, labels: list[str], on_tie: str, dropped: dict[str, int]
-    ) -> np.ndarray:
+    def select(self, facts: pa.Table, positions: np.ndarray, labels: list[str], dropped: dict[str, int]) -> np.ndarray:
         """The positions without rows whose votes are all for a class that is not in `labels`; they count as ties.
 
         Args:
             facts: of all rows.
             positions: of the rows to choose from, `[M]`.
             labels: names of the classes.
-            on_tie: what to do with such rows: "error" or "drop".
             dropped: rows left out by reason; counts them.
 
         Raises:
             DataError: there are such rows and they are an error.
         """
-        if self.target == "winner":
+        if self.source == "winner":
             return positions
         chosen = facts.take(pa.array(positions))
         lost = pc.is_valid(chosen["probability"]).to_numpy() & np.isnan(votes(chosen, labels)[:, 0])  # pyright: ignore[reportAttributeAccessIssue]
         if not lost.any():
             return positions
-        if on_tie == "error":
+        if self.on_tie == "error":
             raise DataError(
                 f"{lost.sum()} of {len(positions)} rows have no votes for data.labels={labels} (first: id "
                 f"{chosen['id'][int(lost.argmax())]}); leave them out (data.on_tie=drop) or use data.target=winner"
@@ -81,7 +84,7 @@ class Targets:
         Raises:
             InputOutputError, DataError: see `PredictionsFile`; a training row that the teacher has no prediction for.
         """
-        told = pc.is_valid(facts["probability"]).to_numpy() & (guessed | (self.target == "votes"))  # pyright: ignore[reportAttributeAccessIssue]
+        told = pc.is_valid(facts["probability"]).to_numpy() & (guessed | (self.source == "votes"))  # pyright: ignore[reportAttributeAccessIssue]
         target = index
         if told.any():
             target = np.eye(len(labels), dtype=np.float32)[index]

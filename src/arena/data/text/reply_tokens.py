@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from arena.core.errors import UsageError
+from arena.core.schema import Count
 from arena.data.source.rows import TEXTS
 from arena.data.text.reply_layout import Frame, ReplyLayout, Shape
 from arena.data.text.tokens import TurnTokens
@@ -20,11 +21,17 @@ Learn = Literal["last", "all"]
 
 @dataclass(frozen=True)
 class ReplyRoom:
-    """How long a pair may be, and what is learned of it; see `fit_replies`."""
+    """How long a pair may be, and what is learned of it: the node `data.truncation` of replies; see `fit_replies`.
 
-    max_length: int = 512
-    max_reply_length: int | None = None
-    learn: Learn = "last"
+    Attributes:
+        max_length: tokens of prompt and reply together at most; prompts lose their oldest tokens, replies their end.
+        max_reply_length: tokens of a reply at most, with its end; None: what the prompt leaves, and half for sure.
+        learn: the last message of the assistant, or all that are shown.
+    """
+
+    max_length: Count = 512
+    max_reply_length: Count | None = None
+    learn: Literal["last", "all"] = "last"
 
     def check(self) -> "ReplyRoom":
         """The room itself. Raises a `UsageError` where the reply may take all of it."""

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from arena.core.errors import UsageError
+from arena.core.schema import Count
 from arena.data.source.rows import TEXTS
 from arena.data.text.template import Layout
 from arena.data.text.tokens import TurnTokens
@@ -28,11 +29,17 @@ SWAPPED = {"prompt": 0, "response_a": 2, "response_b": 1, "response": 2}
 
 @dataclass(frozen=True)
 class Room:
-    """How long a row may be and what goes where it is longer; see `fit`."""
+    """How long a row may be and what goes where it is longer: the node `data.truncation`; see `fit`.
 
-    max_length: int = 512
-    cut: Cut = "tail"
-    turns: Turns = "last"
+    Attributes:
+        max_length: tokens of a row at most.
+        cut: what a text that is too long loses.
+        turns: who has the room first where several turns do not fit.
+    """
+
+    max_length: Count = 512
+    cut: Literal["tail", "head", "middle"] = "tail"
+    turns: Literal["last", "all"] = "last"
 
 
 @dataclass(frozen=True)

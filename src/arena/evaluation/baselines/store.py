@@ -8,6 +8,7 @@ import numpy as np
 
 from arena.core.errors import DataError, InputOutputError
 from arena.core.files import replacing
+from arena.core.heads import several
 from arena.core.run import RunFolder, plain, write_atomically
 from arena.core.schema import closest
 from arena.data.source.rows import Rows
@@ -55,7 +56,7 @@ def load(folder: Path, name: str) -> Member:
         facts = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         with np.load(place, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-        made = HeadMember if isinstance(facts["labels"], dict) else Member
+        made = HeadMember if several(facts["labels"]) else Member
         found, member = facts["version"], made(facts["name"], facts["labels"], arrays["offset"])
         member.tuning = facts["tuning"]
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:

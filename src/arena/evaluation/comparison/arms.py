@@ -83,7 +83,7 @@ def _within(run: RunFolder, value: Any) -> bool:
 
 def _is_seed(key: str) -> bool:
     """Whether a key is a seed that changes from run to run; those of the split and of toy data name the rows."""
-    return key.rpartition(".")[2] == "seed" and not key.startswith("data.reader.")
+    return key.rpartition(".")[2] == "seed" and not key.startswith(("data.reader.", "data.split."))
 
 
 def differences(one: RunFolder, other: RunFolder) -> list[tuple[str, Any, Any]]:

@@ -4,18 +4,21 @@ import pytest
 from support import compose
 
 from arena.config import compose as config
-from arena.config import kinds
+from arena.config.pairing import kind_of
 from arena.core.errors import UsageError
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model=tiny_causal", "loss=focal"], "loss=language_model or loss=polychromic"),
-        (["model=tiny_causal", "metric=pairwise"], "needs metric=replies"),
-        (["model=tiny_causal", "data=toy"], "data=sft data.path=FILE"),
-        (["model=tiny", "data=toy_replies"], "data=sft needs a language model"),
-        (["loss=polychromic", "data=toy"], "it is a language model's"),
+        (
+            ["task=sft", "loss=focal"],
+            "Focal belongs to task=pairwise; choose loss=language_model or loss=polychromic, or task=pairwise",
+        ),
+        (["task=sft", "metric=pairwise"], "choose metric=replies"),
+        (["task=sft", "data=toy"], "data=sft data.path=FILE"),
+        (["model=tiny", "data=toy_replies"], "ReplyData belongs to task=sft; choose data=pairs"),
+        (["loss=polychromic", "data=toy"], "Polychromic belongs to task=sft; choose loss=cross_entropy"),
     ],
 )
 def test_a_part_of_another_kind_is_refused(overrides: list[str], message: str) -> None:
@@ -25,9 +28,9 @@ def test_a_part_of_another_kind_is_refused(overrides: list[str], message: str) -
 
 @pytest.mark.parametrize("command", ["calibrate", "export", "predict", "explore", "baseline"])
 def test_commands_about_classes_refuse_language_models(command: str) -> None:
-    settings = config.resolved(compose("model=tiny_causal", "run_dir=out"))
+    settings = config.resolved(compose("task=sft", "run_dir=out"))
     with pytest.raises(UsageError, match=f"arena.{command} is about models that judge"):
-        kinds.refuse_replies(settings, command)
+        kind_of(settings).require(command)
     judges = config.resolved(compose("run_dir=out"))
-    kinds.refuse_replies(judges, command)
-    assert not kinds.writes_replies(judges)
+    kind_of(judges).require(command)
+    assert not kind_of(judges).writes_replies

@@ -1,0 +1,89 @@
+"""What a kind of task is: the parts that belong to it, what they need of each other, and the commands that it has.
+
+`task=pairwise|multihead|sft` chooses one, `task._target_=mine.Rating` one from a package of your own. Nothing heavy is
+imported here: a wrong pairing is said before torch is there.
+"""
+
+from typing import Any, ClassVar
+
+from arena.core import signatures
+from arena.core.errors import UsageError
+
+GROUPS = ("data", "model", "loss", "metric")
+"""Groups of the configuration whose choices belong to a kind of task."""
+
+
+class TaskKind:
+    """One kind of task. Subclasses say what is different; an instance knows nothing of a run.
+
+    Args:
+        module: the LightningModule, for `arena.config.build`; not looked at here.
+
+    Attributes:
+        name: as in `task=NAME`.
+        parts: base class of what belongs to this kind alone, by group.
+        advice: what to choose instead of a part of another kind, by group.
+        writes_replies: whether replies are sampled from the model, and not classes predicted.
+        without: commands that this kind does not have, and what follows the command's name in a message.
+    """
+
+    name: ClassVar[str]
+    parts: ClassVar[dict[str, str]]
+    advice: ClassVar[dict[str, str]] = {}
+    writes_replies: ClassVar[bool] = False
+    without: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, module: Any = None) -> None:
+        pass
+
+    def check(self, settings: dict[str, Any]) -> None:
+        """Hold the parts of a resolved configuration against each other.
+
+        Raises:
+            UsageError: they do not go together.
+        """
+
+    def check_model(self, model: dict[str, Any]) -> None:
+        """Hold the node `model` against what this kind asks of a model.
+
+        Raises:
+            UsageError: it cannot do the task as it is set.
+        """
+
+    def check_data(self, data: dict[str, Any], reader: Any) -> None:
+        """Hold the node `data` against what its class will ask, and look at the files' columns.
+
+        Args:
+            data: arguments of the class of `parts`.
+            reader: its reader; one that reads files can `open` them.
+
+        Raises:
+            UsageError: an unknown template, column or fold, or a setting that lacks another one.
+            InputOutputError: a file cannot be found or read.
+            DataError: a file's columns are not those that are needed.
+        """
+
+    def require(self, command: str) -> None:
+        """Insist that this kind has a command.
+
+        Raises:
+            UsageError: it has not.
+        """
+        if command in self.without:
+            raise UsageError(f"arena.{command} {self.without[command]}")
+
+    def owns(self, group: str, target: str) -> bool:
+        """Whether a class is, or builds on, this kind's own part of a group."""
+        return group in self.parts and self.parts[group] in signatures.ancestors(target)
+
+
+def open_files(reader: Any, path: Any, *others: Any) -> None:
+    """Look at the columns of the files that a reader will read, where it reads files; `others` that are not None.
+
+    Raises:
+        InputOutputError: a file cannot be found or read.
+        DataError: a file's columns are not those that are needed.
+    """
+    if hasattr(reader, "open"):
+        for each in (path, *(other for other in others if other is not None)):
+            reader.open(each)

@@ -1,0 +1,47 @@
+"""`task=multihead`: several classifications of one text, each with a head of its own over one backbone."""
+
+from typing import Any
+
+from arena.core.construct import instantiate
+from arena.model import preflight
+from arena.task.kind import TaskKind, open_files
+
+
+class MultiHead(TaskKind):
+    """One classification for each column of labels; any label may be missing."""
+
+    name = "multihead"
+    parts = {
+        "data": "arena.data.module.multihead.HeadData",
+        "loss": "arena.loss.multi_head.MultiHead",
+        "metric": "arena.metric.heads.HeadMetrics",
+    }
+    advice = {
+        "data": "choose data=heads",
+        "model": "choose a model that judges (model=tiny, minilm, mbert, ...)",
+        "loss": "leave loss=multi_head, and choose the loss of the heads with loss@loss.head=focal",
+        "metric": "choose metric=multi_head",
+    }
+    without = {
+        "explore": "draws a page about comparisons; python -m arena.baseline task=multihead with the same data.* keys "
+        "shows classes, splits and what simple models reach",
+        "export": "cannot take several heads, which no class of transformers holds; arena.predict gives their "
+        "probabilities",
+    }
+
+    def check_model(self, model: dict[str, Any]) -> None:
+        """See `TaskKind.check_model`: settings of the heads, and a text that is read once."""
+        preflight.check_heads(model.get("formulation", "joint"), model)
+
+    def check_data(self, data: dict[str, Any], reader: Any) -> None:
+        """See `TaskKind.check_data`."""
+        from arena.core.heads import Heads
+        from arena.data.loading import augment
+        from arena.data.target.head_table import template_of
+
+        template_of(data["template"], reader.form)
+        instantiate(data["sampling"]).check(Heads(data["labels"]))
+        augment.check(data["augment"] or {})
+        division = instantiate(data["split"]).check()
+        instantiate(data["pseudo"]).check()
+        open_files(reader, data["path"], *division.hold_outs.values())

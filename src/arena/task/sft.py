@@ -1,0 +1,41 @@
+"""`task=sft`: a language model learns replies."""
+
+from typing import Any
+
+from arena.core.construct import instantiate
+from arena.task.kind import TaskKind, open_files
+
+JUDGES = (
+    "is about models that judge; of one that writes replies, arena.evaluate run=FOLDER samples and judges replies, "
+    "and arena.compare compares runs"
+)
+
+
+class Sft(TaskKind):
+    """Cross entropy of the reply tokens, alone or with a term that acts on sampled replies."""
+
+    name = "sft"
+    parts = {
+        "data": "arena.data.module.sft.ReplyData",
+        "model": "arena.model.causal.CausalModel",
+        "loss": "arena.loss.language.LanguageModel",
+        "metric": "arena.metric.replies.ReplyMetrics",
+    }
+    advice = {
+        "data": "choose data=sft data.path=FILE, or data=toy_replies",
+        "model": "choose a language model (model=tiny_causal, stories, smollm2_135m, qwen05b_causal, qwen3_8b)",
+        "loss": "choose loss=language_model or loss=polychromic",
+        "metric": "choose metric=replies",
+    }
+    writes_replies = True
+    without = dict.fromkeys(("baseline", "calibrate", "explore", "export", "predict"), JUDGES)
+
+    def check_data(self, data: dict[str, Any], reader: Any) -> None:
+        """See `TaskKind.check_data`."""
+        from arena.data.loading.packing import check_packing
+        from arena.data.text.reply_layout import check_template
+
+        check_template(data["template"])
+        instantiate(data["truncation"]).check()
+        check_packing(data["packing"], data["loader"]["batch_size"])
+        open_files(reader, data["path"], *instantiate(data["split"]).check().hold_outs.values())
