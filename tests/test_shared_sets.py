@@ -10,7 +10,7 @@ from support import PAIRWISE_ROWS
 
 from arena import predict
 from arena.config import restore
-from arena.data.source.rows import TEXTS
+from arena.data.source.examples import PAIR
 
 
 def normalised(prompt: str | None) -> str:
@@ -50,7 +50,7 @@ def test_a_real_set_trains_and_its_splits_share_no_prompt(name, shared, train_ru
 
 def rows_of(path):
     if path.suffix == ".parquet":
-        return pq.read_table(path, columns=["id", *TEXTS]).to_pylist()
+        return pq.read_table(path, columns=["id", *PAIR.texts]).to_pylist()
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from arena.core.errors import DataError
+from arena.data.source.examples import PAIR
 from arena.data.source.formats import FORMATS, check_row, recognise
 from arena.data.source.pairs import PairReader
-from arena.data.source.rows import TEXTS
 
 PLAIN = ["id", "prompt", "response_a", "response_b"]
 KAGGLE = [*PLAIN, "model_a", "model_b", "winner_model_a", "winner_model_b", "winner_tie"]
@@ -217,7 +217,7 @@ def test_arena_files_may_give_probability_weight_and_session():
     raw |= {"probability": [0.1, 0.2, 0.7], "weight": 2, "group": 12}
     row = check_row(raw, FORMATS["arena"])
     assert (row["id"], row["winner"], row["weight"], row["session"]) == ("7", "tie", 2.0, "12")
-    assert [row[name] for name in TEXTS] == [["p"], ["a"], ["b"]]
+    assert [row[name] for name in PAIR.texts] == [["p"], ["a"], ["b"]]
     assert check_row(raw | {"winner": "model_a"}, FORMATS["arena"])["winner"] == "model_a"
     assert check_row(raw | {"session": "s"}, FORMATS["arena"])["session"] == "s"
 

@@ -12,8 +12,9 @@ from support import built
 from arena.core.errors import DataError, UsageError
 from arena.core.types import UNLABELLED
 from arena.data.module.pairwise import PairData
+from arena.data.source.examples import PAIR
 from arena.data.source.pairs import PairReader
-from arena.data.source.rows import FACT_SCHEMA, TEXT_SCHEMA, Rows
+from arena.data.source.rows import Rows
 from arena.data.source.toy import ToyReader
 from arena.data.text.tokenizer import ByteTokenizer
 
@@ -42,7 +43,7 @@ def table_of(winners, prompts=None):
         for i in range(len(winners))
     ]
     voted = [row | {"winner": winner, "source": "x"} for row, winner in zip(rows, winners, strict=True)]
-    return pa.Table.from_pylist(voted, pa.schema([*FACT_SCHEMA, *TEXT_SCHEMA]))
+    return pa.Table.from_pylist(voted, pa.schema([*PAIR.fact_schema, *PAIR.text_schema]))
 
 
 def reads(table):
@@ -171,7 +172,7 @@ def test_covariates_describe_the_rows():
 def test_missing_turns_have_no_characters():
     table = table_of(["model_a", "model_b"] * 10).to_pylist()
     table[0] |= {"prompt": ["ä", "b"], "response_a": [None, "cd"], "response_b": []}
-    made = pa.Table.from_pylist(table, pa.schema([*FACT_SCHEMA, *TEXT_SCHEMA]))
+    made = pa.Table.from_pylist(table, pa.schema([*PAIR.fact_schema, *PAIR.text_schema]))
     data = built(PairData, reads(made), ByteTokenizer(), THREE[:2], val_share=0, test_share=0)
     data.setup()
     first = data.covariates("train").to_pylist()[0]

@@ -17,9 +17,9 @@ import pytest
 from support import PAIRWISE_ROWS
 
 from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.data.source.examples import PAIR, WINNERS
 from arena.data.source.ingest import Rules
 from arena.data.source.pairs import PairReader
-from arena.data.source.rows import FACT_SCHEMA, TEXT_SCHEMA, TEXTS, WINNERS
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = ["id", "model_a", "model_b", "prompt", "response_a", "response_b"]
@@ -56,9 +56,9 @@ def read(path, **arguments):
     """Facts and texts of all rows in one table."""
     rows = PairReader(**arguments)(path)
     texts = pa.Table.from_batches(list(rows.texts()))
-    assert texts.schema.equals(TEXT_SCHEMA)
-    assert rows.facts.schema.names[: len(FACT_SCHEMA)] == FACT_SCHEMA.names
-    assert [rows.facts.schema.field(f.name).type for f in FACT_SCHEMA] == FACT_SCHEMA.types
+    assert texts.schema.equals(PAIR.text_schema)
+    assert rows.facts.schema.names[: len(PAIR.fact_schema)] == PAIR.fact_schema.names
+    assert [rows.facts.schema.field(f.name).type for f in PAIR.fact_schema] == PAIR.fact_schema.types
     return pa.table({name: table[name] for table in (rows.facts, texts) for name in table.column_names})
 
 
@@ -305,7 +305,7 @@ def test_a_folder_laid_out_like_a_repository(tmp_path, kind, monkeypatch):
     table = read(None, repo=str(tmp_path))
     assert table["id"].to_pylist() == ["0", "1"]
     assert (
-        table.select(TEXTS).to_pylist()
+        table.select(PAIR.texts).to_pylist()
         == [{"prompt": ["2023-01-01"], "response_a": ["null"], "response_b": ["NA"]}] * 2
     )
     assert read(None, repo=str(tmp_path), split="test")["id"].to_pylist() == ["2"]
@@ -369,7 +369,7 @@ def test_real_files_say_what_they_hold(shared, name):
     table, plain = read(str(path)), pq.read_table(path)
     for column in ("id", "winner", "model_a", "model_b", "language", "source"):
         assert table[column].to_pylist() == plain[column].to_pylist()
-    for column in TEXTS:
+    for column in PAIR.texts:
         expected = [json.loads(cell) for cell in plain[column].to_pylist()]
         assert table[column].to_pylist() == expected
         counted = [sum(len(turn or "") for turn in turns) for turns in expected]

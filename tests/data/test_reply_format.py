@@ -12,14 +12,14 @@ from omegaconf import OmegaConf
 from support import compose
 
 from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.data.source.examples import CONVERSATION
 from arena.data.source.reply_reader import ReplyReader
-from arena.data.source.rows import TEXTS
 from arena.task.sft import Sft
 
 
 def said(rows):
     """The three texts of every row."""
-    return [tuple(row[name] for name in TEXTS) for batch in rows.texts() for row in batch.to_pylist()]
+    return [tuple(row[name] for name in CONVERSATION.texts) for batch in rows.texts() for row in batch.to_pylist()]
 
 
 def write_csv(path, rows, delimiter=","):
@@ -111,7 +111,7 @@ def test_prompts_without_replies_are_read_to_answer_them(tmp_path):
     path = write_csv(tmp_path / "x.csv", [{"prompt": "p"}])
     with pytest.raises(DataError, match="missing column reply"):
         ReplyReader()(path)
-    from arena.data.source.pairs import STRICT
+    from arena.data.source.reader import STRICT
 
     assert said(ReplyReader().unlabelled(path, STRICT, None)) == [(["p"], [""], [""])]
     chat = write_lines(tmp_path / "x.jsonl", [{"messages": talk(("user", "u"))}])

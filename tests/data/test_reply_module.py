@@ -191,7 +191,7 @@ def test_toy_stories_follow_their_distribution():
     for row in rows:
         known = ToyReplies.distribution(row["prompt"][0])
         assert sum(known.values()) == pytest.approx(1)
-        reply = row["response_a"][0]
+        reply = row["reply"][0]
         surprise.append(-np.log(known[reply]))
         for place, frequent in enumerate(list(known)[:2]):
             seen[place] += reply == frequent

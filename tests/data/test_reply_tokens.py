@@ -16,7 +16,8 @@ from arena.core.errors import InputOutputError, UsageError
 from arena.core.types import UNLABELLED
 from arena.data.loading.packing import first_fit_decreasing
 from arena.data.loading.reply_collate import ReplyCollate
-from arena.data.source.rows import TEXT_SCHEMA, Rows
+from arena.data.source.examples import CONVERSATION
+from arena.data.source.rows import Rows
 from arena.data.text.reply_layout import layout_of
 from arena.data.text.reply_tokens import ReplyRoom, ReplyTokens, fit_replies
 from arena.data.text.tokenizer import ByteTokenizer, HubTokenizer, Tokenizer
@@ -49,8 +50,8 @@ def made(
 ) -> ReplyTokens:
     """Rows of (user's turns, assistant's turns, system message) in token ids."""
     tokenizer = ByteTokenizer() if tokenizer is None else tokenizer
-    dicts = [{"prompt": u, "response_a": a, "response_b": [s]} for u, a, s in rows]
-    source = Rows.from_table(pa.Table.from_pylist(dicts, TEXT_SCHEMA), "test")
+    dicts = [{"prompt": u, "reply": a, "system": [s]} for u, a, s in rows]
+    source = Rows.from_table(pa.Table.from_pylist(dicts, CONVERSATION.text_schema), "test", CONVERSATION)
     return fit_replies(
         tokenize(source, tokenizer, missing_text=""), layout_of(template, separator, tokenizer), ReplyRoom(**room)
     )

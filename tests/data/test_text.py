@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from support import encode as encode_table
 
 from arena.core.errors import UsageError
-from arena.data.source.rows import TEXT_SCHEMA, TEXTS, Rows
+from arena.data.source.examples import PAIR
+from arena.data.source.rows import Rows
 from arena.data.text.template import compile_template
 from arena.data.text.tokenizer import ByteTokenizer
 from arena.data.text.tokens import tokenize
@@ -27,7 +28,7 @@ ROUND = "[{prompt}|{response_a}|{response_b}]"
 def make_table(*rows):
     """Rows of (prompt, response_a, response_b), each a list of turns or one turn."""
     listed = [[[cell] if isinstance(cell, str) else cell for cell in row] for row in rows]
-    return pa.Table.from_pylist([dict(zip(TEXTS, row, strict=True)) for row in listed], TEXT_SCHEMA)
+    return pa.Table.from_pylist([dict(zip(PAIR.texts, row, strict=True)) for row in listed], PAIR.text_schema)
 
 
 def tokens(text):
@@ -211,12 +212,12 @@ def test_real_rows(shared):
     path = shared / "data" / "ja_vicuna_judged" / "data.parquet"
     if not path.exists():
         pytest.skip("no ja_vicuna_judged here")
-    columns = {name: [json.loads(cell) for cell in pq.read_table(path)[name].to_pylist()] for name in TEXTS}
-    made = encode_table(pa.table(columns, TEXT_SCHEMA), ByteTokenizer(), max_length=1024)
+    columns = {name: [json.loads(cell) for cell in pq.read_table(path)[name].to_pylist()] for name in PAIR.texts}
+    made = encode_table(pa.table(columns, PAIR.text_schema), ByteTokenizer(), max_length=1024)
     whole = [sum(len(text[0].encode()) for text in row) + 4 for row in zip(*columns.values(), strict=True)]
     assert made.needed.tolist() == whole
     assert made.is_cut.tolist() == [length > 1024 for length in whole]
     assert made.lengths[~made.is_cut].tolist() == [length for length in whole if length <= 1024]
     assert made.lengths.max() <= 1024
-    assert made.lengths[made.is_cut].min() > 1024 - len(TEXTS)
+    assert made.lengths[made.is_cut].min() > 1024 - len(PAIR.texts)
     assert not made.invisible.any()

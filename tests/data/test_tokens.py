@@ -10,7 +10,8 @@ import pytest
 
 from arena.core.cache import cached, default_root, file_fingerprint, key_of
 from arena.core.errors import InputOutputError
-from arena.data.source.rows import TEXT_SCHEMA, TEXTS, Rows
+from arena.data.source.examples import PAIR
+from arena.data.source.rows import Rows
 from arena.data.source.toy import ToyReader
 from arena.data.text.tokenizer import ByteTokenizer
 from arena.data.text.tokens import flatten, tokenize
@@ -23,7 +24,7 @@ ROWS = [
 
 
 def make_rows(rows=ROWS, fingerprint="x"):
-    return Rows.from_table(pa.Table.from_pylist(rows, TEXT_SCHEMA), fingerprint)
+    return Rows.from_table(pa.Table.from_pylist(rows, PAIR.text_schema), fingerprint)
 
 
 def texts_of(tokens):
@@ -40,7 +41,7 @@ def test_turns_lie_end_to_end():
 
 
 def test_flatten_counts_turns():
-    [batch] = pa.Table.from_pylist(ROWS, TEXT_SCHEMA).to_batches()
+    [batch] = pa.Table.from_pylist(ROWS, PAIR.text_schema).to_batches()
     texts, turns = flatten(batch, "?")
     assert turns.tolist() == [2, 1, 1]
     assert len(texts) == 3 * turns.sum()
@@ -63,7 +64,7 @@ def test_disk_and_memory_hold_the_same(tmp_path):
 
 
 def test_empty_texts_on_disk(tmp_path):
-    empty = make_rows([dict.fromkeys(TEXTS, [""])])
+    empty = make_rows([dict.fromkeys(PAIR.texts, [""])])
     assert len(tokenize(empty, ByteTokenizer(), root=tmp_path).ids) == 0
     assert len(tokenize(make_rows([], "none"), ByteTokenizer(), root=tmp_path)) == 0
 

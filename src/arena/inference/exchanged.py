@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from arena.data.source.rows import TEXTS, Rows
+from arena.data.source.examples import PAIR
+from arena.data.source.rows import Rows
 
 PAIRS = (("response_a", "response_b"), ("model_a", "model_b"), ("response_a_characters", "response_b_characters"))
 OUTCOMES = ("winner", "probability", "true_probability")
@@ -29,5 +30,5 @@ class Exchanged(Rows):
     def texts(self, positions: np.ndarray | None = None) -> Iterator[pa.RecordBatch]:
         """As `Rows.texts`, with the answers exchanged."""
         for batch in super().texts(positions):
-            prompt, a, b = (batch.column(name) for name in TEXTS)
-            yield pa.RecordBatch.from_arrays([prompt, b, a], names=list(TEXTS))
+            prompt, a, b = (batch.column(name) for name in PAIR.texts)
+            yield pa.RecordBatch.from_arrays([prompt, b, a], names=list(PAIR.texts))

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from arena.core.errors import DataError
-from arena.data.source.rows import TEXT_SCHEMA
+from arena.data.source.examples import PAIR
 from arena.reporting.text_features import FEATURES, TextFeatures, measure
 
 
@@ -15,7 +15,7 @@ def batch(answers: list[Any], others: list[Any] | None = None) -> pa.RecordBatch
     others = others or [["-"]] * len(answers)
     return pa.RecordBatch.from_arrays(
         [pa.array(column, pa.list_(pa.string())) for column in ([["p"]] * len(answers), answers, others)],
-        schema=TEXT_SCHEMA,
+        schema=PAIR.text_schema,
     )
 
 

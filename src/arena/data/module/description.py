@@ -12,15 +12,11 @@ import pyarrow.parquet as pq
 from arena.core.cache import key_of
 from arena.core.errors import UsageError
 from arena.core.files import replacing
-from arena.data.loading.sampling import Sampler
-from arena.data.source.rows import WINNERS, Rows
-from arena.data.source.toy import true_probabilities
+from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
 from arena.data.split.groups import Groups
 from arena.data.split.prepare import Division
 from arena.data.split.provenance import CONTENT, contents
-from arena.data.target import facts as tables
-from arena.data.text.views import Views
 
 log = logging.getLogger("arena")
 Split = Literal["train", "val", "test"]
@@ -29,25 +25,23 @@ Split = Literal["train", "val", "test"]
 class Description:
     """The part of a data module that answers questions; the part that reads fills the attributes.
 
+    The answers here are those of rows without classes.
+
     Attributes:
-        labels: the classes in the order of the logits.
         source: all rows that were read.
         positions: positions in `source` of the R rows in use, increasing.
         division: how they were split.
         sequences: token ids of the rows in use.
     """
 
-    labels: Any
     source: Rows
     positions: np.ndarray
     division: Division
-    sequences: Views
+    sequences: Any
     _table: pa.Table | None = None
-    _target: np.ndarray
     _rows: dict[str, np.ndarray]
     _dropped: dict[str, int]
     _groups: Groups
-    _sampler: Sampler
 
     @property
     def table(self) -> pa.Table:
@@ -62,53 +56,53 @@ class Description:
             raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}, after PairData.setup()")
         return self._rows[split]
 
-    def targets(self, split: Split) -> np.ndarray:
-        """Class index of each row of a split, `[M]` int64."""
-        return self._target[self.rows(split)]
-
-    def class_counts(self, split: Split) -> np.ndarray:
-        """Rows of each class in a split, `[K]` int64."""
-        return np.bincount(self.targets(split), minlength=len(self.labels))
-
-    def class_shares(self, split: Split) -> dict[str, float]:
-        """Share of each class in a split."""
-        shares = self.class_counts(split) / max(1, len(self.rows(split)))
-        return dict(zip(self.labels, shares.tolist(), strict=True))
-
-    def absent(self) -> list[str]:
-        """Classes without a training row."""
-        return [label for label, count in zip(self.labels, self.class_counts("train"), strict=True) if not count]
-
-    def served_counts(self) -> np.ndarray:
-        """Training rows of each class as an epoch serves them, with sampling and exchanged answers, `[K]` float64."""
-        return self._sampler.class_counts(self._target, tables.mirror(self.labels), len(self.labels))
-
     def groups(self, split: Split) -> np.ndarray:
         """Group of each row of a split, `[M]` strings."""
         return np.array(self.table["group"].to_pylist(), dtype=str)[self.rows(split)]
 
-    def true_probabilities(self, split: Split) -> np.ndarray | None:
-        """The probabilities that the labels were drawn from, `[M, K]`; None unless the rows are generated.
+    def texts(self) -> Iterator[pa.RecordBatch]:
+        """The texts of the rows in use in the order of `table`, some thousand at a time."""
+        return self.source.texts(self.positions)
 
-        Without a class for ties these are the probabilities given that the row is no tie.
-        """
-        known = true_probabilities(self.table.take(pa.array(self.rows(split))))
-        if known is None:
-            return None
-        chosen = known[:, [WINNERS.index(label) for label in self.labels]]
-        return chosen / chosen.sum(axis=1, keepdims=True)
+    def class_counts(self, split: Split) -> np.ndarray:
+        """Rows of each class in a split, `[K]` int64."""
+        return np.empty(0, np.int64)
+
+    def class_shares(self, split: Split) -> dict[str, float]:
+        """Share of each class in a split."""
+        return {}
+
+    def served_counts(self) -> np.ndarray:
+        """Training rows of each class as an epoch serves them, `[K]` float64."""
+        return self.class_counts("train")
+
+    def absent(self) -> list[str]:
+        """Classes without a training row."""
+        return []
+
+    def true_probabilities(self, split: Split) -> np.ndarray | None:
+        """The probabilities that the labels were drawn from, `[M, K]`; None unless the rows are generated."""
+        return None
 
     def covariates(self, split: Split) -> pa.Table:
-        """Row (position in `table`), id, group, models, language, source and sizes of the rows of a split; the column
-        `tokens` is null where the rows were divided but never tokenised."""
-        lengths = self.sequences.tokens if hasattr(self, "sequences") else None
-        return tables.covariates(self.table, self.rows(split), lengths)
+        """Row (position in `table`), id, group, language, source and sizes of the rows of a split; the column `tokens`
+        is null where the rows were divided but never tokenised."""
+        sizes = [field.name for field in self.source.example.sizes]
+        return self.described(split, {name: name for name in ("language", "source", *sizes)})
+
+    def described(self, split: Split, names: dict[str, str]) -> pa.Table:
+        """Row, id and group of the rows of a split, columns of `table` by the names that they get, and tokens."""
+        rows = self.rows(split)
+        known = self.table.take(pa.array(rows))
+        columns = {name: known[column] for name, column in ({"id": "id", "group": "group"} | names).items()}
+        tokens = self.sequences.tokens[rows] if hasattr(self, "sequences") else pa.nulls(len(rows), pa.int64())
+        return pa.table({"row": rows, **columns, "tokens": tokens})
 
     def summary(self) -> dict[str, Any]:
         """The facts for `result.json`, in JSON's types. Every row is accounted for: `rows_read` is the sum of
         `rows_rejected`, `rows_merged`, all of `rows_dropped`, and `rows_kept`."""
         account = self.source.account
-        found = {
+        found: dict[str, Any] = {
             "fingerprint": self.source.fingerprint,
             "validation_fingerprint": self._validation_fingerprint(),
             "formats": account.formats,
@@ -123,20 +117,20 @@ class Description:
             "groups": {name: len(set(self.groups(name))) for name in SPLITS},
             "joined": self._groups.joined,
             "largest_group": self._groups.largest,
-            "class_shares": {name: self.class_shares(name) for name in SPLITS},
         }
+        if shares := {name: known for name in SPLITS if (known := self.class_shares(name))}:
+            found["class_shares"] = shares
         if hasattr(self, "sequences"):
-            found["truncated_share"] = float(self.sequences.is_cut.mean())
-            found["answer_invisible_share"] = float(self.sequences.invisible.mean())
-            found["rows_alike_after_cut"] = self._alike()
+            found |= self.told_of_tokens()
             found["tokens"] = {name: int(self.sequences.tokens[rows].sum()) for name, rows in self._rows.items()}
         accounted = account.rejected + account.merged + sum(self._dropped.values()) + self.table.num_rows
         assert account.read == accounted, found
         return found
 
-    def _alike(self) -> int:
-        """Count the rows whose answers differ, and are equal in what is kept of them."""
-        return int(self.sequences.alike.sum())
+    def told_of_tokens(self) -> dict[str, Any]:
+        """What `summary` tells of rows that were cut."""
+        cut, invisible = self.sequences.is_cut, self.sequences.invisible
+        return {"truncated_share": float(cut.mean()), "answer_invisible_share": float(invisible.mean())}
 
     def _validation_fingerprint(self) -> str:
         """Return what tells the validation rows from those of another split; the same for all folds of one division."""
@@ -146,7 +140,7 @@ class Description:
 
     def write_splits(self, path: str | Path) -> None:
         """Write id, split, group and content (`arena.data.split.provenance`) of every row as parquet, in one step."""
-        known = pa.array(contents(self.texts()), pa.string())
+        known = pa.array(contents(self.texts(), self.source.example), pa.string())
         with replacing(Path(path)) as partial:
             pq.write_table(self.table.select(["id", "split", "group"]).append_column(CONTENT, known), partial)
 
@@ -160,16 +154,7 @@ class Description:
             cut = f"; {100 * self.sequences.is_cut.mean():.1f}% of the rows are cut"
             cut += f", an answer is invisible in {invisible:.1f}%" if invisible else ""
         log.info("data: %s rows%s%s", sizes, dropped, cut)
-        if hasattr(self, "sequences") and (alike := self._alike()):
-            log.warning(
-                "data: in %d rows the answers differ, and what is kept of them is equal: nobody could tell them apart; "
-                "raise data.max_length, or take data.cut=middle or head", alike,
-            )  # fmt: skip
         joined = ", ".join(f"{rows} by {reason}" for reason, rows in self._groups.joined.items() if rows)
         log.info("data: groups that stay together: %s; the largest has %d rows", joined or "none", self._groups.largest)
         if absent := self.absent():
             log.warning("data: no training row has the class %s; should data.labels leave it out?", ", ".join(absent))
-
-    def texts(self) -> Iterator[pa.RecordBatch]:
-        """The texts of the rows in use in the order of `table`, some thousand at a time."""
-        return self.source.texts(self.positions)

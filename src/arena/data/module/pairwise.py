@@ -1,5 +1,6 @@
 """Comparisons as Lightning wants them: read, split and encoded."""
 
+import logging
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -8,20 +9,19 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from arena.core.cache import root_of
 from arena.core.schema import InputPath
 from arena.core.types import UNLABELLED, Start
 from arena.data.loading.collate import Collate
-from arena.data.loading.loader import EvaluationLoader
-from arena.data.loading.sampling import Plan, Serving
-from arena.data.module.description import Description
-from arena.data.module.served import Served
+from arena.data.loading.sampling import Plan, Sampler, Serving
+from arena.data.module.base import RowData
+from arena.data.module.description import Split
+from arena.data.source.examples import PAIR, WINNERS
 from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
-from arena.data.split.assignment import SPLITS
-from arena.data.split.prepare import Division, divide, grouped, read_parts
+from arena.data.source.toy import true_probabilities
+from arena.data.split.prepare import Chosen, Division
 from arena.data.target import facts as tables
-from arena.data.target.pseudo import PART, Joined, Pseudo
+from arena.data.target.pseudo import PART, Pseudo
 from arena.data.target.targets import Targets
 from arena.data.text.template import Layout, check_words, choose, compile_template, word_tokens
 from arena.data.text.tokenizer import Tokenizer
@@ -29,11 +29,11 @@ from arena.data.text.tokens import MISSING, tokenize
 from arena.data.text.truncation import Room
 from arena.data.text.views import Views, views
 
+log = logging.getLogger("arena")
 
-class PairData(Description, Served):
+
+class PairData(RowData):
     """Pairwise comparisons with a fixed set of classes.
-
-    Positions in `table` (`row`) tie batches, predictions and covariates together.
 
     Args:
         reader: (path, rules, cache, rejects) -> `Rows`; one that can miss labels has `unlabelled`.
@@ -70,69 +70,52 @@ class PairData(Description, Served):
         loader: Serving | None = None,
         cache: str | None = None,
     ) -> None:
-        super().__init__()
-        self.reader, self.tokenizer, self.path = reader, tokenizer, path
+        division = split or Division()
+        division = replace(division, stratify=division.stratify or ["winner"])
+        super().__init__(reader, tokenizer, path, division, ingest, loader, cache)
         self.labels = tables.check_labels(labels)
         self.formulation, self.template = formulation, choose(template, templates or {}, formulation)
         self.missing_text, self.room = missing_text, truncation or Room()
-        division = split or Division()
-        self.division = replace(division, stratify=division.stratify or ["winner"]).check()
-        self.ingest, self.lesson = ingest or Ingest(), target or Targets()
+        self.lesson = target or Targets()
         self.pseudo = (pseudo or Pseudo()).check()
         self.plan = (sampling or Plan()).check(self.labels)
-        self.serving = loader or Serving()
-        self.cache = root_of(cache)
 
-    def setup(self, stage: str | None = None) -> None:
-        """Read, select, group, split and encode, once. Each new fit starts its order anew unless a checkpoint follows.
+    @property
+    def parts(self) -> dict[str, str | None]:
+        """See `RowData.parts`."""
+        return self.division.hold_outs | {PART: self.pseudo.path}
 
-        Raises:
-            UsageError, InputOutputError, DataError: as the reader, `select_rows`, `divide`, `fit` and `Plan`.
-        """
-        self.begin(stage)
-        if hasattr(self, "sequences"):
-            return
-        layout, self.words = self._layout()
-        self.divide_rows()
-        tokens = tokenize(self.source, self.tokenizer, self.positions, self.missing_text, self.cache)
-        self.sequences = views(tokens, layout, self.room, self.formulation)
+    def prepare(self) -> None:
+        """Make the template and the words of the classes."""
+        self.words = self._layout()[1]
+
+    def select(self, part: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
+        """See `RowData.select`: the rows whose winner is among the classes."""
+        labelled = self.source.facts.slice(0, int((part != PART).sum()))
+        positions, dropped = tables.select_rows(labelled, self.labels, self.ingest.limit, self.lesson.on_tie)
+        return self.lesson.select(labelled, positions, self.labels, dropped), dropped
+
+    def join(self, chosen: Chosen, part: np.ndarray) -> Chosen:
+        """See `RowData.join`: the pseudo-labelled rows."""
+        near, own = self.division.near_duplicates, int((part != PART).sum())
+        return self.pseudo.join(chosen, self.labels, self._dropped, near, self.cache, own)
+
+    def label(self, facts: pa.Table, part: np.ndarray) -> None:
+        """See `RowData.label`: the winner, and what the lesson tells of training rows."""
+        self._target, train = tables.class_indices(facts, self.labels), self._rows["train"]
+        pseudo = part[self.positions] == PART
+        self._taught = self.lesson.build(facts, self.labels, self._target, train, pseudo)
+        self._offset = self.lesson.offsets(facts, self.labels, train)
+
+    def encode(self, rows: Rows, positions: np.ndarray | None) -> Views:
+        """See `RowData.encode`."""
+        tokens = tokenize(rows, self.tokenizer, positions, self.missing_text, self.cache)
+        return views(tokens, self._layout()[0], self.room, self.formulation)
+
+    def sampler(self) -> Sampler:
+        """See `RowData.sampler`."""
         ids = self.table["id"].take(pa.array(self._rows["train"])).to_pylist()
-        self._sampler = self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
-        self.report()
-
-    def divide_rows(self) -> None:
-        """Read, select, group, split and label, once; all of `setup` that needs no tokenizer.
-
-        Raises:
-            UsageError, InputOutputError, DataError: as the reader, `select_rows`, `divide`, and the files of a teacher
-                or of pseudo-labels.
-        """
-        if self._table is not None:
-            return
-        parts = self.division.hold_outs | {PART: self.pseudo.path}
-        self.source, part = read_parts(self.reader, self.path, parts, self.ingest, self.cache)
-        own = int((part != PART).sum())
-        labelled = self.source.facts.slice(0, own)
-        positions, self._dropped = tables.select_rows(labelled, self.labels, self.ingest.limit, self.lesson.on_tie)
-        positions = self.lesson.select(labelled, positions, self.labels, self._dropped)
-        near = self.division.near_duplicates
-        self._groups = grouped(self.source, positions, near, self.cache)
-        facts = self.source.facts.take(pa.array(positions))
-        splits, leaked = divide(facts, self._groups.group, part[positions], self.division)
-        known = Joined(self.source, positions, splits, self._groups.group, leaked)
-        self.source, positions, splits, groups, leaked = self.pseudo.join(
-            known, self.labels, self._dropped, near, self.cache, own
-        )
-        facts = self.source.facts.take(pa.array(positions))
-        if leaked.any():
-            self._dropped["leaked"] = int(leaked.sum())
-        self.positions, splits, groups = positions[~leaked], splits[~leaked], groups[~leaked]
-        facts = facts.filter(pa.array(~leaked))
-        self._target = tables.class_indices(facts, self.labels)
-        self._rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
-        self._taught = self.lesson.build(facts, self.labels, self._target, self._rows["train"], self.positions >= own)
-        self._offset = self.lesson.offsets(facts, self.labels, self._rows["train"])
-        self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
+        return self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
 
     def start(self, counts: Tensor) -> Start:
         """What a model may know before its first step: the shares of classes with these counts, one row added to each
@@ -143,13 +126,6 @@ class PairData(Description, Served):
         counts = counts.double() + 1
         return Start(counts / counts.sum(), None if self.words is None else torch.tensor(self.words))
 
-    def read(self, stand_ins: bool = False) -> Rows:
-        """The first `limit` rows of `path`, labelled or not, with `stand_ins` (`Rows.stand_ins`) on request. Needs no
-        `setup`."""
-        rules = self.ingest.rules.with_stand_ins() if stand_ins else self.ingest.rules
-        read = getattr(self.reader, "unlabelled", self.reader)
-        return read(self.path, rules, self.cache).head(self.ingest.limit)
-
     def _layout(self) -> tuple[Layout, list[int] | None]:
         """The template in token ids, and the token of each class's answer word for a model that answers in words."""
         words = None
@@ -158,25 +134,71 @@ class PairData(Description, Served):
             words = word_tokens(known, self.tokenizer, self.template["text"])
         return compile_template(self.tokenizer, **self.template), words
 
-    def predict_loader(self, rows: Rows, swapped: bool = False) -> tuple[EvaluationLoader, Views]:
-        """A loader over rows of their own, labelled or not, and their token ids. Needs no `setup`.
-
-        The batches come longest first: `batch.row` is the position in `rows`. With `swapped`, every row comes with its
-        two answers exchanged: class k of the model is then class `mirror(labels)[k]` of the row.
-        """
-        tokens = tokenize(rows, self.tokenizer, None, self.missing_text, self.cache)
-        sequences = views(tokens, self._layout()[0], self.room, self.formulation)
-        target = np.full(rows.num_rows, UNLABELLED, dtype=np.int64)
-        weight, sizes = np.ones(rows.num_rows, np.float32), sequences.answer_tokens()
-        mirror, offset = tables.mirror(self.labels), self.lesson.offsets(rows.facts, self.labels)
-        collate = Collate(sequences, target, weight, self.tokenizer.pad, 1, sizes, mirror, offset=offset)
-        positions = np.arange(rows.num_rows) + (rows.num_rows if swapped else 0)
-        return EvaluationLoader(positions, collate, self.serving.eval_batch_size, self.serving.num_workers), sequences
+    def predict_collate(self, rows: Rows, sequences: Views) -> Collate:
+        """See `RowData.predict_collate`."""
+        target, weight = np.full(rows.num_rows, UNLABELLED, np.int64), np.ones(rows.num_rows, np.float32)
+        offset = self.lesson.offsets(rows.facts, self.labels)
+        return self._batches(sequences, target, weight, offset=offset)
 
     def collate(self, training: bool) -> Collate:
         """The rows in batches: in training with what the lesson tells of them, else with the class index of each."""
         target, teacher = self._taught if training else (self._target, None)
-        weight = self.table["weight"].to_numpy().astype(np.float32)
-        mirror = tables.mirror(self.labels)
-        sizes, pad = self.sequences.answer_tokens(), self.tokenizer.pad
-        return Collate(self.sequences, target, weight, pad, 1, sizes, mirror, teacher, self._offset)
+        return self._batches(self.sequences, target, self.weights(), teacher, self._offset)
+
+    def _batches(
+        self,
+        sequences: Views,
+        target: np.ndarray,
+        weight: np.ndarray,
+        teacher: np.ndarray | None = None,
+        offset: np.ndarray | None = None,
+    ) -> Collate:
+        mirror, sizes = tables.mirror(self.labels), sequences.answer_tokens()
+        return Collate(sequences, target, weight, self.tokenizer.pad, 1, sizes, mirror, teacher, offset)
+
+    def targets(self, split: Split) -> np.ndarray:
+        """Class index of each row of a split, `[M]` int64."""
+        return self._target[self.rows(split)]
+
+    def class_counts(self, split: Split) -> np.ndarray:
+        """Rows of each class in a split, `[K]` int64."""
+        return np.bincount(self.targets(split), minlength=len(self.labels))
+
+    def class_shares(self, split: Split) -> dict[str, float]:
+        """Share of each class in a split."""
+        shares = self.class_counts(split) / max(1, len(self.rows(split)))
+        return dict(zip(self.labels, shares.tolist(), strict=True))
+
+    def absent(self) -> list[str]:
+        """Classes without a training row."""
+        return [label for label, count in zip(self.labels, self.class_counts("train"), strict=True) if not count]
+
+    def served_counts(self) -> np.ndarray:
+        """Training rows of each class as an epoch serves them, with sampling and exchanged answers, `[K]` float64."""
+        return self._sampler.class_counts(self._target, tables.mirror(self.labels), len(self.labels))
+
+    def true_probabilities(self, split: Split) -> np.ndarray | None:
+        """See `Description`. Without a class for ties these are the probabilities given that the row is no tie."""
+        known = true_probabilities(self.table.take(pa.array(self.rows(split))))
+        if known is None:
+            return None
+        chosen = known[:, [WINNERS.index(label) for label in self.labels]]
+        return chosen / chosen.sum(axis=1, keepdims=True)
+
+    def covariates(self, split: Split) -> pa.Table:
+        """See `Description.covariates`; the models too."""
+        names = ["model_a", "model_b", "language", "source", *(size.name for size in PAIR.sizes)]
+        return self.described(split, {name: name for name in names})
+
+    def told_of_tokens(self) -> dict[str, Any]:
+        """See `Description`; rows whose answers differ, and are equal in what is kept of them, are counted too."""
+        return super().told_of_tokens() | {"rows_alike_after_cut": int(self.sequences.alike.sum())}
+
+    def report(self) -> None:
+        """See `Description.report`; warn of answers that nobody can tell apart."""
+        super().report()
+        if hasattr(self, "sequences") and (alike := int(self.sequences.alike.sum())):
+            log.warning(
+                "data: in %d rows the answers differ, and what is kept of them is equal: nobody could tell them apart; "
+                "raise data.max_length, or take data.cut=middle or head", alike,
+            )  # fmt: skip

@@ -2,26 +2,25 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from arena.core.cache import root_of
 from arena.core.errors import UsageError
 from arena.core.schema import InputPath
 from arena.core.types import Start
-from arena.data.loading.loader import EvaluationLoader
 from arena.data.loading.packing import check_packing
 from arena.data.loading.reply_collate import ReplyCollate
 from arena.data.loading.sampling import Sampler, Serving
-from arena.data.module.reply_description import ReplyDescription
-from arena.data.module.served import Served
+from arena.data.module.base import RowData
+from arena.data.module.description import Split
 from arena.data.source.ingest import Ingest
-from arena.data.source.reply_reader import WholePrompts
+from arena.data.source.reply_reader import WholePrompts, said_before
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
-from arena.data.split.prepare import Division, divide, grouped, read_parts
+from arena.data.split.prepare import Division
 from arena.data.text.reply_layout import ReplyLayout, check_template, layout_of
 from arena.data.text.reply_tokens import ReplyRoom, ReplyTokens, fit_replies
 from arena.data.text.tokenizer import Tokenizer
@@ -30,7 +29,7 @@ from arena.data.text.tokens import tokenize
 log = logging.getLogger("arena")
 
 
-class ReplyData(ReplyDescription, Served):
+class ReplyData(RowData):
     """Prompts with the reply to each, from which a language model learns to reply (supervised fine-tuning).
 
     Only tokens of replies are learned. Equal or nearly equal prompts are never divided between training and test, nor
@@ -74,17 +73,13 @@ class ReplyData(ReplyDescription, Served):
         cache: str | None = None,
         labels: list[str] | None = None,
     ) -> None:
-        super().__init__()
-        self.reader, self.tokenizer, self.path = reader, tokenizer, path
+        super().__init__(reader, tokenizer, path, split or Division(0.1, 0.1), ingest, loader or Serving(16, 32), cache)
         self.labels = labels or []
         self.template, self.separator = check_template(template), separator
         self.room = (truncation or ReplyRoom()).check()
-        self.division, self.ingest = (split or Division(0.1, 0.1)).check(), ingest or Ingest()
-        self.serving = loader or Serving(16, 32)
         self.packing, self.prompts = check_packing(packing, self.serving.batch_size), prompts
-        self.cache = root_of(cache)
         self._layout: ReplyLayout | None = None
-        self._priors = {}
+        self._priors: dict[Split, np.ndarray] = {}
 
     @property
     def layout(self) -> ReplyLayout:
@@ -98,81 +93,129 @@ class ReplyData(ReplyDescription, Served):
         """Ids that end a reply."""
         return self.layout.end_ids
 
-    def setup(self, stage: str | None = None) -> None:
-        """Read, group, split and encode, once. Each new fit starts its order anew unless a checkpoint follows.
+    def prepare(self) -> None:
+        """Make the template."""
+        assert self.layout
 
-        Raises:
-            UsageError, InputOutputError, DataError: as the reader, `divide`, `layout_of` and `fit_replies`.
-        """
-        self.begin(stage)
-        if hasattr(self, "sequences"):
-            return
-        layout = self.layout
-        self.divide_rows()
-        self.sequences = self._encoded(self.source, self.positions)
-        train = self._rows["train"]
-        self._sampler = Sampler(train, self.table.num_rows, seed=self.serving.seed)
-        shortest = np.sort(self.sequences.lengths[train])[:2]
+    def whole(self, rows: Rows) -> Rows:
+        """See `RowData.whole`: all that was said before the reply is the prompt."""
+        return WholePrompts(rows)
+
+    def stratified(self, facts: pa.Table) -> np.ndarray:
+        """See `RowData.stratified`: replies have no classes."""
+        return np.zeros(facts.num_rows, dtype=np.int64)
+
+    def encode(self, rows: Rows, positions: np.ndarray | None) -> ReplyTokens:
+        """See `RowData.encode`."""
+        turns = tokenize(rows, self.tokenizer, positions, missing_text="", root=self.cache)
+        return fit_replies(turns, self.layout, self.room)
+
+    def sampler(self) -> Sampler:
+        """See `RowData.sampler`. Raises a `UsageError` where no two pairs can be packed."""
+        shortest = np.sort(self.sequences.lengths[self._rows["train"]])[:2]
         if self.packing and shortest.sum() > self.room.max_length:
             raise UsageError(
                 f"data.packing: no two pairs fit into data.max_length={self.room.max_length} (the shortest have "
                 f"{', '.join(map(str, shortest))} tokens); raise it, or set data.packing=false"
             )
-        self.report()
-        log.info("data: template %s, replies end with %s", layout.name, ", ".join(map(str, layout.end_ids)))
-
-    def divide_rows(self) -> None:
-        """Read, select, group and split, once; all of `setup` that needs no tokenizer.
-
-        Raises:
-            UsageError, InputOutputError, DataError: as the reader and `divide`.
-        """
-        if self._table is not None:
-            return
-        self.source, part = read_parts(self.reader, self.path, self.division.hold_outs, self.ingest, self.cache)
-        own = int((part == "").sum())
-        positions = np.flatnonzero((part != "") | (np.arange(len(part)) < (self.ingest.limit or own)))
-        left = self.source.num_rows - len(positions)
-        self._dropped = {"limit": left} if left else {}
-        self._groups = grouped(WholePrompts(self.source), positions, self.division.near_duplicates, self.cache)
-        groups, facts = self._groups.group, self.source.facts.take(pa.array(positions))
-        same = np.zeros(len(positions), dtype=np.int64)  # replies have no classes whose shares could be kept
-        splits, leaked = divide(facts, groups, part[positions], self.division, same)
-        if leaked.any():
-            self._dropped["leaked"] = int(leaked.sum())
-        kept = ~leaked
-        self.positions, facts = positions[kept], facts.filter(pa.array(kept))
-        splits, groups = splits[kept], groups[kept]
-        self._rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
-        self._table = facts.append_column("group", pa.array(groups)).append_column("split", pa.array(splits))
+        return super().sampler()
 
     def start(self, counts: Tensor) -> Start:
         """What a model may know before its first step: the shares of the tokens of replies, one added to each."""
         return Start((counts.double() + 1) / (counts.double() + 1).sum())
 
-    def read(self) -> Rows:
-        """All rows of `path`, with replies or without. Needs no `setup`."""
-        if not hasattr(self.reader, "unlabelled"):
-            return self.reader(self.path, self.ingest.rules, self.cache, None)
-        return self.reader.unlabelled(self.path, self.ingest.rules, self.cache)  # pyright: ignore[reportFunctionMemberAccess]
-
-    def predict_loader(self, rows: Rows, swapped: bool = False) -> tuple[EvaluationLoader, ReplyTokens]:
-        """A loader over rows of their own and their token ids. Needs no `setup`.
-
-        The batches come longest first: `batch.row` is the position in `rows`. There is nothing to exchange.
-        """
-        assert not swapped
-        sequences = self._encoded(rows, None)
-        collate = ReplyCollate(sequences, np.ones(rows.num_rows, np.float32), self.tokenizer.pad, None, self.prompts)
-        serving, positions = self.serving, np.arange(rows.num_rows)
-        return EvaluationLoader(positions, collate, serving.eval_batch_size, serving.num_workers), sequences
+    def predict_collate(self, rows: Rows, sequences: ReplyTokens) -> ReplyCollate:
+        """See `RowData.predict_collate`."""
+        return ReplyCollate(sequences, np.ones(rows.num_rows, np.float32), self.tokenizer.pad, None, self.prompts)
 
     def collate(self, training: bool) -> ReplyCollate:
         """The pairs in batches, packed in training only: then what is said of a row depends on no other."""
-        weight = self.table["weight"].to_numpy().astype(np.float32)
         room = self.room.max_length if training and self.packing else None
-        return ReplyCollate(self.sequences, weight, self.tokenizer.pad, room, self.prompts)
+        return ReplyCollate(self.sequences, self.weights(), self.tokenizer.pad, room, self.prompts)
 
-    def _encoded(self, rows: Rows, positions: np.ndarray | None) -> ReplyTokens:
-        turns = tokenize(rows, self.tokenizer, positions, missing_text="", root=self.cache)
-        return fit_replies(turns, self.layout, self.room)
+    @property
+    def _tokens(self) -> ReplyTokens:
+        return self.sequences
+
+    def prompt_ids(self, row: int) -> np.ndarray:
+        """The prompt of a row of `table` as the model reads it, up to where the reply begins, `[P]` int64."""
+        return self._tokens.prompt(row).astype(np.int64)
+
+    def reply_ids(self, row: int) -> np.ndarray:
+        """The reply of a row of `table`, with the ids that end it unless it was cut, `[A]` int64."""
+        return self._tokens.reply(row).astype(np.int64)
+
+    def prompt_texts(self, split: Split) -> list[str]:
+        """All that is said before the reply in each row of a split, a line for each turn, M texts."""
+        return [said_before(asked, answers) for asked, answers in self._said(split)]
+
+    def references(self, split: Split) -> list[str]:
+        """The reply of each row of a split, M texts."""
+        return [answers[-1] or "" for _, answers in self._said(split)]
+
+    def _said(self, split: Split) -> list[tuple[list, list]]:
+        """The turns of user and assistant of each row of a split."""
+        found = []
+        for batch in self.source.texts(self.positions[self.rows(split)]):
+            found += zip(*(batch.column(name).to_pylist() for name in ("prompt", "reply")), strict=True)
+        return found
+
+    def targets(self, split: Split) -> np.ndarray:
+        """Tokens that are learned in each row of a split, `[M]` int64 (of the reply, where only that is learned)."""
+        return self._tokens.reply_lengths[self.rows(split)]
+
+    def class_counts(self, split: Split) -> np.ndarray:
+        """How often each token is learned in a split, `[V]` int64."""
+        return self._tokens.counts(self.rows(split), self.tokenizer.size)
+
+    def served_counts(self) -> np.ndarray:
+        """How often an epoch of training serves each token as a target, `[V]` int64."""
+        return self.class_counts("train")
+
+    def covariates(self, split: Split) -> pa.Table:
+        """See `Description.covariates`; tokens of prompt and reply too, and what a unigram model loses on the row."""
+        sizes = {"prompt_characters": "prompt_characters", "answer_characters": "reply_characters", "turns": "turns"}
+        made = self.described(split, {"language": "language", "source": "source"} | sizes)
+        tokens, rows = made.column_names.index("tokens"), self.rows(split)
+        for place, name in enumerate(("prompt_lengths", "reply_lengths")):
+            known = getattr(self._tokens, name)[rows] if hasattr(self, "sequences") else pa.nulls(len(rows), pa.int64())
+            made = made.add_column(tokens + place, name.replace("lengths", "tokens"), pa.array(known))
+        if hasattr(self, "sequences"):
+            made = made.append_column("prior_log_loss", pa.array(self._prior_losses(split)))
+        return made
+
+    def _prior_losses(self, split: Split) -> np.ndarray:
+        """What a unigram model of the training replies (counts plus one) loses on each row, nats a token, `[M]`.
+
+        The counterpart of knowing only the class shares; NaN where nothing is learned.
+        """
+        if split not in self._priors:
+            counts = self.class_counts("train") + 1.0
+            cost = -np.log(counts / counts.sum())
+            made = self._tokens
+            rows = (np.concatenate([made.prompt(r), made.reply(r)])[made.learned(r)] for r in self.rows(split).tolist())
+            self._priors[split] = np.array([cost[ids].mean() if len(ids) else np.nan for ids in rows])
+        return self._priors[split]
+
+    def told_of_tokens(self) -> dict[str, Any]:
+        """See `Description`. `truncated` has the shares of the prompts and replies in use that lost tokens, and of the
+        tokens that they lost."""
+        made = self._tokens
+        lengths = np.stack([made.prompt_lengths, made.reply_lengths], axis=1)
+        lost = (made.needed - lengths).sum(axis=0) / np.maximum(made.needed.sum(axis=0), 1)
+        cut = {"prompts": made.prompt_cut, "replies": made.reply_cut, "rows": made.is_cut}
+        truncated = {name: float(values.mean()) for name, values in cut.items()}
+        truncated |= {"prompt_tokens": float(lost[0]), "reply_tokens": float(lost[1])}
+        replies = {name: int(made.reply_lengths[self.rows(name)].sum()) for name in SPLITS}
+        return {"truncated": truncated, "reply_tokens": replies}
+
+    def report(self) -> None:
+        """Say in the log what the rows in use are like."""
+        super().report()
+        made = self._tokens
+        log.info("data: template %s, replies end with %s", self.layout.name, ", ".join(map(str, self.layout.end_ids)))
+        if made.is_cut.any():
+            log.info(
+                "data: %.1f%% of the prompts lost their oldest tokens, %.1f%% of the replies their end",
+                100 * made.prompt_cut.mean(), 100 * made.reply_cut.mean(),
+            )  # fmt: skip

@@ -7,10 +7,10 @@ Nothing is inferred from what a cell says (an answer that reads "null" or "NA" i
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from arena.data.source.rows import TEXTS, WINNERS
+from arena.data.source.examples import PAIR, WINNERS
 
 LONGEST_CELL = 2**24
 """Characters in one cell; Python's own limit for csv, 131,072, is shorter than real answers."""
@@ -166,32 +166,36 @@ def check_turn(column: str, turn: Any, repair: bool = False) -> str:
 def check_sides(texts: dict[str, list[str | None]]) -> None:
     """Both answers must have the turns of the prompt; `[]` says that each is missing. And there must be some text."""
     turns = len(texts["prompt"])
-    for name in TEXTS[1:]:
+    for name in PAIR.texts[1:]:
         if texts[name] and len(texts[name]) != turns:
             reason = f"{len(texts[name])} turns, but the prompt has {turns}"
             raise RowError("E_TURNS_MISMATCH", name, reason)
-    if not any(turn and not turn.isspace() for name in TEXTS for turn in texts[name]):
+    if not any(turn and not turn.isspace() for name in PAIR.texts for turn in texts[name]):
         raise RowError("E_EMPTY_ALL", "prompt", "there is no text in the prompt and both answers")
 
 
 def notes_of(texts: dict[str, list[str | None]], plain: bool) -> list[str]:
-    """The W_ codes of one row's texts."""
+    """The W_ codes of one comparison's texts."""
     found = []
-    if any(not texts[name] or None in texts[name] for name in TEXTS):
+    if any(not turns or None in turns for turns in texts.values()):
         found.append("W_NULL_TURN")
     if texts["response_a"] == texts["response_b"]:
         found.append("W_IDENTICAL_AB")
-    if plain and all(map(_like_a_list, (texts[name][0] for name in TEXTS if texts[name]))):
+    if plain and all(_like_a_list(turns[0]) for turns in texts.values() if turns):
         found.append("W_JSON_TEXT")
-    foreign = [turn for name in TEXTS for turn in texts[name] if turn and not turn.isascii()]
-    if foreign:
-        said = "\n".join(foreign)
-        data = said.encode()
-        if any(start in data for start in _BIDI_STARTS) and _BIDI.search(said):
-            found.append("W_BIDI")
-        if any(start in data for start in _MOJIBAKE_STARTS) and _MOJIBAKE.search(said):
-            found.append("W_MOJIBAKE")
-    return found
+    return found + foreign_notes(turn for turns in texts.values() for turn in turns)
+
+
+def foreign_notes(turns: Iterable[str | None]) -> list[str]:
+    """The W_ codes of texts that are not ASCII."""
+    foreign = [turn for turn in turns if turn and not turn.isascii()]
+    if not foreign:
+        return []
+    said = "\n".join(foreign)
+    data = said.encode()
+    bidi = any(start in data for start in _BIDI_STARTS) and _BIDI.search(said)
+    mojibake = any(start in data for start in _MOJIBAKE_STARTS) and _MOJIBAKE.search(said)
+    return [code for code, there in (("W_BIDI", bidi), ("W_MOJIBAKE", mojibake)) if there]
 
 
 def check_winner(column: str, cell: Any) -> str | None:

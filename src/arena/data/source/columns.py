@@ -9,12 +9,12 @@ from arena.core.errors import DataError, UsageError
 from arena.core.schema import closest
 from arena.data.source import formats
 from arena.data.source.cells import RowError
+from arena.data.source.examples import PAIR, Example
 from arena.data.source.formats import ANNOTATORS, CONVERSATIONS, FORMATS, ONE_HOT, OPTIONAL, TRANSCRIPTS, Format, Layout
-from arena.data.source.rows import TEXTS
 
 LABELS = ("winner", *ONE_HOT, "probability", "true_probability", *ANNOTATORS)
 """What rows to predict need not have."""
-NAMES = ("id", "question_id", *TEXTS, *CONVERSATIONS, *TRANSCRIPTS, *LABELS, *OPTIONAL, "evaluation_session_id")
+NAMES = ("id", "question_id", *PAIR.texts, *CONVERSATIONS, *TRANSCRIPTS, *LABELS, *OPTIONAL, "evaluation_session_id")
 """Arena's names of columns."""
 
 
@@ -34,6 +34,11 @@ class Renamed:
     def name(self) -> str:
         """For people."""
         return f"{self.form.name} with {', '.join(f'{ours}: {theirs}' for ours, theirs in self.theirs.items())}"
+
+    @property
+    def example(self) -> Example:
+        """The kind of row that a record becomes."""
+        return self.form.example
 
     @property
     def id(self) -> str:
@@ -96,6 +101,10 @@ class Columns:
                 raise UsageError(f"data.columns: {theirs} is named twice")
         return self
 
+    def unlabelled(self) -> "Columns":
+        """The same columns, where those with labels need not be there."""
+        return replace(self, labelled=False)
+
     def of(self, path: Path, columns: list[str]) -> Renamed:
         """The format of a file with these columns. Texts under names of their own are plain ones unless the layout says
         otherwise: the lists of turns in a string are Kaggle's.
@@ -112,6 +121,6 @@ class Columns:
         taken = set(theirs.values())
         present = [*theirs, *(name for name in columns if name not in taken)]
         form = formats.recognise(present) if self.layout == "auto" else FORMATS[self.layout]
-        if self.layout == "auto" and form.texts == "turns" and theirs.keys() & set(TEXTS):
+        if self.layout == "auto" and form.texts == "turns" and theirs.keys() & set(PAIR.texts):
             form = replace(form, texts="plain")
         return Renamed(form.numbered_without_id(present), theirs)

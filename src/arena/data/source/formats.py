@@ -1,19 +1,18 @@
 """What the columns of a file mean: the formats that arena knows, and the one row that each makes of one record.
 
-The names of the columns decide, never the cells. Every row gets the keys of `rows.FACT_SCHEMA` and `rows.TEXT_SCHEMA`.
+The names of the columns decide, never the cells. Every row gets the keys of `examples.PAIR`.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from arena.core.errors import DataError
 from arena.core.schema import closest
 from arena.data.source import cells, conversations
-from arena.data.source.reply_format import ReplyFormat
-from arena.data.source.rows import FACT_SCHEMA, TEXTS, WINNERS
+from arena.data.source.examples import PAIR, WINNERS, Example
 
 Layout = Literal[
     "auto", "kaggle", "kaggle_test", "wsdm", "wsdm_test", "arena", "arena33k", "arena100k", "arena140k", "hh_rlhf"
@@ -55,13 +54,14 @@ class Format:
     id: str = "id"
     session: str = "session"
     numbered: bool = False
+    example: ClassVar[Example] = PAIR
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Columns that a file of this format must have."""
         if self.texts == "transcripts":
             return TRANSCRIPTS
-        texts = CONVERSATIONS if self.texts == "conversations" else TEXTS
+        texts = CONVERSATIONS if self.texts == "conversations" else PAIR.texts
         labels = {"one_hot": ONE_HOT, "winner": ("winner",) if self.texts == "conversations" else (), "chosen": ()}
         return (*(() if self.numbered else (self.id,)), *texts, *labels[self.labels])
 
@@ -129,8 +129,6 @@ def recognise(columns: Collection[str]) -> Format:
 
 def require_columns(path: Path, columns: list[str], form: Any) -> None:
     """Raise a `DataError` where a column that the format needs is missing or occurs twice."""
-    if isinstance(form, ReplyFormat):
-        form.require(path, columns)
     missing = [name for name in form.needed if name not in columns]
     if missing:
         near = closest(missing[0], columns)
@@ -144,7 +142,7 @@ def require_columns(path: Path, columns: list[str], form: Any) -> None:
 def check_row(
     raw: dict[str, Any], form: Format, number: int = 0, repair: bool = False, notes: list[str] | None = None
 ) -> dict[str, Any]:
-    """One row with the keys of `FACT_SCHEMA` and `TEXT_SCHEMA` (and `true_probability`) from one record.
+    """One row with the keys of `examples.PAIR` (and `true_probability`) from one record.
 
     Args:
         raw: the cells by column.
@@ -156,7 +154,7 @@ def check_row(
     Raises:
         RowError: for the first column that breaks the format.
     """
-    row: dict[str, Any] = dict.fromkeys(FACT_SCHEMA.names)
+    row: dict[str, Any] = PAIR.blank()
     if form.numbered and raw.get(form.id) is None:
         row["id"] = str(number)
     else:
@@ -180,7 +178,7 @@ def _texts(
 ) -> dict[str, list[str | None]]:
     """The turns of the three texts; sets the winner in `row` where the texts tell it."""
     if form.texts in ("turns", "plain"):
-        return {name: cells.check_turns(name, raw.get(name), form.texts == "plain", repair) for name in TEXTS}
+        return {name: cells.check_turns(name, raw.get(name), form.texts == "plain", repair) for name in PAIR.texts}
     columns = CONVERSATIONS if form.texts == "conversations" else TRANSCRIPTS
     left, right = (conversations.read(name, raw.get(name), repair) for name in columns)
     if form.texts == "transcripts" and conversations.chosen_is_b(left, right):

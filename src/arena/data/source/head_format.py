@@ -1,15 +1,16 @@
 """What the columns of a file of texts with several labels mean."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from arena.core.schema import closest
 from arena.data.source import cells
 from arena.data.source.cells import RowError, shown
 from arena.data.source.classes import is_gap, label_of
-from arena.data.source.rows import FACT_SCHEMA
+from arena.data.source.examples import LABELLED_TEXT, Example
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,15 @@ class HeadFormat:
     id: str = "id"
     group: str | None = None
     labelled: bool = True
+    example: ClassVar[Example] = LABELLED_TEXT
+
+    def of(self, path: Path, columns: Sequence[str]) -> "HeadFormat":
+        """The format of a file with these columns: this one."""
+        return self
+
+    def unlabelled(self) -> "HeadFormat":
+        """The same format, where no label need be there."""
+        return replace(self, labelled=False)
 
     @property
     def name(self) -> str:
@@ -52,29 +62,28 @@ class HeadFormat:
         return "name the columns with data.text=COLUMN and data.heads=[COLUMN,COLUMN]"
 
     def row(self, raw: dict[str, Any], number: int, repair: bool, notes: list[str]) -> dict[str, Any]:
-        """One row with the keys of `FACT_SCHEMA` and `TEXT_SCHEMA` and the `labels` of all heads.
+        """One row of `examples.LABELLED_TEXT`.
 
         Args: as `arena.data.source.formats.check_row`.
 
         Raises:
             RowError: for the first column that cannot be used.
         """
-        row: dict[str, Any] = dict.fromkeys(FACT_SCHEMA.names)
+        row: dict[str, Any] = self.example.blank()
         known = raw.get(self.id)
         row["id"] = str(number) if known is None else cells.check_id(self.id, known, repair)
         texts = [self._text(column, raw.get(column), repair) for column in self.text]
         if not texts[0].strip():
             raise RowError("E_EMPTY_ALL", self.text[0], "there is no text")
         context = "\n".join(text for text in texts[1:] if text)
-        row |= {"prompt": [texts[0]], "response_a": [context], "response_b": [""]}
+        row |= {"text": [texts[0]], "context": [context]}
         for name in ("language", "source"):
             row[name] = cells.check_name(name, raw.get(name), repair)
         if self.group is not None and not cells.is_missing(raw.get(self.group)):
             row["session"] = cells.check_id(self.group, raw[self.group], repair)
         row["weight"] = cells.check_weight(raw.get("weight"))
         row["labels"] = [self._label(head, raw.get(head)) for head in self.labels]
-        shown_texts: dict[str, list[str | None]] = {"prompt": [*texts], "response_a": ["-"], "response_b": [""]}
-        notes += cells.notes_of(shown_texts, False)
+        notes += cells.foreign_notes(texts)
         return row
 
     def _text(self, column: str, cell: Any, repair: bool) -> str:

@@ -13,28 +13,66 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Protocol
 
 from arena.core.errors import DataError
 from arena.core.schema import Count, OutputPath, Share
 from arena.data.source import formats
 from arena.data.source.cells import REPAIRABLE, RowError
-from arena.data.source.columns import Columns, Renamed
+from arena.data.source.examples import TRUE_PROBABILITY, Example
 from arena.data.source.files import Record, read_columns, read_records
-from arena.data.source.head_format import HeadFormat
-from arena.data.source.reply_format import ReplyFormat
 from arena.data.source.rows import ROWS_AT_ONCE, Account, RowWriter
 from arena.data.source.seen import Seen
 from arena.data.source.stand_in import stand_in
 
 log = logging.getLogger("arena")
 
-Form = formats.Format | Renamed | HeadFormat | ReplyFormat
-Layout = str | Columns | HeadFormat | ReplyFormat
-READER_VERSION = 3
+READER_VERSION = 4
 """Raise it whenever the same files give other rows: kept rows are then read again."""
 DATA_VERSION = 2
 """Of the fingerprint that a run records of its data. It stays, so that an older run still knows its files."""
+
+
+class Form(Protocol):
+    """What the columns of a file mean.
+
+    Attributes:
+        name: for people.
+        id: column of the id.
+        needed: columns that a file must have.
+        used: columns that are read where a file has them.
+        hint: what to do about a missing column.
+        example: the kind of row that a record becomes.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def needed(self) -> tuple[str, ...]: ...
+    @property
+    def used(self) -> tuple[str, ...]: ...
+    @property
+    def hint(self) -> str: ...
+    @property
+    def example(self) -> Example: ...
+
+    def row(self, raw: dict[str, Any], number: int, repair: bool, notes: list[str]) -> dict[str, Any]:
+        """One row of one record, see `arena.data.source.formats.check_row`."""
+        ...
+
+
+class Layout(Protocol):
+    """The format of every file of a data set."""
+
+    def of(self, path: Path, columns: list[str], /) -> Form:
+        """The format of a file with these columns. Raises a `DataError` where they cannot be read so."""
+        ...
+
+    def unlabelled(self) -> "Layout":
+        """The same, where columns of labels need not be there."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +117,7 @@ class Ingest:
         return Rules(self.on_bad_row, self.max_rejected, self.repair)
 
 
-def recognise_file(path: Path, layout: Layout = "auto") -> tuple[list[str], Form]:
+def recognise_file(path: Path, layout: str | Layout = "auto") -> tuple[list[str], Form]:
     """The columns of a file and what they mean.
 
     Args:
@@ -93,15 +131,13 @@ def recognise_file(path: Path, layout: Layout = "auto") -> tuple[list[str], Form
     if isinstance(layout, str):
         form = formats.recognise(columns) if layout == "auto" else formats.FORMATS[layout]
         form = form.numbered_without_id(columns)
-    elif isinstance(layout, Columns):
-        form = layout.of(path, columns)
     else:
-        form = layout.of(columns) if isinstance(layout, ReplyFormat) else layout
+        form = layout.of(path, columns)
     formats.require_columns(path, columns, form)
     return columns, form
 
 
-def ingest(paths: list[Path], layout: Layout, rules: Rules, folder: Path, rejects: Path | None = None) -> None:
+def ingest(paths: list[Path], layout: str | Layout, rules: Rules, folder: Path, rejects: Path | None = None) -> None:
     """Fill `folder` (see `rows.RowWriter`) with the rows of all files, in order.
 
     Args:
@@ -116,9 +152,9 @@ def ingest(paths: list[Path], layout: Layout, rules: Rules, folder: Path, reject
             records; no row at all.
     """
     known = [(path, name, *recognise_file(path, layout)) for path, name in zip(paths, names_of(paths), strict=True)]
-    truth = any("true_probability" in columns for _, _, columns, _ in known)
+    more = [TRUE_PROBABILITY] if any(TRUE_PROBABILITY.name in columns for _, _, columns, _ in known) else []
     with ExitStack() as stack:
-        writer = stack.enter_context(RowWriter(folder, truth, heads=isinstance(layout, HeadFormat)))
+        writer = stack.enter_context(RowWriter(folder, known[0][3].example, more))
         desk = _Desk(rules, writer, folder / "rejects.jsonl")
         stack.callback(desk.close)
         for path, name, columns, form in known:
@@ -164,7 +200,7 @@ class _Desk:
         self.account = Account()
         self.codes: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
-        self.seen = Seen()
+        self.seen = Seen(writer.example)
         self._path = rejects
         self._file: IO[str] | None = None
 

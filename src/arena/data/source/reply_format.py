@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
-from arena.core.errors import DataError
-from arena.core.schema import closest
 from arena.data.source import cells
 from arena.data.source.cells import RowError, from_json, shown
 from arena.data.source.conversations import content_of
-from arena.data.source.rows import FACT_SCHEMA
+from arena.data.source.examples import CONVERSATION, Example
 
 ROLES = {
     "system": "system",
@@ -70,8 +68,13 @@ class ReplyFormat:
     system: str = ""
     answered: bool = True
     chosen: bool = False
+    example: ClassVar[Example] = CONVERSATION
 
-    def of(self, columns: Sequence[str]) -> "ReplyFormat":
+    def unlabelled(self) -> "ReplyFormat":
+        """The same format, where a reply need not be there."""
+        return replace(self, answered=False)
+
+    def of(self, path: Path, columns: Sequence[str]) -> "ReplyFormat":
         """The format of a file with these columns: chat lists where it has no prompt and reply, but `messages` or
         `conversations`."""
         if self.chosen or {self.prompt, self.reply} <= set(columns):
@@ -105,24 +108,15 @@ class ReplyFormat:
         """What to do about a missing column."""
         return "name the columns with data.prompt=COLUMN data.reply=COLUMN, or data.messages=COLUMN for chat lists"
 
-    def require(self, path: Path, columns: Sequence[str]) -> None:
-        """Raise a `DataError` that names the nearest column where one is missing."""
-        for name in self.needed:
-            if name not in columns:
-                raise DataError(
-                    f"{path}: missing column {name}{closest(name, columns)}; found {', '.join(columns)}; {self.hint}"
-                )
-
     def row(self, raw: dict[str, Any], number: int, repair: bool, notes: list[str]) -> dict[str, Any]:
-        """One row with the keys of `FACT_SCHEMA` and `TEXT_SCHEMA`: the user's turns in `prompt`, the assistant's in
-        `response_a`, the reply last, and the system message in `response_b`.
+        """One row of `examples.CONVERSATION`.
 
         Args: as `arena.data.source.formats.check_row`.
 
         Raises:
             RowError: for the first column that cannot be used.
         """
-        row: dict[str, Any] = dict.fromkeys(FACT_SCHEMA.names)
+        row: dict[str, Any] = self.example.blank()
         known = raw.get(self.id)
         row["id"] = str(number) if known is None else cells.check_id(self.id, known, repair)
         talk, reply = self._talk(raw, repair, notes)
@@ -133,15 +127,13 @@ class ReplyFormat:
         elif talk.asked[0] is None:
             notes.append("W_OPENED")
         system = [talk.system or self.system]
-        row |= {"prompt": talk.asked, "response_a": [*talk.answers, reply], "response_b": system}
+        row |= {"prompt": talk.asked, "reply": [*talk.answers, reply], "system": system}
         for name in ("language", "source"):
             row[name] = cells.check_name(name, raw.get(name), repair)
         if self.group is not None and not cells.is_missing(raw.get(self.group)):
             row["session"] = cells.check_id(self.group, raw[self.group], repair)
         row["weight"] = cells.check_weight(raw.get("weight"))
-        notes += cells.notes_of(
-            {"prompt": [t or "" for t in talk.asked], "response_a": [reply], "response_b": [""]}, False
-        )
+        notes += cells.foreign_notes([*talk.asked, reply])
         return row
 
     def _talk(self, raw: dict[str, Any], repair: bool, notes: list[str]) -> tuple[Talk, str]:

@@ -1,21 +1,18 @@
-"""Reads prompts and replies into the `Rows` of one data set; see `arena.data.source.pairs` for comparisons."""
+"""Reads prompts and replies into the `Rows` of one data set."""
 
-from collections.abc import Iterator, Sequence
-from copy import copy
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 
 from arena.core.errors import UsageError
-from arena.data.source.ingest import Rules
-from arena.data.source.pairs import PairReader
+from arena.data.source.examples import Example
+from arena.data.source.reader import FileReader
 from arena.data.source.reply_format import ReplyFormat
-from arena.data.source.rows import TEXT_SCHEMA, TEXTS, Rows
+from arena.data.source.rows import Rows
 
 
-class ReplyReader(PairReader):
+class ReplyReader(FileReader):
     """Reads files of prompts and replies: csv, tsv, jsonl (each may end in .gz) or parquet.
 
     The names of the columns tell what a file holds: `prompt` and `reply`, or chat lists in `messages` or
@@ -28,7 +25,7 @@ class ReplyReader(PairReader):
         id: column of the id; the number of the record where a file has none.
         group: column of what belongs together and is never divided (a conversation, a user); none by default.
         system: the system message of rows that bring none.
-        repo, file, split: a data set on the hub, used when no path is given; see `PairReader`.
+        repo, file, split: a data set on the hub, used when no path is given; see `FileReader`.
     """
 
     unit = "prompts and replies"
@@ -45,20 +42,17 @@ class ReplyReader(PairReader):
         file: str | None = None,
         split: str | None = None,
     ) -> None:
-        super().__init__(repo, file, split)
         if messages is not None and (prompt is not None or reply is not None):
             raise UsageError("data.messages: it holds prompt and reply; leave data.prompt and data.reply out")
         names = (prompt or "prompt", reply or "reply")
         if names[0] == names[1]:
             raise UsageError(f"data.reply={names[1]}: it is data.prompt too; a model would read its own answer")
         chosen = any(name is not None for name in (prompt, reply, messages))
-        self.form = self.layout = ReplyFormat(*names, messages, id, group, system or "", chosen=chosen)
+        self.form = ReplyFormat(*names, messages, id, group, system or "", chosen=chosen)
+        super().__init__(self.form, repo, file, split)
 
-    def unlabelled(self, path: str | Sequence[str] | None, rules: Rules, cache: Path | None) -> Rows:
-        """The rows of files of prompts, with replies or without."""
-        other = copy(self)
-        other.layout = replace(self.form, answered=False)
-        return other(path, rules, cache, None)
+
+WHOLE = Example(("prompt", "reply"))
 
 
 class WholePrompts(Rows):
@@ -69,19 +63,17 @@ class WholePrompts(Rows):
     """
 
     def __init__(self, rows: Rows) -> None:
-        super().__init__(rows.facts, [rows], rows.account, f"{rows.fingerprint} whole prompts", rows.rejects)
+        fingerprint = f"{rows.fingerprint} whole prompts"
+        super().__init__(rows.facts, [rows], rows.account, fingerprint, rows.rejects, WHOLE)
 
     def texts(self, positions: np.ndarray | None = None) -> Iterator[pa.RecordBatch]:
         """See `Rows.texts`."""
         for batch in super().texts(positions):
-            asked, answers = (batch.column(name).to_pylist() for name in TEXTS[:2])
-            prompts = [said_before(*row) for row in zip(asked, answers, strict=True)]
+            asked, answers = (batch.column(name).to_pylist() for name in ("prompt", "reply"))
+            prompts = [[said_before(*row)] for row in zip(asked, answers, strict=True)]
             replies = [[row[-1]] for row in answers]
-            columns = [[[text] for text in prompts], replies, [[""]] * len(prompts)]
-            yield pa.RecordBatch.from_arrays(
-                [pa.array(values, field.type) for values, field in zip(columns, TEXT_SCHEMA, strict=True)],
-                schema=TEXT_SCHEMA,
-            )
+            columns = [pa.array(values, WHOLE.text_schema.types[0]) for values in (prompts, replies)]
+            yield pa.RecordBatch.from_arrays(columns, schema=WHOLE.text_schema)
 
 
 def said_before(asked: list[str | None], answers: list[str | None]) -> str:

@@ -1,11 +1,11 @@
-"""The rows of a data set: what is known of each comparison in memory, the texts on disk, streamed when needed.
+"""The rows of a data set: what is known of each in memory, the texts on disk, streamed when needed.
 
-A folder of two Arrow files holds them: `facts.arrow` (everything short) is loaded, `texts.arrow` (prompts and answers)
-is read a batch at a time, so memory does not grow with the length of the texts.
+A folder of two Arrow files holds them: `facts.arrow` (everything short) is loaded, `texts.arrow` is read a batch at a
+time, so memory does not grow with the length of the texts.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -16,29 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-TEXTS = ("prompt", "response_a", "response_b")
-WINNERS = ("model_a", "model_b", "tie")
-TEXT_SCHEMA = pa.schema([(name, pa.list_(pa.string())) for name in TEXTS])
-"""One row is one comparison; a list holds one element a turn, null where the turn is missing. In `prompt` the turns are
-the user's, in `response_a` and `response_b` the answers to them."""
-FACT_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("winner", pa.string()),
-        ("probability", pa.list_(pa.float64())),
-        ("weight", pa.float32()),
-        *((name, pa.string()) for name in ("model_a", "model_b", "language", "session", "source")),
-    ]
-)
-"""`winner` is one of `WINNERS`, null where nobody has voted. `probability` holds the label probabilities of `WINNERS`
-where they are known better than by one vote, else null. Rows of one `session` belong together and are never split;
-`source` names the file or the set."""
-TRUE_PROBABILITY = pa.field("true_probability", pa.list_(pa.float64()))
-"""Only in generated data: the probabilities of `WINNERS` that the label was drawn from."""
-LABELS = pa.field("labels", pa.list_(pa.string()))
-"""Only in data with several heads: the class of each head in their order, null where it has none."""
-SIZES = [pa.field(f"{name}_characters", pa.int64()) for name in TEXTS] + [pa.field("turns", pa.int64())]
-"""Counted while writing: characters in all turns of each text, and user turns."""
+from arena.data.source.examples import PAIR, Example
+
 ROWS_AT_ONCE = 1024
 
 
@@ -78,10 +57,11 @@ class Rows:
     """The rows of a data set.
 
     Attributes:
-        facts: the columns of `FACT_SCHEMA`, of `SIZES`, and `true_probability` where it is known; in memory.
+        facts: the columns of `Example.fact_schema` and `Example.sizes`, and `true_probability` where it is known.
         account: where the rows of the files went.
         fingerprint: changes when the content does.
         rejects: `rejects.jsonl`, where records were set aside.
+        example: which columns there are.
     """
 
     def __init__(
@@ -91,7 +71,9 @@ class Rows:
         account: Account,
         fingerprint: str,
         rejects: Path | None = None,
+        example: Example = PAIR,
     ) -> None:
+        self.example = example
         self.facts = facts
         self._texts = texts
         self.account = account
@@ -104,23 +86,25 @@ class Rows:
         return self.facts.num_rows
 
     @classmethod
-    def open(cls, folder: Path, fingerprint: str) -> "Rows":
+    def open(cls, folder: Path, fingerprint: str, example: Example = PAIR) -> "Rows":
         """The rows in a folder that `RowWriter` filled."""
         with pa.ipc.open_file(pa.OSFile(str(folder / "facts.arrow"))) as file:
             facts = file.read_all()
         account = Account(**json.loads((folder / "account.json").read_text(encoding="utf-8")))
         rejects = folder / "rejects.jsonl"
-        return cls(facts, folder / "texts.arrow", account, fingerprint, rejects if rejects.is_file() else None)
+        found = rejects if rejects.is_file() else None
+        return cls(facts, folder / "texts.arrow", account, fingerprint, found, example)
 
     @classmethod
-    def from_table(cls, table: pa.Table, fingerprint: str) -> "Rows":
+    def from_table(cls, table: pa.Table, fingerprint: str, example: Example = PAIR) -> "Rows":
         """The rows of a table in memory with the columns of both schemas; missing facts become null."""
-        columns = {f.name: _column(table, f) for f in FACT_SCHEMA}
+        columns = {f.name: _column(table, f) for f in example.fact_schema}
         if "true_probability" in table.column_names:
             columns["true_probability"] = table["true_probability"]
-        texts = table.select(TEXTS).cast(TEXT_SCHEMA)
-        facts = pa.table(columns | {name: pa.array(values) for name, values in sizes(texts).items()})
-        return cls(facts, texts, Account(read=table.num_rows, kept=table.num_rows), fingerprint)
+        texts = table.select(example.texts).cast(example.text_schema)
+        facts = pa.table(columns | {name: pa.array(values) for name, values in sizes(texts, example).items()})
+        account = Account(read=table.num_rows, kept=table.num_rows)
+        return cls(facts, texts, account, fingerprint, example=example)
 
     @classmethod
     def concatenate(cls, parts: list["Rows"]) -> "Rows":
@@ -132,11 +116,11 @@ class Rows:
         for part in parts:
             account.add(part.account)
         fingerprint = blake2b("".join(part.fingerprint for part in parts).encode(), digest_size=16).hexdigest()
-        return cls(facts, list(parts), account, fingerprint, parts[0].rejects)
+        return cls(facts, list(parts), account, fingerprint, parts[0].rejects, parts[0].example)
 
     def with_facts(self, facts: pa.Table, fingerprint: str) -> "Rows":
         """The same rows with other facts, and the fingerprint of that."""
-        return Rows(facts, self._texts, self.account, fingerprint, self.rejects)
+        return Rows(facts, self._texts, self.account, fingerprint, self.rejects, self.example)
 
     @property
     def stand_ins(self) -> list[int]:
@@ -187,28 +171,26 @@ class RowWriter:
 
     Args:
         folder: an existing folder; gets `facts.arrow`, `texts.arrow` and, on `close`, `account.json`.
-        truth: whether rows carry `true_probability`.
-        heads: whether rows carry `labels`.
+        example: which columns there are.
+        more: facts besides.
     """
 
-    def __init__(self, folder: Path, truth: bool = False, heads: bool = False) -> None:
-        self.folder = folder
-        known = [*FACT_SCHEMA, *([TRUE_PROBABILITY] if truth else []), *([LABELS] if heads else [])]
-        self.schema = pa.schema([*known, *TEXT_SCHEMA])
-        self._facts = pa.ipc.new_file(str(folder / "facts.arrow"), pa.schema([*known, *SIZES]))
-        self._texts = pa.ipc.new_file(str(folder / "texts.arrow"), TEXT_SCHEMA)
+    def __init__(self, folder: Path, example: Example = PAIR, more: Sequence[pa.Field] = ()) -> None:
+        self.folder, self.example = folder, example
+        known = [*example.fact_schema, *more]
+        self.schema = pa.schema([*known, *example.text_schema])
+        self._fact_names = [field.name for field in known]
+        self._facts = pa.ipc.new_file(str(folder / "facts.arrow"), pa.schema([*known, *example.sizes]))
+        self._texts = pa.ipc.new_file(str(folder / "texts.arrow"), example.text_schema)
 
     def write(self, rows: list[dict[str, Any]]) -> None:
         """Append rows; each has the keys of both schemas."""
         batch = pa.RecordBatch.from_pylist(rows, schema=self.schema)
-        texts = batch.select(TEXTS)
-        facts = [batch.column(name) for name in self.schema.names if name not in TEXTS]
-        counted = [pa.array(values) for values in sizes(pa.Table.from_batches([texts])).values()]
-        self._facts.write(pa.RecordBatch.from_arrays([*facts, *counted], schema=self._facts_schema()))
+        texts, facts = batch.select(self.example.texts), batch.select(self._fact_names)
+        for name, values in sizes(pa.Table.from_batches([texts]), self.example).items():
+            facts = facts.append_column(name, pa.array(values))
+        self._facts.write(facts)
         self._texts.write(texts)
-
-    def _facts_schema(self) -> pa.Schema:
-        return pa.schema([*(f for f in self.schema if f.name not in TEXTS), *SIZES])
 
     def finish(self, account: Account) -> None:
         """Write down where the rows went."""
@@ -224,10 +206,11 @@ class RowWriter:
         self._texts.close()
 
 
-def sizes(texts: pa.Table) -> dict[str, np.ndarray]:
-    """`SIZES` of some rows, each `[R]` int64; missing turns have no characters."""
-    found = {f"{name}_characters": characters(texts, name) for name in TEXTS}
-    return found | {"turns": pc.list_value_length(texts["prompt"]).to_numpy().astype(np.int64)}  # pyright: ignore
+def sizes(texts: pa.Table, example: Example) -> dict[str, np.ndarray]:
+    """`Example.sizes` of some rows, each `[R]` int64; missing turns have no characters."""
+    found = {f"{name}_characters": characters(texts, name) for name in example.texts}
+    turns = pc.list_value_length(texts[example.texts[0]])  # pyright: ignore[reportAttributeAccessIssue]
+    return found | {"turns": turns.to_numpy().astype(np.int64)}
 
 
 def characters(table: pa.Table, column: str) -> np.ndarray:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from arena.data.source.cells import RowError
-from arena.data.source.rows import TEXTS
+from arena.data.source.examples import Example
 
 
 class Seen:
     """The ids and contents of the rows so far, as hashes: a false match among a million rows has odds of 1 to 10^6."""
 
-    def __init__(self) -> None:
+    def __init__(self, example: Example) -> None:
+        self.example = example
         self.places: dict[int, int] = {}  # hash of an id -> place in the arrays below
         self.texts = array("Q")  # hash of prompt and answers
         self.labels = array("Q")  # hash of what was said about them; 0 for nothing
@@ -35,9 +36,9 @@ class Seen:
         Raises:
             RowError: an earlier row of the same file has this id.
         """
-        texts = _hash_texts(row)
-        said = row["winner"] if "labels" not in row else (row["labels"] if any(row["labels"]) else None)
-        label = 0 if said is None else _hash(f"{said} {row['probability']}")
+        texts = _hash_texts([row[name] for name in self.example.texts])
+        told = self.example.told(row)
+        label = 0 if told is None else _hash(told)
         other = self._claim(row["id"])
         is_new = True
         if other is not None:
@@ -81,8 +82,7 @@ class Seen:
         return int(rows[several].sum())
 
 
-def _hash_texts(row: dict[str, Any]) -> int:
-    turns = [row[name] for name in TEXTS]
+def _hash_texts(turns: list[list[str | None]]) -> int:
     sizes = [[None if turn is None else len(turn) for turn in some] for some in turns]
     return _hash(f"{sizes}" + "".join([turn for some in turns for turn in some if turn]))
 

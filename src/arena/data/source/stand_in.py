@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from arena.core.errors import DataError
-from arena.core.heads import several
 from arena.data.source import cells
 from arena.data.source.files import Record, delimiter_of, kind_of
-from arena.data.source.rows import FACT_SCHEMA, TEXTS
 
 _ID = r'"%s"\s*:\s*("(?:[^"\\]|\\.)*"|-?[0-9]+)'
 
 
 def stand_in(path: Path, columns: list[str], record: Record, form: Any) -> dict[str, Any]:
-    """Return a row of the record's id and missing texts, with the keys of `rows.FACT_SCHEMA` and `rows.TEXT_SCHEMA`.
+    """Return a row of the record's id and missing texts, with the keys of both schemas of its kind.
 
     Args:
         path: the file.
@@ -27,10 +25,7 @@ def stand_in(path: Path, columns: list[str], record: Record, form: Any) -> dict[
     Raises:
         DataError: the record's id cannot be read.
     """
-    row: dict[str, Any] = dict.fromkeys(FACT_SCHEMA.names) | {"weight": 1.0} | {name: [None] for name in TEXTS}
-    labels = getattr(form, "labels", None)
-    if labels and several(labels):
-        row["labels"] = [None] * len(labels)
+    row = form.example.blank() | {"weight": 1.0} | {name: [None] for name in form.example.texts}
     cell = str(record.number) if form.id not in columns else _id_cell(path, columns, record, form.id)
     try:
         row["id"] = cells.check_id(form.id, cell, repair=True)

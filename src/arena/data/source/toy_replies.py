@@ -92,10 +92,11 @@ class ToyReplies:
     def __call__(self, path: Any = None, rules: Any = None, cache: Any = None, rejects: Any = None) -> Any:
         """The rows of the draw (`arena.data.source.rows.Rows`); every reader takes these arguments, this one needs
         none."""
+        from arena.data.source.examples import CONVERSATION
         from arena.data.source.rows import Rows
 
-        drawn = (self.rows, self.seed, self.repeated)
-        return Rows.from_table(self.table(), blake2b(f"toy replies {drawn}".encode(), digest_size=16).hexdigest())
+        drawn = f"toy replies {(self.rows, self.seed, self.repeated)}"
+        return Rows.from_table(self.table(), blake2b(drawn.encode(), digest_size=16).hexdigest(), CONVERSATION)
 
     def table(self) -> Any:
         """The draw as a `pyarrow.Table`."""
@@ -117,8 +118,8 @@ class ToyReplies:
             {
                 "id": [f"story-{self.seed}-{i:06d}" for i in range(self.rows)],
                 "prompt": [[text] for text in prompts],
-                "response_a": [[text] for text in replies],
-                "response_b": [[""]] * self.rows,
+                "reply": [[text] for text in replies],
+                "system": [[""]] * self.rows,
                 "language": ["English"] * self.rows,
                 "source": ["toy"] * self.rows,
             }

@@ -15,7 +15,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from arena.data.source.rows import TEXTS, Rows
+from arena.data.source.rows import Rows
 from arena.data.split.assignment import digest_of, normalise
 from arena.data.split.duplicates import Forest, similar_pairs
 from arena.data.split.folding import fold, without_blanks
@@ -99,7 +99,7 @@ class Scan:
     def _turns(self, items: np.ndarray) -> Iterator[tuple[list[str | None], ...]]:
         """The turns of prompt, answer A and answer B of some of the rows, increasing indices of 0 to R-1."""
         for batch in self._rows.texts(self._positions[items]):
-            for turns in zip(*(batch.column(name).to_pylist() for name in TEXTS), strict=True):
+            for turns in self._rows.example.sides(batch):
                 yield tuple(text or [] for text in turns)
 
     def read(self, items: np.ndarray) -> Iterator[tuple[list[str], list[str], list[str]]]:

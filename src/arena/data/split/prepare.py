@@ -65,6 +65,52 @@ class Division:
         return self
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The M rows in use so far.
+
+    Attributes:
+        rows: all rows.
+        positions: of those chosen, `[M]`, increasing.
+        splits: of each, `[M]` strings.
+        groups: of each, `[M]` strings.
+        leaked: whether a row is to be left out because its group is in validation or test, `[M]` bool.
+    """
+
+    rows: Rows
+    positions: np.ndarray
+    splits: np.ndarray
+    groups: np.ndarray
+    leaked: np.ndarray
+
+    def without_leaks(self, dropped: dict[str, int]) -> "Chosen":
+        """Those that do not leak; counts the others in `dropped`."""
+        if not self.leaked.any():
+            return self
+        dropped["leaked"] = dropped.get("leaked", 0) + int(self.leaked.sum())
+        kept = ~self.leaked
+        return Chosen(self.rows, self.positions[kept], self.splits[kept], self.groups[kept], self.leaked[kept])
+
+    def added(self, rows: Rows, positions: np.ndarray, near_duplicates: float | None, cache: Path | None) -> "Chosen":
+        """With other rows for training; those whose group is in validation or test leak.
+
+        Args:
+            rows: all rows, these among them.
+            positions: of the rows that join, behind all others.
+            near_duplicates, cache: as in `grouped`.
+        """
+        every = np.concatenate([self.positions, positions])
+        together = grouped(rows, every, near_duplicates, cache).group
+        before, here = together[: len(self.positions)], together[len(self.positions) :]
+        return Chosen(
+            rows,
+            every,
+            np.concatenate([self.splits, np.repeat("train", len(positions))]),
+            np.concatenate([self.groups, here]),
+            np.concatenate([self.leaked, np.isin(here, before[self.splits != "train"])]),
+        )
+
+
 def read_parts(
     reader: Reader, path: str | list[str] | None, hold_outs: dict[str, str | None], ingest: Ingest, cache: Path | None
 ) -> tuple[Rows, np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from arena.core.files import read_parquet
-from arena.data.source.rows import TEXTS
+from arena.data.source.examples import Example
 from arena.data.split.assignment import digest_of
 
 IN_SAMPLE = "in_sample"
@@ -16,10 +16,10 @@ CONTENT = "content"
 """Column of `splits.parquet`: see `contents`."""
 
 
-def contents(texts: Iterable[pa.RecordBatch]) -> Iterator[str]:
+def contents(texts: Iterable[pa.RecordBatch], example: Example) -> Iterator[str]:
     """Yield 32 hexadecimal digits for each row, the same for the same prompt and answers in either order."""
     for batch in texts:
-        for prompt, *answers in zip(*(batch.column(name).to_pylist() for name in TEXTS), strict=True):
+        for prompt, *answers in example.sides(batch):
             yield digest_of(json.dumps(prompt), *sorted(map(json.dumps, answers))).hex()
 
 

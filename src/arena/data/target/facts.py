@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from arena.core.errors import DataError, UsageError
 from arena.core.types import UNLABELLED
-from arena.data.source.rows import SIZES, WINNERS
+from arena.data.source.examples import WINNERS
 
 OTHER = {"model_a": "model_b", "model_b": "model_a"}
 
@@ -60,17 +60,3 @@ def select_rows(
     if not len(positions):
         raise DataError(f"no row has a winner among {', '.join(labels)}: there is nothing to learn from ({dropped})")
     return positions, {reason: rows for reason, rows in dropped.items() if rows}
-
-
-def covariates(table: pa.Table, rows: np.ndarray, tokens: np.ndarray | None) -> pa.Table:
-    """What is known of some rows besides their text and outcome.
-
-    Args:
-        table: facts with the column `group`.
-        rows: positions in the table, `[M]`; they become the column `row`.
-        tokens: tokens of each row of the table as the model sees it, `[R]`; None where nobody has counted them.
-    """
-    names = ["id", "group", "model_a", "model_b", "language", "source", *(size.name for size in SIZES)]
-    known = table.select(names).take(pa.array(rows))
-    counted = pa.nulls(len(rows), pa.int64()) if tokens is None else tokens[rows]
-    return pa.table({"row": rows, **{name: known[name] for name in names}, "tokens": counted})

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,24 +13,9 @@ from arena.core.types import UNLABELLED
 from arena.data.source.head_reader import HeadReader
 from arena.data.source.ingest import Rules
 from arena.data.source.rows import Rows
+from arena.data.split.prepare import Chosen
 from arena.data.target.predictions_file import PredictionsFile
 from arena.data.target.pseudo import PART, Pseudo
-
-
-class Labelled(NamedTuple):
-    """Rows with the labels that a run gave them.
-
-    Attributes:
-        rows: all rows of the file.
-        positions: of those with a label, `[M]`.
-        target: their class in each head, `[M, T]` int64, `UNLABELLED` where the run was unsure.
-        dropped: rows left out, by reason.
-    """
-
-    rows: Rows
-    positions: np.ndarray
-    target: np.ndarray
-    dropped: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -57,13 +41,24 @@ class HeadPseudo:
         Pseudo(self.path, self.predictions).check()
         return self
 
-    def rows(self, reader: HeadReader, rules: Rules, cache: Path | None, heads: Heads) -> Labelled:
-        """The rows with what the run says of them.
+    def join(
+        self, chosen: Chosen, reader: HeadReader, rules: Rules, heads: Heads, dropped: dict[str, int],
+        near_duplicates: float | None, cache: Path | None,
+    ) -> Chosen:  # fmt: skip
+        """Add the rows with what the run says of them to the training rows.
+
+        Args:
+            chosen: the labelled rows that do not leak.
+            reader, rules: how the rows are read.
+            heads: names and classes.
+            dropped: rows left out by reason; counts those that the run was unsure of.
+            near_duplicates, cache: as in `arena.data.split.prepare.grouped`.
 
         Raises:
             InputOutputError, DataError: see the reader and `PredictionsFile`; a row without a prediction.
         """
-        assert self.path is not None
+        if self.path is None:
+            return chosen
         assert self.predictions is not None
         rows = reader.unlabelled(self.path, rules, cache)
         file = PredictionsFile(self.predictions, "data.pseudo_labels")
@@ -77,8 +72,11 @@ class HeadPseudo:
         target = np.stack([part.argmax(axis=1) for part in parts], axis=1)
         target[np.stack([part.max(axis=1) < self.confidence for part in parts], axis=1)] = UNLABELLED
         sure = (target != UNLABELLED).any(axis=1)
-        dropped = {"unsure": int((~sure).sum())} if not sure.all() else {}
-        return Labelled(self._told(rows, target, heads), np.flatnonzero(sure), target[sure], dropped)
+        if not sure.all():
+            dropped["unsure"] = int((~sure).sum())
+        first = chosen.rows.num_rows
+        every = Rows.concatenate([chosen.rows, self._told(rows, target, heads)])
+        return chosen.added(every, first + np.flatnonzero(sure), near_duplicates, cache)
 
     def _told(self, rows: Rows, target: np.ndarray, heads: Heads) -> Rows:
         """The rows with their weights and ids of their own."""

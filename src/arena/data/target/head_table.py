@@ -7,7 +7,6 @@ from arena.core.errors import DataError, UsageError
 from arena.core.heads import Heads
 from arena.core.types import UNLABELLED
 from arena.data.source.head_format import HeadFormat
-from arena.data.source.rows import SIZES
 
 
 def template_of(template: str | None, form: HeadFormat) -> str:
@@ -28,15 +27,15 @@ def template_of(template: str | None, form: HeadFormat) -> str:
         raise UsageError(
             f"data.template={template[:40]}: it must hold {wanted} (data.text has {len(form.text)} columns)"
         )
-    made = template.replace("{text}", "{prompt}").replace("{context}", "{response}")
-    return made if context else made.replace("{prompt}", "{prompt}{response}")
+    return template
 
 
 def indices(facts: pa.Table, heads: Heads) -> np.ndarray:
     """Class index of each row in each head, `[R, T]` int64, `UNLABELLED` where it has none."""
     places = [{label: index for index, label in enumerate(labels)} for labels in heads.classes.values()]
+    none = [None] * len(heads)  # a row that stands in for a record which cannot be used
     found = [
-        [UNLABELLED if label is None else place[label] for label, place in zip(labels, places, strict=True)]
+        [UNLABELLED if label is None else place[label] for label, place in zip(labels or none, places, strict=True)]
         for labels in facts["labels"].to_pylist()
     ]
     return np.array(found, dtype=np.int64).reshape(facts.num_rows, len(heads))
@@ -57,12 +56,3 @@ def select_rows(facts: pa.Table, limit: int | None) -> tuple[np.ndarray, dict[st
     if not len(positions):
         raise DataError(f"no row has a label in any head: there is nothing to learn from ({dropped})")
     return positions, {reason: rows for reason, rows in dropped.items() if rows}
-
-
-def covariates(table: pa.Table, rows: np.ndarray, tokens: np.ndarray | None) -> pa.Table:
-    """What is known of some rows besides their text and labels; see `arena.data.target.facts.covariates`."""
-    sizes = {"characters": table[SIZES[0].name], "context_characters": table[SIZES[1].name]}
-    names = ["id", "group", "language", "source"]
-    known = pa.table({**{name: table[name] for name in names}, **sizes}).take(pa.array(rows))
-    counted = pa.nulls(len(rows), pa.int64()) if tokens is None else tokens[rows]
-    return pa.table({"row": rows, **{name: known[name] for name in known.column_names}, "tokens": counted})

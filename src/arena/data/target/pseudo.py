@@ -6,9 +6,9 @@ divided before, as if there were no others: the same seed gives the same validat
 and without, so the run that made the labels has not seen them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,30 +16,13 @@ import pyarrow as pa
 from arena.core.cache import file_fingerprint, key_of
 from arena.core.errors import UsageError
 from arena.core.schema import InputPath, Positive, Share
-from arena.data.source.rows import FACT_SCHEMA, WINNERS, Rows
-from arena.data.split.prepare import grouped
+from arena.data.source.examples import PAIR, WINNERS
+from arena.data.source.rows import Rows
+from arena.data.split.prepare import Chosen
 from arena.data.target.predictions_file import PredictionsFile
 
 PART = "pseudo"
 """Name of the part of all rows that these are, see `arena.data.split.prepare.read_parts`; it is the last one."""
-
-
-class Joined(NamedTuple):
-    """Labelled and pseudo-labelled rows together.
-
-    Attributes:
-        rows: all rows, with what was said of the pseudo-labelled ones in their facts.
-        positions: of the rows chosen so far, `[M]`, increasing.
-        splits: of each, `[M]` strings.
-        groups: of each, `[M]` strings.
-        leaked: whether a row is to be left out because its group is in validation or test, `[M]` bool.
-    """
-
-    rows: Rows
-    positions: np.ndarray
-    splits: np.ndarray
-    groups: np.ndarray
-    leaked: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -72,9 +55,9 @@ class Pseudo:
         return self
 
     def join(
-        self, labelled: Joined, labels: list[str], dropped: dict[str, int], near_duplicates: float | None,
+        self, labelled: Chosen, labels: list[str], dropped: dict[str, int], near_duplicates: float | None,
         cache: Path | None, first: int,
-    ) -> Joined:  # fmt: skip
+    ) -> Chosen:  # fmt: skip
         """Add the pseudo-labelled rows to the training rows.
 
         Args:
@@ -98,17 +81,10 @@ class Pseudo:
         if not sure.all():
             dropped["unsure"] = int((~sure).sum())
         added = first + np.flatnonzero(sure)
-        positions = np.concatenate([labelled.positions, added])
-        together = grouped(labelled.rows, positions, near_duplicates, cache).group
-        before, here = together[: len(labelled.positions)], together[len(labelled.positions) :]
-        leaked = np.isin(here, before[labelled.splits != "train"])
-        return Joined(
-            self._told(labelled.rows, first, labels, probabilities),
-            positions,
-            np.concatenate([labelled.splits, np.repeat("train", len(added))]),
-            np.concatenate([labelled.groups, here]),
-            np.concatenate([labelled.leaked, leaked]),
-        )
+        told = self._told(labelled.rows, first, labels, probabilities)
+        # Grouped by the rows without what they were told: it makes no difference, and the cache knows them.
+        joined = labelled.added(labelled.rows, added, near_duplicates, cache)
+        return replace(joined, rows=told)
 
     def _told(self, rows: Rows, first: int, labels: list[str], probabilities: np.ndarray) -> Rows:
         """The rows with winner, probability and weight of the pseudo-labelled ones, and no id twice."""
@@ -123,8 +99,8 @@ class Pseudo:
             "weight": (tail["weight"].to_numpy() * self.weight).astype(np.float32),
         }
         for name, values in told.items():
-            column = pa.array(values, FACT_SCHEMA.field(name).type)
-            tail = tail.set_column(tail.column_names.index(name), FACT_SCHEMA.field(name), column)
+            field = PAIR.fact_schema.field(name)
+            tail = tail.set_column(tail.column_names.index(name), field, pa.array(values, field.type))
         assert self.predictions is not None
         how = (file_fingerprint(Path(self.predictions).expanduser()), self.confidence, self.weight, self.soft, labels)
         return rows.with_facts(pa.concat_tables([head, tail]), key_of(rows.fingerprint, *how))

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from arena.core.errors import DataError
 from arena.core.schema import InputPath
-from arena.data.source.rows import WINNERS
+from arena.data.source.examples import WINNERS
 from arena.data.target.offset import log_probabilities
 from arena.data.target.predictions_file import PredictionsFile
 

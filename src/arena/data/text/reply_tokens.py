@@ -8,11 +8,11 @@ import numpy as np
 
 from arena.core.errors import UsageError
 from arena.core.schema import Count
-from arena.data.source.rows import TEXTS
+from arena.data.source.examples import CONVERSATION
 from arena.data.text.reply_layout import Frame, ReplyLayout, Shape
 from arena.data.text.tokens import TurnTokens
 
-FIELDS = len(TEXTS)
+FIELDS = len(CONVERSATION.texts)
 SMALLEST_TURN = 32
 """Tokens of the user's last message that a long system message leaves room for."""
 ROWS_AT_ONCE = 8192

@@ -21,7 +21,7 @@ import numpy as np
 
 from arena.core.errors import UsageError
 from arena.core.schema import closest
-from arena.data.source.rows import TEXTS
+from arena.data.source.examples import PAIR
 from arena.data.text.tokenizer import Tokenizer
 
 PLAIN = "{prompt}{separator}{response_a}{separator}{response_b}"
@@ -151,8 +151,11 @@ def compile_template(
     chat: bool = False,
     system: str | None = None,
     words: Mapping[str, str] | None = None,
+    fields: Sequence[str] | None = None,
 ) -> Layout:
     """The layout that a template means for this tokenizer; `words` is not part of it (`word_tokens`).
+
+    `fields` are the columns of text that it shows: by default those of a comparison, or of one of its answers.
 
     Raises:
         UsageError: an unknown placeholder, a field that does not occur exactly once, rounds without a layout of a round
@@ -160,12 +163,11 @@ def compile_template(
     """
     if system is not None and not chat:
         raise UsageError("data.templates: a system message needs chat: true")
-    shown = ONE_ANSWER if "{response}" in text + (round or "") else TEXTS
-    fields = shown if round is None else ("rounds",)
+    shown = fields or (ONE_ANSWER if "{response}" in text + (round or "") else PAIR.texts)
     start, end = list(tokenizer.prefix), list(tokenizer.suffix)
     if chat:
         start, end = tokenizer.chat(system)
-    whole = [_ids(start), *_parse(text, fields, tokenizer, "data.template"), _ids(end)]
+    whole = [_ids(start), *_parse(text, shown if round is None else ("rounds",), tokenizer, "data.template"), _ids(end)]
     turn = None if round is None else _parse(round, shown, tokenizer, "round of data.template")
     line_break = TURN_BREAK if turn is None else ROUND_BREAK
     return Layout(whole, turn, tokenizer.encode([line_break])[0].astype(np.int32))

@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 
 from arena.core.cache import cached, key_of
-from arena.data.source.rows import TEXTS, Rows
+from arena.data.source.examples import PAIR
+from arena.data.source.rows import Rows
 from arena.data.text.tokenizer import Finish, Tokenizer
 
 log = logging.getLogger("arena")
 
 MISSING = "(no answer)"
-VERSION = 1
+VERSION = 2
 """Raised when the same texts give another file."""
 TALK_AFTER = 5.0
 """Seconds of tokenising after which it is worth a line, and between two lines."""
@@ -29,18 +30,20 @@ TALK_AFTER = 5.0
 
 @dataclass(frozen=True)
 class TurnTokens:
-    """Token ids of R rows. The texts of a row lie end to end: prompt, answer A, answer B of the first turn, then of the
-    second, and so on.
+    """Token ids of R rows. The F texts of a row lie end to end: those of the first turn in the order of
+    `arena.data.source.examples.Example.texts`, then those of the second, and so on.
 
     Attributes:
         ids: all ids, `[T]` int32, perhaps memory-mapped.
         offsets: text x is `ids[offsets[x]:offsets[x + 1]]`, `[X + 1]` int64.
-        first: row r has the texts `first[r]` to `first[r + 1]`, three for each turn, `[R + 1]` int64.
+        first: row r has the texts `first[r]` to `first[r + 1]`, F for each turn, `[R + 1]` int64.
+        names: of the columns of text, F.
     """
 
     ids: np.ndarray
     offsets: np.ndarray
     first: np.ndarray
+    names: tuple[str, ...] = PAIR.texts
 
     def __len__(self) -> int:
         return len(self.first) - 1
@@ -53,7 +56,7 @@ class TurnTokens:
     @property
     def turns(self) -> np.ndarray:
         """Turns of each row, `[R]` int64."""
-        return np.diff(self.first) // len(TEXTS)
+        return np.diff(self.first) // len(self.names)
 
     @property
     def row_of_text(self) -> np.ndarray:
@@ -61,11 +64,15 @@ class TurnTokens:
         return np.repeat(np.arange(len(self)), np.diff(self.first))
 
     def field_counts(self) -> np.ndarray:
-        """Tokens of prompt, answer A and answer B of each row over all turns, `[R, 3]` int64."""
-        counts = self.counts
-        field = np.arange(len(counts)) % len(TEXTS)
-        flat = np.bincount(self.row_of_text * len(TEXTS) + field, weights=counts, minlength=len(self) * len(TEXTS))
-        return flat.astype(np.int64).reshape(-1, len(TEXTS))
+        """Tokens of each column of each row over all turns, `[R, F]` int64."""
+        return self.by_field(self.counts)
+
+    def by_field(self, values: np.ndarray) -> np.ndarray:
+        """The sum over all turns of a number that each text has, `[R, F]` int64."""
+        fields = len(self.names)
+        index = self.row_of_text * fields + np.arange(len(values)) % fields
+        flat = np.bincount(index, weights=values, minlength=len(self) * fields)
+        return flat.astype(np.int64).reshape(-1, fields)
 
 
 def tokenize(
@@ -84,19 +91,20 @@ def tokenize(
         missing_text: stands for a missing turn of an answer, and for a null turn of a prompt.
         root: folder of the cache, None for no cache.
     """
+    names = rows.example.texts
     if root is None:
         parts = list(_encoded(rows, tokenizer, positions, missing_text))
         ids = np.concatenate([np.empty(0, np.int32), *(p[0] for p in parts)])
         counts = np.concatenate([np.empty(0, np.int64), *(p[1] for p in parts)])
         turns = np.concatenate([np.empty(0, np.int64), *(p[2] for p in parts)])
-        return TurnTokens(ids, _ends(counts), _ends(turns * len(TEXTS)))
+        return TurnTokens(ids, _ends(counts), _ends(turns * len(names)), names)
     chosen = "all" if positions is None else key_of(np.asarray(positions, np.int64).tobytes())
     key = key_of(VERSION, rows.fingerprint, chosen, tokenizer.fingerprint, missing_text)
     folder, _ = cached(root, "tokens", key, lambda f: _write(f, rows, tokenizer, positions, missing_text))
     offsets, first = np.load(folder / "offsets.npy"), np.load(folder / "first.npy")
     empty = offsets[-1] == 0  # no bytes cannot be mapped
     ids = np.empty(0, np.int32) if empty else np.memmap(folder / "ids.bin", np.int32, "r")
-    return TurnTokens(ids, offsets, first)
+    return TurnTokens(ids, offsets, first, names)
 
 
 def _write(folder: Path, rows: Rows, tokenizer: Tokenizer, positions: np.ndarray | None, missing_text: str) -> None:
@@ -107,7 +115,7 @@ def _write(folder: Path, rows: Rows, tokenizer: Tokenizer, positions: np.ndarray
             counts.append(some_counts)
             turns.append(some_turns)
     np.save(folder / "offsets.npy", _ends(np.concatenate(counts)))
-    np.save(folder / "first.npy", _ends(np.concatenate(turns) * len(TEXTS)))
+    np.save(folder / "first.npy", _ends(np.concatenate(turns) * len(rows.example.texts)))
 
 
 def _ends(sizes: np.ndarray) -> np.ndarray:
@@ -164,19 +172,18 @@ def _packed(encoded: tuple[Finish, np.ndarray]) -> tuple[np.ndarray, np.ndarray,
 def flatten(batch: pa.RecordBatch, missing_text: str) -> tuple[list[str], np.ndarray]:
     """The texts of some rows in the order of `TurnTokens`, and the turns of each row.
 
-    A row has as many turns as its longest text, and at least one. A turn that a prompt does not have is empty; one that
-    an answer does not have, and every null, is `missing_text`.
+    A row has as many turns as its longest text, and at least one. A turn that the first text does not have is empty;
+    one that another does not have, and every null, is `missing_text`.
     """
     texts: list[str] = []
     turns = []
-    prompts, left, right = (batch.column(name).to_pylist() for name in TEXTS)
-    for prompt, a, b in zip(prompts, left, right, strict=True):
-        count = max(len(prompt), len(a), len(b), 1)
+    for prompt, *others in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+        count = max(len(prompt), *map(len, others), 1)
         turns.append(count)
         for turn in range(count):
             asked = prompt[turn] if turn < len(prompt) else ""
             texts.append(missing_text if asked is None else asked)
-            for answers in (a, b):
+            for answers in others:
                 answer = answers[turn] if turn < len(answers) else None
                 texts.append(missing_text if answer is None else answer)
     return texts, np.array(turns, np.int64)

@@ -1,6 +1,6 @@
 """From turns in token ids to one sequence a row: share out the room, cut, put together.
 
-Where a row is longer than `max_length`, its three texts share the room by water filling: each keeps at most `c` tokens,
+Where a row is longer than `max_length`, its texts share the room by water filling: each keeps at most `c` tokens,
 with the largest `c` that fits. The rule does not ask which text is which, so exchanging the two answers exchanges what
 is kept of them, and an answer that has text is never invisible behind the other one.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from arena.core.errors import UsageError
 from arena.core.schema import Count
-from arena.data.source.rows import TEXTS
+from arena.data.source.examples import PAIR
 from arena.data.text.template import Layout
 from arena.data.text.tokens import TurnTokens
 
@@ -21,10 +21,10 @@ Cut = Literal["tail", "head", "middle"]
 Turns = Literal["last", "all"]
 SMALLEST_ROUND = 32
 """Tokens of room below which an earlier turn is left out rather than cut to a stump."""
-FIELDS = len(TEXTS)
-STRAIGHT = {name: position for position, name in enumerate(TEXTS)} | {"response": 1}
+STRAIGHT = {name: position for position, name in enumerate(PAIR.texts)} | {"response": 1}
 SWAPPED = {"prompt": 0, "response_a": 2, "response_b": 1, "response": 2}
-"""Which text of a turn a field of the template is; the field "response" of a template for one answer is A or B."""
+"""Which text of a turn of a comparison a field of the template is; the field "response" of a template for one answer is
+A or B."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,14 @@ class Sequences:
         had = self.turns.field_counts()[:, 1:] > 0
         if self.hidden is not None:
             had[:, self.hidden - 1] = False
-        field = np.arange(len(self.keep)) % FIELDS
-        index = self.turns.row_of_text * FIELDS + field
-        kept = np.bincount(index, weights=self.keep, minlength=len(self) * FIELDS).reshape(-1, FIELDS)[:, 1:] > 0
+        kept = self.turns.by_field(self.keep)[:, 1:] > 0
         return np.asarray((had & ~kept).any(axis=1))
 
     def row(self, row: int, swapped: bool = False) -> np.ndarray:
         """The ids of one row, `[L]` int32; `swapped` with the two answers exchanged."""
-        order = SWAPPED if swapped else STRAIGHT
-        start = int(self.turns.first[row]) + FIELDS * int(self.kept_from[row])
-        shown = range(start, int(self.turns.first[row + 1]), FIELDS)
+        order, fields = self._order(swapped), len(self.turns.names)
+        start = int(self.turns.first[row]) + fields * int(self.kept_from[row])
+        shown = range(start, int(self.turns.first[row + 1]), fields)
         parts: list[np.ndarray] = []
         for piece in self.layout.whole:
             if not isinstance(piece, str):
@@ -99,6 +97,11 @@ class Sequences:
             else:
                 parts.extend(self._joined(shown, order[piece]))
         return np.concatenate(parts)
+
+    def _order(self, swapped: bool) -> dict[str, int]:
+        if self.turns.names == PAIR.texts:
+            return SWAPPED if swapped else STRAIGHT
+        return {name: position for position, name in enumerate(self.turns.names)}
 
     def _rounds(self, shown: range, order: dict[str, int]) -> Iterator[np.ndarray]:
         assert self.layout.round is not None
@@ -151,31 +154,32 @@ def fit(
     Raises:
         UsageError: `max_length` leaves less than one token for each text of a one-turn row.
     """
+    fields = len(turns.names)
     room = max_length - layout.base - layout.per_turn
-    if room < FIELDS:
+    if room < fields:
         fixed = layout.base + layout.per_turn
         raise UsageError(
             f"data.max_length={max_length} is too small: data.template takes {fixed} tokens by itself; "
-            f"give {fixed + FIELDS} or more"
+            f"give {fixed + fields} or more"
         )
     counts, number = turns.counts, turns.turns
     if hidden is not None:
-        counts[hidden::FIELDS] = 0
+        counts[hidden::fields] = 0
     needed = np.add.reduceat(counts, turns.first[:-1]) if len(turns) else np.empty(0, np.int64)
     needed = needed + layout.base + layout.per_turn * number
     keep, kept_from = counts.copy(), np.zeros(len(turns), np.int64)
     over = np.flatnonzero(needed > max_length)
     single = over[number[over] == 1]
     if len(single):
-        texts = turns.first[single][:, None] + np.arange(FIELDS)
+        texts = turns.first[single][:, None] + np.arange(fields)
         keep[texts] = np.minimum(counts[texts], fair_caps(counts[texts], room)[:, None])
     share = _last_first if order == "last" else _all_turns
     for several in np.unique(number[over]).tolist():
         rows = over[number[over] == several]
         if several == 1:
             continue
-        texts = turns.first[rows][:, None] + np.arange(FIELDS * several)
-        kept, kept_from[rows] = share(counts[texts].reshape(-1, several, FIELDS), layout, max_length)
+        texts = turns.first[rows][:, None] + np.arange(fields * several)
+        kept, kept_from[rows] = share(counts[texts].reshape(-1, several, fields), layout, max_length)
         keep[texts] = kept.reshape(len(rows), -1)
     lengths = np.add.reduceat(keep, turns.first[:-1]) if len(turns) else np.empty(0, np.int64)
     lengths = lengths + layout.base + layout.per_turn * (number - kept_from)
@@ -183,7 +187,7 @@ def fit(
 
 
 def _last_first(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """What rows of T turns keep of each text, `[R, T, 3]` like `counts`, and the first turn each shows, `[R]`."""
+    """What rows of T turns keep of each text, `[R, T, F]` like `counts`, and the first turn each shows, `[R]`."""
     rows, number, _ = counts.shape
     keep, first = np.zeros_like(counts), np.zeros(rows, np.int64)
     left, going = np.full(rows, max_length - layout.base), np.ones(rows, dtype=bool)
@@ -206,9 +210,9 @@ def _last_first(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np
 
 def _all_turns(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np.ndarray, np.ndarray]:
     """As `_last_first`; all texts of all turns share the room."""
-    rows, number, _ = counts.shape
+    rows, number, fields = counts.shape
     shown = number
-    while shown > 1 and max_length - layout.base - layout.per_turn * shown < FIELDS * shown:
+    while shown > 1 and max_length - layout.base - layout.per_turn * shown < fields * shown:
         shown -= 1
     first = number - shown
     room = max_length - layout.base - layout.per_turn * shown

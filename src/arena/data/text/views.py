@@ -14,7 +14,7 @@ import numpy as np
 
 from arena.data.text.template import Layout
 from arena.data.text.tokens import TurnTokens
-from arena.data.text.truncation import FIELDS, Room, Sequences, fit
+from arena.data.text.truncation import Room, Sequences, fit
 
 FORMULATIONS = ("joint", "symmetric", "score", "verbalizer")
 
@@ -77,7 +77,7 @@ class Views:
 
     def _differ(self, row: int) -> bool:
         """Whether the answers of a row differ before anything is cut."""
-        texts = range(int(self.turns.first[row]), int(self.turns.first[row + 1]), FIELDS)
+        texts = range(int(self.turns.first[row]), int(self.turns.first[row + 1]), len(self.turns.names))
         ids, starts = self.turns.ids, self.turns.offsets
         answers = ((ids[starts[t + 1] : starts[t + 2]], ids[starts[t + 2] : starts[t + 3]]) for t in texts)
         return any(not np.array_equal(one, other) for one, other in answers)

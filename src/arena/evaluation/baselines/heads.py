@@ -63,7 +63,7 @@ class Words:
 
 def _texts(batch: pa.RecordBatch) -> list[str]:
     """Text and context of each row as one."""
-    columns = (batch.column(name).to_pylist() for name in ("prompt", "response_a"))
+    columns = (batch.column(name).to_pylist() for name in ("text", "context"))
     return ["\n".join(part for turns in row for part in turns or [] if part) for row in zip(*columns, strict=True)]
 
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as compute
 from scipy.sparse import csr_array
 
-from arena.data.source.rows import TEXTS, Rows
+from arena.data.source.examples import PAIR
+from arena.data.source.rows import Rows
 from arena.evaluation.baselines.grams import Characters, word_counts
 
 pc: Any = compute  # its functions are made when it is imported, which type checkers cannot see
@@ -109,7 +110,10 @@ def chunks(rows: Rows, positions: np.ndarray) -> Iterator[tuple[int, list[list[s
         done += batch.num_rows
         yield (
             done,
-            [["\n".join(turn or "" for turn in turns or []) for turns in batch[name].to_pylist()] for name in TEXTS],
+            [
+                ["\n".join(turn or "" for turn in turns or []) for turns in batch[name].to_pylist()]
+                for name in PAIR.texts
+            ],
         )
 
 
