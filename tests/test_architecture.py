@@ -209,6 +209,22 @@ def test_conf_mirrors_the_packages():
                     assert target.startswith(allowed), f"{path}: {target}"
 
 
+def test_the_page_about_the_house_names_files_that_there_are():
+    text = (ROOT / "docs" / "development" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", text)) - {
+        "tests/test_architecture.py",
+        "tests/outside/test_rating.py",
+    }
+    assert len(named) > 15
+    for name in named:
+        assert any((SOURCE / above / name).is_file() for above in ("", "data")), name
+
+
+def test_arena_does_not_know_the_task_that_is_an_example():
+    known = [path for path in FILES if re.search(r"\brating\.[a-z]|task=rating", path.read_text())]
+    assert known == []
+
+
 def test_experiments_only_choose_and_set():
     for path in (ROOT / "conf" / "experiment").glob("*.yaml"):
         assert "_target_" not in path.read_text(), path

@@ -17,7 +17,7 @@ python -m arena.compare runs=FOLDER x=log_loss y=distinct_2 by=loss.lambda [key=
 
 Compares runs on the same rows: the difference of each measure with its 95% interval over prompts (and over seeds,
 where an arm has several), the words that it allows, and the number of rows that it would take where they allow none.
-Runs that write replies (data=sft) get a verdict on diversity, which counts only if quality is not worse and the samples
+Runs that write replies (task=sft) get a verdict on diversity, which counts only if quality is not worse and the samples
 were drawn alike. Writes comparison.json, comparison.tsv and comparison.png; the exit code is 0 whatever the verdict.
 
   base=RUN, other=RUN  a run folder of arena.train; or the seeds of one recipe: FOLDER,FOLDER, a pattern in quotes
@@ -34,6 +34,7 @@ were drawn alike. Writes comparison.json, comparison.tsv and comparison.png; the
                        names for relative gains of diversity by their lower edge; the lower end of the interval is named
   resamples=10000      bootstrap resamples behind each interval
   seed=0               of all draws
+  trusted_packages=[NAME]  packages of your own whose kinds of task the runs may name
   output=FOLDER        where the files go (default: comparison/<base> below the first run of other, or frontier/ below
                        the folder of the swept runs)
 
@@ -48,7 +49,7 @@ RUNS = ("base", "other", "runs")
 DEFAULTS: dict[str, Any] = {
     **{"split": "test", "name": "default", "metric": None, "primary": None, "rows": "same", "margin": 0.02},
     **{"pass_margin": 0.02, "bands": None, "resamples": 10_000, "seed": 0, "output": None},
-    **{"x": "log_loss", "y": "distinct_2", "by": None},
+    **{"x": "log_loss", "y": "distinct_2", "by": None, "trusted_packages": []},
 }
 LEAST_RESAMPLES = 100
 """Fewer have no ends of a 95% interval."""
@@ -66,7 +67,7 @@ def compare(given: dict[str, Any]) -> dict[str, Any]:
     asked = checked(given)
     if given.get("runs"):
         return sweep(given, asked)
-    base, other = (arms.open_arm(key, str(given[key])) for key in ("base", "other"))
+    base, other = (arms.open_arm(key, str(given[key]), asked.trusted) for key in ("base", "other"))
     found = whole.compare_arms(base, other, asked)
     first = base.runs[0].path
     place = other.runs[0].path / "comparison" / f"{first.parent.name}-{first.name}"
@@ -98,10 +99,13 @@ def checked(given: dict[str, Any]) -> Any:
     metric = metric.split(",") if isinstance(metric, str) else metric
     if metric is not None and not (isinstance(metric, list) and all(isinstance(each, str) for each in metric)):
         raise UsageError(f"metric={metric}: give names, metric=[NAME,NAME]")
+    trusted = given["trusted_packages"]
+    if not isinstance(trusted, list) or not all(isinstance(each, str) for each in trusted):
+        raise UsageError(f"trusted_packages={trusted}: give the names in brackets, trusted_packages=[NAME,NAME]")
     bands = BANDS if given["bands"] is None else given["bands"]
     bands_of(bands)
     kept = {key: given[key] for key in ("split", "name", "primary", "margin", "pass_margin", "resamples", "seed")}
-    return Asked(metric=metric, common=given["rows"] == "common", bands=bands, **kept)
+    return Asked(metric=metric, common=given["rows"] == "common", trusted=trusted, bands=bands, **kept)
 
 
 def sweep(given: dict[str, Any], asked: Any) -> dict[str, Any]:

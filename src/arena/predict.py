@@ -4,6 +4,7 @@ Nothing heavy is imported at the top: a wrong command line is answered before to
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from arena.core.heads import Heads
 from arena.core.paths import shown
 from arena.inference import formats
 from arena.inference.members import gather, labels_of
+from arena.inference.outputs import outputs_of, write_outputs
 from arena.inference.partial import Partial
 
 USAGE = """python -m arena.predict run=FOLDER data.path=FILE output=FILE [key=value] ...
@@ -78,18 +80,29 @@ def predict(given: restore.Options) -> Path:
     if "path" not in given.data:
         raise UsageError("data.path: a value is needed; give data.path=FILE")
     check(others, len(given.runs))
+    if names := outputs_of(given.runs):
+        return in_order(lambda partial: write_outputs(names, given, output, partial), output)
     members = gather(given.runs, given.data, others["checkpoint"], others["calibrated"])
     labels = members[0].labels
     formats.check(others["format"], output, labels)
     if others["swap"] and not {"model_a", "model_b"} <= set(labels):
         raise UsageError(f"swap=true: it needs the classes model_a and model_b, the run has {', '.join(labels)}")
+
+    def write(partial: Partial) -> None:
+        from arena.inference.prediction import write_predictions
+
+        write_predictions(members, given.data, others, output, partial)
+
+    return in_order(write, output)
+
+
+def in_order(write: Callable[[Partial], None], output: Path) -> Path:
+    """Predict with what is done kept on disk; a signal ends in a line that says how much that is."""
     partial = Partial(output)
     try:
         with partial.locked():
             build.quiet()
-            from arena.inference.prediction import write_predictions
-
-            write_predictions(members, given.data, others, output, partial)
+            write(partial)
     except Interrupted as stopped:
         way_on = "the same command goes on from there"
         done = f"{partial.kept} predictions are kept, {way_on}" if partial.kept else "nothing was predicted yet"

@@ -11,6 +11,7 @@ from arena.core.errors import UsageError
 from arena.data.split.assignment import normalise
 from arena.data.split.duplicates import Forest, jaccard, shingles, similar_pairs
 from arena.data.split.minhash import BUCKET, PERMUTATIONS, Sketches, band_rows, candidate_pairs
+from arena.data.split.prepare import Division
 
 SYLLABLES = ["ka", "mi", "to", "ren", "sol", "bra", "ti", "vo", "gus", "ne", "pla", "dor", "shi", "quu", "el", "an"]
 
@@ -99,9 +100,12 @@ def test_bands_follow_from_the_threshold():
     assert band_rows(0.8) == 6
     assert pytest.approx(0.9983, abs=1e-4) == 1 - (1 - 0.8**6) ** (PERMUTATIONS // 6)
     assert 1 - (1 - 0.8**7) ** (PERMUTATIONS // 7) < 0.995
-    for threshold in (0.0, -0.1, 1.1):
-        with pytest.raises(UsageError, match=f"data.near_duplicates={threshold}"):
-            near_duplicate_pairs(["some text"], threshold)
+
+
+@pytest.mark.parametrize("threshold", [0.0, -0.1, 1.1])
+def test_a_threshold_that_is_no_similarity_is_refused_by_the_division(threshold):
+    with pytest.raises(UsageError, match=f"data.near_duplicates={threshold}"):
+        Division(near_duplicates=threshold).check()
 
 
 def test_equal_texts_are_pairs_with_the_first_of_them():

@@ -5,7 +5,6 @@ import pyarrow as pa
 import pytest
 from test_duplicates import edited, runs, true_similarity, words
 
-from arena.core.errors import UsageError
 from arena.data.source.rows import Account, Rows, RowWriter
 from arena.data.split.assignment import assign_splits, group_key
 from arena.data.split.folding import fold
@@ -121,8 +120,6 @@ def test_near_prompts_join_and_null_turns_that_off():
     assert found.joined == reasons(near_prompt=1)
     assert found.group[0] == found.group[1] == min(group_key(prompt), group_key(near))
     assert len(set(join(rows, None).group)) == 3
-    with pytest.raises(UsageError, match=r"data\.near_duplicates=2"):
-        join(rows, 2)
 
 
 def test_templated_prompts_stay_apart():

@@ -199,6 +199,23 @@ def predict(member: Member, labels: Any, rows: "Rows", swap: bool, partial: Part
     return found
 
 
+def in_one_order(member: Member, rows: "Rows", partial: Partial, width: int) -> "np.ndarray":
+    """What the model says of the rows as they are, `[N, width]` float64.
+
+    Raises:
+        DataError: it is not finite.
+    """
+    import numpy as np
+
+    parts = list(_orders(member, rows, False, partial))
+    if parts[0][1].rows < rows.num_rows:
+        _run_model(member, rows, parts)
+    found = parts[0][1].read(rows.num_rows, width)
+    if not np.isfinite(found).all():
+        raise DataError(f"{member.run.path}: its predictions are not finite in {_broken(found)} rows")
+    return found
+
+
 def _broken(probabilities: "np.ndarray") -> int:
     import numpy as np
 

@@ -101,7 +101,7 @@ def in_sample(members: list[Member], rows: Any) -> dict[str, list[str]]:
     known = [training_contents(member.run.splits) or set() for member in members]
     if not any(known):
         return {}
-    seen = [any(content in each for each in known) for content in contents(rows.texts())]
+    seen = [any(content in each for each in known) for content in contents(rows.texts(), rows.example)]
     if not any(seen):
         return {}
     count = f"{sum(seen)} of {len(seen)} rows"

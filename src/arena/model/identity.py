@@ -30,7 +30,7 @@ def reason_against_export(model: Any, settings: Mapping[str, Any]) -> str | None
         return None
     if several(settings["data"]["labels"]):
         return "no class of transformers holds several heads; arena.predict gives their probabilities"
-    if settings["data"]["target"]["offset"] is not None:
+    if (settings["data"].get("target") or {}).get("offset") is not None:
         return "no class of transformers adds data.offset"
     from arena.model.hub_classes import reason_against
 

@@ -24,7 +24,7 @@ def forest(path: Path, found: dict[str, Any]) -> None:
         found: from `arena.evaluation.comparison.whole.compare_arms`.
     """
     measures = found["measures"]
-    if found["kind"] == "classes":
+    if found["kind"] != "replies":
         with drawing(path, 1.1 + 0.32 * len(measures)) as (axes,):
             _dots(axes, measures, "difference", {True: "better", False: "worse"})
             axes.set_xlabel(f"{UNIT} (nats, or shares)")

@@ -24,6 +24,9 @@ class TaskKind:
         parts: base class of what belongs to this kind alone, by group.
         advice: what to choose instead of a part of another kind, by group.
         writes_replies: whether replies are sampled from the model, and not classes predicted.
+        outputs: names of what is predicted of each row, where that is no class: the columns of `arena.predict`.
+        measures: columns of a file of predictions that `arena.compare` compares by their means over rows, where nothing
+            is classified or written, and whether more is better; the first one decides unless another is chosen.
         without: commands that this kind does not have, and what follows the command's name in a message.
     """
 
@@ -31,6 +34,8 @@ class TaskKind:
     parts: ClassVar[dict[str, str]]
     advice: ClassVar[dict[str, str]] = {}
     writes_replies: ClassVar[bool] = False
+    outputs: ClassVar[tuple[str, ...]] = ()
+    measures: ClassVar[dict[str, bool]] = {}
     without: ClassVar[dict[str, str]] = {}
 
     def __init__(self, module: Any = None) -> None:

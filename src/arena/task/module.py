@@ -134,8 +134,11 @@ class Task(pl.LightningModule):
         self._keep(batch)
 
     def predict_step(self, batch: Any, batch_index: int) -> tuple[Tensor, Tensor]:
-        """Row positions `[N]` and log probabilities `[N, K]`, or `[N, C]` of several heads, float64."""
+        """Row positions `[N]` and log probabilities `[N, K]`, or `[N, C]` of several heads, float64; of a loss that
+        predicts no classes what its `outputs` are, `[N, V]` float64."""
         logits = self.model(batch)
+        if hasattr(self.loss, "outputs"):
+            return batch.row, self.loss.outputs(precise(logits)).double()
         if hasattr(self.loss, "log_probabilities"):
             return batch.row, self.loss.log_probabilities(precise(logits))
         return batch.row, precise(self.loss.predict(logits)).log()  # a loss from outside need not have them

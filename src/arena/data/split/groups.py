@@ -197,9 +197,6 @@ def join_rows(rows: Rows, positions: np.ndarray, threshold: float | None) -> Gro
         rows: the data.
         positions: which rows, increasing, `[R]`.
         threshold: the least similarity, above 0 and up to 1; None for equal texts only.
-
-    Raises:
-        UsageError: the threshold is not above 0 and at most 1.
     """
     scan = Scan(rows, positions, threshold is not None)
     forest = Forest(len(scan.key))

@@ -14,8 +14,6 @@ from typing import Final
 
 import numpy as np
 
-from arena.core.errors import UsageError
-
 SHINGLE: Final = 5
 PERMUTATIONS: Final = 128
 BUCKET = 16
@@ -111,13 +109,7 @@ def run_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def band_rows(threshold: float) -> int:
-    """Rows of a band: as many as find a pair at the threshold with probability 1 - (1 - t^r)^(128 // r) >= 0.995.
-
-    Raises:
-        UsageError: the threshold is not above 0 and at most 1.
-    """
-    if not 0 < threshold <= 1:
-        raise UsageError(f"data.near_duplicates={threshold}: a similarity above 0 and up to 1 is needed, null for none")
+    """Rows of a band: as many as find a pair at the threshold with probability 1 - (1 - t^r)^(128 // r) >= 0.995."""
     enough = [rows for rows in range(1, 17) if 1 - (1 - threshold**rows) ** (PERMUTATIONS // rows) >= 0.995]
     return max(enough, default=1)
 

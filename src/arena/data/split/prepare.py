@@ -55,13 +55,16 @@ class Division:
         return {"val": self.val_path, "test": self.test_path}
 
     def check(self) -> Self:
-        """The division itself. Raises a `UsageError` for an unknown column, or for a fold that there is not."""
+        """The division itself. Raises a `UsageError` for an unknown column, fold or similarity."""
         for name in self.stratify or []:
             if name not in STRATIFIABLE:
                 raise UsageError(
                     f"data.stratify: there is no column {name} to stratify by{closest(name, STRATIFIABLE)}"
                 )
         check_folds(self.fold, self.folds)
+        near = self.near_duplicates
+        if near is not None and not 0 < near <= 1:
+            raise UsageError(f"data.near_duplicates={near}: a similarity above 0 and up to 1 is needed, null for none")
         return self
 
 

@@ -11,7 +11,7 @@ from arena.evaluation.baselines.untrained import Untrained
 def fitted(settings: dict[str, Any], data: Any, run: RunFolder) -> dict[str, evaluation.Outcome]:
     """Fit the reference models that `baselines` names on the training split and keep them in the run folder."""
     names = [name for name in settings["baselines"] if name != "untrained"]
-    outcomes = evaluation.fit_and_predict(names, data, settings["seed"])
+    outcomes = evaluation.fit_and_predict(names, data, settings["seed"]) if names else {}
     for name, outcome in outcomes.items():
         store.save(run.path / store.FOLDER, name, outcome.member)
     return outcomes

@@ -1,5 +1,6 @@
 """The runs to be compared: which they are, whether they are finished, and whether one arm's differ only in the seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from arena.core.run import RunFolder, find_runs
 from arena.inference.configurations import essentials
 
 FINISHED = ("completed", "stopped_early")
-Kind = Literal["classes", "replies"]
+Kind = Literal["classes", "replies", "rows"]
 
 
 @dataclass(frozen=True)
@@ -33,27 +34,31 @@ class Arm:
         return [recipe(run, seeds=True).get("seed") for run in self.runs]
 
 
-def find(key: str, given: str) -> list[RunFolder]:
-    """The run folders that `key=given` names: a folder, `FOLDER,FOLDER`, a pattern, or a folder of runs.
+def find(key: str, given: str, trusted: Sequence[str] = ()) -> list[RunFolder]:
+    """The run folders that `key=given` names: a folder, `FOLDER,FOLDER`, a pattern, or a folder of runs; `trusted`:
+    packages whose classes they may name.
 
     Raises:
         InputOutputError, UsageError: as `arena.core.run.find_runs`.
     """
     listed = given if given.startswith("[") or "," not in given or paths.exists(given) else f"[{given}]"
     try:
-        return find_runs(listed)
+        runs = find_runs(listed)
     except ArenaError as error:
         raise type(error)(str(error).replace("run=", f"{key}=", 1)) from None
+    for run in runs:
+        run.trusted = tuple(trusted)
+    return runs
 
 
-def open_arm(key: str, given: str) -> Arm:
-    """The finished runs of one arm.
+def open_arm(key: str, given: str, trusted: Sequence[str] = ()) -> Arm:
+    """The finished runs of one arm; `trusted`: packages whose classes they may name.
 
     Raises:
         DataError: a run that is not finished, two of one seed, or two that differ in more than the seed.
         InputOutputError, UsageError: as `find`.
     """
-    arm = Arm(key, find(key, given))
+    arm = Arm(key, find(key, given, trusted))
     for run in arm.runs:
         if problem := unfinished(run):
             raise DataError(f"{key}={run.path}: {problem}; only finished runs can be compared")
@@ -129,23 +134,21 @@ def predictions(run: RunFolder, split: str) -> Path:
 
 
 def kind_of(runs: list[RunFolder], split: str) -> Kind:
-    """Whether these runs classify or write replies, by the columns of their predictions.
+    """Whether these runs classify, write replies, or say something else of rows, by the columns of their predictions.
 
     Raises:
         InputOutputError: a run without predictions of this split.
-        DataError: some do one and some the other, or a file is neither.
+        DataError: some do one and some the other.
     """
     kinds: dict[Kind, RunFolder] = {}
     for run in runs:
         path = predictions(run, split)
         names = read_parquet(path).column_names
         classifies = any(name.startswith(PROBABILITY) for name in names)
-        if not classifies and not {"log_loss", "tokens"} <= set(names):
-            raise DataError(f"{path}: neither probabilities of classes nor log_loss and tokens of replies")
-        kinds.setdefault("classes" if classifies else "replies", run)
+        writes = {"log_loss", "tokens"} <= set(names)
+        kinds.setdefault("classes" if classifies else "replies" if writes else "rows", run)
     if len(kinds) > 1:
-        raise DataError(
-            f"{kinds['replies'].path} writes replies and {kinds['classes'].path} classifies: nothing that they say can "
-            "be compared"
-        )
+        does = {"classes": "classifies", "replies": "writes replies", "rows": "does neither"}
+        told = " and ".join(f"{run.path} {does[kind]}" for kind, run in kinds.items())
+        raise DataError(f"{told}: nothing that they say can be compared")
     return next(iter(kinds))

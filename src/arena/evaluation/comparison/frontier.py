@@ -13,7 +13,7 @@ from arena.core.schema import closest
 from arena.core.stored import read
 from arena.evaluation.comparison import classes, replies
 from arena.evaluation.comparison.arms import Arm, check_seeds, find, kind_of, unfinished
-from arena.evaluation.comparison.rows import Aligned, align, read_replies
+from arena.evaluation.comparison.rows import Aligned, align, mean_statistic, measures_of, read_measures, read_replies
 from arena.evaluation.comparison.tables import COLUMNS, cell, finite, interval
 from arena.evaluation.comparison.whole import Asked
 from arena.inference.members import labels_of
@@ -84,7 +84,7 @@ def frontier(given: str, by: str, x: str, y: str, asked: Asked) -> dict[str, Any
         paired `change` from the first value, and whether it is on the Pareto front; and what `tsv_of` and the picture
         need besides.
     """
-    runs = find("runs", given)
+    runs = find("runs", given, asked.trusted)
     stopped = {run.path: reason for run in runs if (reason := unfinished(run))}
     notes = [f"left out {path}: {reason}" for path, reason in stopped.items()]
     runs = [run for run in runs if run.path not in stopped]
@@ -93,7 +93,7 @@ def frontier(given: str, by: str, x: str, y: str, asked: Asked) -> dict[str, Any
     arms = arms_of(runs, by)
     ordered = [run for arm in arms.values() for run in arm.runs]
     kind = kind_of(ordered, asked.split)
-    measured = (of_classes if kind == "classes" else of_replies)(ordered, (x, y), asked)
+    measured = {"classes": of_classes, "replies": of_replies, "rows": of_rows}[kind](ordered, (x, y), asked)
     points: list[dict[str, Any]] = [
         {"value": value, "runs": [str(run.path) for run in arm.runs], "seeds": arm.seeds} for value, arm in arms.items()
     ]
@@ -135,6 +135,15 @@ def of_classes(runs: list[RunFolder], names: tuple[str, str], asked: Asked) -> d
     return {axis: (found[name], rows) for axis, name in zip(AXES, names, strict=True)}
 
 
+def of_rows(runs: list[RunFolder], names: tuple[str, str], asked: Asked) -> dict[str, tuple[Statistic, Aligned]]:
+    """The same of runs of a kind of task that says by what its runs are compared."""
+    known = measures_of(runs)
+    check_names(names, list(known))
+    rows = align([read_measures(run, asked.split, list(known)) for run in runs], asked.common)
+    made = {axis: mean_statistic(name, rows, len(runs), known[name]) for axis, name in zip(AXES, names, strict=True)}
+    return {axis: (statistic, rows) for axis, statistic in made.items()}
+
+
 def of_replies(runs: list[RunFolder], names: tuple[str, str], asked: Asked) -> dict[str, tuple[Statistic, Aligned]]:
     """The same of runs that write replies; log_loss is that of the held-out replies, others are of the samples."""
     found: dict[str, tuple[Statistic, Aligned]] = {}
@@ -150,7 +159,7 @@ def of_replies(runs: list[RunFolder], names: tuple[str, str], asked: Asked) -> d
             found[axis] = replies.log_loss(rows, len(runs)), rows
         else:
             rows = align([each.measures for each in made], asked.common)
-            found[axis] = replies.statistic(name, rows, len(runs)), rows
+            found[axis] = mean_statistic(name, rows, len(runs), replies.rises(name) is not False), rows
         if not found[axis][0].rows:
             raise DataError(f"{axis}={name}: it was not computed in any prompt that all runs have")
     return found

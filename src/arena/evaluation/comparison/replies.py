@@ -143,13 +143,3 @@ def success(names: Sequence[str]) -> str | None:
 
 
 _PLAIN = {re.sub(r"[^a-z0-9]+", "_", name) for name in SUCCESS}
-
-
-def statistic(name: str, rows: Aligned, bases: int) -> Statistic:
-    """The mean of a measure over the prompts on which every run has it."""
-    values = np.stack([table.values[name] for table in rows.tables])
-    defined = np.isfinite(values).all(axis=0)
-    whole = np.stack([rows.sums(np.stack([np.where(defined, each, 0), defined], axis=1)) for each in values])
-    counted = int(np.count_nonzero(defined))
-    left_out = rows.left_out + len(rows.member) - counted
-    return Statistic(name, whole[:bases], whole[bases:], ratio, rises(name) is not False, counted, left_out)

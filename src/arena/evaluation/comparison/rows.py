@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from arena.config import restore
+from arena.config.pairing import kind_of
 from arena.core.errors import DataError
 from arena.core.files import read_parquet
 from arena.core.run import RunFolder
 from arena.evaluation.comparison.arms import predictions
-from arena.stats.arms import Array
+from arena.stats.arms import Array, Statistic, ratio
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def fingerprint_of(run: RunFolder) -> str | None:
     return run.read_result().get("data", {}).get("fingerprint")
 
 
-def read_replies(run: RunFolder, split: str) -> Table:
-    """Log loss and tokens of every reply of a split; replies without a token to learn are left out.
+def read_columns(run: RunFolder, split: str, *names: str) -> tuple[Path, Any, dict[str, np.ndarray]]:
+    """The predictions file of a split, its table, and columns of numbers, `[N]` float64 each.
 
     Raises:
         InputOutputError: there is no such file.
@@ -85,13 +87,61 @@ def read_replies(run: RunFolder, split: str) -> Table:
     """
     path = predictions(run, split)
     table = read_parquet(path)
-    for name in ("id", "group", "log_loss", "tokens"):
+    for name in ("id", "group", *names):
         if name not in table.column_names:
             raise DataError(f"{path}: there is no column {name}")
-    loss, tokens = (table.column(name).to_numpy().astype(np.float64) for name in ("log_loss", "tokens"))
-    kept = (tokens > 0) & np.isfinite(loss)
-    values = {"log_loss": loss[kept], "tokens": tokens[kept]}
+    return path, table, {name: table.column(name).to_numpy().astype(np.float64) for name in names}
+
+
+def read_replies(run: RunFolder, split: str) -> Table:
+    """Log loss and tokens of every reply of a split; replies without a token to learn are left out.
+
+    Raises: see `read_columns`.
+    """
+    path, table, values = read_columns(run, split, "log_loss", "tokens")
+    kept = (values["tokens"] > 0) & np.isfinite(values["log_loss"])
+    values = {name: each[kept] for name, each in values.items()}
     return Table(path, strings(table, "id")[kept], strings(table, "group")[kept], None, values, fingerprint_of(run))
+
+
+def read_measures(run: RunFolder, split: str, names: Sequence[str]) -> Table:
+    """Numbers that a run's task keeps of every row of a split; its `target` too, where it keeps one.
+
+    Raises: see `read_columns`.
+    """
+    path, table, values = read_columns(run, split, *names)
+    target = table.column("target").to_numpy() if "target" in table.column_names else None
+    return Table(path, strings(table, "id"), strings(table, "group"), target, values, fingerprint_of(run))
+
+
+def measures_of(runs: Sequence[RunFolder]) -> dict[str, bool]:
+    """By what the runs' kind of task compares them, and whether more is better; see `arena.task.kind.TaskKind`.
+
+    Raises:
+        UsageError: the kind is of a package that is not trusted.
+        DataError: it names nothing, or not the same for all runs.
+    """
+    known = [kind_of(restore.settings_of(run)).measures for run in runs]
+    if not known[0] or any(each != known[0] for each in known):
+        raise DataError(f"{runs[0].path}: its predictions hold neither classes nor replies, nor measures of its own")
+    return known[0]
+
+
+def mean_statistic(name: str, rows: Aligned, bases: int, rises: bool) -> Statistic:
+    """The mean of a measure over the rows (or prompts) on which every run has it.
+
+    Args:
+        name: of the measure, in the `values` of the tables.
+        rows: of the runs of the base, then those of the other arm.
+        bases: runs of the base.
+        rises: whether more is better.
+    """
+    values = np.stack([table.values[name] for table in rows.tables])
+    defined = np.isfinite(values).all(axis=0)
+    whole = np.stack([rows.sums(np.stack([np.where(defined, each, 0), defined], axis=1)) for each in values])
+    counted = int(np.count_nonzero(defined))
+    left_out = rows.left_out + len(rows.member) - counted
+    return Statistic(name, whole[:bases], whole[bases:], ratio, rises, counted, left_out)
 
 
 def align(tables: Sequence[Table], common: bool) -> Aligned:

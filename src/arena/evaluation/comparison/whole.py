@@ -10,7 +10,7 @@ from arena.core.schema import closest
 from arena.evaluation.comparison import classes, replies
 from arena.evaluation.comparison.arms import Arm, differences, kind_of
 from arena.evaluation.comparison.outcome import Rules, class_verdict, compared, reply_verdict
-from arena.evaluation.comparison.rows import Aligned, align, read_replies
+from arena.evaluation.comparison.rows import Aligned, align, mean_statistic, measures_of, read_measures, read_replies
 from arena.evaluation.comparison.verdict import bands_of
 from arena.inference.members import labels_of
 from arena.stats.classification import left_out
@@ -27,6 +27,7 @@ class Asked:
         metric: the measures to compare; None for all.
         primary: the measure that decides; None for that of `PRIMARY`.
         common: compare the rows that all runs have.
+        trusted: packages whose kinds of task the runs may name.
         bands, margin, pass_margin, resamples, seed: see `arena.evaluation.comparison.outcome.Rules`.
     """
 
@@ -35,6 +36,7 @@ class Asked:
     metric: list[str] | None = None
     primary: str | None = None
     common: bool = False
+    trusted: Sequence[str] = ()
     bands: Any = None
     margin: float = 0.02
     pass_margin: float = 0.02
@@ -74,7 +76,7 @@ def compare_arms(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
         if run.path in [each.path for each in base.runs]:
             raise UsageError(f"other={run.path}: it is in base too; a run does not differ from itself")
     kind = kind_of([*base.runs, *other.runs], asked.split)
-    found = compare_classes(base, other, asked) if kind == "classes" else compare_replies(base, other, asked)
+    found = {"classes": compare_classes, "replies": compare_replies, "rows": compare_rows}[kind](base, other, asked)
     arms = {arm.name: {"runs": [str(run.path) for run in arm.runs], "seeds": arm.seeds} for arm in (base, other)}
     apart = [{"key": k, "base": b, "other": o} for k, b, o in differences(base.runs[0], other.runs[0])]
     notes = list(found.pop("notes"))
@@ -105,6 +107,18 @@ def compare_classes(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
     return {**_facts(rows, rules), "measures": measures, "verdict": verdict, "notes": notes}
 
 
+def compare_rows(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
+    """Two arms of a kind of task that says by what its runs are compared."""
+    runs = [*base.runs, *other.runs]
+    known = measures_of(runs)
+    wanted, primary = choose(asked, list(known), next(iter(known)))
+    rows = align([read_measures(run, asked.split, list(known)) for run in runs], asked.common)
+    rules, bases = asked.rules(primary), len(base.runs)
+    measures = compared([mean_statistic(name, rows, bases, known[name]) for name in wanted], rules)
+    verdict = class_verdict(measures, rules)
+    return {**_facts(rows, rules), "measures": measures, "verdict": verdict, "notes": _left_out(rows, "rows")}
+
+
 def compare_replies(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
     """Two arms that write replies."""
     runs = [*base.runs, *other.runs]
@@ -124,7 +138,9 @@ def compare_replies(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
     quality = {"log_loss": (False, rules.margin)} | ({passed: (True, rules.pass_margin)} if passed else {})
     sampled = [name for name in (passed, *rises) if name is not None]
     measures = compared([replies.log_loss(rows, bases)], rules)
-    measures |= compared([replies.statistic(name, prompts, bases) for name in sampled], rules)
+    measures |= compared(
+        [mean_statistic(name, prompts, bases, rises.get(name) is not False) for name in sampled], rules
+    )
     for name, entry in measures.items():
         if reason := next((each.reasons[name] for each in made if name in each.reasons), None):
             entry["reason"] = f"{entry['reason']}: {reason}" if "reason" in entry else reason

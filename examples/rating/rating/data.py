@@ -1,0 +1,107 @@
+"""Rated answers as Lightning wants them: arena's parts, and what is different about a score."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from arena.core.errors import DataError
+from arena.core.schema import InputPath
+from arena.core.types import Start
+from arena.data.loading.collate import Collate
+from arena.data.loading.sampling import Serving
+from arena.data.module.base import RowData
+from arena.data.module.description import Split
+from arena.data.source.ingest import Ingest
+from arena.data.source.rows import Rows
+from arena.data.split.prepare import Division
+from arena.data.text.template import choose, compile_template
+from arena.data.text.tokenizer import Tokenizer
+from arena.data.text.tokens import tokenize
+from arena.data.text.truncation import Room, fit
+from arena.data.text.views import Views
+from rating.source import RatedReader
+
+TEMPLATE = "{prompt}{separator}{response}"
+
+
+class RatedData(RowData):
+    """Answers with a score each; the target is a number and not a class.
+
+    The split is stratified on the score and never divides equal or nearly equal prompts.
+
+    Args:
+        reader: of prompts, answers and scores.
+        tokenizer: text -> token ids.
+        path: file, folder, or a list of both.
+        prompt, response, score, id, low, high: names of columns and the scale; the reader is made of them.
+        template: a text with `{prompt}` and `{response}`.
+        truncation, split, ingest, loader: see their classes.
+        cache: see `arena.data.module.base.RowData`.
+        labels: there are no classes.
+    """
+
+    def __init__(
+        self,
+        reader: RatedReader,
+        tokenizer: Tokenizer,
+        path: InputPath | list[InputPath] | None = None,
+        prompt: str = "prompt",
+        response: str = "response",
+        score: str = "score",
+        id: str = "id",
+        low: float = 1.0,
+        high: float = 10.0,
+        template: str = TEMPLATE,
+        truncation: Room | None = None,
+        split: Division | None = None,
+        ingest: Ingest | None = None,
+        loader: Serving | None = None,
+        cache: str | None = None,
+        labels: list[str] | None = None,
+    ) -> None:
+        super().__init__(reader, tokenizer, path, split or Division(), ingest, loader, cache)
+        self.low, self.high, self.labels = low, high, labels or []
+        self.template, self.room = choose(template, {}, "score"), truncation or Room()
+
+    def select(self, part: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
+        """See `RowData.select`: the rows with a score."""
+        positions, dropped = super().select(part)
+        scored = pc.is_valid(self.source.facts["score"]).to_numpy()[positions]  # pyright: ignore
+        if not scored.any():
+            raise DataError("no row has a score: there is nothing to learn from")
+        return positions[scored], dropped | ({"unlabelled": int((~scored).sum())} if not scored.all() else {})
+
+    def stratified(self, facts: pa.Table) -> np.ndarray:
+        """See `RowData.stratified`: the score, rounded."""
+        return np.rint(facts["score"].to_numpy() - self.low).astype(np.int64)
+
+    def label(self, facts: pa.Table, part: np.ndarray) -> None:
+        """See `RowData.label`."""
+        self._target = facts["score"].to_numpy().astype(np.float32)
+
+    def encode(self, rows: Rows, positions: np.ndarray | None) -> Views:
+        """See `RowData.encode`."""
+        tokens = tokenize(rows, self.tokenizer, positions, root=self.cache)
+        layout, room = compile_template(self.tokenizer, **self.template), self.room
+        return Views([fit(tokens, layout, room.max_length, room.cut, room.turns)], [False])
+
+    def start(self, counts: Any) -> Start:
+        """What a model may know before its first step: nothing; the loss knows the scores of the training rows."""
+        return Start(torch.ones(1, dtype=torch.float64))
+
+    def class_counts(self, split: Split) -> np.ndarray:
+        """Rows at each half point of the scale in a split, `[2 (high - low) + 1]` int64."""
+        half = np.rint(2 * (self._target[self.rows(split)] - self.low)).astype(np.int64)
+        return np.bincount(half, minlength=round(2 * (self.high - self.low)) + 1)
+
+    def collate(self, training: bool) -> Collate:
+        """See `RowData.collate`."""
+        return Collate(self.sequences, self._target, self.weights(), self.tokenizer.pad)
+
+    def predict_collate(self, rows: Rows, sequences: Views) -> Collate:
+        """See `RowData.predict_collate`."""
+        unknown, ones = np.full(rows.num_rows, np.nan, np.float32), np.ones(rows.num_rows, np.float32)
+        return Collate(sequences, unknown, ones, self.tokenizer.pad)

@@ -1,0 +1,77 @@
+"""Predictions of a kind of task that predicts numbers of a row instead of classes, such as a rating."""
+
+from pathlib import Path
+
+from arena.config import restore
+from arena.config.pairing import kind_of
+from arena.core import checkpoints, tables
+from arena.core.console import say
+from arena.core.errors import DataError, UsageError
+from arena.core.files import replacing
+from arena.core.paths import shown
+from arena.core.run import RunFolder
+from arena.inference.members import Member, in_one_order, read_rows, short_names
+from arena.inference.partial import Partial
+
+ENDINGS = (".csv", ".parquet")
+OF_CLASSES = {
+    **{"format": "probabilities", "swap": False, "average": "probability", "rules": False, "calibrated": True},
+    **{"on_bad_row": None},
+}
+"""Keys of `arena.predict` that are about classes, with the values that say nothing."""
+
+
+def outputs_of(runs: list[RunFolder]) -> tuple[str, ...]:
+    """What all runs predict instead of classes; nothing where they classify.
+
+    Raises:
+        DataError: they predict different things.
+    """
+    found = [() if run.is_baseline else kind_of(restore.settings_of(run)).outputs for run in runs]
+    for run, names in zip(runs, found, strict=True):
+        if names != found[0]:
+            raise DataError(f"{run.path} and {runs[0].path} predict different things: nothing can be averaged")
+    return found[0]
+
+
+def write_outputs(names: tuple[str, ...], given: restore.Options, output: Path, partial: Partial) -> None:
+    """Write the id and each output of every row, averaged over the runs.
+
+    Args:
+        names: of the outputs.
+        given: the command line, checked (`arena.predict`).
+        output: a file that ends in one of `ENDINGS`; replaced in one step.
+        partial: where the outputs of each run are kept meanwhile.
+
+    Raises:
+        UsageError: a key that is about classes, or another ending.
+        InputOutputError: a run without weights; see also `read_rows`.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    others, weights = given.others, given.others["weights"]
+    idle = [key for key, value in OF_CLASSES.items() if others[key] != value]
+    if idle or weights == "validation":
+        key = idle[0] if idle else "weights"
+        raise UsageError(f"{key}={others[key]}: it is about classes, and these runs predict {', '.join(names)}")
+    if output.suffix not in ENDINGS:
+        raise UsageError(f"output={output}: the name must end in {' or '.join(ENDINGS)}")
+    members = []
+    for run, name in zip(given.runs, short_names(given.runs), strict=True):
+        checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else run.best
+        checkpoints.check(checkpoint)
+        members.append(Member(run, name, [], restore.settings_of(run, given.data), checkpoint))
+    rows = read_rows(members, given.data)
+    values = [in_one_order(member, rows, partial, len(names)) for member in members]
+    mean = np.average(values, axis=0, weights=None if weights == "equal" else weights)
+    columns = {"id": rows.facts["id"].to_pylist()} | {name: mean[:, place] for place, name in enumerate(names)}
+    with replacing(output) as file:
+        if output.suffix == ".parquet":
+            pq.write_table(pa.table(columns), file)
+        else:
+            numbers = (map(repr, mean[:, place].tolist()) for place in range(len(names)))
+            lines = zip(columns["id"], *numbers, strict=True)
+            file.write_text(tables.text_of([list(columns), *lines]), encoding="utf-8")
+    say(f"{rows.num_rows} rows written to {shown(output)}")
