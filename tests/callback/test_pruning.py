@@ -177,7 +177,7 @@ def test_two_processes_stop_together_and_train_with_the_same_settings(tmp_path, 
     variables = process.trial_variables(storage, "s", 3, ["monitor"], "min", MEDIAN)
     overrides = ["data.batch_size=8", "resamples=0", "evaluate.figures=false", "optim.lr=0.0017"]
     overrides += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "logger=wandb", *FOUR]
-    trial = process.Trial.start(overrides, tmp_path / "3", variables | {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"})
+    trial = process.Trial(overrides, tmp_path / "3", variables | {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"})
     outcome = _wait(trial)
     text = (tmp_path / "3" / "trial.log").read_text()
     assert outcome.kind == "pruned", text

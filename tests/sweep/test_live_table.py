@@ -5,7 +5,6 @@ import io
 import pytest
 from rich.console import Console
 
-from arena.core.run import RunFolder
 from arena.logger.journal import Journal
 from arena.sweep import table
 from arena.sweep.outcome import Outcome
@@ -15,7 +14,6 @@ from arena.sweep.table import Watch
 @pytest.fixture
 def trial(tmp_path):
     """A trial's folder after two validations."""
-    RunFolder(tmp_path).write_result({"monitor": {"name": "val/log_loss", "mode": "min", "value": None}})
     journal = Journal(tmp_path / "metrics.csv")
     for step, value in ((5, 0.9), (10, 0.7)):
         journal.log_metrics({"val/log_loss": value, "val/accuracy": 0.1, "epoch": 0}, step)
@@ -52,13 +50,9 @@ def test_a_preempted_trial_is_not_counted_and_maximize_is_obeyed(capsys):
 
 
 def test_progress_follows_the_journal_and_survives_a_torn_line(trial):
-    watch = Watch(2, ["minimize"], ["log_loss"])
+    watch = Watch(2, ["minimize"], ["log_loss"], monitor="val/log_loss")
     watch.started(0, {"optim.lr": 0.1})
     watch.progress(0, trial / "not yet")
-    (trial / "other").mkdir()
-    for text in ('{"monitor": {"value": 1}}', '{"monitor": null}', "{", "[]"):  # whatever a program left there
-        (trial / "other" / "result.json").write_text(text)
-        watch.progress(0, trial / "other")
     assert watch.lines[0].step is None
     watch.progress(0, trial)
     assert (watch.lines[0].step, watch.lines[0].best) == (10, 0.7)
@@ -74,7 +68,7 @@ def test_progress_follows_the_journal_and_survives_a_torn_line(trial):
 
 def test_running_trials_are_mentioned_now_and_then(trial, capsys, monkeypatch):
     monkeypatch.setattr(table, "EVERY", -1.0)
-    watch = Watch(2, ["minimize"], ["log_loss"])
+    watch = Watch(2, ["minimize"], ["log_loss"], monitor="val/log_loss")
     watch.started(7, {})
     watch.progress(7, trial)
     assert "running: trial 7 at step 10 with 0.7000; 0 of 2 trials" in capsys.readouterr().out

@@ -116,7 +116,7 @@ def test_trials_inherit_no_rank_and_no_identity(monkeypatch, tmp_path):
     code = "import json, os; json.dump(dict(os.environ), open('seen.json', 'w'))"
     monkeypatch.chdir(tmp_path)
     ended(
-        Trial.start([], tmp_path / "0", process.trial_variables(None, "s", 3, ["monitor"], "min"), program=python(code))
+        Trial([], tmp_path / "0", process.trial_variables(None, "s", 3, ["monitor"], "min"), program=python(code))
     )
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert set(ranks) & set(seen) == {"ARENA_TRIAL"}
@@ -141,16 +141,16 @@ def test_quoted_values_survive_the_grammar_of_overrides(text):
 def test_a_folder_that_exists_is_refused(tmp_path):
     (tmp_path / "0").mkdir()
     with pytest.raises(UsageError, match="exists already"):
-        Trial.start([], tmp_path / "0", program=SLEEP)
+        Trial([], tmp_path / "0", program=SLEEP)
 
 
 def test_a_timeout_ends_a_trial_and_is_told_apart(tmp_path):
-    outcome = ended(Trial.start([], tmp_path / "0", timeout=0.5, program=SLEEP))
+    outcome = ended(Trial([], tmp_path / "0", timeout=0.5, program=SLEEP))
     assert outcome.kind == "timeout"
     assert "timeout=0.5" in str(outcome.reason)
     assert outcome.seconds >= 0.5
     with pytest.raises(UsageError, match="greater than 0"):
-        Trial.start([], tmp_path / "1", timeout=0, program=SLEEP)
+        pool.Pool([{}], timeout=0)
 
 
 def test_stop_ends_the_whole_group_even_where_it_does_not_listen(tmp_path):
@@ -159,7 +159,7 @@ def test_stop_ends_the_whole_group_even_where_it_does_not_listen(tmp_path):
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
         "print('child', child.pid, flush=True); time.sleep(60)"
     )
-    trial = Trial.start([], tmp_path / "0", program=python(code))
+    trial = Trial([], tmp_path / "0", program=python(code))
     says(trial, "child ")
     child = int((trial.folder / "trial.log").read_text().split()[1])
     outcome = trial.stop(grace=0.3)
@@ -173,7 +173,7 @@ def test_stop_ends_the_whole_group_even_where_it_does_not_listen(tmp_path):
 
 
 def test_sigkill_of_a_trial_is_a_failure_with_its_signal(tmp_path):
-    trial = Trial.start([], tmp_path / "0", program=SLEEP)
+    trial = Trial([], tmp_path / "0", program=SLEEP)
     says(trial, "awake")
     os.kill(trial.process.pid, signal.SIGKILL)
     outcome = ended(trial)
@@ -193,7 +193,7 @@ time.sleep(60)
 CONTROLLER = """
 import sys, time
 from arena.sweep.process import Trial
-trial = Trial.start([], sys.argv[1], program=[sys.executable, sys.argv[2]])
+trial = Trial([], sys.argv[1], program=[sys.executable, sys.argv[2]])
 time.sleep(60)
 """
 

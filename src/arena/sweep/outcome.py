@@ -15,8 +15,13 @@ Kind = Literal["complete", "pruned", "diverged", "out_of_memory", "preempted", "
 
 OUTPUT = "trial.log"
 """What a trial printed, in its folder."""
-ENDED = {"completed": "complete", "stopped_early": "complete", "pruned": "pruned", "diverged": "diverged"}
-BY_EXIT_CODE: dict[int, Kind] = {76: "diverged", 77: "out_of_memory", 130: "preempted", 143: "preempted"}
+BY_EXIT_CODE: dict[int, Kind] = {
+    77: "out_of_memory",
+    130: "preempted",
+    143: "preempted",
+    -signal.SIGINT: "preempted",
+    -signal.SIGTERM: "preempted",
+}
 """Exit codes of arena.train; a negative one is the signal that ended the process."""
 
 
@@ -39,10 +44,6 @@ class Outcome:
     exit_code: int | None = None
     seconds: float = 0.0
 
-    def lasted(self, seconds: float) -> "Outcome":
-        """The same outcome with its wall time."""
-        return replace(self, seconds=seconds)
-
 
 def outcome_of(folder: str | Path, exit_code: int | None, objectives: list[str]) -> Outcome:
     """Judge a trial that is over.
@@ -55,34 +56,38 @@ def outcome_of(folder: str | Path, exit_code: int | None, objectives: list[str])
         exit_code: of its process; None where the process is gone and nobody saw its end (the sweep was killed).
         objectives: `monitor`, or dotted paths in `result.json`.
     """
-    run = RunFolder(folder)
     try:
-        result = run.read_result()
+        result = RunFolder(folder).read_result()
     except InputOutputError as error:
         return Outcome("failed", None, str(error), exit_code)
     took = result.get("time") or {}
     seconds = math.fsum(_number(took.get(part)) or 0.0 for part in ("setup", "fit", "test"))
-    return _judged(run, result, exit_code, objectives).lasted(seconds)
+    return replace(_judged(Path(folder), result, exit_code, objectives), exit_code=exit_code, seconds=seconds)
 
 
-def _judged(run: RunFolder, result: dict[str, Any], exit_code: int | None, objectives: list[str]) -> Outcome:
+def _judged(folder: Path, result: dict[str, Any], exit_code: int | None, objectives: list[str]) -> Outcome:
     status, reason = result.get("status"), result.get("reason")
-    kind = ENDED.get(str(status))
-    if kind == "complete":
-        return _complete(result, exit_code, objectives)
-    if kind == "pruned":
-        best = _number(result.get("monitor", {}).get("value"))
-        return Outcome("pruned", None if best is None else [best], reason, exit_code)
+    if status in ("completed", "stopped_early"):
+        values = {name: objective(result, name) for name in objectives}
+        known = [value for value in values.values() if value is not None]
+        missing = ", ".join(name for name, value in values.items() if value is None)
+        if missing:
+            return Outcome("failed", None, f"result.json has no finite value of {missing}")
+        return Outcome("complete", known)
+    if status == "pruned":
+        best = objective(result, "monitor")
+        return Outcome("pruned", None if best is None else [best], reason)
     told = None if reason is None or str(reason).startswith(KILLED) else str(reason)
-    words = told or last_words(run.path)
-    if kind == "diverged" or exit_code == 76:
-        return Outcome("diverged", None, words, exit_code)
+    if status == "diverged" or exit_code == 76:
+        return Outcome("diverged", None, told or last_words(folder))
     if exit_code is None:
-        return _unseen(status, told)
-    if exit_code in BY_EXIT_CODE or status == "preempted" or exit_code in (-signal.SIGTERM, -signal.SIGINT):
-        found = BY_EXIT_CODE.get(exit_code, "preempted")
-        return Outcome(found, None, words or killed(exit_code) or f"exit code {exit_code}", exit_code)
-    return Outcome("failed", None, told or killed(exit_code) or words or f"exit code {exit_code}", exit_code)
+        if status != "failed" or told is None:
+            return Outcome("preempted", None, told or "the sweep ended while it ran")
+        return Outcome("out_of_memory" if told.startswith("out of memory") else "failed", None, told)
+    words, by_signal, code = last_words(folder), killed(exit_code), f"exit code {exit_code}"
+    if exit_code in BY_EXIT_CODE or status == "preempted":
+        return Outcome(BY_EXIT_CODE.get(exit_code, "preempted"), None, told or words or by_signal or code)
+    return Outcome("failed", None, told or by_signal or words or code)
 
 
 def objective(result: dict[str, Any], name: str) -> float | None:
@@ -123,22 +128,6 @@ def killed(exit_code: int) -> str | None:
     name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
     hint = " (by hand, or by the system for want of memory)" if name == "SIGKILL" else ""
     return f"killed by {name}{hint}"
-
-
-def _complete(result: dict[str, Any], exit_code: int | None, objectives: list[str]) -> Outcome:
-    values = [objective(result, name) for name in objectives]
-    known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        missing = [name for name, value in zip(objectives, values, strict=True) if value is None]
-        return Outcome("failed", None, f"result.json has no finite value of {', '.join(missing)}", exit_code)
-    return Outcome("complete", known, None, exit_code)
-
-
-def _unseen(status: str | None, told: str | None) -> Outcome:
-    if status == "failed" and told is not None:
-        kind: Kind = "out_of_memory" if told.startswith("out of memory") else "failed"
-        return Outcome(kind, None, told)
-    return Outcome("preempted", None, told or "the sweep ended while it ran")
 
 
 def _number(value: Any) -> float | None:

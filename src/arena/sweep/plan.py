@@ -123,7 +123,9 @@ def read(composed: DictConfig, arguments: list[str]) -> Plan:
     parameters, constants = space.read({k: v for k, v in typed.items() if k.lstrip("+") not in given} | line.searched)
     if not parameters:
         raise UsageError("hydra.sweeper.params: nothing to search; give KEY=interval(...), sweep=lr or the like")
-    _check_group_order(line.fixed, parameters)
+    given_plain = {space.name_of(override): override for override in line.fixed}
+    for name in (each.name for each in parameters if each.name in given_plain):
+        raise UsageError(f"{given_plain[name]}: the sweep searches {name}; give it as interval(...) or choice(...)")
     directions = _directions(chosen, monitor)
     samplers.check_sampler(chosen["sampler"], len(directions))
     samplers.check_pruner(chosen["pruner"], len(directions))
@@ -146,32 +148,21 @@ def read(composed: DictConfig, arguments: list[str]) -> Plan:
         monitor=monitor["name"],
         starts=[space.check_start(start, parameters) for start in chosen["enqueue"]],
         settings=chosen,
-        hydra=_passed_on(composed),
+        hydra=passed_on(composed),
         command=["python", "-m", "arena.train", *sys.argv[1:]],
     )
 
 
-def _passed_on(composed: DictConfig) -> list[str]:
+def passed_on(composed: DictConfig) -> list[str]:
     """Overrides of Hydra's own settings that concern every trial as well, such as `hydra.verbose=true`."""
     typed: list[str] = list(OmegaConf.select(composed, "hydra.overrides.hydra") or [])
-    names = [text.partition("=")[0].lstrip("+~").replace("/", ".") for text in typed]
-    return [text for text, name in zip(typed, names, strict=True) if not name.startswith(OF_THE_SWEEP)]
+    return [text for text in typed if not space.name_of(text).replace("/", ".").startswith(OF_THE_SWEEP)]
 
 
 def _fixed(given: list[str], constants: list[str]) -> list[str]:
     """Plain values among the parameters, unless the command line says otherwise."""
-    keys = {override.partition("=")[0].lstrip("+~") for override in given}
-    return [*given, *(each for each in constants if each.partition("=")[0].lstrip("+~") not in keys)]
-
-
-def _check_group_order(fixed: list[str], parameters: list[space.Parameter]) -> None:
-    """A plain value on the command line would be overridden by a parameter of the same name."""
-    keys = {override.partition("=")[0].lstrip("+~"): override for override in fixed}
-    for each in parameters:
-        if each.name in keys:
-            raise UsageError(
-                f"{keys[each.name]}: the sweep searches {each.name}; give it as interval(...) or choice(...)"
-            )
+    keys = set(map(space.name_of, given))
+    return [*given, *(each for each in constants if space.name_of(each) not in keys)]
 
 
 def _directions(chosen: dict[str, Any], monitor: dict[str, Any]) -> list[str]:

@@ -69,7 +69,7 @@ def slots(workers: int | None = None, gpus: Any = None, per_trial: int = 1) -> l
         return core_slots(workers or 1)
     if not isinstance(gpus, list | tuple) and gpus != "auto":
         raise UsageError(f"hydra.launcher.gpus={gpus}: null, auto or a list such as [0,1] is needed")
-    found = gpu_slots(visible_gpus() if gpus == "auto" else [str(gpu) for gpu in gpus], per_trial)
+    found = gpu_slots(visible_gpus() if gpus == "auto" else list(gpus), per_trial)
     if workers is not None and workers > len(found):
         raise UsageError(f"n_jobs={workers}: there are GPUs for {len(found)} trials at a time ({per_trial} each)")
     return [place | share for place, share in zip(found, core_slots(len(found)), strict=True)][:workers]
@@ -79,11 +79,14 @@ class Pool:
     """The trials that run now.
 
     Args:
-        slots: from `gpu_slots` or `core_slots`.
+        slots: from `slots`.
         objectives: names of the objectives; default `[monitor]`.
         timeout: seconds that one trial may take; None: any.
         variables: gives the variables of a trial from its number (`process.trial_variables`).
         program: gives the command line of a trial from its overrides and folder; default arena.train's.
+
+    Raises:
+        UsageError: the timeout is not positive.
     """
 
     def __init__(
@@ -96,31 +99,28 @@ class Pool:
     ) -> None:
         if timeout is not None and not timeout > 0:
             raise UsageError(f"timeout={timeout}: a number of seconds greater than 0 is needed, or null")
-        self.slots = slots
-        self.objectives = objectives or ["monitor"]
+        self.slots = list(slots)
+        self.objectives = objectives
         self.timeout = timeout
         self.variables = variables or (lambda number: {})
         self.program = program
-        self.running: dict[int, tuple[Trial, int]] = {}
+        self.running: dict[int, tuple[Trial, Slot]] = {}
 
     def free(self) -> int:
         """How many more trials can start now."""
-        return len(self.slots) - len(self.running)
+        return len(self.slots)
 
-    def submit(self, number: int, overrides: list[str], folder: str | Path) -> Trial:
+    def submit(self, number: int, overrides: list[str], folder: str | Path) -> None:
         """Start a trial in a free slot; its number reaches the configuration as `hydra.job.num`.
 
         Raises:
             UsageError: the folder exists.
         """
-        taken = {slot for _, slot in self.running.values()}
-        slot = next(i for i in range(len(self.slots)) if i not in taken)
         overrides = [*overrides, f"hydra.job.num={number}"]
         program = self.program(overrides, Path(folder)) if self.program else None
-        environment = {**self.slots[slot], **self.variables(number)}
-        trial = Trial.start(overrides, folder, environment, self.timeout, self.objectives, program)
-        self.running[number] = (trial, slot)
-        return trial
+        environment = {**self.slots[0], **self.variables(number)}
+        trial = Trial(overrides, folder, environment, self.timeout, self.objectives, program)
+        self.running[number] = (trial, self.slots.pop(0))
 
     def finished(self, wait: float = 0.0) -> list[tuple[int, Outcome]]:
         """The trials that ended since the last call, with their outcomes.
@@ -129,21 +129,20 @@ class Pool:
             wait: seconds to wait for the first one where none has ended yet.
         """
         until = time.monotonic() + wait
-        while True:
-            ended = [(number, outcome) for number, (trial, _) in self.running.items() if (outcome := trial.poll())]
-            if ended or not self.running or time.monotonic() >= until:
-                break
+        while not (ended := self._ended()) and self.running and time.monotonic() < until:
             time.sleep(min(0.05, wait))
         for number, _ in ended:
-            del self.running[number]
+            self.slots.append(self.running.pop(number)[1])
         return ended
 
     def stop(self, grace: float = GRACE) -> list[tuple[int, Outcome]]:
         """Stop all trials, all at once, and return their outcomes."""
-        trials = {number: trial for number, (trial, _) in self.running.items()}
-        for trial in trials.values():
+        for trial, _ in self.running.values():
             trial.terminate()
         until = time.monotonic() + grace
-        outcomes = [(number, trial.stop(max(0.0, until - time.monotonic()))) for number, trial in trials.items()]
-        self.running.clear()
-        return outcomes
+        for trial, _ in self.running.values():
+            trial.stop(max(0.0, until - time.monotonic()))
+        return self.finished()
+
+    def _ended(self) -> list[tuple[int, Outcome]]:
+        return [(number, outcome) for number, (trial, _) in self.running.items() if (outcome := trial.poll())]

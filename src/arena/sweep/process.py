@@ -1,5 +1,6 @@
 """A trial: one process `python -m arena.train ...` in a folder of its own, that ends with the sweep that started it."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any
 
 from arena.config.overrides import quoted
 from arena.core.errors import UsageError
@@ -66,69 +68,65 @@ def command(overrides: list[str], folder: Path) -> list[str]:
 
 
 class Trial:
-    """A process that trains; made by `start`, which must run in a thread that outlives the trial.
+    """A process that trains; the thread that starts it must outlive it (see `arena.sweep.lifeline`).
 
     Args:
-        process: the running process, leader of its own group.
-        folder: its run folder.
-        objectives: what its outcome is read from.
+        overrides: of the configuration.
+        folder: of the run; it must not exist, so that no two trials ever share one.
+        environment: variables on top of the inherited ones.
         timeout: seconds after which it is stopped; None: never.
+        objectives: what its outcome is read from; default `[monitor]`.
+        program: command line instead of arena.train's.
+
+    Raises:
+        UsageError: the folder exists.
     """
 
     def __init__(
-        self, process: subprocess.Popen, folder: Path, objectives: list[str], timeout: float | None = None
-    ) -> None:
-        self.process = process
-        self.folder = folder
-        self.objectives = objectives
-        self.timeout = timeout
-        self.began = time.monotonic()
-        self.timed_out = False
-        self._asked_at: float | None = None
-        self._outcome: Outcome | None = None
-
-    @classmethod
-    def start(
-        cls,
+        self,
         overrides: list[str],
         folder: str | Path,
         environment: Mapping[str, str] | None = None,
         timeout: float | None = None,
         objectives: list[str] | None = None,
         program: list[str] | None = None,
-    ) -> Self:
-        """Make the folder and start the process.
-
-        Args:
-            overrides: of the configuration.
-            folder: of the run; it must not exist, so that no two trials ever share one.
-            environment: variables on top of the inherited ones.
-            timeout: seconds.
-            objectives: default `[monitor]`.
-            program: command line instead of arena.train's.
-
-        Raises:
-            UsageError: the folder exists, or the timeout is not positive.
-        """
-        if timeout is not None and not timeout > 0:
-            raise UsageError(f"timeout={timeout}: a number of seconds greater than 0 is needed, or null")
-        place = Path(folder).expanduser().resolve()
-        place.parent.mkdir(parents=True, exist_ok=True)
+    ) -> None:
+        self.folder = Path(folder).expanduser().resolve()
+        self.objectives = objectives or ["monitor"]
+        self.timeout = timeout
+        self.began = time.monotonic()
+        self.timed_out = False
+        self._asked_at: float | None = None
+        self._outcome: Outcome | None = None
         try:
-            place.mkdir()
+            self.folder.mkdir(parents=True)
         except FileExistsError:
-            raise UsageError(f"{place}: the folder of a new trial exists already; choose another study name") from None
+            raise UsageError(
+                f"{self.folder}: the folder of a new trial exists already; choose another study name"
+            ) from None
         variables = inherited(os.environ) | dict(environment or {}) | {lifeline.VARIABLE: str(os.getpid())}
-        with open(place / OUTPUT, "wb") as output:
-            process = _spawn(program or command(overrides, place), variables, output)
-        return cls(process, place, objectives or ["monitor"], timeout)
+        with open(self.folder / OUTPUT, "wb") as output:
+            self.process = subprocess.Popen(
+                program or command(overrides, self.folder),
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the sweep alone, which then stops its trials in order
+            )
 
     def poll(self) -> Outcome | None:
         """The outcome, or None while the process runs; never waits. Obeys the timeout."""
-        if self._outcome is None and not self._ended():
-            self._press()
-            return None
-        return self._settled()
+        if self._outcome is None and self.process.poll() is not None:
+            self._outcome = self._settled(self.process.returncode)
+        elif self._outcome is None:
+            now = time.monotonic()
+            if self.timeout is not None and now - self.began > self.timeout and self._asked_at is None:
+                self.timed_out = True
+                self.terminate()
+            if self._asked_at is not None and now - self._asked_at > GRACE:
+                self._signal(signal.SIGKILL)
+        return self._outcome
 
     def terminate(self) -> None:
         """Ask the trial to save its work and end (SIGTERM to all its processes); after the grace `poll` kills it."""
@@ -139,51 +137,22 @@ class Trial:
     def stop(self, grace: float = GRACE) -> Outcome:
         """End the trial: SIGTERM, and SIGKILL to what is left after `grace` seconds. Returns once it is gone."""
         self.terminate()
-        until = time.monotonic() + grace
-        while self._outcome is None and not self._ended() and time.monotonic() < until:
-            time.sleep(0.02)
-        if self._outcome is None and not self._ended():
+        try:
+            self.process.wait(grace)
+        except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
-            os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
-        return self._settled()
+            self.process.wait()
+        outcome = self.poll()
+        assert outcome is not None
+        return outcome
 
-    def _ended(self) -> bool:
-        """Whether the first process is over; it stays a zombie, which keeps the group's number from being reused."""
-        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-    def _press(self) -> None:
-        now = time.monotonic()
-        if self.timeout is not None and now - self.began > self.timeout and self._asked_at is None:
-            self.timed_out = True
-            self.terminate()
-        if self._asked_at is not None and now - self._asked_at > GRACE:
-            self._signal(signal.SIGKILL)
-
-    def _settled(self) -> Outcome:
-        if self._outcome is None:
-            self._signal(signal.SIGKILL)  # processes of further devices that outlived the first
-            code = self.process.wait()
-            outcome = outcome_of(self.folder, code, self.objectives)
-            if self.timed_out and outcome.kind not in ("complete", "pruned", "diverged"):
-                reason = f"stopped after timeout={self.timeout:g} seconds"
-                outcome = Outcome("timeout", None, reason, code)
-            self._outcome = outcome.lasted(time.monotonic() - self.began)
-        return self._outcome
+    def _settled(self, code: int) -> Outcome:
+        self._signal(signal.SIGKILL)  # processes of further devices that outlived the first
+        outcome = outcome_of(self.folder, code, self.objectives)
+        if self.timed_out and outcome.kind not in ("complete", "pruned", "diverged"):
+            outcome = Outcome("timeout", None, f"stopped after timeout={self.timeout:g} seconds", code)
+        return replace(outcome, seconds=time.monotonic() - self.began)
 
     def _signal(self, number: int) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            return
-
-
-def _spawn(arguments: list[str], variables: dict[str, str], output: IO[bytes]) -> subprocess.Popen:
-    """A process in a session of its own: Ctrl-C reaches the sweep alone, which then stops its trials in order."""
-    return subprocess.Popen(
-        arguments,
-        env=variables,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from arena.core import schema
+from arena.core.construct import instantiate
 from arena.core.errors import UsageError
 
 SAMPLERS = {
@@ -27,8 +28,6 @@ PRUNERS = {
     "successive_halving": "SuccessiveHalvingPruner",
     "none": "NopPruner",
 }
-ONE_VALUE = ("cmaes",)
-"""Samplers that know one objective only."""
 
 
 def check_sampler(choice: dict[str, Any], objectives: int) -> None:
@@ -37,8 +36,9 @@ def check_sampler(choice: dict[str, Any], objectives: int) -> None:
     Raises:
         UsageError: any of these, or a package that is not installed.
     """
-    name = _checked("sampler", choice, SAMPLERS)
-    if objectives > 1 and name in ONE_VALUE:
+    name = choice.get("name")
+    _check("sampler", choice, SAMPLERS)
+    if objectives > 1 and name == "cmaes":
         raise UsageError(
             f"hydra.sweeper.sampler.name={name}: it optimises one value, not {objectives}; nsgaii and tpe do several"
         )
@@ -47,9 +47,7 @@ def check_sampler(choice: dict[str, Any], objectives: int) -> None:
             import cmaes  # noqa: F401
         except ImportError:
             raise UsageError("hydra.sweeper.sampler.name=cmaes needs a package: pip install cmaes") from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        _built("sampler", functools.partial(_sampler, choice, 0))
+    _build("sampler", functools.partial(sampler, choice))
 
 
 def check_pruner(choice: dict[str, Any], objectives: int) -> None:
@@ -58,50 +56,40 @@ def check_pruner(choice: dict[str, Any], objectives: int) -> None:
     Raises:
         UsageError: any of these.
     """
-    name = _checked("pruner", choice, PRUNERS)
-    if objectives > 1 and name != "none":
+    _check("pruner", choice, PRUNERS)
+    if objectives > 1 and choice["name"] != "none":
         raise UsageError(
-            f"hydra.sweeper.pruner.name={name}: trials with {objectives} objectives cannot be pruned; give none"
+            f"hydra.sweeper.pruner.name={choice['name']}: trials with {objectives} objectives cannot be pruned; "
+            "give none"
         )
-    _built("pruner", functools.partial(pruner, choice))
+    _build("pruner", functools.partial(instantiate, target(choice)))
 
 
 def sampler(choice: dict[str, Any]) -> Any:
-    """The sampler of a study.
+    """The sampler of a study; `choice` is `{name: tpe, seed: 0, ...}`, as `sweep.json` holds it.
 
     Its generator is seeded anew for every trial from the seed and the trial's number. So the next suggestion depends on
     the seed and the history alone: a controller that was stopped goes on where it stood instead of repeating its first
     random trials, and two controllers of one study do not suggest the same.
     """
-    from optuna.samplers import BaseSampler
+    from optuna import samplers
 
-    class Reseeded(BaseSampler):
-        def __init__(self) -> None:
-            self.inner: Any = _sampler(choice, choice.get("seed"))
+    kind: Any = getattr(samplers, SAMPLERS[choice["name"]])
+    seed = choice.get("seed")
+    # A sampler's words about its own workings (a parameter that it cannot model jointly) help nobody in a sweep.
+    wordy = {"warn_independent_sampling", "warn_asynchronous_seeding"} & inspect.signature(kind).parameters.keys()
+    options = dict.fromkeys(wordy, False) | _options(choice)
 
-        def reseed_rng(self) -> None:
-            pass
+    def before_trial(self: Any, study: Any, trial: Any) -> None:
+        # The scrambling of a quasi-random sequence has to stay the same over the whole study.
+        if seed is not None and choice["name"] != "qmc":
+            with warnings.catch_warnings(action="ignore"):
+                kind.__init__(self, seed=seed_of(seed, trial.number), **options)
+        kind.before_trial(self, study, trial)
 
-        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
-            return self.inner.infer_relative_search_space(study, trial)
-
-        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
-            return self.inner.sample_relative(study, trial, search_space)
-
-        def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
-            return self.inner.sample_independent(study, trial, param_name, param_distribution)
-
-        def before_trial(self, study: Any, trial: Any) -> None:
-            seed = choice.get("seed")
-            # The scrambling of a quasi-random sequence has to stay the same over the whole study.
-            if seed is not None and choice["name"] != "qmc":
-                self.inner = _sampler(choice, seed_of(seed, trial.number))
-            self.inner.before_trial(study, trial)
-
-        def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
-            self.inner.after_trial(study, trial, state, values)
-
-    return Reseeded()
+    with warnings.catch_warnings(action="ignore"):
+        # Under its own name, by which Optuna's genetic samplers find their generations in the study.
+        return type(kind.__name__, (kind,), {"before_trial": before_trial})(seed=seed, **options)
 
 
 def seed_of(seed: int, number: int) -> int:
@@ -109,55 +97,28 @@ def seed_of(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")
 
 
-def pruner(choice: dict[str, Any]) -> Any:
-    """The pruner of a study; `choice` is `{name: median, ...}`, as `sweep.json` holds it."""
-    from optuna import pruners
-
-    return getattr(pruners, PRUNERS[choice["name"]])(**_options(choice))
-
-
 def target(choice: dict[str, Any]) -> dict[str, Any]:
     """The pruner as a trial's process is told of it: its class by `_target_`, and its options."""
     return {"_target_": f"optuna.pruners.{PRUNERS[choice['name']]}", **_options(choice)}
-
-
-def _sampler(choice: dict[str, Any], seed: int | None) -> Any:
-    from optuna import samplers
-
-    kind = getattr(samplers, SAMPLERS[choice["name"]])
-    options = _options(choice)
-    # A sampler's words about its own workings (a parameter that it cannot model jointly) help nobody in a sweep.
-    quiet = inspect.signature(kind.__init__).parameters.keys() & {
-        "warn_independent_sampling",
-        "warn_asynchronous_seeding",
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return kind(seed=seed, **dict.fromkeys(quiet, False) | options)
 
 
 def _options(choice: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in choice.items() if key not in ("name", "seed")}
 
 
-def _checked(what: str, choice: dict[str, Any], known: dict[str, str]) -> str:
-    """The name, once it and the options are known."""
+def _check(what: str, choice: dict[str, Any], known: dict[str, str]) -> None:
+    """Refuse an unknown name, and options that its class does not have."""
     import optuna
 
     name = choice.get("name")
     if name not in known:
         raise UsageError(f"hydra.sweeper.{what}.name={name}: there is no such {what}{schema.closest(str(name), known)}")
-    arguments = inspect.signature(getattr(getattr(optuna, f"{what}s"), known[name]).__init__).parameters
-    allowed = [each for each in arguments if each not in ("self", "args", "kwargs", "seed")]
-    for option in _options(choice):
-        if option not in allowed:
-            raise UsageError(
-                f"hydra.sweeper.{what}.{option}: {name} has no such option{schema.closest(option, allowed)}"
-            )
-    return str(name)
+    arguments = inspect.signature(getattr(getattr(optuna, f"{what}s"), known[name])).parameters.keys() - {"seed"}
+    for option in _options(choice).keys() - arguments:
+        raise UsageError(f"hydra.sweeper.{what}.{option}: {name} has no such option{schema.closest(option, arguments)}")
 
 
-def _built(what: str, build: Callable[[], Any]) -> None:
+def _build(what: str, build: Callable[[], Any]) -> None:
     """Let Optuna look at the options' values."""
     try:
         build()

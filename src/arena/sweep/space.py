@@ -34,28 +34,18 @@ class Parameter:
 
     def override(self, value: Any) -> str:
         """`optim.lr=0.0001`: the override that gives a trial this value."""
-        return f"{self.key}={self._text(value)}"
-
-    def _text(self, value: Any) -> str:
-        if self.texts:
-            return self.texts[self._position(value)]
-        if isinstance(value, float) and getattr(self.distribution, "step", None):
-            return f"{value:.12g}"  # 0.1 * 3 is 0.30000000000000004
-        return repr(value)
-
-    def _position(self, value: Any) -> int:
-        same = (i for i, c in enumerate(self.distribution.choices) if type(c) is type(value) and c == value)
-        return next(same)  # 1, 1.0 and true are equal in Python and different choices
+        if self.texts:  # 1, 1.0 and true are equal in Python and different choices
+            spelled = zip(self.distribution.choices, self.texts, strict=True)
+            return f"{self.key}={next(t for c, t in spelled if type(c) is type(value) and c == value)}"
+        stepped = isinstance(value, float) and self.distribution.step
+        return f"{self.key}={f'{value:.12g}' if stepped else repr(value)}"  # 0.1 * 3 is 0.30000000000000004
 
     def holds(self, value: Any) -> bool:
         """Whether the value lies in the distribution."""
-        if self.texts:
-            return any(type(choice) is type(value) and choice == value for choice in self.distribution.choices)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        try:
+            return bool(self.distribution._contains(self.distribution.to_internal_repr(value)))
+        except ValueError:
             return False
-        if isinstance(self.distribution.low, int) and not isinstance(value, int):
-            return False
-        return bool(self.distribution._contains(value))
 
     def values(self) -> list[Any]:
         """Every value, for a grid.
@@ -86,27 +76,29 @@ class CommandLine:
     hydra: list[str]
 
 
+def name_of(override: str) -> str:
+    """The key of an override, without the signs that add or delete it."""
+    return override.partition("=")[0].lstrip("+~")
+
+
 def split(overrides: list[str]) -> CommandLine:
     """Sort the overrides of a command line.
 
     Raises:
         UsageError: an override that cannot be read, or a sweep over Hydra's own settings.
     """
-    fixed: list[str] = []
-    searched: dict[str, str] = {}
-    own: list[str] = []
+    line = CommandLine([], {}, [])
     for text in overrides:
         override = _parsed(text)
-        key = (override.get_key_element() or "").lstrip("+~")
-        if key.startswith(("hydra.", "hydra/")):
+        if override.is_hydra_override():
             if override.is_sweep_override():
                 raise UsageError(f"{text}: Hydra's own settings cannot be searched; give the parameter as KEY=...")
-            own.append(text)
+            line.hydra.append(text)
         elif override.is_sweep_override() and not override.is_delete():
-            searched[text.partition("=")[0]] = text.partition("=")[2]
+            key, _, line.searched[key] = text.partition("=")
         else:
-            fixed.append(text)
-    return CommandLine(fixed, searched, own)
+            line.fixed.append(text)
+    return line
 
 
 def read(typed: dict[str, Any]) -> tuple[list[Parameter], list[str]]:
@@ -115,18 +107,16 @@ def read(typed: dict[str, Any]) -> tuple[list[Parameter], list[str]]:
     Raises:
         UsageError: see `parameter`; also if one is given twice.
     """
-    parameters: list[Parameter] = []
+    parameters: dict[str, Parameter] = {}
     fixed: list[str] = []
     for key, value in typed.items():
         text = value if isinstance(value, str) else _spelled(value)
         found = parameter(key, text)
         if found is None:
             fixed.append(f"{key}={text}")
-        elif found.name in [other.name for other in parameters]:
+        elif parameters.setdefault(found.name, found) is not found:
             raise UsageError(f"{found.name}: it is given twice among the parameters of the sweep")
-        else:
-            parameters.append(found)
-    return parameters, fixed
+    return list(parameters.values()), fixed
 
 
 def parameter(key: str, typed: str) -> Parameter | None:
@@ -135,19 +125,17 @@ def parameter(key: str, typed: str) -> Parameter | None:
     Raises:
         UsageError: it cannot be read, is empty, or is no sweep that can be searched.
     """
-    override = _parsed(f"{key}={typed}")
-    name = key.lstrip("+")
-    if name.startswith(("hydra.", "hydra/")):
+    override, name = _parsed(f"{key}={typed}"), key.lstrip("+")
+    if override.is_hydra_override():
         raise UsageError(f"{name}: Hydra's own settings cannot be searched")
     if not override.is_sweep_override():
         return None
+    shown = f"{name}={typed}"
     if override.is_interval_sweep():
-        return Parameter(name, key, typed, _interval(f"{name}={typed}", override.value()))
+        return Parameter(name, key, typed, _interval(shown, override.value()))
     if override.is_range_sweep():
-        return Parameter(name, key, typed, _range(f"{name}={typed}", override.value()))
-    if not override.is_choice_sweep():
-        raise UsageError(f"{name}={typed}: give interval(...), range(...) or choice(...)")
-    return _choice(name, key, typed, override)
+        return Parameter(name, key, typed, _range(shown, override.value()))
+    return Parameter(name, key, typed, *_choice(shown, override))
 
 
 def points(parameters: list[Parameter]) -> Iterator[list[str]]:
@@ -203,14 +191,11 @@ def _parsed(text: str) -> Any:
 
 
 def _spelled(value: Any) -> str:
-    """A YAML value as the command line would spell it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return "[" + ",".join(_spelled(each) for each in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{name}:{_spelled(each)}" for name, each in value.items()) + "}"
-    return str(value)
+    """A value as the command line would spell it."""
+    from hydra.core.override_parser.types import Transformer
+
+    text = Transformer.str(value)
+    return text.lower() if isinstance(value, bool) else text
 
 
 def _interval(typed: str, interval: Any) -> Any:
@@ -242,23 +227,21 @@ def _range(typed: str, numbers: Any) -> Any:
     return FloatDistribution(float(low), float(high), step=float(step))
 
 
-def _choice(name: str, key: str, typed: str, override: Any) -> Parameter:
+def _choice(typed: str, override: Any) -> tuple[Any, tuple[str, ...]]:
+    """The distribution of a choice, and its values as the command line spells them."""
+    from hydra.errors import HydraException
     from optuna.distributions import CategoricalDistribution
 
     try:
         elements = list(override.sweep_iterator())
-        spelled = zip(elements, override.sweep_string_iterator(), strict=True)
-        texts = tuple(_spelled(e) if e is None or isinstance(e, bool) else str(text) for e, text in spelled)
-    except Exception:  # a glob: its names are not known to the grammar
-        raise UsageError(f"{name}={typed}: give interval(...), range(...) or choice(...)") from None
+    except HydraException:  # a glob: its names are not known to the grammar
+        raise UsageError(f"{typed}: give interval(...), range(...) or choice(...)") from None
+    texts = tuple(map(_spelled, elements))
+    plain = (str, bool, int, float, type(None))
     choices = [
-        element if element is None or isinstance(element, bool | int | float) else _unquoted(element, text)
-        for element, text in zip(elements, texts, strict=True)
+        each if isinstance(each, plain) else getattr(each, "text", text)
+        for each, text in zip(elements, texts, strict=True)
     ]
     if len({(type(choice), choice) for choice in choices}) < len(choices):
-        raise UsageError(f"{name}={typed}: a value is named twice")
-    return Parameter(name, key, typed, CategoricalDistribution(choices), texts)
-
-
-def _unquoted(element: Any, text: str) -> str:
-    return element if isinstance(element, str) else getattr(element, "text", text)
+        raise UsageError(f"{typed}: a value is named twice")
+    return CategoricalDistribution(choices), texts

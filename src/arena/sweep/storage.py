@@ -6,15 +6,15 @@ import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from arena.core import redact
 from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.reporting.study.database import TABLES, tables
 
-SQLITE = "sqlite:///"
 BUSY = 60
 """Seconds that a write waits for the others' writes to one SQLite file."""
 MISSED_BEATS = 3
@@ -37,7 +37,12 @@ def explained(place: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, StorageInternalError, DatabaseError) as error:
-        raise _reason(hidden, str(error.__cause__ or error)) from error
+        text = _first(str(error.__cause__ or error))
+        if "not a database" in text or "malformed" in text:
+            raise DataError(f"{hidden}: not a database of a study ({text}); choose another study=NAME") from error
+        reason = f"the database cannot be used: {text}"
+        reason = "locked by another program; end it and try again" if "locked" in text else reason
+        raise InputOutputError(f"{hidden}: {reason}") from error
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"hydra.sweeper.storage={hidden}: {_first(str(error))}") from error
     except ImportError as error:
@@ -46,23 +51,21 @@ def explained(place: str) -> Iterator[None]:
 
 
 def exists(url: str) -> bool:
-    """Whether there is a database of Optuna's at the URL; reads only.
+    """Whether there is a database of Optuna's at the URL; reads only, as Optuna would add its tables to any file.
 
     Raises:
         InputOutputError, DataError, UsageError: see `explained`; a SQLite file with other tables is a `DataError`.
     """
     path = file_of(url)
-    if path is not None:
-        with alone(url):
-            return path.exists() and _is_study(path)
-    import sqlalchemy
-
-    with explained(url):
-        engine = sqlalchemy.create_engine(url)
-        try:
-            return "studies" in sqlalchemy.inspect(engine).get_table_names()
-        finally:
-            engine.dispose()
+    if path is not None and not path.is_file():
+        if path.exists():
+            raise InputOutputError(f"{path}: not a file")
+        return False
+    with explained(str(path or url)), alone(url):
+        found = tables(url)
+    if path is not None and found and not found >= TABLES:
+        raise DataError(f"{path}: a database, but not of an Optuna study (its tables: {', '.join(sorted(found))})")
+    return "studies" in found
 
 
 def connected(url: str, heartbeat: float | None) -> Any:
@@ -90,8 +93,8 @@ def connected(url: str, heartbeat: float | None) -> Any:
 def alone(url: str) -> Iterator[None]:
     """No other controller on this machine makes a SQLite file's tables or asks it for a trial meanwhile.
 
-    Optuna counts the trials and then adds one, which other databases do under a lock of the study's row, and SQLite
-    without.
+    Optuna looks whether a queued trial is taken and then takes it, which other databases do under a lock of its row,
+    and SQLite without.
     """
     file = file_of(url)
     if file is None:
@@ -108,31 +111,7 @@ def file_of(url: str) -> Path | None:
     """The file of a SQLite URL, None for another database."""
     from sqlalchemy.engine import make_url
 
-    return Path(make_url(url).database or "") if url.startswith(SQLITE) else None
-
-
-def _is_study(path: Path) -> bool:
-    """Look into a SQLite file before Optuna does, which would add its tables to any that it is given."""
-    if not path.is_file():
-        raise InputOutputError(f"{path}: not a file")
-    if path.stat().st_size == 0:
-        return False
-    with explained(str(path)), closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as database:
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables and not {"studies", "trials", "version_info"} <= tables:
-            raise DataError(f"{path}: a database, but not of an Optuna study (its tables: {', '.join(sorted(tables))})")
-        database.execute("BEGIN IMMEDIATE")  # fails where another program holds it
-        database.execute("ROLLBACK")
-    return bool(tables)
-
-
-def _reason(place: str, text: str) -> Exception:
-    text = _first(text)
-    if "not a database" in text or "malformed" in text:
-        return DataError(f"{place}: not a database of a study ({text}); choose another study=NAME")
-    if "locked" in text:
-        return InputOutputError(f"{place}: locked by another program; end it and try again")
-    return InputOutputError(f"{place}: the database cannot be used: {text}")
+    return Path(make_url(url).database or "") if url.startswith("sqlite:///") else None
 
 
 def _first(text: str) -> str:

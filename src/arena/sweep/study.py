@@ -11,8 +11,11 @@ import os
 import socket
 import time
 import warnings
+from dataclasses import replace
 from typing import Any
 
+from arena.core import heartbeat
+from arena.core.construct import instantiate
 from arena.sweep import identity, samplers, storage
 from arena.sweep.outcome import Outcome, outcome_of
 from arena.sweep.plan import Plan
@@ -36,12 +39,11 @@ class Study:
         """Open the study, or make it with its starting points; trials that nobody runs any more are settled.
 
         Raises:
-            UsageError, DataError, InputOutputError: see `identity.check`.
+            DataError, InputOutputError: its database is foreign, damaged, locked or out of reach.
         """
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        identity.check(plan)
         plan.folder.mkdir(parents=True, exist_ok=True)
         connection = storage.connected(plan.storage, None if plan.own_file else plan.settings["heartbeat"])
         with storage.explained(plan.storage):
@@ -49,7 +51,7 @@ class Study:
                 study_name=plan.study,
                 storage=connection,
                 sampler=samplers.sampler(plan.settings["sampler"]),
-                pruner=samplers.pruner(plan.settings["pruner"]),
+                pruner=instantiate(samplers.target(plan.settings["pruner"])),  # some samplers ask it for its brackets
                 directions=plan.directions,  # pyright: ignore[reportArgumentType]
                 load_if_exists=True,
             )
@@ -60,7 +62,8 @@ class Study:
                 study.enqueue_trial(start, skip_if_exists=True)
             opened.recover()
             if plan.settings["retry_failed"]:
-                opened.retry_failed()
+                for trial in opened.failures():
+                    opened._again(trial)
         return opened
 
     # --- counting -----------------------------------------------------------------------------------------------------
@@ -96,10 +99,10 @@ class Study:
     def _ask(self) -> tuple[int, dict[str, Any]] | None:
         if self.full() or (self.plan.grid is not None and not self._enqueue_next()):
             return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             trial = self.study.ask({each.name: each.distribution for each in self.plan.parameters})
-        self.beat([trial.number], at_once=True)
+        if self.study._storage.get_heartbeat_interval() is not None:
+            self.study._storage.record_heartbeat(trial._trial_id)
         if not self.plan.own_file:
             trial.set_user_attr("controller", self.controller)
             if reason := self._surplus(trial):
@@ -116,33 +119,29 @@ class Study:
             outcome: of its process.
             stopped: whether the sweep itself stopped it.
         """
-        trial = self.frozen(number)
+        trial = self.trials()[number]
         if trial.state.is_finished():
             return outcome
-        if outcome.kind == "complete" and not _usable(outcome, len(self.plan.directions)):
-            outcome = Outcome("failed", None, f"no finite value: {outcome.values}", outcome.exit_code, outcome.seconds)
+        if outcome.kind == "complete" and not all(map(math.isfinite, outcome.values or [math.nan])):
+            outcome = replace(outcome, kind="failed", values=None, reason=f"no finite value: {outcome.values}")
         if outcome.kind == "preempted":
-            if not stopped and self._preempted_before(trial) >= RETRIES:
+            before = trial.user_attrs.get("preempted", 0)
+            if not stopped and before >= RETRIES:
                 reason = f"preempted {RETRIES + 1} times ({outcome.reason})"
-                outcome = Outcome("failed", None, reason, outcome.exit_code, outcome.seconds)
+                outcome = replace(outcome, kind="failed", reason=reason)
             else:
-                self._again(trial)
+                self._again(trial, preempted=before + (not stopped))
         state = {"complete": "COMPLETE", "pruned": "PRUNED"}.get(outcome.kind, "FAIL")
         self._tell(number, state, outcome, kind=outcome.kind, stopped=stopped)
         return outcome
 
-    def beat(self, numbers: list[int], at_once: bool = False) -> None:
-        """Say that these trials are alive; only studies of several machines need to be told."""
-        backend = self._backend()
-        if backend.heartbeat_interval is None or not numbers:
-            return
-        if at_once or time.monotonic() - self._beaten > backend.heartbeat_interval:
-            for number in numbers:
-                backend.record_heartbeat(self._id(number))
-            if not at_once:
-                self._beaten = time.monotonic()
-
-    # --- after a stop -------------------------------------------------------------------------------------------------
+    def beat(self, numbers: list[int]) -> None:
+        """Say now and then that these trials are alive; only studies of several machines need to be told."""
+        interval = self.study._storage.get_heartbeat_interval()
+        if interval is not None and time.monotonic() - self._beaten > interval:
+            for trial in map(self.trials().__getitem__, numbers):
+                self.study._storage.record_heartbeat(trial._trial_id)
+            self._beaten = time.monotonic()
 
     def recover(self, own: bool = False) -> list[int]:
         """Settle the trials that were left RUNNING; returns their numbers.
@@ -157,17 +156,9 @@ class Study:
             mine = own and trial.user_attrs.get("controller") == self.controller
             if trial.state.name == "RUNNING" and (mine or self._lost(trial)):
                 folder = self.plan.folder / str(trial.number)
-                outcome = outcome_of(folder, None, self.plan.objectives)
-                self.tell(trial.number, outcome, stopped=True)
+                self.tell(trial.number, outcome_of(folder, None, self.plan.objectives), stopped=True)
                 settled.append(trial.number)
         return settled
-
-    def retry_failed(self) -> list[int]:
-        """Put every failed trial into the queue again; returns their numbers."""
-        failed = self.failures()
-        for trial in failed:
-            self._again(trial)
-        return [trial.number for trial in failed]
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -176,9 +167,9 @@ class Study:
         if self.plan.own_file:
             return True
         host, _, process = str(trial.user_attrs.get("controller", "")).partition("/")
-        if host == socket.gethostname() and process.isdigit() and not _alive(int(process)):
+        if host == socket.gethostname() and process.isdigit() and not heartbeat.runs(int(process)):
             return True
-        return trial._trial_id in self._backend()._get_stale_trial_ids(self.study._study_id)
+        return trial._trial_id in self.study._storage._get_stale_trial_ids(self.study._study_id)
 
     def _surplus(self, trial: Any) -> str | None:
         earlier = [other for other in self.counted() if other.number < trial.number]
@@ -199,20 +190,11 @@ class Study:
             self.study.enqueue_trial(missing)
         return missing is not None
 
-    def _again(self, trial: Any) -> None:
+    def _again(self, trial: Any, preempted: int = 0) -> None:
         """Enqueue the same values once more, unless that was done already."""
         if trial.number not in _retried(self.trials()):
             values = trial.params or trial.system_attrs.get("fixed_params", {})
-            self.study.enqueue_trial(values, user_attrs={"retry_of": trial.number})
-
-    def _preempted_before(self, trial: Any) -> int:
-        """How often the trials that this one tries again were preempted from outside."""
-        trials = {other.number: other for other in self.trials()}
-        times = 0
-        while (before := trials.get(trial.user_attrs.get("retry_of"))) is not None:
-            times += before.user_attrs.get("kind") == "preempted" and not before.user_attrs.get("stopped")
-            trial = before
-        return times
+            self.study.enqueue_trial(values, user_attrs={"retry_of": trial.number, "preempted": preempted})
 
     def _tell(self, number: int, state: str, outcome: Outcome, **attributes: Any) -> None:
         """Attributes first: a trial that is finished can get no more."""
@@ -220,24 +202,11 @@ class Study:
 
         known = {"reason": outcome.reason, "exit_code": outcome.exit_code, "seconds": round(outcome.seconds, 3)}
         for name, value in (known | attributes).items():
-            if value is None or value is False:
-                continue  # every attribute is a transaction
-            self.study._storage.set_trial_user_attr(self._id(number), name, value)
+            if value is not None and value is not False:  # every attribute is a transaction
+                self.study._storage.set_trial_user_attr(self.trials()[number]._trial_id, name, value)
         values = outcome.values if state == "COMPLETE" else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             self.study.tell(number, values, state=TrialState[state], skip_if_finished=True)
-
-    def frozen(self, number: int) -> Any:
-        """One trial as it is recorded."""
-        return self.study._storage.get_trial(self._id(number))
-
-    def _id(self, number: int) -> int:
-        return self.study._storage.get_trial_id_from_study_id_trial_number(self.study._study_id, number)
-
-    def _backend(self) -> Any:
-        """The storage below Optuna's cache."""
-        return getattr(self.study._storage, "_backend", self.study._storage)
 
 
 def _counted(trials: list[Any]) -> list[Any]:
@@ -256,18 +225,3 @@ def _retried(trials: list[Any]) -> set[int]:
 
 def _key(values: dict[str, Any]) -> str:
     return json.dumps(values, sort_keys=True)
-
-
-def _usable(outcome: Outcome, wanted: int) -> bool:
-    values = outcome.values or []
-    return len(values) == wanted and all(math.isfinite(value) for value in values)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

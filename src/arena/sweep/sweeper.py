@@ -3,12 +3,12 @@
 import contextlib
 import json
 import signal
-import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -19,7 +19,6 @@ from arena.core.paths import shown
 from arena.core.run import RunFolder, git_state, plain, versions, write_atomically
 from arena.sweep import identity, storage, workers
 from arena.sweep import plan as plans
-from arena.sweep import study as studies
 from arena.sweep.outcome import Outcome
 from arena.sweep.plan import Plan
 from arena.sweep.study import Study
@@ -29,26 +28,8 @@ WAIT = 0.5
 """Seconds that one round waits for a trial to end."""
 STOPPED = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 130, 143)
 """Exit codes of a trial that was stopped and did not fail in its own way."""
-
-
-class Workers(Protocol):
-    """What the loop needs of `arena.sweep.pool.Pool`."""
-
-    def free(self) -> int:
-        """How many more trials can start now."""
-        ...
-
-    def submit(self, number: int, overrides: list[str], folder: str | Path) -> Any:
-        """Start a trial."""
-        ...
-
-    def finished(self, wait: float = 0.0) -> list[tuple[int, Outcome]]:
-        """The trials that ended since the last call."""
-        ...
-
-    def stop(self) -> list[tuple[int, Outcome]]:
-        """Stop all trials."""
-        ...
+Job = tuple[int, dict[str, Any], list[str], Path]
+"""Number, values for people, overrides and folder of a trial."""
 
 
 def sweep(composed: DictConfig, arguments: list[str], launcher: Callable[[], Any] | None = None) -> None:
@@ -68,23 +49,30 @@ def sweep(composed: DictConfig, arguments: list[str], launcher: Callable[[], Any
     run(plan, workers.of(plan, composed, launcher))
 
 
-def run(plan: Plan, trials: Workers) -> Study:
-    """Run the missing trials of a plan with these workers; see `sweep`."""
+def run(plan: Plan, trials: Any) -> Study:
+    """Run the missing trials of a plan with a `Pool` or what stands for one; see `sweep`."""
     identity.check(plan)
     with RunFolder(plan.folder).locked(enabled=plan.own_file), storage.explained(plan.storage):
         write_plan(plan)
         study = Study.open(plan)
-        _greet(study)
+        before, best = study.counted(), _best(study)
+        total = "no fixed number of" if plan.total is None else str(plan.total)
+        done = f", {len(before)} of them done before" if before else ""
+        say(f"sweep {plan.study}: {total} trials{done}; in {_shown(plan.folder)}")
         try:
-            with _watch(study) as watch:
-                _loop(study, trials, watch)
+            with Watch(
+                plan.total, plan.directions, plan.objectives, len(before), best and best.value, plan.monitor, plan.mode
+            ) as watch:
+                _run_missing(study, trials, watch)
         except BaseException as error:
             with _undisturbed(), contextlib.suppress(ArenaError), storage.explained(plan.storage):
                 for number, outcome in trials.stop():
                     study.tell(number, _stopped(outcome), stopped=True)
                 study.recover(own=True)
                 if isinstance(error, KeyboardInterrupt | Interrupted):
-                    _part(study)
+                    over = sum(trial.state.is_finished() for trial in study.counted())
+                    of_all = "" if plan.total is None else f" of {plan.total}"
+                    say(f"sweep {plan.study}: ends with {over}{of_all} trials; the same command goes on")
             raise
         _conclude(study)
     return study
@@ -111,38 +99,55 @@ def write_plan(plan: Plan) -> None:
         "versions": versions(),
         "git": git_state(Path(__file__).parent),
     }
-    write_atomically(
-        plan.folder / "sweep.json", json.dumps(redact.node(plain(known)), indent=2, ensure_ascii=False) + "\n"
-    )
+    text = json.dumps(redact.node(plain(known)), indent=2, ensure_ascii=False)
+    write_atomically(plan.folder / "sweep.json", text + "\n")
 
 
-def _loop(study: Study, trials: Workers, watch: Watch) -> None:
-    plan = study.plan
-    until = time.monotonic() + plan.settings["timeout"] if plan.settings["timeout"] else None
-    running: dict[int, dict[str, Any]] = {}
-    _check_failures(study)
+def drive(
+    trials: Any,
+    watch: Watch,
+    following: Callable[[], Job | None],
+    ended: Callable[[int, Outcome], Outcome | None],
+    beat: Callable[[list[int]], None] = lambda running: None,
+) -> None:
+    """Start trials where there is room until none follows and all are over.
+
+    Args:
+        trials: a `Pool` or what stands for one.
+        watch: is told what happens.
+        following: the next trial, None where no more are to begin.
+        ended: gets number and outcome of every trial; returns another outcome where that is to be shown.
+        beat: gets the numbers that run, in every round.
+    """
+    running: dict[int, Path] = {}
     while True:
-        while trials.free() > 0 and (until is None or time.monotonic() < until):
-            asked = study.ask()
-            if asked is None:
-                break
-            number, values = asked
-            running[number] = values
-            trials.submit(number, plan.overrides(values), plan.folder / str(number))
+        while trials.free() > 0 and (job := following()) is not None:
+            number, values, overrides, folder = job
+            trials.submit(number, overrides, folder)
+            running[number] = folder
             watch.started(number, values)
         if not running:
-            break
+            return
         for number, outcome in trials.finished(WAIT):
             del running[number]
-            outcome = study.tell(number, outcome)
-            watch.finished(number, outcome)
-            if outcome.kind in studies.FAILURES:
-                _check_failures(study)
-        for number in running:
-            watch.progress(number, plan.folder / str(number))
-        study.beat(list(running))
-    if until is not None and time.monotonic() >= until and not study.full():
-        watch.note(f"hydra.sweeper.timeout={plan.settings['timeout']:g} seconds are over; the same command goes on")
+            watch.finished(number, ended(number, outcome) or outcome)
+        for number, folder in running.items():
+            watch.progress(number, folder)
+        beat(list(running))
+
+
+def _run_missing(study: Study, trials: Any, watch: Watch) -> None:
+    plan, timeout = study.plan, study.plan.settings["timeout"]
+    until = time.monotonic() + timeout if timeout else float("inf")
+
+    def following() -> Job | None:
+        _check_failures(study)
+        asked = study.ask() if time.monotonic() < until else None
+        return asked and (*asked, plan.overrides(asked[1]), plan.folder / str(asked[0]))
+
+    drive(trials, watch, following, study.tell, study.beat)
+    if time.monotonic() >= until and not study.full():
+        watch.note(f"hydra.sweeper.timeout={timeout:g} seconds are over; the same command goes on")
 
 
 def _check_failures(study: Study) -> None:
@@ -173,9 +178,6 @@ def _stopped(outcome: Outcome) -> Outcome:
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """A second Ctrl-C must not leave trials running; stopping them takes no longer than their grace."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -184,47 +186,18 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-# --- what is said -----------------------------------------------------------------------------------------------------
-
-
-def _watch(study: Study) -> Watch:
-    """The table of the trials, which knows those of earlier calls."""
-    plan, before = study.plan, study.counted()
-    best = _best(study)
-    return Watch(plan.total, plan.directions, plan.objectives, len(before), best.value if best else None)
-
-
-def _greet(study: Study) -> None:
-    plan, done = study.plan, len(study.counted())
-    total = "no fixed number of" if plan.total is None else str(plan.total)
-    before = f", {done} of them done before" if done else ""
-    say(f"sweep {plan.study}: {total} trials{before}; in {_shown(plan.folder)}")
-
-
 def _best(study: Study) -> Any:
     """The best complete trial of a single objective, None where there is none."""
-    complete = [trial for trial in study.counted() if trial.state.name == "COMPLETE"]
-    if not complete or len(study.plan.directions) > 1:
-        return None
-    choose = min if study.plan.directions == ["minimize"] else max
-    return choose(complete, key=lambda trial: trial.value)
-
-
-def _part(study: Study) -> None:
-    """What a sweep that ends before its time leaves behind."""
-    over = [trial for trial in study.counted() if trial.state.is_finished()]
-    total = "" if study.plan.total is None else f" of {study.plan.total}"
-    say(f"sweep {study.plan.study}: ends with {len(over)}{total} trials; the same command goes on")
+    with contextlib.suppress(ValueError, RuntimeError):  # Optuna's words for none, and for several objectives
+        return study.study.best_trial
+    return None
 
 
 def _conclude(study: Study) -> None:
-    plan = study.plan
-    kinds: dict[str, int] = {}
-    for trial in study.counted():
-        kind = str(trial.user_attrs.get("kind", trial.state.name.lower())).replace("_", " ")
-        kinds[kind] = kinds.get(kind, 0) + 1
-    say(f"sweep {plan.study}: " + ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())))
-    best = _best(study)
+    plan, best = study.plan, _best(study)
+    kinds = Counter(trial.user_attrs.get("kind", trial.state.name.lower()) for trial in study.counted())
+    ends = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in sorted(kinds.items()))
+    say(f"sweep {plan.study}: {ends}")
     if best is not None and plan.grid is None:
         chosen = " ".join(each.override(best.params[each.name]) for each in plan.parameters)
         say(f"best: trial {best.number}, {best.value:.6g} with {chosen}")

@@ -1,7 +1,7 @@
 """What a person sees of a sweep while it runs: a live table on a terminal, plain lines elsewhere."""
 
+import contextlib
 import csv
-import json
 import math
 import time
 from dataclasses import dataclass, field
@@ -19,20 +19,24 @@ EVERY = 60.0
 
 @dataclass
 class Line:
-    """What is known of one trial."""
+    """What is known of one trial; without `outcome` it runs. `offset`: bytes of its journal that were read."""
 
     params: dict[str, Any]
-    began: float = field(default_factory=time.monotonic)
-    state: str = "running"
-    reason: str | None = None
+    outcome: Outcome | None = None
     step: int | None = None
-    values: list[float] | None = None
     best: float | None = None
+    began: float = field(default_factory=time.monotonic)
     offset: int = 0
-    split: str = ""
-    name: str | None = None
-    mode: str = "min"
-    seconds: float = 0.0
+
+    @property
+    def state(self) -> str:
+        """`running`, or the kind of its end for people."""
+        return "running" if self.outcome is None else self.outcome.kind.replace("_", " ")
+
+    @property
+    def values(self) -> list[float]:
+        """Of a complete trial."""
+        return (self.outcome.values or []) if self.outcome is not None and self.outcome.kind == "complete" else []
 
 
 class Watch:
@@ -44,10 +48,19 @@ class Watch:
         names: of the objectives.
         done: trials that were finished before.
         best: the best value before, of a single objective.
+        monitor: name of the value that is shown of running trials, such as val/log_loss.
+        mode: `min` or `max`, of the monitor.
     """
 
     def __init__(
-        self, total: int | None, directions: list[str], names: list[str], done: int = 0, best: float | None = None
+        self,
+        total: int | None,
+        directions: list[str],
+        names: list[str],
+        done: int = 0,
+        best: float | None = None,
+        monitor: str = "",
+        mode: str = "min",
     ) -> None:
         self.total = total
         self.directions = directions
@@ -56,6 +69,7 @@ class Watch:
         self.best = best
         self.best_number: int | None = None
         self.lines: dict[int, Line] = {}
+        self._monitor, self._better = monitor, min if mode == "min" else max
         self._spent: list[float] = []
         self._most_at_once = 1
         self._spoken = time.monotonic()
@@ -82,12 +96,7 @@ class Watch:
 
     def progress(self, number: int, folder: str | Path) -> None:
         """Look how far a running trial is: only what its journal has gained since the last look is read."""
-        line = self.lines.get(number)
-        if line is None:
-            return
-        if line.name is None and not _monitor(line, Path(folder)):
-            return
-        _advance(line, Path(folder) / "metrics.csv")
+        self._advance(self.lines[number], Path(folder) / "metrics.csv")
         if self._live is None and time.monotonic() - self._spoken > EVERY:
             self._spoken = time.monotonic()
             states = [
@@ -97,20 +106,16 @@ class Watch:
 
     def finished(self, number: int, outcome: Outcome) -> None:
         """A trial is over."""
-        line = self.lines.setdefault(number, Line({}))
-        line.state, line.reason, line.seconds = outcome.kind, outcome.reason, outcome.seconds
-        if outcome.kind == "complete":
-            line.values = outcome.values
+        line = self.lines[number]
+        line.outcome = outcome
         self.done += outcome.kind != "preempted"  # such a trial is tried again
         self._spent.append(outcome.seconds)
         mark = ""
         if len(self.directions) == 1 and line.values and self._improves(line.values[0]):
             self.best, self.best_number, mark = line.values[0], number, ", best so far"
-        values = " ".join(f"{value:.4f}" for value in line.values or [])
-        said = f": {values}{mark}" if values else f": {line.reason}" if line.reason else ""
-        self._plain(
-            f"trial {number} {line.state.replace('_', ' ')} in {duration(line.seconds)}{said}; {self.summary()}"
-        )
+        values = " ".join(f"{value:.4f}" for value in line.values)
+        said = f": {values}{mark}" if values else f": {outcome.reason}" if outcome.reason else ""
+        self._plain(f"trial {number} {line.state} in {duration(outcome.seconds)}{said}; {self.summary()}")
 
     def note(self, text: str) -> None:
         """A line for the person, above the table."""
@@ -144,22 +149,22 @@ class Watch:
         drawn = Table(caption=self.summary(), caption_justify="left", expand=False)
         for title in ("trial", "parameters", "state", "step", *(self.names or ["best"]), "time"):
             drawn.add_column(title, justify="left" if title in ("parameters", "state") else "right")
-        finished = [number for number in self.lines if number not in self._running()]
-        for number in [*finished[-SHOWN:], *self._running()]:
+        running = self._running()
+        finished = [number for number in self.lines if number not in running]
+        for number in [*finished[-SHOWN:], *running]:
             line = self.lines[number]
-            width = max(1, len(self.names))
-            values = [f"{v:.4f}" for v in line.values] if line.values else [_number(line.best), *[""] * (width - 1)]
-            running = line.state == "running"
-            seconds = time.monotonic() - line.began if running else line.seconds
-            state = line.state.replace("_", " ") + (f": {line.reason}" if line.reason else "")
-            cells = [str(number), shown(line.params), state[:60], "" if line.step is None else str(line.step)]
-            style = "bold green" if number == self.best_number else "" if running or line.values else "dim"
-            texts = [Text(cell) for cell in [*cells, *values, duration(seconds)]]
-            drawn.add_row(*texts, style=style)
+            values = [_number(value) for value in line.values or [line.best, *[None] * (len(self.names) - 1)]]
+            seconds = time.monotonic() - line.began if line.outcome is None else line.outcome.seconds
+            reason = f": {line.outcome.reason}" if line.outcome is not None and line.outcome.reason else ""
+            step = "" if line.step is None else str(line.step)
+            cells = [str(number), shown(line.params), (line.state + reason)[:60], step, *values, duration(seconds)]
+            dim = line.outcome is not None and not line.values
+            style = "bold green" if number == self.best_number else "dim" if dim else ""
+            drawn.add_row(*map(Text, cells), style=style)
         return drawn
 
     def _running(self) -> dict[int, Line]:
-        return {number: line for number, line in self.lines.items() if line.state == "running"}
+        return {number: line for number, line in self.lines.items() if line.outcome is None}
 
     def _improves(self, value: float) -> bool:
         return self.best is None or (value < self.best if self.directions[0] == "minimize" else value > self.best)
@@ -167,6 +172,24 @@ class Watch:
     def _plain(self, text: str) -> None:
         if self._live is None:
             say(text)
+
+    def _advance(self, line: Line, journal: Path) -> None:
+        """Read the whole lines that the journal has gained; it may not be there yet."""
+        try:
+            with open(journal, "rb") as file:
+                file.seek(line.offset)
+                gained = file.read()
+        except OSError:
+            return
+        whole = gained[: gained.rfind(b"\n") + 1]
+        line.offset += len(whole)
+        for row in csv.reader(whole.decode("utf-8", "replace").splitlines()):
+            if len(row) == 5 and row[0].isdigit():
+                line.step = int(row[0])
+                with contextlib.suppress(ValueError):
+                    value = float(row[4])
+                    if f"{row[2]}/{row[3]}" == self._monitor and math.isfinite(value):
+                        line.best = value if line.best is None else self._better(line.best, value)
 
 
 def shown(params: dict[str, Any]) -> str:
@@ -178,43 +201,3 @@ def shown(params: dict[str, Any]) -> str:
 
 def _number(value: float | None, before: str = "") -> str:
     return "" if value is None else f"{before}{value:.4f}"
-
-
-def _monitor(line: Line, folder: Path) -> bool:
-    """Find out from the trial's result which value it watches; False as long as it has not begun."""
-    try:
-        monitor = json.loads((folder / "result.json").read_text(encoding="utf-8"))["monitor"]
-        name, mode = str(monitor["name"]), str(monitor["mode"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    line.split, _, line.name = name.partition("/")
-    line.mode = mode
-    return True
-
-
-def _advance(line: Line, journal: Path) -> None:
-    """Read the whole lines that the journal has gained."""
-    try:
-        if journal.stat().st_size <= line.offset:
-            return
-        with open(journal, "rb") as file:
-            file.seek(line.offset)
-            gained = file.read()
-    except OSError:
-        return
-    whole = gained[: gained.rfind(b"\n") + 1]
-    line.offset += len(whole)
-    better = min if line.mode == "min" else max
-    for row in csv.reader(whole.decode("utf-8", "replace").splitlines()):
-        if len(row) != 5 or not row[0].isdigit():
-            continue
-        line.step = int(row[0])
-        if (row[2], row[3]) == (line.split, line.name) and math.isfinite(value := _float(row[4])):
-            line.best = value if line.best is None else better(line.best, value)
-
-
-def _float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

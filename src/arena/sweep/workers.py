@@ -1,6 +1,7 @@
 """Who runs the trials of a sweep: processes on this machine, or one of Hydra's launchers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +34,18 @@ def of(plan: Plan, composed: DictConfig, launcher: Callable[[], Any] | None = No
     chosen: Any = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
     if launcher is not None and not str(chosen.get("_target_")).startswith(OWN):
         return Launched(launcher(), jobs, plan)
-    choice = plan.settings["pruner"]
-    told = None if choice["name"] == "none" else samplers.target(choice)
+    if "gpus" not in chosen:  # not arena's own, which was told what to deal out: as many to each as the trainer wants
+        devices = OmegaConf.select(composed, "trainer.devices")
+        shared = jobs > 1 and OmegaConf.select(composed, "trainer.accelerator") != "cpu"
+        chosen["gpus"] = "auto" if shared else None
+        chosen["gpus_per_trial"] = devices if isinstance(devices, int) and devices > 0 else 1
+    pruner = samplers.target(plan.settings["pruner"]) if plan.settings["pruner"]["name"] != "none" else None
 
     def variables(number: int) -> dict[str, str]:
-        return process.trial_variables(plan.storage, plan.study, number, plan.objectives, plan.mode, told)
+        return process.trial_variables(plan.storage, plan.study, number, plan.objectives, plan.mode, pruner)
 
-    if "gpus" in chosen:  # arena's own, which was told what to deal out
-        slots = pool.slots(jobs, chosen["gpus"], chosen["gpus_per_trial"])
-    else:
-        slots = pool.slots(jobs, *_gpus(jobs, composed))
+    slots = pool.slots(jobs, chosen["gpus"], chosen["gpus_per_trial"])
     return pool.Pool(slots, plan.objectives, chosen.get("timeout"), variables)
-
-
-def _gpus(jobs: int, composed: DictConfig) -> tuple[str | None, int]:
-    """Whether GPUs are dealt out, and how many to each trial: the trainer's number of devices."""
-    devices = OmegaConf.select(composed, "trainer.devices")
-    per_trial = devices if isinstance(devices, int) and devices > 0 else 1
-    shared = jobs > 1 and OmegaConf.select(composed, "trainer.accelerator") != "cpu"
-    return "auto" if shared else None, per_trial
 
 
 class Launched:
@@ -62,7 +56,7 @@ class Launched:
 
     def __init__(self, launcher: Any, jobs: int, plan: Plan) -> None:
         self.launcher, self.jobs, self.plan = launcher, jobs, plan
-        self.waiting: list[tuple[int, list[str]]] = []
+        self.waiting: dict[int, list[str]] = {}
 
     def free(self) -> int:
         """How many more trials fit into the next batch."""
@@ -72,28 +66,22 @@ class Launched:
         """Put a trial into the next batch."""
         place = Path(folder)
         places = [f"hydra.sweep.dir={quoted(str(place.parent))}", f"hydra.sweep.subdir={place.name}"]
-        self.waiting.append((number, [*overrides, *places]))
+        self.waiting[number] = [*overrides, *places]
 
     def finished(self, wait: float = 0.0) -> list[tuple[int, Outcome]]:
         """Run the batch and return how its trials ended."""
-        if not self.waiting:
-            return []
-        first = self.waiting[0][0]
-        returned = self.launcher.launch([overrides for _, overrides in self.waiting], initial_job_idx=first)
-        numbers = [number for number, _ in self.waiting]
-        self.waiting = []
-        return [(number, self._outcome(number, job)) for number, job in zip(numbers, returned, strict=True)]
+        batch, self.waiting = self.waiting, {}
+        returned = self.launcher.launch(list(batch.values()), initial_job_idx=min(batch)) if batch else []
+        return [(number, self._outcome(number, job)) for number, job in zip(batch, returned, strict=True)]
 
     def stop(self) -> list[tuple[int, Outcome]]:
         """A launcher stops its own jobs; what they finished is found in their folders."""
         return []
 
     def _outcome(self, number: int, job: Any) -> Outcome:
-        failed = job.status.name == "FAILED"
-        error = job._return_value if failed else None
-        code = getattr(error, "code", 1) if failed else 0
+        error = job._return_value if job.status.name == "FAILED" else None
+        code = 0 if error is None else getattr(error, "code", 1)
         outcome = outcome_of(self.plan.folder / str(number), code, self.plan.objectives)
         if outcome.kind == "failed" and error is not None:
-            words = (str(error).strip() or type(error).__name__).splitlines()[0]
-            return Outcome("failed", None, words, code)
+            return replace(outcome, reason=(str(error).strip() or type(error).__name__).splitlines()[0])
         return outcome
