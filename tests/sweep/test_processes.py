@@ -115,9 +115,7 @@ def test_trials_inherit_no_rank_and_no_identity(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "1")
     code = "import json, os; json.dump(dict(os.environ), open('seen.json', 'w'))"
     monkeypatch.chdir(tmp_path)
-    ended(
-        Trial([], tmp_path / "0", process.trial_variables(None, "s", 3, ["monitor"], "min"), program=python(code))
-    )
+    ended(Trial([], tmp_path / "0", process.trial_variables(None, "s", 3, ["monitor"], "min"), program=python(code)))
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert set(ranks) & set(seen) == {"ARENA_TRIAL"}
     assert json.loads(seen["ARENA_TRIAL"])["number"] == 3

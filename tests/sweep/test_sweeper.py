@@ -244,7 +244,7 @@ def test_lost_trials_of_a_database_are_known_by_their_silence(tmp_path):
     plan = plan_of(tmp_path / "study", LR, trials(2), url, "hydra.sweeper.heartbeat=1")
     study = Study.open(plan)
     assert study.ask()
-    study.study._storage.set_trial_user_attr(study._id(0), "controller", "elsewhere/1")
+    study.study._storage.set_trial_user_attr(study.trials()[0]._trial_id, "controller", "elsewhere/1")
     assert study.recover() == []
     deadline = time.monotonic() + 20
     while not study.recover():

@@ -3,9 +3,13 @@
 Nothing heavy is imported here, and Optuna only in a trial that may be pruned, in a thread of its own.
 """
 
+import contextlib
 import logging
+import queue
 import threading
 from typing import Any
+
+from arena.core.construct import instantiate
 
 log = logging.getLogger("arena")
 
@@ -49,61 +53,49 @@ class Reporter(threading.Thread):
     def __init__(self, told: dict[str, Any]) -> None:
         super().__init__(daemon=True, name="sweep")
         self.told = told
-        self._changed = threading.Condition()
-        self._waiting: list[tuple[int, float]] = []
-        self._answered = self._asked = -1
-        self._stop = False
-        self._closed = False
-        self._troubles: list[str] = []
-        self._known: set[str] = set()
+        self._reports: queue.SimpleQueue[tuple[int, float, threading.Event] | None] = queue.SimpleQueue()
+        self._stop_training = False
+        self._troubles: dict[str, bool] = {}
 
     def ask(self, step: int, value: float, seconds: float) -> bool:
         """Report a value; whether the trial should stop, as far as it is known after `seconds`."""
-        with self._changed:
-            self._waiting.append((step, value))
-            self._changed.notify_all()
-            if not self._changed.wait_for(lambda: self._answered >= step, timeout=seconds):
-                self._complain("the sweep's storage is slow to answer; a decision to prune may come late")
-            return self._stop
+        answered = threading.Event()
+        self._reports.put((step, value, answered))
+        if not answered.wait(seconds):
+            self._complain("the sweep's storage is slow to answer; a decision to prune may come late")
+        return self._stop_training
 
     def troubles(self) -> list[str]:
         """What went wrong since the last call, each kind once."""
-        with self._changed:
-            found, self._troubles = self._troubles, []
-            return found
+        found = [text for text, told in list(self._troubles.items()) if not told]
+        self._troubles |= dict.fromkeys(found, True)
+        return found
 
     def close(self) -> None:
         """End the thread after what it is doing."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._reports.put(None)
 
     def run(self) -> None:
         """Hand on what is reported; after an error all of it is tried again with the next report."""
         trial: Any = None
-        due: list[tuple[int, float]] = []
-        while not self._closed:
-            stop = False
+        due: dict[int, float] = {}
+        with contextlib.suppress(Exception):  # early, as it takes a while; what fails is tried again and told below
+            trial = opened(self.told)
+        while (report := self._reports.get()) is not None:
+            step, due[step], answered = report
             try:
                 trial = trial or opened(self.told)
-                stop = _hand_on(trial, due)
-                due = []
+                known = trial.storage.get_trial(trial._trial_id).intermediate_values
+                for each in due.keys() - known:
+                    trial.report(due[each], each)
+                self._stop_training |= bool(trial.should_prune())
+                due.clear()
             except Exception as error:  # whatever a database can come up with
-                words = (str(error).strip() or type(error).__name__).splitlines()[0]
-                with self._changed:
-                    self._complain(f"the sweep's storage: {words}")
-            with self._changed:
-                self._stop = self._stop or stop
-                self._answered = self._asked
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                due, self._waiting = due + self._waiting, []
-                self._asked = due[-1][0] if due else -1
+                self._complain(f"the sweep's storage: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
+            answered.set()
 
     def _complain(self, text: str) -> None:
-        if text not in self._known:
-            self._known.add(text)
-            self._troubles.append(text)
+        self._troubles.setdefault(text, False)
 
 
 def opened(told: dict[str, Any]) -> Any:
@@ -111,22 +103,8 @@ def opened(told: dict[str, Any]) -> Any:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    options = {key: value for key, value in told["pruner"].items() if key != "_target_"}
-    pruner = getattr(optuna.pruners, pruner_name(told))(**options)
     # The parameters are chosen already: any sampler will do, and this one needs no history.
-    study = optuna.load_study(
-        study_name=told["study"], storage=told["storage"], sampler=optuna.samplers.RandomSampler(), pruner=pruner
-    )
+    sampler, pruner = optuna.samplers.RandomSampler(), instantiate(told["pruner"])
+    study = optuna.load_study(study_name=told["study"], storage=told["storage"], sampler=sampler, pruner=pruner)
     number = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, told["number"])
     return optuna.trial.Trial(study, number)
-
-
-def _hand_on(trial: Any, due: list[tuple[int, float]]) -> bool:
-    """Report, and ask whether to stop."""
-    if not due:
-        return False
-    known = trial.storage.get_trial(trial._trial_id).intermediate_values
-    for step, value in due:
-        if step not in known:
-            trial.report(value, step)
-    return bool(trial.should_prune())

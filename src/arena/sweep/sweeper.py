@@ -26,8 +26,6 @@ from arena.sweep.table import Watch
 
 WAIT = 0.5
 """Seconds that one round waits for a trial to end."""
-STOPPED = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, 130, 143)
-"""Exit codes of a trial that was stopped and did not fail in its own way."""
 Job = tuple[int, dict[str, Any], list[str], Path]
 """Number, values for people, overrides and folder of a trial."""
 
@@ -67,7 +65,9 @@ def run(plan: Plan, trials: Any) -> Study:
         except BaseException as error:
             with _undisturbed(), contextlib.suppress(ArenaError), storage.explained(plan.storage):
                 for number, outcome in trials.stop():
-                    study.tell(number, _stopped(outcome), stopped=True)
+                    if outcome.kind in ("failed", "timeout", "preempted"):  # tried again, however abruptly it ended
+                        outcome = replace(outcome, kind="preempted", reason="stopped with its sweep")
+                    study.tell(number, outcome, stopped=True)
                 study.recover(own=True)
                 if isinstance(error, KeyboardInterrupt | Interrupted):
                     over = sum(trial.state.is_finished() for trial in study.counted())
@@ -166,13 +166,6 @@ def _check_failures(study: Study) -> None:
             f"trial {last.number}: {last.user_attrs.get('reason')} (see {plan.folder / str(last.number)}); "
             "hydra.sweeper.retry_failed=true tries them again"
         )
-
-
-def _stopped(outcome: Outcome) -> Outcome:
-    """A trial that its sweep stopped is tried again, however abruptly it ended."""
-    if outcome.kind in ("failed", "timeout", "preempted") and outcome.exit_code in STOPPED:
-        return replace(outcome, kind="preempted", reason="stopped with its sweep")
-    return outcome
 
 
 @contextlib.contextmanager
