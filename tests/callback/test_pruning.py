@@ -16,6 +16,7 @@ from arena.callback.pruning import Pruning
 from arena.logger.journal import read
 from arena.sweep import process
 from arena.sweep.outcome import outcome_of
+from arena.sweep.pool import Pool
 
 FOUR = ["trainer.max_steps=8", "validate_every=2", "schedule.warmup=0", "data.limit=60", "baselines=[]"]
 """Four validations."""
@@ -48,10 +49,8 @@ def study(tmp_path):
 def told(monkeypatch):
     """Make this process a trial."""
 
-    def tell(storage: str, objectives: tuple[str, ...] = ("monitor",), pruner: dict | None = None, mode="min") -> None:
-        variables = process.trial_variables(
-            storage, "s", 3, list(objectives), mode, MEDIAN if pruner is None else pruner
-        )
+    def tell(storage: str, objectives: tuple[str, ...] = ("monitor",), pruner: dict | None = None) -> None:
+        variables = process.trial_variables(storage, "s", 3, list(objectives), MEDIAN if pruner is None else pruner)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
 
@@ -101,7 +100,7 @@ def test_the_last_validation_never_prunes(train_run, study, told):
 @pytest.mark.slow
 def test_another_validation_value_may_be_the_objective(train_run, study, told):
     storage, made = study(1.0, "maximize")
-    told(storage, ("validation.accuracy.value",), mode="max")
+    told(storage, ("validation.accuracy.value",))
     run = train_run("accuracy", *FOUR)
     assert run.read_result()["status"] == "pruned"
     rows = [row["value"] for row in read(run.metrics) if (row["split"], row["name"]) == ("val", "accuracy")]
@@ -174,11 +173,12 @@ def test_the_count_of_validations_survives_a_resume():
 def test_two_processes_stop_together_and_train_with_the_same_settings(tmp_path, study):
     """DDP x 2 inside a trial: the second process is told nothing by the sweep and stops at the same step."""
     storage, made = study(0.01)
-    variables = process.trial_variables(storage, "s", 3, ["monitor"], "min", MEDIAN)
+    variables = process.trial_variables(storage, "s", 3, ["monitor"], MEDIAN)
     overrides = ["data.batch_size=8", "resamples=0", "evaluate.figures=false", "optim.lr=0.0017"]
     overrides += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "logger=wandb", *FOUR]
-    trial = process.Trial(overrides, tmp_path / "3", variables | {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"})
-    outcome = _wait(trial)
+    crew = Pool([{"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"}], variables=lambda _: variables)
+    crew.submit(3, overrides, tmp_path / "3")
+    ((_, outcome),) = crew.finished(wait=300)
     text = (tmp_path / "3" / "trial.log").read_text()
     assert outcome.kind == "pruned", text
     assert json.loads((tmp_path / "3" / "result.json").read_text())["steps"] == 4
@@ -193,11 +193,3 @@ def test_two_processes_stop_together_and_train_with_the_same_settings(tmp_path, 
     with open(tmp_path / "3" / "metrics.csv") as file:
         names = [(row["step"], row["name"]) for row in csv.DictReader(file) if row["split"] == "val"]
     assert len(names) == len(set(names))  # one process writes
-
-
-def _wait(trial: process.Trial):
-    import time
-
-    while (outcome := trial.poll()) is None:
-        time.sleep(0.1)
-    return outcome

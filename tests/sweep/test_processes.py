@@ -14,7 +14,6 @@ from arena.core.errors import ArenaError, UsageError
 from arena.core.run import RunFolder
 from arena.sweep import pool, process
 from arena.sweep.outcome import objective, outcome_of
-from arena.sweep.process import Trial
 
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
 SLEEP = [sys.executable, "-c", "import time; print('awake', flush=True); time.sleep(60)"]
@@ -24,17 +23,21 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def ended(trial: Trial, seconds: float = 20):
-    until = time.monotonic() + seconds
-    while (outcome := trial.poll()) is None:
-        assert time.monotonic() < until, "the trial does not end"
-        time.sleep(0.02)
+def started(folder: Path, program: list[str], timeout: float | None = None, **variables: str) -> pool.Pool:
+    """A pool in which trial 0 runs."""
+    crew = pool.Pool([{}], timeout=timeout, variables=lambda _: variables, program=lambda *_: program)
+    crew.submit(0, [], folder)
+    return crew
+
+
+def ended(crew: pool.Pool):
+    ((_, outcome),) = crew.finished(wait=20)
     return outcome
 
 
-def says(trial: Trial, word: str) -> None:
+def says(folder: Path, word: str) -> None:
     for _ in range(500):
-        if word in (trial.folder / "trial.log").read_text():
+        if word in (folder / "trial.log").read_text():
             return
         time.sleep(0.02)
     raise AssertionError(f"the trial never said {word}")
@@ -115,7 +118,7 @@ def test_trials_inherit_no_rank_and_no_identity(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "1")
     code = "import json, os; json.dump(dict(os.environ), open('seen.json', 'w'))"
     monkeypatch.chdir(tmp_path)
-    ended(Trial([], tmp_path / "0", process.trial_variables(None, "s", 3, ["monitor"], "min"), program=python(code)))
+    ended(started(tmp_path / "0", python(code), **process.trial_variables(None, "s", 3, ["monitor"])))
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert set(ranks) & set(seen) == {"ARENA_TRIAL"}
     assert json.loads(seen["ARENA_TRIAL"])["number"] == 3
@@ -139,11 +142,11 @@ def test_quoted_values_survive_the_grammar_of_overrides(text):
 def test_a_folder_that_exists_is_refused(tmp_path):
     (tmp_path / "0").mkdir()
     with pytest.raises(UsageError, match="exists already"):
-        Trial([], tmp_path / "0", program=SLEEP)
+        started(tmp_path / "0", SLEEP)
 
 
 def test_a_timeout_ends_a_trial_and_is_told_apart(tmp_path):
-    outcome = ended(Trial([], tmp_path / "0", timeout=0.5, program=SLEEP))
+    outcome = ended(started(tmp_path / "0", SLEEP, timeout=0.5))
     assert outcome.kind == "timeout"
     assert "timeout=0.5" in str(outcome.reason)
     assert outcome.seconds >= 0.5
@@ -157,12 +160,13 @@ def test_stop_ends_the_whole_group_even_where_it_does_not_listen(tmp_path):
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
         "print('child', child.pid, flush=True); time.sleep(60)"
     )
-    trial = Trial([], tmp_path / "0", program=python(code))
-    says(trial, "child ")
-    child = int((trial.folder / "trial.log").read_text().split()[1])
-    outcome = trial.stop(grace=0.3)
+    crew = started(tmp_path / "0", python(code))
+    says(tmp_path / "0", "child ")
+    child = int((tmp_path / "0" / "trial.log").read_text().split()[1])
+    trial = crew.running[0][0].pid
+    ((_, outcome),) = crew.stop(grace=0.3)
     assert outcome.exit_code == -signal.SIGKILL
-    assert gone(trial.process.pid)
+    assert gone(trial)
     for _ in range(100):
         if gone(child):
             break
@@ -171,10 +175,10 @@ def test_stop_ends_the_whole_group_even_where_it_does_not_listen(tmp_path):
 
 
 def test_sigkill_of_a_trial_is_a_failure_with_its_signal(tmp_path):
-    trial = Trial([], tmp_path / "0", program=SLEEP)
-    says(trial, "awake")
-    os.kill(trial.process.pid, signal.SIGKILL)
-    outcome = ended(trial)
+    crew = started(tmp_path / "0", SLEEP)
+    says(tmp_path / "0", "awake")
+    os.kill(crew.running[0][0].pid, signal.SIGKILL)
+    outcome = ended(crew)
     assert (outcome.kind, outcome.exit_code) == ("failed", -9)
     assert "SIGKILL" in str(outcome.reason)
 
@@ -190,8 +194,9 @@ time.sleep(60)
 """
 CONTROLLER = """
 import sys, time
-from arena.sweep.process import Trial
-trial = Trial([], sys.argv[1], program=[sys.executable, sys.argv[2]])
+from pathlib import Path
+from arena.sweep import process
+trial = process.start([], Path(sys.argv[1]), {}, [sys.executable, sys.argv[2]])
 time.sleep(60)
 """
 

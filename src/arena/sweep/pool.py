@@ -1,15 +1,18 @@
 """Several trials at a time, each with a GPU (or some) or an equal share of the cores; nothing here ever blocks."""
 
 import os
-import time
+import signal
+import subprocess
 from collections.abc import Callable, Mapping
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from arena.core.devices import visible_gpus
 from arena.core.errors import UsageError
+from arena.sweep import process
 from arena.sweep.outcome import Outcome
-from arena.sweep.process import GRACE, Trial
 
 Slot = dict[str, str]
 """The variables that give a trial its place on the machine."""
@@ -100,11 +103,12 @@ class Pool:
         if timeout is not None and not timeout > 0:
             raise UsageError(f"timeout={timeout}: a number of seconds greater than 0 is needed, or null")
         self.slots = list(slots)
-        self.objectives = objectives
+        self.objectives = objectives or ["monitor"]
         self.timeout = timeout
         self.variables = variables or (lambda number: {})
         self.program = program
-        self.running: dict[int, tuple[Trial, Slot]] = {}
+        self.running: dict[int, tuple[subprocess.Popen, Slot, Future[Outcome]]] = {}
+        self._waiting = ThreadPoolExecutor(len(slots), thread_name_prefix="trial")
 
     def free(self) -> int:
         """How many more trials can start now."""
@@ -116,11 +120,12 @@ class Pool:
         Raises:
             UsageError: the folder exists.
         """
+        place = Path(folder).expanduser().resolve()
         overrides = [*overrides, f"hydra.job.num={number}"]
-        program = self.program(overrides, Path(folder)) if self.program else None
-        environment = {**self.slots[0], **self.variables(number)}
-        trial = Trial(overrides, folder, environment, self.timeout, self.objectives, program)
-        self.running[number] = (trial, self.slots.pop(0))
+        program = self.program(overrides, place) if self.program else None
+        trial = process.start(overrides, place, {**self.slots[0], **self.variables(number)}, program)
+        end = self._waiting.submit(process.wait, trial, place, self.objectives, self.timeout)
+        self.running[number] = (trial, self.slots.pop(0), end)
 
     def finished(self, wait: float = 0.0) -> list[tuple[int, Outcome]]:
         """The trials that ended since the last call, with their outcomes.
@@ -128,21 +133,19 @@ class Pool:
         Args:
             wait: seconds to wait for the first one where none has ended yet.
         """
-        until = time.monotonic() + wait
-        while not (ended := self._ended()) and self.running and time.monotonic() < until:
-            time.sleep(min(0.05, wait))
-        for number, _ in ended:
-            self.slots.append(self.running.pop(number)[1])
-        return ended
+        futures.wait(self._ends(), wait, futures.FIRST_COMPLETED)
+        ended = [number for number, (_, _, end) in self.running.items() if end.done()]
+        self.slots += [self.running[number][1] for number in ended]
+        return [(number, self.running.pop(number)[2].result()) for number in ended]
 
-    def stop(self, grace: float = GRACE) -> list[tuple[int, Outcome]]:
+    def stop(self, grace: float = process.GRACE) -> list[tuple[int, Outcome]]:
         """Stop all trials, all at once, and return their outcomes."""
-        for trial, _ in self.running.values():
-            trial.terminate()
-        until = time.monotonic() + grace
-        for trial, _ in self.running.values():
-            trial.stop(max(0.0, until - time.monotonic()))
+        for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, None)):
+            for trial, _, end in self.running.values():
+                if not end.done():
+                    process.tell(trial, number)
+            futures.wait(self._ends(), seconds)
         return self.finished()
 
-    def _ended(self) -> list[tuple[int, Outcome]]:
-        return [(number, outcome) for number, (trial, _) in self.running.items() if (outcome := trial.poll())]
+    def _ends(self) -> list[Future[Outcome]]:
+        return [end for _, _, end in self.running.values()]

@@ -44,7 +44,6 @@ def trial_variables(
     study: str,
     number: int,
     objectives: list[str],
-    mode: str,
     pruner: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """The variables that tell a process which trial it is.
@@ -54,12 +53,11 @@ def trial_variables(
         study: name of the study; also the group of the runs in Weights & Biases.
         number: of the trial.
         objectives: names as in `hydra.sweeper.objectives`; with several there is no pruning.
-        mode: `min` or `max`, of the first objective.
         pruner: its class and options, `{"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 5, ...}`; its
             steps are validations, counted from 0. None: never prune, and Optuna is not even imported in the trial.
     """
-    told = {"storage": storage, "study": study, "number": number, "objectives": objectives, "mode": mode}
-    return {TRIAL: json.dumps(told | {"pruner": pruner}), "WANDB_RUN_GROUP": study}
+    told = {"storage": storage, "study": study, "number": number, "objectives": objectives, "pruner": pruner}
+    return {TRIAL: json.dumps(told), "WANDB_RUN_GROUP": study}
 
 
 def command(overrides: list[str], folder: Path) -> list[str]:
@@ -67,92 +65,56 @@ def command(overrides: list[str], folder: Path) -> list[str]:
     return [sys.executable, "-m", "arena.train", *overrides, f"hydra.run.dir={quoted(str(folder))}"]
 
 
-class Trial:
-    """A process that trains; the thread that starts it must outlive it (see `arena.sweep.lifeline`).
+def start(
+    overrides: list[str], folder: Path, environment: Mapping[str, str], program: list[str] | None = None
+) -> subprocess.Popen:
+    """Start a trial; the thread that does so must outlive it (see `arena.sweep.lifeline`).
 
     Args:
         overrides: of the configuration.
         folder: of the run; it must not exist, so that no two trials ever share one.
         environment: variables on top of the inherited ones.
-        timeout: seconds after which it is stopped; None: never.
-        objectives: what its outcome is read from; default `[monitor]`.
         program: command line instead of arena.train's.
 
     Raises:
         UsageError: the folder exists.
     """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise UsageError(f"{folder}: the folder of a new trial exists already; choose another study name") from None
+    with open(folder / OUTPUT, "wb") as output:
+        return subprocess.Popen(
+            program or command(overrides, folder),
+            env=inherited(os.environ) | dict(environment) | {lifeline.VARIABLE: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches the sweep alone, which then stops its trials in order
+        )
 
-    def __init__(
-        self,
-        overrides: list[str],
-        folder: str | Path,
-        environment: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-        objectives: list[str] | None = None,
-        program: list[str] | None = None,
-    ) -> None:
-        self.folder = Path(folder).expanduser().resolve()
-        self.objectives = objectives or ["monitor"]
-        self.timeout = timeout
-        self.began = time.monotonic()
-        self.timed_out = False
-        self._asked_at: float | None = None
-        self._outcome: Outcome | None = None
+
+def wait(process: subprocess.Popen, folder: Path, objectives: list[str], timeout: float | None) -> Outcome:
+    """The outcome of a trial once it has ended, which it is asked to do after `timeout` seconds."""
+    began, timed_out = time.monotonic(), False
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+        tell(process, signal.SIGTERM)
         try:
-            self.folder.mkdir(parents=True)
-        except FileExistsError:
-            raise UsageError(
-                f"{self.folder}: the folder of a new trial exists already; choose another study name"
-            ) from None
-        variables = inherited(os.environ) | dict(environment or {}) | {lifeline.VARIABLE: str(os.getpid())}
-        with open(self.folder / OUTPUT, "wb") as output:
-            self.process = subprocess.Popen(
-                program or command(overrides, self.folder),
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches the sweep alone, which then stops its trials in order
-            )
-
-    def poll(self) -> Outcome | None:
-        """The outcome, or None while the process runs; never waits. Obeys the timeout."""
-        if self._outcome is None and self.process.poll() is not None:
-            self._outcome = self._settled(self.process.returncode)
-        elif self._outcome is None:
-            now = time.monotonic()
-            if self.timeout is not None and now - self.began > self.timeout and self._asked_at is None:
-                self.timed_out = True
-                self.terminate()
-            if self._asked_at is not None and now - self._asked_at > GRACE:
-                self._signal(signal.SIGKILL)
-        return self._outcome
-
-    def terminate(self) -> None:
-        """Ask the trial to save its work and end (SIGTERM to all its processes); after the grace `poll` kills it."""
-        if self._outcome is None and self._asked_at is None:
-            self._asked_at = time.monotonic()
-            self._signal(signal.SIGTERM)
-
-    def stop(self, grace: float = GRACE) -> Outcome:
-        """End the trial: SIGTERM, and SIGKILL to what is left after `grace` seconds. Returns once it is gone."""
-        self.terminate()
-        try:
-            self.process.wait(grace)
+            process.wait(GRACE)
         except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self.process.wait()
-        outcome = self.poll()
-        assert outcome is not None
-        return outcome
+            tell(process, signal.SIGKILL)
+            process.wait()
+    tell(process, signal.SIGKILL)  # processes of further devices that outlived the first
+    outcome = outcome_of(folder, process.returncode, objectives)
+    if timed_out and outcome.kind not in ("complete", "pruned", "diverged"):
+        outcome = Outcome("timeout", None, f"stopped after timeout={timeout:g} seconds", process.returncode)
+    return replace(outcome, seconds=time.monotonic() - began)
 
-    def _settled(self, code: int) -> Outcome:
-        self._signal(signal.SIGKILL)  # processes of further devices that outlived the first
-        outcome = outcome_of(self.folder, code, self.objectives)
-        if self.timed_out and outcome.kind not in ("complete", "pruned", "diverged"):
-            outcome = Outcome("timeout", None, f"stopped after timeout={self.timeout:g} seconds", code)
-        return replace(outcome, seconds=time.monotonic() - self.began)
 
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+def tell(process: subprocess.Popen, number: int) -> None:
+    """Send a signal to all processes of a trial."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

@@ -42,7 +42,7 @@ def of(plan: Plan, composed: DictConfig, launcher: Callable[[], Any] | None = No
     pruner = samplers.target(plan.settings["pruner"]) if plan.settings["pruner"]["name"] != "none" else None
 
     def variables(number: int) -> dict[str, str]:
-        return process.trial_variables(plan.storage, plan.study, number, plan.objectives, plan.mode, pruner)
+        return process.trial_variables(plan.storage, plan.study, number, plan.objectives, pruner)
 
     slots = pool.slots(jobs, chosen["gpus"], chosen["gpus_per_trial"])
     return pool.Pool(slots, plan.objectives, chosen.get("timeout"), variables)
