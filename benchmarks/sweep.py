@@ -171,9 +171,8 @@ def plan_of(folder: Path, *overrides: str) -> Any:
 
     config.register_resolvers()
     line = plan.space.split([*overrides, f"hydra.sweep.dir={folder}"])
-    searched = [f"{key}={text}" for key, text in line.searched.items()]
     composed = config.composed([*line.fixed, *line.hydra])
-    made = plan.read(composed, [*line.fixed, *searched])
+    made = plan.read(composed, line)
     COMPOSED[made.folder] = composed
     return made
 

@@ -71,8 +71,7 @@ def plan_of(folder: Path, *overrides: str) -> plans.Plan:
     """The plan of a command line with `-m`, its study in `folder`."""
     config.register_resolvers()
     line = plans.space.split(["hydra/sweeper=arena", *overrides, f"hydra.sweep.dir={folder}"])
-    searched = [f"{key}={text}" for key, text in line.searched.items()]
-    return plans.read(config.composed([*line.fixed, *line.hydra]), [*line.fixed, *searched])
+    return plans.read(config.composed([*line.fixed, *line.hydra]), line)
 
 
 class Instant:

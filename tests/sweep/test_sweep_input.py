@@ -173,7 +173,7 @@ def test_the_command_line_wins_over_the_file(tmp_path):
 )
 def test_samplers_are_checked(choice, objectives, words):
     with pytest.raises(UsageError, match=words):
-        samplers.check_sampler(choice, objectives)
+        samplers.check("sampler", choice, objectives)
 
 
 @pytest.mark.parametrize(
@@ -186,4 +186,4 @@ def test_samplers_are_checked(choice, objectives, words):
 )
 def test_pruners_are_checked(choice, objectives, words):
     with pytest.raises(UsageError, match=words):
-        samplers.check_pruner(choice, objectives)
+        samplers.check("pruner", choice, objectives)

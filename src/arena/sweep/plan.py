@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,12 +12,11 @@ from arena.config import compose as config
 from arena.core import devices, schema
 from arena.core.errors import UsageError
 from arena.core.root import Monitor
-from arena.core.schema import Count, Name, NonNegative, Positive, Share
 from arena.core.values import flat
 from arena.reporting.study.database import FILE, address_of
 from arena.sweep import samplers, space
+from arena.sweep.settings import TARGET, Settings
 
-TARGET = "hydra_plugins.arena_sweeper.sweeper.ArenaSweeper"
 DIRECTIONS = {"min": "minimize", "max": "maximize"}
 MONITOR = "monitor"
 """The objective that is the best validation value of the run's monitor."""
@@ -25,27 +24,6 @@ MONITOR = "monitor"
 
 OF_THE_SWEEP = ("hydra.run.dir", "hydra.sweep", "hydra.launcher", "hydra.mode", "hydra.job.num")
 """Overrides of Hydra's that concern the sweep and no single trial."""
-
-
-@dataclass
-class Settings:
-    """Types of the values of `hydra.sweeper`."""
-
-    study_name: Name
-    storage: str | None
-    direction: Literal["minimize", "maximize"] | list[Literal["minimize", "maximize"]] | None
-    objectives: list[str]
-    n_trials: Count | None
-    n_jobs: Count
-    max_failure_rate: Share
-    timeout: Positive | None
-    resume: bool
-    retry_failed: bool
-    params: dict | None
-    enqueue: list[dict]
-    sampler: dict
-    pruner: dict
-    heartbeat: NonNegative
 
 
 @dataclass(frozen=True)
@@ -100,14 +78,14 @@ def check(overrides: list[str], config_name: str = "train") -> bool:
     if OmegaConf.select(composed, "hydra.sweeper._target_") != TARGET:
         return False
     # Before the parameters are composed: an unknown key of the sweeper must not hide behind one of theirs.
-    plan = read(composed, [*line.fixed, *(f"{key}={text}" for key, text in line.searched.items())])
+    plan = read(composed, line)
     for point in space.points(plan.parameters):
         devices.check(config.settings_of([*plan.fixed, *point], config_name)["trainer"])
     return True
 
 
-def read(composed: DictConfig, arguments: list[str]) -> Plan:
-    """The plan of a composed configuration and the overrides that are not Hydra's own.
+def read(composed: DictConfig, line: space.CommandLine) -> Plan:
+    """The plan of a composed configuration and the command line that it was composed from.
 
     Raises:
         UsageError: a wrong type or value, an empty space, an objective that may not be optimised.
@@ -117,18 +95,19 @@ def read(composed: DictConfig, arguments: list[str]) -> Plan:
     schema.check_values(chosen, Settings, "hydra.sweeper.")
     monitor: Any = OmegaConf.to_container(composed.monitor, resolve=True)
     schema.check_values(monitor, Monitor, "monitor.")
-    line = space.split(arguments)
     typed = dict(flat(chosen["params"] or {}))
-    given = {key.lstrip("+") for key in line.searched}
-    parameters, constants = space.read({k: v for k, v in typed.items() if k.lstrip("+") not in given} | line.searched)
+    given = {space.name_of(each): each for each in line.fixed}
+    searched = set(map(space.name_of, line.searched))
+    parameters, constants = space.read(
+        {key: value for key, value in typed.items() if space.name_of(key) not in searched} | line.searched
+    )
     if not parameters:
         raise UsageError("hydra.sweeper.params: nothing to search; give KEY=interval(...), sweep=lr or the like")
-    given_plain = {space.name_of(override): override for override in line.fixed}
-    for name in (each.name for each in parameters if each.name in given_plain):
-        raise UsageError(f"{given_plain[name]}: the sweep searches {name}; give it as interval(...) or choice(...)")
+    for name in (each.name for each in parameters if each.name in given):
+        raise UsageError(f"{given[name]}: the sweep searches {name}; give it as interval(...) or choice(...)")
     directions = _directions(chosen, monitor)
-    samplers.check_sampler(chosen["sampler"], len(directions))
-    samplers.check_pruner(chosen["pruner"], len(directions))
+    samplers.check("sampler", chosen["sampler"], len(directions))
+    samplers.check("pruner", chosen["pruner"], len(directions))
     grid = space.grid(parameters) if chosen["sampler"]["name"] == "grid" else None
     total = chosen["n_trials"] if grid is None else min(len(grid), chosen["n_trials"] or len(grid))
     if total is None and chosen["timeout"] is None:
@@ -141,7 +120,8 @@ def read(composed: DictConfig, arguments: list[str]) -> Plan:
         objectives=chosen["objectives"],
         directions=directions,
         parameters=parameters,
-        fixed=_fixed(line.fixed, constants),
+        # Plain values among the parameters hold unless the command line says otherwise.
+        fixed=[*line.fixed, *(each for each in constants if space.name_of(each) not in given)],
         grid=grid,
         total=total,
         mode=monitor["mode"],
@@ -159,19 +139,13 @@ def passed_on(composed: DictConfig) -> list[str]:
     return [text for text in typed if not space.name_of(text).replace("/", ".").startswith(OF_THE_SWEEP)]
 
 
-def _fixed(given: list[str], constants: list[str]) -> list[str]:
-    """Plain values among the parameters, unless the command line says otherwise."""
-    keys = set(map(space.name_of, given))
-    return [*given, *(each for each in constants if space.name_of(each) not in keys)]
-
-
 def _directions(chosen: dict[str, Any], monitor: dict[str, Any]) -> list[str]:
     """One direction for each objective; the monitor's own where none is given.
 
     Raises:
         UsageError: too few, one that contradicts the monitor, or an objective of the test split.
     """
-    objectives = chosen["objectives"]
+    objectives, given = chosen["objectives"], chosen["direction"]
     if not objectives:
         raise UsageError("hydra.sweeper.objectives: at least one is needed, such as [monitor]")
     for name in objectives:
@@ -180,18 +154,17 @@ def _directions(chosen: dict[str, Any], monitor: dict[str, Any]) -> list[str]:
         if objectives.count(name) > 1:
             raise UsageError(f"hydra.sweeper.objectives: {name} is named twice")
     own = DIRECTIONS[monitor["mode"]]
-    given = chosen["direction"]
     if given is None and objectives == [MONITOR]:
         return [own]
-    directions: list[str] = given if isinstance(given, list) else [str(given)] if given else []
+    directions: list[str] = given if isinstance(given, list) else [given] if given else []
     if len(directions) != len(objectives):
         raise UsageError(
             f"hydra.sweeper.direction: {len(objectives)} objectives ({', '.join(objectives)}) need as many directions, "
             f"such as [{', '.join([own] * len(objectives))}]"
         )
-    for name, direction in zip(objectives, directions, strict=True):
-        if name == MONITOR and direction != own:
-            raise UsageError(
-                f"hydra.sweeper.direction={direction}: monitor.mode={monitor['mode']} says {own} of {monitor['name']}"
-            )
+    of_monitor = dict(zip(objectives, directions, strict=True)).get(MONITOR, own)
+    if of_monitor != own:
+        raise UsageError(
+            f"hydra.sweeper.direction={of_monitor}: monitor.mode={monitor['mode']} says {own} of {monitor['name']}"
+        )
     return directions

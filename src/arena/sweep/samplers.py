@@ -1,68 +1,42 @@
 """Samplers and pruners by name, with Optuna's own defaults, and a seed that survives a restart."""
 
-import functools
 import hashlib
+import importlib.util
 import inspect
 import warnings
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
-from arena.core import schema
+from arena.core.closest import closest
 from arena.core.construct import instantiate
 from arena.core.errors import UsageError
-
-SAMPLERS = {
-    "tpe": "TPESampler",
-    "gp": "GPSampler",
-    "cmaes": "CmaEsSampler",
-    "qmc": "QMCSampler",
-    "random": "RandomSampler",
-    "nsgaii": "NSGAIISampler",
-    "nsgaiii": "NSGAIIISampler",
-    "grid": "RandomSampler",  # every combination is enqueued in turn: nothing is left to sample
-}
-PRUNERS = {
-    "median": "MedianPruner",
-    "percentile": "PercentilePruner",
-    "hyperband": "HyperbandPruner",
-    "successive_halving": "SuccessiveHalvingPruner",
-    "none": "NopPruner",
-}
+from arena.sweep.settings import PRUNERS, SAMPLERS
 
 
-def check_sampler(choice: dict[str, Any], objectives: int) -> None:
-    """Refuse an unknown sampler, an option that it does not have, or one that cannot do several objectives.
+def check(what: Literal["sampler", "pruner"], choice: dict[str, Any], objectives: int) -> None:
+    """Refuse an unknown sampler or pruner, an option that it does not have, or one that cannot do several objectives.
 
     Raises:
         UsageError: any of these, or a package that is not installed.
     """
-    name = choice.get("name")
-    _check("sampler", choice, SAMPLERS)
+    import optuna
+
+    known, build = (SAMPLERS, sampler) if what == "sampler" else (PRUNERS, pruner)
+    key, name = f"hydra.sweeper.{what}", choice.get("name")
+    if name not in known:
+        raise UsageError(f"{key}.name={name}: there is no such {what}{closest(str(name), known)}")
+    arguments = inspect.signature(getattr(getattr(optuna, f"{what}s"), known[name])).parameters.keys() - {"seed"}
+    for option in _options(choice).keys() - arguments:
+        raise UsageError(f"{key}.{option}: {name} has no such option{closest(option, arguments)}")
     if objectives > 1 and name == "cmaes":
-        raise UsageError(
-            f"hydra.sweeper.sampler.name={name}: it optimises one value, not {objectives}; nsgaii and tpe do several"
-        )
-    if name == "cmaes":
-        try:
-            import cmaes  # noqa: F401
-        except ImportError:
-            raise UsageError("hydra.sweeper.sampler.name=cmaes needs a package: pip install cmaes") from None
-    _build("sampler", functools.partial(sampler, choice))
-
-
-def check_pruner(choice: dict[str, Any], objectives: int) -> None:
-    """Refuse an unknown pruner, an option that it does not have, or pruning with several objectives.
-
-    Raises:
-        UsageError: any of these.
-    """
-    _check("pruner", choice, PRUNERS)
-    if objectives > 1 and choice["name"] != "none":
-        raise UsageError(
-            f"hydra.sweeper.pruner.name={choice['name']}: trials with {objectives} objectives cannot be pruned; "
-            "give none"
-        )
-    _build("pruner", functools.partial(instantiate, target(choice)))
+        raise UsageError(f"{key}.name=cmaes: it optimises one value, not {objectives}; nsgaii and tpe do several")
+    if objectives > 1 and what == "pruner" and name != "none":
+        raise UsageError(f"{key}.name={name}: trials with {objectives} objectives cannot be pruned; give none")
+    if name == "cmaes" and importlib.util.find_spec("cmaes") is None:
+        raise UsageError(f"{key}.name=cmaes needs a package: pip install cmaes")
+    try:
+        build(choice)  # Optuna looks at the options' values
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{key}: {str(error).strip().splitlines()[0]}") from None
 
 
 def sampler(choice: dict[str, Any]) -> Any:
@@ -97,6 +71,11 @@ def seed_of(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4], "big")
 
 
+def pruner(choice: dict[str, Any]) -> Any:
+    """The pruner of a study; `choice` is `{name: median, ...}`, as `sweep.json` holds it."""
+    return instantiate(target(choice))
+
+
 def target(choice: dict[str, Any]) -> dict[str, Any]:
     """The pruner as a trial's process is told of it: its class by `_target_`, and its options."""
     return {"_target_": f"optuna.pruners.{PRUNERS[choice['name']]}", **_options(choice)}
@@ -104,23 +83,3 @@ def target(choice: dict[str, Any]) -> dict[str, Any]:
 
 def _options(choice: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in choice.items() if key not in ("name", "seed")}
-
-
-def _check(what: str, choice: dict[str, Any], known: dict[str, str]) -> None:
-    """Refuse an unknown name, and options that its class does not have."""
-    import optuna
-
-    name = choice.get("name")
-    if name not in known:
-        raise UsageError(f"hydra.sweeper.{what}.name={name}: there is no such {what}{schema.closest(str(name), known)}")
-    arguments = inspect.signature(getattr(getattr(optuna, f"{what}s"), known[name])).parameters.keys() - {"seed"}
-    for option in _options(choice).keys() - arguments:
-        raise UsageError(f"hydra.sweeper.{what}.{option}: {name} has no such option{schema.closest(option, arguments)}")
-
-
-def _build(what: str, build: Callable[[], Any]) -> None:
-    """Let Optuna look at the options' values."""
-    try:
-        build()
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"hydra.sweeper.{what}: {str(error).strip().splitlines()[0]}") from None

@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import Any
 
 from arena.core import heartbeat
-from arena.core.construct import instantiate
 from arena.sweep import identity, samplers, storage
 from arena.sweep.outcome import Outcome, outcome_of
 from arena.sweep.plan import Plan
@@ -51,7 +50,7 @@ class Study:
                 study_name=plan.study,
                 storage=connection,
                 sampler=samplers.sampler(plan.settings["sampler"]),
-                pruner=instantiate(samplers.target(plan.settings["pruner"])),  # some samplers ask it for its brackets
+                pruner=samplers.pruner(plan.settings["pruner"]),  # some samplers ask it for its brackets
                 directions=plan.directions,  # pyright: ignore[reportArgumentType]
                 load_if_exists=True,
             )

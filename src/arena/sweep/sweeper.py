@@ -17,7 +17,7 @@ from arena.core.console import say
 from arena.core.errors import ArenaError, Interrupted
 from arena.core.paths import shown
 from arena.core.run import RunFolder, git_state, plain, versions, write_atomically
-from arena.sweep import identity, storage, workers
+from arena.sweep import identity, space, storage, workers
 from arena.sweep import plan as plans
 from arena.sweep.outcome import Outcome
 from arena.sweep.plan import Plan
@@ -43,7 +43,7 @@ def sweep(composed: DictConfig, arguments: list[str], launcher: Callable[[], Any
         ArenaError: too many trials failed.
         Interrupted: Ctrl-C or SIGTERM; the trials that ran were stopped and are tried again by the next call.
     """
-    plan = plans.read(composed, arguments)
+    plan = plans.read(composed, space.split(arguments))
     run(plan, workers.of(plan, composed, launcher))
 
 

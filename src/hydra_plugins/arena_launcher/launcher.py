@@ -83,12 +83,8 @@ class ArenaLauncher(Launcher):
         composed = self.context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(composed):
             composed.hydra.job.id = composed.hydra.job.num = number
-        before = HydraConfig.instance().cfg
-        try:
-            HydraConfig.instance().set_config(composed)
-            return Path(composed.hydra.sweep.dir).absolute() / str(composed.hydra.sweep.subdir), composed
-        finally:
-            HydraConfig.instance().cfg = before
+        HydraConfig.instance().set_config(composed)  # as Hydra's own launcher does, for what a folder's name may hold
+        return Path(composed.hydra.sweep.dir).absolute() / str(composed.hydra.sweep.subdir), composed
 
 
 def _returned(composed: Any, overrides: list[str], outcome: Any) -> Any:

@@ -4,6 +4,7 @@ Hydra imports every module of `hydra_plugins` whenever any application of the en
 imported here.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -12,73 +13,42 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from arena.sweep.settings import PRUNERS, SAMPLERS, TARGET, Settings
+
 
 class ArenaSweeper(Sweeper):
     """Hands the composed configuration and the command line on to `arena.sweep.sweeper`."""
 
     def __init__(self, **settings: Any) -> None:
-        self.config: DictConfig | None = None
-        self.context: HydraContext | None = None
-        self.task: TaskFunction | None = None
+        self.given: dict[str, Any] = {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra composed; its launcher is made only where it is not arena's own."""
-        self.config, self.context, self.task = config, hydra_context, task_function
+        self.given = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the trials that are missing."""
         from arena.sweep import sweeper
 
-        assert self.config is not None
-        sweeper.sweep(self.config, arguments, self._launcher)
+        sweeper.sweep(self.given["config"], arguments, self._launcher)
 
     def _launcher(self) -> Launcher:
         from hydra.core.plugins import Plugins
 
-        assert self.context is not None
-        assert self.task is not None
-        assert self.config is not None
-        return Plugins.instance().instantiate_launcher(
-            hydra_context=self.context, task_function=self.task, config=self.config
-        )
-
-
-DEFAULTS: dict[str, Any] = {
-    "defaults": [{"sampler": "tpe"}, {"pruner": "none"}, "_self_"],
-    "_target_": "hydra_plugins.arena_sweeper.sweeper.ArenaSweeper",
-    "study_name": "${study}",
-    "storage": None,  # a database URL for many machines; null: study.db in the study's folder
-    "direction": None,  # minimize, maximize or a list of these; null: as the monitor's mode says
-    "objectives": ["monitor"],  # or dotted paths in result.json, such as validation.log_loss.value
-    "n_trials": 20,  # in all, those of earlier calls of the same command included
-    "n_jobs": 1,  # trials at a time
-    "max_failure_rate": 0.5,  # the sweep ends when more than this share of n_trials failed
-    "timeout": None,  # seconds after which no new trial begins
-    "resume": True,  # false: refuse to go on with a study that exists
-    "retry_failed": False,  # try the failed trials of an earlier call again
-    "enqueue": [],  # points to begin with, such as [{optim.lr: 1e-4}]
-    "heartbeat": 60,  # seconds between two signs of life of a trial in a database of many machines
-    "params": None,  # {optim.lr: "interval(1e-5, 1e-3)"}; or overrides of the parameters themselves
-}
-SAMPLERS = ("tpe", "gp", "cmaes", "qmc", "random", "nsgaii", "nsgaiii", "grid")
-PRUNERS: dict[str, dict[str, Any]] = {
-    "none": {},
-    "median": {},
-    "percentile": {"percentile": 25.0},
-    "hyperband": {},
-    "successive_halving": {},
-}
+        return Plugins.instance().instantiate_launcher(**self.given)
 
 
 def register() -> None:
-    """Make the sweeper, its samplers and its pruners known to Hydra."""
+    """Make the sweeper, its samplers and its pruners known to Hydra; their options are Optuna's own."""
     store = ConfigStore.instance()
-    store.store(group="hydra/sweeper", name="arena", node=DEFAULTS, provider="arena_sweeper")
+    defaults = [{"sampler": "tpe"}, {"pruner": "none"}, "_self_"]
+    node = {"defaults": defaults, "_target_": TARGET, **asdict(Settings())}
+    store.store(group="hydra/sweeper", name="arena", node=node, provider="arena_sweeper")
     for name in SAMPLERS:
         node = {"name": name, "seed": "${seed}"}
         store.store(group="hydra/sweeper/sampler", name=name, node=node, provider="arena_sweeper")
-    for name, options in PRUNERS.items():
-        node = {"name": name, **options}
+    for name in PRUNERS:
+        node = {"name": name} | ({"percentile": 25.0} if name == "percentile" else {})
         store.store(group="hydra/sweeper/pruner", name=name, node=node, provider="arena_sweeper")
 
 
