@@ -23,9 +23,9 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def started(folder: Path, program: list[str], timeout: float | None = None, **variables: str) -> pool.Pool:
+def started(folder: Path, program: list[str], timeout: float | None = None, variables=None) -> pool.Pool:
     """A pool in which trial 0 runs."""
-    crew = pool.Pool([{}], timeout=timeout, variables=lambda _: variables, program=lambda *_: program)
+    crew = pool.Pool([variables or {}], timeout=timeout, program=lambda *_: program)
     crew.submit(0, [], folder)
     return crew
 
@@ -118,7 +118,7 @@ def test_trials_inherit_no_rank_and_no_identity(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "1")
     code = "import json, os; json.dump(dict(os.environ), open('seen.json', 'w'))"
     monkeypatch.chdir(tmp_path)
-    ended(started(tmp_path / "0", python(code), **process.trial_variables(None, "s", 3, ["monitor"])))
+    ended(started(tmp_path / "0", python(code), None, process.trial_variables(None, "s", 3, ["monitor"])))
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert set(ranks) & set(seen) == {"ARENA_TRIAL"}
     assert json.loads(seen["ARENA_TRIAL"])["number"] == 3

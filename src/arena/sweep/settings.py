@@ -1,13 +1,18 @@
 """What `hydra.sweeper` can say: its keys with their defaults, the samplers and the pruners.
 
-Hydra imports this module whenever any application of the environment starts (through arena's plugin), so nothing heavy
-is imported here.
+Arena's plugin imports this module whenever any Hydra application of the environment starts, so it imports nothing;
+`arena.core.schema` reads the annotations in the source.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+from __future__ import annotations
 
-from arena.core.schema import Count, Name, NonNegative, Positive, Share
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from arena.core.schema import Count, Name, NonNegative, Positive, Share
 
 TARGET = "hydra_plugins.arena_sweeper.sweeper.ArenaSweeper"
 SAMPLERS = {
