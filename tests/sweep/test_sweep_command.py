@@ -13,6 +13,7 @@ import pytest
 from support import ROOT
 
 from arena.config import compose as config
+from arena.config.overrides import expanded
 
 SMALL = ["data.limit=120", "data.batch_size=8", "resamples=0", "evaluate.figures=false", "trainer.max_steps=4"]
 SWEEPS = sorted(path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml"))
@@ -44,7 +45,7 @@ def test_a_sweep_of_learning_rates_resumes(arena, tmp_path):
     told = json.loads((folder / "sweep.json").read_text())
     assert told["params"] == {"optim.lr": "tag(log, interval(1e-6, 1e-2))"}
     assert told["n_trials"] == 2
-    assert told["fixed"] == ["sweep=lr", *SMALL]
+    assert told["fixed"] == ["sweep=lr", *map(expanded, SMALL)]
     assert "best: trial" in done.stdout
 
 

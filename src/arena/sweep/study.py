@@ -193,7 +193,8 @@ class Study:
         """Enqueue the same values once more, unless that was done already."""
         if trial.number not in _retried(self.trials()):
             values = trial.params or trial.system_attrs.get("fixed_params", {})
-            self.study.enqueue_trial(values, user_attrs={"retry_of": trial.number, "preempted": preempted})
+            attributes = {"retry_of": trial.number} | ({"preempted": preempted} if preempted else {})
+            self.study.enqueue_trial(values, user_attrs=attributes)
 
     def _tell(self, number: int, state: str, outcome: Outcome, **attributes: Any) -> None:
         """Attributes first: a trial that is finished can get no more."""
