@@ -9,6 +9,7 @@ from sweeps import Instant, plan_of, run
 from arena.config import compose as config
 from arena.core.errors import UsageError
 from arena.sweep import identity, plan, samplers, space
+from arena.sweep.space import parameter
 
 ARENA = ["-m", "hydra/sweeper=arena"]
 LR = "optim.lr=interval(1e-5,1e-2)"
@@ -187,3 +188,11 @@ def test_samplers_are_checked(choice, objectives, words):
 def test_pruners_are_checked(choice, objectives, words):
     with pytest.raises(UsageError, match=words):
         samplers.check("pruner", choice, objectives)
+
+
+def test_a_parameter_has_one_name_however_it_is_typed():
+    """Reports know the seeds and folds of a recipe by these names, and a study from before has them."""
+    names = ["data.fold", "data.split.fold", "+data.split.fold"]
+    assert {parameter(name, "range(0,5)").name for name in names} == {"data.fold"}
+    assert parameter("data.sampling.method", "choice(uniform,balanced)").name == "data.sampling"
+    assert parameter("data.split.fold", "range(0,5)").override(3) == "data.split.fold=3"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arena.core import schema
+from arena.core.data_keys import as_typed
 from arena.core.errors import UsageError
 
 
@@ -77,8 +78,8 @@ class CommandLine:
 
 
 def name_of(override: str) -> str:
-    """The key of an override, without the signs that add or delete it."""
-    return override.partition("=")[0].lstrip("+~")
+    """The key of an override as users type it, without the signs that add or delete it."""
+    return as_typed(override.partition("=")[0].lstrip("+~"))
 
 
 def split(overrides: list[str]) -> CommandLine:
@@ -125,7 +126,7 @@ def parameter(key: str, typed: str) -> Parameter | None:
     Raises:
         UsageError: it cannot be read, is empty, or is no sweep that can be searched.
     """
-    override, name = _parsed(f"{key}={typed}"), key.lstrip("+")
+    override, name = _parsed(f"{key}={typed}"), name_of(key)
     if override.is_hydra_override():
         raise UsageError(f"{name}: Hydra's own settings cannot be searched")
     if not override.is_sweep_override():
@@ -165,7 +166,8 @@ def check_start(start: Any, parameters: list[Parameter]) -> dict[str, Any]:
     """
     known = {each.name: each for each in parameters}
     values: dict[str, Any] = {}
-    for name, value in start.items():
+    for key, value in start.items():
+        name = name_of(key)
         if name not in known:
             raise UsageError(f"hydra.sweeper.enqueue: {name} is no parameter of the sweep{schema.closest(name, known)}")
         each = known[name]
