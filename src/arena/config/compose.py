@@ -24,6 +24,7 @@ from arena.config.pairing import check_parts, kind_of
 from arena.config.resolvers import register_resolvers
 from arena.core import devices, schema
 from arena.core.choices import hint
+from arena.core.data_keys import typed_names
 from arena.core.errors import ArenaError, UsageError, run_main
 from arena.core.places import Stored
 from arena.core.root import Root, Suggested, check_nodes, lightnings
@@ -224,6 +225,7 @@ def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
             f"; '{parent}' has no keys below it" if node is not None else _nearest_key(parent, overrides, config_name)
         )
     choices = [str(choice) for choice in node if not str(choice).startswith("_") and choice != "hydra"]
+    choices = typed_names(choices) if parent == "data" else choices
     found = hint(folder(), parent, name, OmegaConf.select(config, f"hydra.runtime.choices.{parent}"))
     return found or schema.closest(name, choices if parent else [*choices, *groups])
 

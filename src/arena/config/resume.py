@@ -14,6 +14,7 @@ from arena.config import stored
 from arena.config.overrides import Given, as_typed, given_values
 from arena.core import checkpoints, paths, redact
 from arena.core.console import say
+from arena.core.data_keys import typed_names
 from arena.core.errors import UsageError
 from arena.core.run import RunFolder, git_state, versions
 from arena.core.schema import closest
@@ -92,7 +93,7 @@ def _put(settings: dict[str, Any], given: Given, run: RunFolder) -> None:
         if not isinstance(node, dict):
             raise UsageError(f"{given.key}: the run in {run.path} has no {part}{closest(part, settings)}")
     if name not in node and not (given.adds and above):
-        choices = [key for key in node if not key.startswith("_")]
+        choices = typed_names(node) if above == ["data"] else [key for key in node if not key.startswith("_")]
         raise UsageError(f"{given.key}: the run in {run.path} has no such key{closest(name, choices)}")
     if given.value is not None and not isinstance(given.value, dict):
         group = not above and (config.folder() / name).is_dir()

@@ -54,6 +54,12 @@ def short(key: str) -> str:
     return next((name for name, place in SHORT.items() if place == key), key)
 
 
+def typed_names(node: Iterable[str]) -> list[str]:
+    """What may be typed after `data.`: the keys of the node, and the short names of what its parts hold."""
+    keys = [str(key) for key in node if not str(key).startswith("_")]
+    return [*keys, *(name for name, place in SHORT.items() if place.partition(".")[0] in keys)]
+
+
 def as_typed(key: str) -> str:
     """A dotted key of the configuration as users type it: `data.loader.batch_size` -> `data.batch_size`."""
     return f"data.{short(key.removeprefix('data.'))}" if key.startswith("data.") else key
@@ -101,10 +107,10 @@ def replace_keys(node: dict[str, Any], given: dict[str, Any]) -> None:
         if isinstance(part, dict) and _target(part) and isinstance(value, dict):
             unknown = [f"{key}.{name}" for name in value if name not in set(part) | _parameters(part)]
         if unknown:
-            names = [*node, *known, *SHORT, *SHORT.values()]
+            names = [*typed_names(node), *known, *SHORT.values()]
             raise UsageError(f"data.{short(unknown[0])}: no such key{closest(short(unknown[0]), names)}")
         node[key] = merged(part, value)
-        if key in of_reader:
+        if key in of_reader and not _target(node[key]):  # data.split is a node, the reader's split a name on the hub
             node["reader"][key] = node[key]
 
 
