@@ -134,9 +134,9 @@ def baseline(models: list[str] | None, settings: dict[str, Any], run: RunFolder)
 
 def known_models(models: list[str] | None, data: Any) -> list[str]:
     """The models that were asked for; by default all that there are for these data."""
-    from arena.evaluation.baselines import heads, names
+    from arena.evaluation.baselines.names import members_of
 
-    return models or list(heads.MEMBERS if isinstance(data.labels, dict) else names.MEMBERS)
+    return models or list(members_of(data.labels))
 
 
 def conclude(outcomes: dict[str, Any], data: Any, settings: dict[str, Any], record: Record) -> None:

@@ -188,14 +188,14 @@ def test_the_baseline_predicts_its_training_rows_out_of_fold(base):
     table = pq.read_table(base.path / "predictions" / "length" / "train.parquet")
     assert table["id"].to_pylist() == data.covariates("train")["id"].to_pylist()
     written = np.stack([table[f"probability_{label}"].to_numpy() for label in LABELS], axis=1)
-    blocks = member.blocks(fitted.features, "length").values()
-    blocks = [block._replace(strength=member.tuning["length"]["strength"]) for block in blocks]
+    blocks = list(member.blocks(fitted.features, "length").values())
+    strength = member.tuning["length"]["strength"]
     for held_out in range(3):
         inside = fitted.fold != held_out
         groups = data.groups("train")
         assert not set(groups[inside]) & set(groups[~inside])
-        weights = logistic.fit(blocks, fitted.target, inside[:, None], member.offset)
-        found = logistic.probabilities(member.offset + logistic.scores(blocks, weights)[:, 0])
+        weights = logistic.fit(blocks, strength, fitted.target, inside[:, None], member.offset)
+        found = member.probabilities(member.offset + logistic.scores(blocks, weights)[:, 0])
         np.testing.assert_allclose(written[~inside], found[~inside], atol=2e-3)
     result = base.read_result()["members"]["length"]["out_of_fold"]
     loss = -np.log(written[np.arange(len(written)), data.targets("train")]).mean()

@@ -35,10 +35,8 @@ def test_ideographs_are_words():
 def test_weights_are_those_of_scikit_learn():
     from arena.evaluation.baselines.vocabulary import Vocabulary
 
-    rows = rows_of([(left, right) for left, right in zip(TEXTS, TEXTS[::-1], strict=True)])
-    vocabulary = Vocabulary.learn(rows, np.arange(len(TEXTS)), rarest=1)
-    weighed = vocabulary.weigh(TEXTS)
     answers = TEXTS + TEXTS[::-1]
+    weighed = Vocabulary.learn([TEXTS, TEXTS[::-1]], rarest=1).weigh(TEXTS)
     expected: Any = 0
     for how in (
         {"token_pattern": r"[^\W_]+", "ngram_range": (1, 2)},
@@ -47,13 +45,3 @@ def test_weights_are_those_of_scikit_learn():
         known: Any = TfidfVectorizer(sublinear_tf=True, **how).fit(answers).transform(TEXTS)
         expected = expected + (known @ known.T).toarray()
     np.testing.assert_allclose((weighed @ weighed.T).toarray(), expected, atol=1e-5)
-
-
-def rows_of(pairs):
-    import pyarrow as pa
-
-    from arena.data.source.rows import Rows
-
-    texts = {"response_a": [[left] for left, _ in pairs], "response_b": [[right] for _, right in pairs]}
-    table = {"id": [str(i) for i in range(len(pairs))], "prompt": [["?"]] * len(pairs)} | texts
-    return Rows.from_table(pa.table(table), "test")

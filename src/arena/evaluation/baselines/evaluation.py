@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,8 @@ from arena.core.heads import Heads
 from arena.core.run import RunFolder
 from arena.data.module.description import Split
 from arena.evaluation.baselines import store
-from arena.evaluation.baselines.features import Features
+from arena.evaluation.baselines.features import features_of
 from arena.evaluation.baselines.fitting import fitting_of
-from arena.evaluation.baselines.heads import HeadFitting, Words
 from arena.evaluation.baselines.members import Member
 from arena.stats.intervals import paired_differences
 from arena.stats.scores import label_hits, label_log_losses, mean_over_heads, row_means
@@ -54,16 +53,14 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
     """Each member fitted on the training split of a data module whose rows are divided, with its predictions.
 
     Args:
-        names: of `arena.evaluation.baselines.names.MEMBERS`; with several heads of
-        `arena.evaluation.baselines.heads.MEMBERS`.
+        names: of `arena.evaluation.baselines.names.members_of`.
         data: an `arena.data.module.pairwise.PairData` or `arena.data.module.multihead.HeadData`.
         seed: of the cross-validation.
     """
-    fitting: Any = HeadFitting.of(data, seed) if isinstance(data.labels, Mapping) else fitting_of(data, seed)
-    kind: Any = Words if isinstance(data.labels, Mapping) else Features
-    features: dict[Split, Any] = {}
-    for split in splits_of(data):
-        features[split] = kind(data.source, data.positions[data.rows(split)])
+    fitting = fitting_of(data, seed)
+    features = {
+        split: features_of(data.labels, data.source, data.positions[data.rows(split)]) for split in splits_of(data)
+    }
     found = {}
     for name in names:
         began = time.time()

@@ -6,6 +6,8 @@ and none for `tie`, and equal weights of an even feature for `model_a` and `mode
 same for both orders, so its one minimum is too. Here the weights are tied like that from the start. It is the same
 model, found with half the rows and a third of the weights, and the mean of its predictions in both orders is each of
 them.
+
+scikit-learn's `LogisticRegression` has neither ties nor the fixed offset on which a model is fitted on top of another.
 """
 
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import log_softmax
 
 Matrix = Any
 """A numpy array or a scipy sparse array, `[N, F]`."""
@@ -21,17 +24,15 @@ THREADS = 2
 
 
 class Block(NamedTuple):
-    """Features that share their ties and the strength of their regularisation.
+    """Features that share their ties.
 
     Attributes:
         matrix: `[N, F]`.
         ties: how the free weights of a feature become one weight for each class, `[r, K]`, orthonormal rows.
-        strength: inverse regularisation, as scikit-learn's `C`.
     """
 
     matrix: Matrix
     ties: np.ndarray
-    strength: float
 
 
 def ties(labels: Sequence[str], mirror: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -56,23 +57,15 @@ def ties(labels: Sequence[str], mirror: np.ndarray | None) -> tuple[np.ndarray, 
     return signed, right[: int((scale > 1e-9).sum())]
 
 
-def scores(blocks: Sequence[Block], weights: Sequence[np.ndarray]) -> np.ndarray:
+def scores(blocks: Sequence[Block], weights: Sequence[np.ndarray], over: Any = map) -> np.ndarray:
     """What the features add to the logits, `[N, P, K]` for the weights `[F, P, r]` of P models in each block."""
-    found = np.zeros((1, 1, 1))
-    for block, weight in zip(blocks, weights, strict=True):
-        added = product(block.matrix, weight.reshape(len(weight), -1))
-        found = found + added.reshape(len(added), *weight.shape[1:]) @ block.ties
-    return found
-
-
-def probabilities(scores: np.ndarray) -> np.ndarray:
-    """Softmax of logits over the last axis."""
-    grown = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return grown / grown.sum(axis=-1, keepdims=True)
+    products = over(_product, [block.matrix for block in blocks], weights)
+    return sum((found @ block.ties for found, block in zip(products, blocks, strict=True)), np.zeros((1, 1, 1)))
 
 
 def fit(
     blocks: Sequence[Block],
+    strength: float,
     target: np.ndarray,
     part: np.ndarray,
     offset: np.ndarray,
@@ -82,68 +75,49 @@ def fit(
 ) -> list[np.ndarray]:
     r"""Fit P models at once, each on the rows that `part` gives it; returns `[F, P, r]` for each block.
 
-    Each minimises $\sum_i -\log p_i + \sum_b \|W_b\|^2 / (2 C_b)$ by L-BFGS, as scikit-learn's `LogisticRegression`
-    does. The cross-validation's models are fitted together because a product of a sparse matrix with several vectors
-    costs little more than with one.
+    Each minimises $\sum_i -\log p_i + \|W\|^2 / (2 C)$ by L-BFGS, as scikit-learn's `LogisticRegression` does. The
+    cross-validation's models are fitted together because a product of a sparse matrix with several vectors costs little
+    more than with one.
 
     Args:
         blocks: the features.
-        target: class indices, `[N]`.
+        strength: inverse regularisation `C`.
+        target: class indices, `[N]`; any number in rows that no model learns from.
         part: which rows each model learns from, `[N, P]` bool.
         offset: added to the logits, `[K]` or `[N, P, K]`.
         start: weights to begin with, as they are returned.
         tolerance: stop when a step improves the objective by less than this share.
         steps: of L-BFGS at most.
     """
-    problem = _Problem(blocks, target, part, offset)
-    flat = np.zeros(problem.bounds[-1]) if start is None else np.concatenate([weight.ravel() for weight in start])
+    rows = np.maximum(part.sum(axis=0), 1)
+    share, penalty = (part / rows)[..., None], 1 / (strength * rows)[:, None]
+    truth = np.eye(offset.shape[-1])[target][:, None]
+    shapes = [(block.matrix.shape[1], part.shape[1], len(block.ties)) for block in blocks]
+    bounds = np.cumsum([np.prod(shape) for shape in shapes])
+
+    def unpack(flat: np.ndarray) -> list[np.ndarray]:
+        return [each.reshape(shape) for each, shape in zip(np.split(flat, bounds[:-1]), shapes, strict=True)]
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        """Value and gradient, the sum of all P problems. scipy's products run beside each other in the threads."""
+        weights = unpack(flat)
+        logarithms = log_softmax(scores(blocks, weights, pool.map) + offset, axis=-1)
+        error = (np.exp(logarithms) - truth) * share
+        value = -float((logarithms * truth * share).sum())
+        slopes = pool.map(_product, [block.matrix.T for block in blocks], [error @ block.ties.T for block in blocks])
+        value += sum(0.5 * float((weight**2 * penalty).sum()) for weight in weights)
+        found = [(slope + weight * penalty).ravel() for slope, weight in zip(slopes, weights, strict=True)]
+        return value, np.concatenate(found)
+
+    flat = np.zeros(bounds[-1]) if start is None else np.concatenate([weight.ravel() for weight in start])
     options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": tolerance, "gtol": 0.01 * tolerance**0.5, "maxcor": 8}
     with ThreadPoolExecutor(THREADS) as pool:
-        result = minimize(lambda x: problem.objective(x, pool), flat, jac=True, method="L-BFGS-B", options=options)
-    return [weight.copy() for weight in problem.unpack(result.x)]
+        result = minimize(objective, flat, jac=True, method="L-BFGS-B", options=options)
+    return [weight.copy() for weight in unpack(result.x)]
 
 
-class _Problem:
-    """The objective of `fit` and its gradient."""
-
-    def __init__(self, blocks: Sequence[Block], target: np.ndarray, part: np.ndarray, offset: np.ndarray) -> None:
-        rows, size = part.sum(axis=0), len(target)
-        self.blocks, self.offset = blocks, offset
-        self.scores_shape = (size, part.shape[1], offset.shape[-1])
-        self.share = part / np.maximum(rows, 1)
-        self.truth = np.eye(offset.shape[-1])[target][:, None, :]
-        self.shapes = [(block.matrix.shape[1], part.shape[1], len(block.ties)) for block in blocks]
-        self.bounds = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes)])
-        self.penalties = [1 / (block.strength * np.maximum(rows, 1))[None, :, None] for block in blocks]
-        self.matrices = [block.matrix for block in blocks]
-        self.transposed = [block.matrix.T for block in blocks]
-
-    def unpack(self, flat: np.ndarray) -> list[np.ndarray]:
-        """The weights `[F, P, r]` of each block out of one vector."""
-        bounds = zip(self.bounds, self.bounds[1:], self.shapes, strict=False)
-        return [flat[low:high].reshape(shape) for low, high, shape in bounds]
-
-    def objective(self, flat: np.ndarray, pool: ThreadPoolExecutor) -> tuple[float, np.ndarray]:
-        """Value and gradient, the sum of all P problems. scipy's products run beside each other in the threads."""
-        weights = self.unpack(flat)
-        found = np.zeros(self.scores_shape) + self.offset
-        products = pool.map(product, self.matrices, [weight.reshape(len(weight), -1) for weight in weights])
-        for block, scored in zip(self.blocks, products, strict=True):
-            found += scored.reshape(*found.shape[:2], -1) @ block.ties
-        found -= found.max(axis=-1, keepdims=True)
-        grown = np.exp(found)
-        total = grown.sum(axis=-1, keepdims=True)
-        loss = (np.log(total) - (found * self.truth).sum(axis=-1, keepdims=True))[..., 0]
-        error = (grown / total - self.truth) * self.share[..., None]
-        tied = [np.ascontiguousarray((error @ block.ties.T).reshape(len(error), -1)) for block in self.blocks]
-        value, slopes = float((loss * self.share).sum()), []
-        gradients = pool.map(product, self.transposed, tied)
-        for weight, gradient, penalty in zip(weights, gradients, self.penalties, strict=True):
-            value += 0.5 * float((weight**2 * penalty).sum())
-            slopes.append((gradient.reshape(weight.shape) + weight * penalty).ravel())
-        return value, np.concatenate(slopes)
-
-
-def product(matrix: Matrix, weight: np.ndarray) -> np.ndarray:
-    """In the matrix's own precision (scipy would convert a sparse matrix at every call), the result in float64."""
-    return np.asarray(matrix @ weight.astype(matrix.dtype, copy=False), dtype=np.float64)
+def _product(matrix: Matrix, weight: np.ndarray) -> np.ndarray:
+    """`[N, F]` times `[F, P, r]` in the matrix's own precision (scipy would convert a sparse matrix at every call), the
+    result in float64."""
+    flat = weight.reshape(len(weight), -1).astype(matrix.dtype, copy=False)
+    return np.asarray(matrix @ flat, dtype=np.float64).reshape(-1, *weight.shape[1:])

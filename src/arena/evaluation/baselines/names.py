@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from arena.core.errors import UsageError
+from arena.core.heads import Labels, several
 from arena.core.schema import closest
 
 MEMBERS: dict[str, tuple[str, ...]] = {
@@ -12,8 +13,15 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "tfidf": ("structure", "words"),
 }
 """The kinds of features that each model reads."""
+OF_HEADS: dict[str, tuple[str, ...]] = {"prior": (), "tfidf": ("text",)}
+"""The same of the models that several heads can have."""
 FOLDER = "reference"
 """Where a run folder keeps the fitted models."""
+
+
+def members_of(labels: Labels) -> dict[str, tuple[str, ...]]:
+    """The models that there are for some labels, with the kinds of features that each reads."""
+    return OF_HEADS if several(labels) else MEMBERS
 
 
 def check_names(names: Sequence[str], key: str) -> list[str]:

@@ -8,12 +8,10 @@ import numpy as np
 
 from arena.core.errors import DataError, InputOutputError
 from arena.core.files import replacing
-from arena.core.heads import several
 from arena.core.run import RunFolder, plain, write_atomically
 from arena.core.schema import closest
 from arena.data.source.rows import Rows
 from arena.evaluation.baselines.features import Scaling
-from arena.evaluation.baselines.heads import HeadMember
 from arena.evaluation.baselines.members import Member
 from arena.evaluation.baselines.names import FOLDER as FOLDER
 from arena.evaluation.baselines.names import MEMBERS
@@ -56,8 +54,7 @@ def load(folder: Path, name: str) -> Member:
         facts = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         with np.load(place, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-        made = HeadMember if several(facts["labels"]) else Member
-        found, member = facts["version"], made(facts["name"], facts["labels"], arrays["offset"])
+        found, member = facts["version"], Member(facts["name"], facts["labels"], arrays["offset"])
         member.tuning = facts["tuning"]
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputOutputError(f"{place}: not a reference model that can be read ({error})") from error

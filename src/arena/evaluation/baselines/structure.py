@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
-from scipy.sparse import csr_array
 
 from arena.data.source.examples import PAIR
 from arena.data.source.rows import Rows
@@ -59,6 +58,8 @@ FLAGS = {
 }
 SHARES = ("capitals", "digits", "other_scripts", "line_breaks", "commas")
 """Counts that are also looked at for each character."""
+EVERY = 10_000
+"""Rows between two lines of progress."""
 
 
 class Sided(NamedTuple):
@@ -80,21 +81,15 @@ def of_lengths(rows: Rows, positions: np.ndarray) -> Sided:
     return Sided(signed, np.concatenate(even, axis=1))
 
 
-def of_texts(rows: Rows, positions: np.ndarray, every: int = 10_000) -> Sided:
+def of_texts(rows: Rows, positions: np.ndarray) -> Sided:
     """Features of lengths, shape and overlap of prompt and answers; the texts are read once.
 
     Args:
         rows: where the texts are.
         positions: which rows, increasing, `[N]`.
-        every: rows between two lines of progress.
     """
-    parts = []
-    for done, texts in chunks(rows, positions):
-        parts.append(_measured(texts))
-        if done // every != (done - len(texts[0])) // every:
-            log.info("structure of %d of %d rows", done, len(positions))
-    width = _measured([["x"]] * 3)
-    signed, even = (np.concatenate(part) for part in zip(*(parts or [(width[0][:0], width[1][:0])]), strict=True))
+    parts = [_measured([[], [], []]), *map(_measured, chunks(rows, positions, "structure of %d of %d rows"))]
+    signed, even = (np.concatenate(part) for part in zip(*parts, strict=True))
     turns = np.log(np.maximum(rows.facts["turns"].to_numpy()[positions], 1)).astype(np.float64)
     lengths = of_lengths(rows, positions)
     context = np.column_stack([turns, even[:, :4]])
@@ -103,18 +98,21 @@ def of_texts(rows: Rows, positions: np.ndarray, every: int = 10_000) -> Sided:
     return Sided(signed, np.concatenate([context[:, :1], even, lengths.even], axis=1))
 
 
-def chunks(rows: Rows, positions: np.ndarray) -> Iterator[tuple[int, list[list[str]]]]:
-    """Rows done so far, and prompts, answers A and answers B of the next thousand, all turns as one text each."""
+def chunks(rows: Rows, positions: np.ndarray, progress: str) -> Iterator[list[list[str]]]:
+    """Prompts, answers A and answers B of a thousand rows at a time, all turns as one text each.
+
+    Args:
+        rows: where the texts are.
+        positions: which rows, increasing, `[N]`.
+        progress: logged now and then, with how many rows are done and how many there are.
+    """
     done = 0
     for batch in rows.texts(positions):
+        columns = (batch[name].to_pylist() for name in PAIR.texts)
+        yield [["\n".join(turn or "" for turn in turns or []) for turns in column] for column in columns]
         done += batch.num_rows
-        yield (
-            done,
-            [
-                ["\n".join(turn or "" for turn in turns or []) for turns in batch[name].to_pylist()]
-                for name in PAIR.texts
-            ],
-        )
+        if done // EVERY != (done - batch.num_rows) // EVERY:
+            log.info(progress, done, len(positions))
 
 
 def _measured(texts: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
@@ -154,7 +152,7 @@ def overlap(texts: list[list[str]]) -> tuple[np.ndarray, list[np.ndarray]]:
         and the cosine of their counts. Then for A and B the share of the prompt's words that the answer has.
     """
     counts = [word_counts(Characters(column), pairs=False) for column in texts]
-    prompt, a, b = (_present(matrix) for matrix in counts)
+    prompt, a, b = (matrix.sign() for matrix in counts)
     kinds = [_sums(matrix) for matrix in (prompt, a, b)]
     columns, spoken = [], []
     for matrix, present, number in zip(counts[1:], (a, b), kinds[1:], strict=True):
@@ -167,10 +165,6 @@ def overlap(texts: list[list[str]]) -> tuple[np.ndarray, list[np.ndarray]]:
     norms = [np.sqrt(_sums(matrix.multiply(matrix))) for matrix in counts[1:]]
     columns += [_sums(counts[1].multiply(counts[2])) / np.maximum(norms[0] * norms[1], 1)]
     return np.stack(columns, axis=1), spoken
-
-
-def _present(matrix: csr_array) -> csr_array:
-    return csr_array((np.ones_like(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _sums(matrix: Any) -> np.ndarray:

@@ -1,19 +1,13 @@
-"""TF-IDF of hashed words and character pieces, as the difference between the two answers."""
+"""TF-IDF of hashed words and character pieces."""
 
-import logging
+from collections.abc import Iterable
 from typing import Self
 
 import numpy as np
-from scipy.sparse import csr_array, hstack, vstack
+from scipy.sparse import csr_array, hstack
 
-from arena.data.source.rows import Rows
 from arena.evaluation.baselines.grams import BUCKETS, Characters, piece_counts, word_counts
-from arena.evaluation.baselines.structure import chunks
 
-log = logging.getLogger("arena")
-
-RAREST = 3
-"""A column must occur in this many training answers: the others cannot repeat what they taught."""
 LARGEST = 100_000
 """Columns at most, the most frequent ones."""
 
@@ -21,8 +15,8 @@ LARGEST = 100_000
 class Vocabulary:
     r"""Which hashed columns count, and how much.
 
-    The weight of a column in an answer is $(1 + \ln \text{count}) \cdot \text{idf}$ with $\text{idf} =
-    \ln\frac{1 + n}{1 + n_\text{with}} + 1$, and the words and the pieces of an answer are each brought to length 1
+    The weight of a column in a text is $(1 + \ln \text{count}) \cdot \text{idf}$ with $\text{idf} =
+    \ln\frac{1 + n}{1 + n_\text{with}} + 1$, and the words and the pieces of a text are each brought to length 1
     (scikit-learn's `TfidfVectorizer(sublinear_tf=True)`).
 
     Args:
@@ -35,36 +29,25 @@ class Vocabulary:
         self._words = int(np.searchsorted(columns, BUCKETS))
 
     @classmethod
-    def learn(cls, rows: Rows, positions: np.ndarray, rarest: int = RAREST, largest: int = LARGEST) -> Self:
-        """Count in how many answers of these rows (increasing positions) each column occurs."""
-        found, answers = np.zeros(2 * BUCKETS, np.int64), 2 * len(positions)
-        for done, (_, *sides) in chunks(rows, positions):
-            for texts in sides:
-                characters = Characters(texts)
-                for first, counts in ((0, word_counts(characters)), (BUCKETS, piece_counts(characters))):
-                    found[first : first + BUCKETS] += np.bincount(counts.indices, minlength=BUCKETS)
-            if done % 10_240 == 0:
-                log.info("words of %d of %d training rows counted", done, len(positions))
-        return cls.of_counts(found, answers, rarest, largest)
+    def learn(cls, batches: Iterable[list[str]], rarest: int, largest: int = LARGEST) -> Self:
+        """Count in how many texts each column occurs.
 
-    @classmethod
-    def of_counts(cls, found: np.ndarray, texts: int, rarest: int = RAREST, largest: int = LARGEST) -> Self:
-        """From the number of texts in which each column occurs, `[2 * BUCKETS]`."""
+        Args:
+            batches: a thousand texts at a time.
+            rarest: texts in which a column must occur.
+            largest: columns at most.
+        """
+        found, number = np.zeros((2, BUCKETS), np.int64), 0
+        for texts in batches:
+            characters = Characters(texts)
+            for row, counts in zip(found, (word_counts(characters), piece_counts(characters)), strict=True):
+                row += np.bincount(counts.indices, minlength=BUCKETS)
+            number += len(texts)
+        found = found.ravel()
         common = np.argsort(-found, kind="stable")[:largest]
         columns = np.sort(common[found[common] >= rarest])
-        weight = np.log((1 + texts) / (1 + found[columns])) + 1
+        weight = np.log((1 + number) / (1 + found[columns])) + 1
         return cls(columns, weight.astype(np.float32))
-
-    def differences(self, rows: Rows, positions: np.ndarray) -> csr_array:
-        """Weights of answer A minus those of answer B, `[N, F]` float32; exchanging A and B only changes the sign."""
-        parts = []
-        for done, (_, *sides) in chunks(rows, positions):
-            a, b = (self.weigh(texts) for texts in sides)
-            parts.append(csr_array(a - b))
-            if done % 10_240 == 0:
-                log.info("words of %d of %d rows weighed", done, len(positions))
-        empty = csr_array((0, len(self.columns)), dtype=np.float32)
-        return csr_array(vstack(parts, format="csr")) if parts else empty
 
     def weigh(self, texts: list[str]) -> csr_array:
         """The weights of each text, `[T, F]` float32."""
