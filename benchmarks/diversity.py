@@ -1,13 +1,12 @@
-"""What measuring the diversity of samples costs: self-BLEU beside nltk, the memory of cosine distance, all measures.
+"""What measuring the diversity of samples costs: self-BLEU beside nltk, all measures.
 
     python benchmarks/diversity.py                 three repeats of each, 10,000 prompts x 10 samples
     python benchmarks/diversity.py repeats=1 prompts=1000
 
 Samples are 20 to 40 words drawn with Zipf's law from 20,000; a third of each sample's pairs of words are its prompt's.
-Self-BLEU is of 10,000 samples, cosine distance of 100,000 embeddings of 384 entries that come in batches of 4,096, and
-the embeddings of "all measures" are hashed words. nltk and arena take turns on the same lists of words; medians are
-compared. Every measurement of memory is a process of its own and says how far the high-water mark of the resident set
-(VmHWM) rose while it measured. Needs nltk.
+Self-BLEU is of 10,000 samples, and the embeddings of "all measures" are hashed words. nltk and arena take turns on the
+same lists of words; medians are compared. Every measurement of memory is a process of its own and says how far the
+high-water mark of the resident set (VmHWM) rose while it measured. Needs nltk.
 """
 
 import json
@@ -24,7 +23,6 @@ from table import aligned, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = 10
-EMBEDDINGS, WIDTH, BATCH = 100_000, 384, 4_096
 
 
 def samples(prompts: int, seed: int = 0) -> list[list[str]]:
@@ -54,7 +52,7 @@ def self_bleu(repeats: int) -> list[str]:
     """Both on 1,000 groups of 10; nltk as its documentation has it, a text's references being the nine others."""
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-    from arena.diversity.self_bleu import self_bleu_of_sets
+    from arena.diversity.self_bleu import self_bleu as of_sets
     from arena.diversity.words import words
 
     sets = [[words(text) for text in texts] for texts in samples(1_000)]
@@ -72,7 +70,7 @@ def self_bleu(repeats: int) -> list[str]:
         )
         times["nltk"].append(time.perf_counter() - began)
         began = time.perf_counter()
-        ours = np.concatenate(self_bleu_of_sets(sets, 4))
+        ours = np.concatenate(of_sets(sets, 4))
         times["arena"].append(time.perf_counter() - began)
     faster = statistics.median(times["nltk"]) / statistics.median(times["arena"])
     difference = float(np.abs(ours - theirs).max())
@@ -87,17 +85,6 @@ def peak_memory() -> float:
     """High-water mark of this process's resident set, MiB."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
-
-
-def cosine_distance() -> dict[str, float]:
-    """Embeddings come from a generator, as an encoder gives them; the first batch is made before the clock starts."""
-    from arena.diversity.vectors import cosine_distance, unit
-
-    draw = np.random.default_rng(0)
-    batch = unit(draw.normal(size=(BATCH, WIDTH))).astype(np.float32)
-    before, began = peak_memory(), time.perf_counter()
-    cosine_distance(batch[: min(BATCH, EMBEDDINGS - start)] for start in range(0, EMBEDDINGS, BATCH))
-    return {"seconds": time.perf_counter() - began, "memory": peak_memory() - before}
 
 
 def all_measures(prompts: int) -> dict[str, float]:
@@ -129,8 +116,7 @@ def main() -> None:
     """The command line."""
     sys.path.insert(0, str(ROOT / "src"))
     if sys.argv[1:2] == ["child"]:
-        command, *rest = sys.argv[2:]
-        print(json.dumps(cosine_distance() if command == "cosine" else all_measures(int(rest[0]))))
+        print(json.dumps(all_measures(int(sys.argv[2]))))
         return
     if "--help" in sys.argv:
         print(__doc__)
@@ -139,14 +125,10 @@ def main() -> None:
     repeats, prompts = int(given.get("repeats", 3)), given.get("prompts", "10000")
     os.environ.setdefault("OMP_NUM_THREADS", "2")
     bleu = self_bleu(repeats)
-    cosine, everything = [], []
-    for _ in range(repeats):
-        cosine.append(measured("cosine"))
-        everything.append(measured("all", prompts))
+    everything = [measured(prompts) for _ in range(repeats)]
     lines = [
         ["what", "seconds", "MiB more", "result (limit)"],
         bleu,
-        line(f"cosine distance of {EMBEDDINGS:,} embeddings", cosine, "(200 MB)"),
         line(f"all measures of {int(prompts):,} x {SAMPLES} samples", everything, "(60 s)"),
     ]
     print(aligned(lines))

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arena.diversity.self_bleu import Smoothing, self_bleu, self_bleu_of_sets
+from arena.diversity import self_bleu as module
+from arena.diversity.self_bleu import Smoothing
 
 PAPINENI = [
     text.split()
@@ -18,6 +19,11 @@ PAPINENI = [
     )
 ]
 CATS = ["the cat sat on the mat", "the cat sat on the rug", "a dog ran in the park"]
+
+
+def self_bleu(texts, order: int = 4, smoothing: Smoothing = "method1") -> np.ndarray:
+    """Of one set."""
+    return module.self_bleu([texts], order, smoothing)[0]
 
 
 def random_sets(seed: int, sets: int, texts: int, longest: int) -> list[list[list[str]]]:
@@ -85,7 +91,7 @@ def test_equals_nltk(order):
     bleu_score = pytest.importorskip("nltk.translate.bleu_score")
     smooth = bleu_score.SmoothingFunction().method1
     sets = random_sets(order, 25, 6, 14)
-    for texts, found in zip(sets, self_bleu_of_sets(sets, order), strict=True):
+    for texts, found in zip(sets, module.self_bleu(sets, order), strict=True):
         for i, text in enumerate(texts):
             others = [other for j, other in enumerate(texts) if j != i and other]
             if text and others:
@@ -101,7 +107,7 @@ def test_equals_sacrebleu(order):
     sacrebleu = pytest.importorskip("sacrebleu")
     metric = sacrebleu.BLEU(effective_order=True, tokenize="none", max_ngram_order=order)
     sets = random_sets(order, 25, 6, 14)
-    for texts, found in zip(sets, self_bleu_of_sets(sets, order, "exp"), strict=True):
+    for texts, found in zip(sets, module.self_bleu(sets, order, "exp"), strict=True):
         for i, text in enumerate(texts):
             others = [" ".join(other) for j, other in enumerate(texts) if j != i and other]
             if text and others:
@@ -124,5 +130,5 @@ def test_bounds_order_and_doubling(texts, order, smoothing: Smoothing, draw):
 
 def test_many_sets_equal_one_by_one():
     sets = [*random_sets(0, 5, 4, 9), [], [["a"]]]
-    for found, texts in zip(self_bleu_of_sets(sets, 3), sets, strict=True):
+    for found, texts in zip(module.self_bleu(sets, 3), sets, strict=True):
         np.testing.assert_array_equal(found, self_bleu(texts, 3))

@@ -9,7 +9,8 @@ import pytest
 
 from arena.core.errors import DataError, InputOutputError, OutOfMemoryError
 from arena.core.hub import packaged
-from arena.diversity.encoder import HashEncoder, SentenceEncoder, halving
+from arena.diversity.batches import halving
+from arena.diversity.encoder import HashEncoder, SentenceEncoder
 from arena.diversity.table import measure
 
 HASHED = np.array([2, 0, 0, -1, -1, -1]) / 7**0.5

@@ -38,11 +38,6 @@ class Tokens:
         """Sums of `values` `[N]` over the texts of each set, `[S]`; without values the number of texts."""
         return np.bincount(self.group, values, minlength=self.sets)
 
-    @property
-    def filled(self) -> np.ndarray:
-        """Texts with words in each set, `[S]`."""
-        return self.per_set(self.lengths > 0).astype(np.int64)
-
 
 @dataclass(frozen=True)
 class Grams:
@@ -66,13 +61,6 @@ class Grams:
     def starts(self) -> np.ndarray:
         """Where the pairs of each n-gram begin."""
         return np.flatnonzero(np.diff(self.gram, prepend=-1))
-
-    @property
-    def owners(self) -> np.ndarray:
-        """How many n-grams each text has that no other text of its set has, `[N]`."""
-        starts = self.starts
-        alone = np.diff(starts, append=len(self.gram)) == 1
-        return np.bincount(self.text[starts[alone]], minlength=len(self.total))
 
 
 def tokens(sets: Iterable[Sequence[Text]]) -> Tokens:

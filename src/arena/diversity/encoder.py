@@ -1,21 +1,20 @@
 """Texts to vectors of unit length, whose products are cosines."""
 
-import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from zlib import crc32
 
 import numpy as np
 
-from arena.core.errors import DataError, InputOutputError, OutOfMemoryError
+from arena.core.errors import DataError, InputOutputError
 from arena.core.hub import locate
 from arena.core.schema import Count
+from arena.diversity.batches import halving
 from arena.diversity.counts import tokens
 from arena.diversity.vectors import unit
 
-log = logging.getLogger("arena")
 WINDOW = 32
 """Batches whose texts are tokenised and ordered by length together: memory does not grow with the number of texts."""
 HASHED = 4096
@@ -161,9 +160,7 @@ class SentenceEncoder:
         for start in range(0, len(texts), WINDOW * self.batch_size):
             some = list(texts[start : start + WINDOW * self.batch_size])
             ids = tokenizer(some, truncation=True, max_length=self.max_length)["input_ids"]
-            order = sorted(
-                range(len(ids)), key=lambda i: -len(ids[i])
-            )  # the longest first: too little memory shows at once
+            order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))  # the longest first: what does not fit shows
             self.batch_size = halving(
                 lambda rows: self._forward([ids[i] for i in rows]),  # noqa: B023 - called before the next turn
                 order,
@@ -188,54 +185,3 @@ class SentenceEncoder:
             states = model(input_ids=padded.to(place), attention_mask=mask.to(place)).last_hidden_state
             kept = mask.to(place).unsqueeze(-1).to(states.dtype)
             return unit(((states * kept).sum(dim=1) / kept.sum(dim=1)).cpu().numpy())
-
-
-def halving(function: Callable[[list[int]], np.ndarray], order: list[int], batch_size: int, found: np.ndarray) -> int:
-    """Fill `found[order]` batch by batch with what `function` gives for the rows of a batch.
-
-    A batch that does not fit into memory is tried again at half the size, down to one row.
-
-    Returns:
-        The batch size that fitted.
-
-    Raises:
-        OutOfMemoryError: a single row does not fit.
-    """
-    start = 0
-    while start < len(order):
-        rows = order[start : start + batch_size]
-        if _fits(function, rows, found):
-            start += len(rows)
-        elif len(rows) == 1:
-            raise OutOfMemoryError(
-                "sentence encoder: out of memory for a single text; lower its max_length, or device=cpu"
-            )
-        else:
-            batch_size = (len(rows) + 1) // 2
-            log.warning("sentence encoder: out of memory; going on with batches of %d texts", batch_size)
-    return batch_size
-
-
-def _fits(function: Callable[[list[int]], np.ndarray], rows: list[int], found: np.ndarray) -> bool:
-    """Compute one batch; false where memory did not suffice. A function of its own: an exception that is still at hand
-    keeps the tensors alive that it was raised among."""
-    try:
-        found[rows] = function(rows)
-        return True
-    except (MemoryError, RuntimeError) as error:
-        if not _is_memory(error):
-            raise
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return False
-
-
-def _is_memory(error: BaseException) -> bool:
-    """Whether an exception means that host or device has too little memory."""
-    import torch
-
-    says = str(error).lower()
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or "out of memory" in says or "can't allocate memory" in says

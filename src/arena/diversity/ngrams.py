@@ -5,12 +5,9 @@ ratios of single texts is another number and says nothing of texts that resemble
 and the length of texts, so only sets of like size compare; the expectation-adjusted form corrects for that in part.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from arena.diversity.counts import Grams, Tokens, count, tokens
-from arena.diversity.words import Text
+from arena.diversity.counts import Grams, Tokens
 from arena.stats.intervals import quotient
 
 VOCABULARY = 30_522
@@ -18,26 +15,9 @@ VOCABULARY = 30_522
 its authors took it. Values for different vocabularies do not compare."""
 
 
-def distinct(texts: Sequence[Text], order: int) -> float:
-    """Distinct-n of one set, between 0 and 1; NaN where no text has n words.
-
-    Args:
-        texts: texts, or lists of words.
-        order: words of an n-gram.
-    """
-    given = tokens([texts])
-    return float(distinct_of_sets(given, count(given, order)[-1])[0])
-
-
 def distinct_of_sets(given: Tokens, grams: Grams) -> np.ndarray:
     """Distinct-n of each set, `[S]`; NaN where a set has no such n-gram."""
     return quotient(np.bincount(grams.group, minlength=given.sets), given.per_set(grams.total))
-
-
-def distinct_without(given: Tokens, grams: Grams) -> np.ndarray:
-    """Distinct-n of each text's set without this text, `[N]`."""
-    unique = np.bincount(grams.group, minlength=given.sets)[given.group] - grams.owners
-    return quotient(unique, given.per_set(grams.total)[given.group] - grams.total)
 
 
 def expectation_adjusted(unique: np.ndarray, total: np.ndarray, vocabulary: int = VOCABULARY) -> np.ndarray:

@@ -7,15 +7,15 @@ is no part of a set: it adds nothing and takes nothing away.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from arena.core.schema import Count, Positive
 from arena.diversity import vectors
-from arena.diversity.counts import count, tokens
+from arena.diversity.counts import Tokens, count, tokens
 from arena.diversity.encoder import Encoder
-from arena.diversity.ngrams import distinct_of_sets, distinct_without
+from arena.diversity.ngrams import distinct_of_sets
 from arena.diversity.self_bleu import Smoothing, bleu, mean_of_sets
 from arena.diversity.words import words
 
@@ -23,53 +23,48 @@ Rewards = Sequence[np.ndarray] | None
 """How good each text of each set is, `[n]` each; None where diversity alone counts."""
 
 
-class SetScore(Protocol):
+class SetScore:
     """The diversity of a set of texts; more is more diverse.
 
     Attributes:
         least: texts with words in the smallest set that it is defined on. Credits need one more.
     """
 
-    least: int
-
-    def __call__(self, texts: Sequence[str]) -> float:
-        """D(S); NaN where it is not defined."""
-        ...
-
-    def leave_one_out(self, texts: Sequence[str]) -> np.ndarray:
-        """D(S without text i), `[n]`; NaN where it is not defined."""
-        ...
-
-    def many(self, sets: Sequence[Sequence[str]]) -> list[tuple[float, np.ndarray]]:
-        """D(S) and D(S without each) of many sets, all encoded in one go."""
-        ...
-
-
-class _Score:
-    """What all scores have in common: one set is many sets of which there is one."""
-
     least = 1
 
     def __call__(self, texts: Sequence[str]) -> float:
+        """D(S); NaN where it is not defined."""
         return self.many([texts])[0][0]
 
     def leave_one_out(self, texts: Sequence[str]) -> np.ndarray:
+        """D(S without text i), `[n]`; NaN where it is not defined."""
         return self.many([texts])[0][1]
 
     def many(self, sets: Sequence[Sequence[str]]) -> list[tuple[float, np.ndarray]]:
-        values, without = self._all(sets)
-        ends = np.cumsum([len(texts) for texts in sets])
-        return [
-            (float(value), without[end - len(texts) : end])
-            for value, texts, end in zip(values, sets, ends, strict=True)
-        ]
-
-    def _all(self, sets: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        """D of each set `[S]`, and of each text's set without it `[N]`."""
+        """D(S) and D(S without each) of many sets, all counted or encoded in one go."""
         raise NotImplementedError
 
 
-class Distinct(_Score):
+def _by_set(sets: Sequence[Sequence[str]], values: np.ndarray, without: np.ndarray) -> list[tuple[float, np.ndarray]]:
+    """D of each set `[S]`, and of each text's set without it `[N]`, set by set."""
+    parts = np.split(without, np.cumsum([len(texts) for texts in sets])[:-1]) if sets else []
+    return [(float(value), part) for value, part in zip(values, parts, strict=True)]
+
+
+class _Counted(SetScore):
+    """A score of n-grams."""
+
+    def many(self, sets: Sequence[Sequence[str]]) -> list[tuple[float, np.ndarray]]:
+        cut = [[words(text) for text in texts] for texts in sets]
+        values = self._of(tokens([*cut, *(texts[:i] + texts[i + 1 :] for texts in cut for i in range(len(texts)))]))
+        return _by_set(sets, values[: len(cut)], values[len(cut) :])
+
+    def _of(self, given: Tokens) -> np.ndarray:
+        """D of each set, `[S]`."""
+        raise NotImplementedError
+
+
+class Distinct(_Counted):
     """Distinct-n: different n-grams over all n-grams of the set, between 0 and 1.
 
     Args:
@@ -79,13 +74,11 @@ class Distinct(_Score):
     def __init__(self, n: Count = 2) -> None:
         self.n = n
 
-    def _all(self, sets: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        given = tokens(sets)
-        grams = count(given, self.n)[-1]
-        return distinct_of_sets(given, grams), distinct_without(given, grams)
+    def _of(self, given: Tokens) -> np.ndarray:
+        return distinct_of_sets(given, count(given, self.n)[-1])
 
 
-class SelfBleu(_Score):
+class SelfBleu(_Counted):
     """1 - mean self-BLEU, between 0 and 1.
 
     Args:
@@ -101,21 +94,17 @@ class SelfBleu(_Score):
             smoothing  # the annotation above is read by arena.core.schema, which follows no names
         )
 
-    def _all(self, sets: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        cut = [[words(text) for text in texts] for texts in sets]
-        fewer = [texts[:i] + texts[i + 1 :] for texts in cut for i in range(len(texts))]
-        given = tokens(cut + fewer)
-        values = 1 - mean_of_sets(given, bleu(given, count(given, self.order), self.smoothing))
-        return values[: len(cut)], values[len(cut) :]
+    def _of(self, given: Tokens) -> np.ndarray:
+        return 1 - mean_of_sets(given, bleu(given, count(given, self.order), self.smoothing))
 
 
-class _Embedded(_Score):
+class _Embedded(SetScore):
     """A score of embeddings."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
 
-    def _all(self, sets: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+    def many(self, sets: Sequence[Sequence[str]]) -> list[tuple[float, np.ndarray]]:
         texts = [text for some in sets for text in some]
         filled = np.flatnonzero([bool(words(text)) for text in texts])
         group = np.repeat(np.arange(len(sets)), [len(some) for some in sets])
@@ -123,20 +112,17 @@ class _Embedded(_Score):
         without = np.full(len(filled), np.nan)
         embeddings = self.encoder.encode([texts[i] for i in filled])
         for which, rows, stack in vectors.stacks(embeddings, np.bincount(group[filled], minlength=len(sets))):
-            if stack.shape[1] >= self.least:
+            n = stack.shape[1]
+            if n >= self.least:
                 values[which] = self._of(stack)
-            if stack.shape[1] > self.least:
-                without[rows] = self._without(stack)
+            if n > self.least:
+                without[rows] = np.stack([self._of(np.delete(stack, i, axis=1)) for i in range(n)], axis=1)
         everywhere = values[group]  # a set is the same without a text that was no part of it
         everywhere[filled] = without
-        return values, everywhere
+        return _by_set(sets, values, everywhere)
 
     def _of(self, stack: np.ndarray) -> np.ndarray:
         """D of sets of one size, `[B, n, d]` -> `[B]`."""
-        raise NotImplementedError
-
-    def _without(self, stack: np.ndarray) -> np.ndarray:
-        """D of these without each text, `[B, n, d]` -> `[B, n]`."""
         raise NotImplementedError
 
 
@@ -152,9 +138,6 @@ class CosineDistance(_Embedded):
     def _of(self, stack: np.ndarray) -> np.ndarray:
         return vectors.cosine_distances(stack)
 
-    def _without(self, stack: np.ndarray) -> np.ndarray:
-        return vectors.cosine_distances_without(stack)
-
 
 class LogDet(_Embedded):
     """log det(K + I) in nats, between log(1 + n) for copies and n log 2; copies are worth little, but never nothing.
@@ -165,9 +148,6 @@ class LogDet(_Embedded):
 
     def _of(self, stack: np.ndarray) -> np.ndarray:
         return vectors.log_det(vectors.kernel(stack))
-
-    def _without(self, stack: np.ndarray) -> np.ndarray:
-        return vectors.log_det_without(vectors.kernel(stack))
 
 
 class Vendi(_Embedded):
@@ -184,9 +164,6 @@ class Vendi(_Embedded):
 
     def _of(self, stack: np.ndarray) -> np.ndarray:
         return vectors.vendi(vectors.kernel(stack), self.order)
-
-    def _without(self, stack: np.ndarray) -> np.ndarray:
-        return vectors.vendi_without(vectors.kernel(stack), self.order)
 
 
 @dataclass

@@ -26,26 +26,20 @@ EPSILON = 0.1
 """What method1 counts in place of no match."""
 
 
-def self_bleu(texts: Sequence[Text], order: int = 4, smoothing: Smoothing = "method1") -> np.ndarray:
-    """BLEU of each text against all others of one set.
+def self_bleu(sets: Sequence[Sequence[Text]], order: int = 4, smoothing: Smoothing = "method1") -> list[np.ndarray]:
+    """BLEU of each text against all others of its set.
 
     Args:
-        texts: texts, or lists of words.
+        sets: of texts, or of lists of words.
         order: longest n-grams that count; all lengths weigh the same.
         smoothing: what stands for a length of which no n-gram matches. `method1`: 0.1 matches, also where a text is too
             short to have such n-grams, so that copies of a short text do not reach 1. `exp`: a half, a quarter, ...
             match, and lengths that a text is too short for do not count.
 
     Returns:
-        `[n]` float64 between 0 and 1, NaN for texts without words, and for all where fewer than two have any.
+        `[n]` float64 of each set, between 0 and 1, NaN for texts without words, and for all where fewer than two have
+        any.
     """
-    return self_bleu_of_sets([texts], order, smoothing)[0]
-
-
-def self_bleu_of_sets(
-    sets: Sequence[Sequence[Text]], order: int = 4, smoothing: Smoothing = "method1"
-) -> list[np.ndarray]:
-    """`self_bleu` of many sets in one go, `[n]` each."""
     given = tokens(sets)
     values = bleu(given, count(given, order), smoothing)
     return np.split(values, np.cumsum([len(texts) for texts in sets])[:-1]) if sets else []

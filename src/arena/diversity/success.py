@@ -31,13 +31,11 @@ def pass_all_k(samples: ArrayLike, right: ArrayLike, k: int) -> np.ndarray:
 
 
 def _each(value: Callable[[int, int], float], samples: ArrayLike, right: ArrayLike, k: int) -> np.ndarray:
-    """Exact whole numbers until the last division; each different (n, c) is computed once."""
-    n, c = np.broadcast_arrays(np.asarray(samples, dtype=np.int64), np.asarray(right, dtype=np.int64))
+    """Exact whole numbers until the last division."""
+    n, c = np.asarray(samples, dtype=np.int64), np.asarray(right, dtype=np.int64)
     if k < 1 or (c < 0).any() or (c > n).any():
         raise ValueError(f"k={k} must be 1 or more, and the right ones between 0 and the samples")
-    pairs, inverse = np.unique(np.stack([n.ravel(), c.ravel()]), axis=1, return_inverse=True)
-    found = [value(int(a), int(b)) if a >= k else np.nan for a, b in pairs.T]
-    return np.array(found, dtype=np.float64)[inverse.ravel()].reshape(n.shape)
+    return np.vectorize(lambda n, c: value(int(n), int(c)) if n >= k else np.nan, otypes=[np.float64])(n, c)
 
 
 def max_at_k(scores: ArrayLike, k: int) -> float:

@@ -82,21 +82,27 @@ def measure(
         Columns for all measures. An encoder that cannot be loaded or runs out of memory leaves its measures NaN with
         its own reason.
     """
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in NEEDS}
-    meaning = _Meaning(encoder)
-    samples = list(sets.values())
+    columns: dict[str, list[np.ndarray]] = {name: [np.zeros(0)] for name in NEEDS}
+    samples, failure = list(sets.values()), "no encoder was given" if encoder is None else None
     for start in range(0, len(samples), CHUNK):
         given = tokens(samples[start : start + CHUNK])
-        filled = _filled(samples[start : start + CHUNK], given)
-        for name, values in {**_words(filled, given, vocabulary), **meaning(filled)}.items():
+        lengths = iter(given.lengths.tolist())
+        filled = [[text for text in texts if next(lengths) > 0] for texts in samples[start : start + CHUNK]]
+        found = _words(filled, given, vocabulary)
+        if encoder is not None and failure is None:
+            try:
+                found |= _meaning(encoder, filled)
+            except ArenaError as error:
+                failure = str(error)  # the encoder is not asked again
+        for name, values in found.items():
             columns[name].append(values)
-    whole = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in columns.items()}
-    if meaning.failure is not None:
+    whole = {name: np.concatenate(parts) for name, parts in columns.items()}
+    if failure is not None:
         whole |= {name: np.full(len(sets), np.nan) for name in EMBEDDED}
     return Measures(
         [str(name) for name in sets],
         whole,
-        {name: why for name, values in whole.items() if (why := _reason(name, values, meaning.failure)) is not None},
+        {name: why for name, values in whole.items() if (why := _reason(name, values, failure)) is not None},
         {
             "words": "arena.diversity.words, lower case, punctuation counts as words",
             "smoothing": "method1",
@@ -113,12 +119,6 @@ def _reason(name: str, values: np.ndarray, failure: str | None) -> str | None:
     if name in EMBEDDED and failure is not None:
         return failure
     return f"{missing} of {len(values)} prompts: {NEEDS[name]}"
-
-
-def _filled(sets: Sequence[Sequence[str]], given: Tokens) -> list[list[str]]:
-    """The texts of each set that have words."""
-    lengths = iter(given.lengths.tolist())
-    return [[text for text in texts if next(lengths) > 0] for texts in sets]
 
 
 def _words(filled: list[list[str]], given: Tokens, vocabulary: int) -> dict[str, np.ndarray]:
@@ -139,25 +139,12 @@ def _words(filled: list[list[str]], given: Tokens, vocabulary: int) -> dict[str,
     return found
 
 
-class _Meaning:
-    """The measures of embeddings; after a failure the encoder is not asked again."""
-
-    def __init__(self, encoder: Encoder | None) -> None:
-        self.encoder = encoder
-        self.failure = "no encoder was given" if encoder is None else None
-
-    def __call__(self, filled: list[list[str]]) -> dict[str, np.ndarray]:
-        """`[S]` each from the texts with words, NaN where there are fewer than two."""
-        found = {name: np.full(len(filled), np.nan) for name in EMBEDDED}
-        if self.encoder is None or self.failure is not None:
-            return found
-        try:
-            embeddings = self.encoder.encode([text for some in filled for text in some])
-        except ArenaError as error:
-            self.failure = str(error)
-            return found
-        for which, _, stack in vectors.stacks(embeddings, np.array([len(some) for some in filled])):
-            if stack.shape[1] > 1:
-                found["vendi"][which] = vectors.vendi(vectors.kernel(stack))
-                found["cosine_distance"][which] = vectors.cosine_distances(stack)
-        return found
+def _meaning(encoder: Encoder, filled: list[list[str]]) -> dict[str, np.ndarray]:
+    """The measures of embeddings, `[S]` each from the texts with words, NaN where there are fewer than two."""
+    found = {name: np.full(len(filled), np.nan) for name in EMBEDDED}
+    embeddings = encoder.encode([text for some in filled for text in some])
+    for which, _, stack in vectors.stacks(embeddings, np.array([len(some) for some in filled])):
+        if stack.shape[1] > 1:
+            found["vendi"][which] = vectors.vendi(vectors.kernel(stack))
+            found["cosine_distance"][which] = vectors.cosine_distances(stack)
+    return found

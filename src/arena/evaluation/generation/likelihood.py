@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from arena.core import hub
-from arena.core.errors import InputOutputError, OutOfMemoryError
+from arena.core.errors import InputOutputError
 from arena.core.hub import check_folder
 from arena.data.text.tokenizer import HubTokenizer
-from arena.evaluation.generation.memory import left_padded, out_of_memory
+from arena.diversity.batches import halving
+from arena.evaluation.generation.memory import left_padded
 
 BETWEEN = "\n\n"
 """Between prompt and reply; a chat template would be that of one model, and any model can judge here."""
@@ -62,23 +63,11 @@ class TokenLikelihood:
             sequences.append(np.concatenate([self.tokenizer.prefix, before[-room:], reply]).astype(np.int64))
             scored.append(min(len(reply), len(sequences[-1]) - 1))
         found = np.full(len(pairs), np.nan)
-        known = [i for i in np.argsort([-len(each) for each in sequences], kind="stable") if scored[i] > 0]
-        waiting = [known[start : start + batch_size] for start in range(0, len(known), batch_size)][::-1]
-        while waiting:
-            batch = waiting.pop()
-            try:
-                means = self._means([sequences[i] for i in batch], [scored[i] for i in batch])
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-                if len(batch) == 1:
-                    raise OutOfMemoryError("out of memory: one reply does not fit; lower checker.max_length") from error
-                means = None
-            if means is None:
-                half = (len(batch) + 1) // 2
-                waiting += [batch[half:], batch[:half]]
-            else:
-                found[batch] = means
+        order = [i for i in sorted(range(len(pairs)), key=lambda i: -len(sequences[i])) if scored[i] > 0]
+        halving(
+            lambda rows: self._means([sequences[i] for i in rows], [scored[i] for i in rows]), order, batch_size, found,
+            "checker=likelihood", "one reply; lower checker.max_length",
+        )  # fmt: skip
         return found
 
     @torch.no_grad()

@@ -20,8 +20,3 @@ def pieces(batch: np.ndarray, halvings: int) -> list[np.ndarray]:
     for _ in range(halvings):
         found = [half for one in found for half in np.split(one, [(len(one) + 1) // 2]) if len(half)]
     return found
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says so: torch has a class of its own for accelerators only."""
-    return isinstance(error, MemoryError) or "memory" in str(error).lower()

@@ -20,7 +20,8 @@ from arena.callback.predictions import write_table
 from arena.core.cache import key_of
 from arena.core.console import say
 from arena.core.errors import DataError, OutOfMemoryError
-from arena.evaluation.generation.memory import left_padded, out_of_memory, pieces
+from arena.diversity.batches import attempt
+from arena.evaluation.generation.memory import left_padded, pieces
 from arena.evaluation.generation.store import FILE, Parts, insist, read_settings, write_settings
 from arena.inference.partial import Partial
 from arena.model.sampling import Sampling, evaluating
@@ -175,20 +176,13 @@ class Work:
     def _piece(self, piece: np.ndarray) -> bool:
         """Answer these prompts; false where they do not fit into memory."""
         named = self.prompts.columns.take(pa.array(piece))
-        try:
-            samples = self._sample(piece, int(key_of(self.seed, named["id"].to_pylist())[:15], 16))
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            if len(piece) == 1:
-                raise OutOfMemoryError(
-                    f"out of memory: {self.sampling.samples} replies to one prompt do not fit; lower samples or "
-                    "max_new_tokens"
-                ) from error
-            samples = None
+        samples = attempt(self._sample, piece, int(key_of(self.seed, named["id"].to_pylist())[:15], 16))
+        if samples is None and len(piece) == 1:
+            raise OutOfMemoryError(
+                f"out of memory: {self.sampling.samples} replies to one prompt do not fit; lower samples or "
+                "max_new_tokens"
+            )
         if samples is None:
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
             return False
         n = self.sampling.samples
         ids, length, finished, log_probability = (each.cpu().numpy() for each in samples)

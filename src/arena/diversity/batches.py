@@ -1,0 +1,66 @@
+"""Batches that fit into memory: one that does not is tried again in halves."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from arena.core.errors import OUT_OF_MEMORY, OutOfMemoryError
+
+log = logging.getLogger("arena")
+
+
+def halving(
+    function: Callable[[list[int]], np.ndarray],
+    order: list[int],
+    batch_size: int,
+    found: np.ndarray,
+    who: str = "sentence encoder",
+    hint: str = "a single text; lower its max_length, or device=cpu",
+) -> int:
+    """Fill `found[order]` batch by batch with what `function` gives for the rows of a batch.
+
+    A batch that does not fit into memory is tried again at half the size, down to one row.
+
+    Args:
+        function: the rows of a batch -> their values.
+        order: all rows, those that need most memory first.
+        batch_size: rows at once.
+        found: filled.
+        who, hint: for messages: who computes, what does not fit and what to lower.
+
+    Returns:
+        The batch size that fitted.
+
+    Raises:
+        OutOfMemoryError: a single row does not fit.
+    """
+    start = 0
+    while start < len(order):
+        rows = order[start : start + batch_size]
+        values = attempt(function, rows)
+        if values is not None:
+            found[rows] = values
+            start += len(rows)
+        elif len(rows) == 1:
+            raise OutOfMemoryError(f"{who}: out of memory for {hint}")
+        else:
+            batch_size = (len(rows) + 1) // 2
+            log.warning("%s: out of memory; going on with batches of %d texts", who, batch_size)
+    return batch_size
+
+
+def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function gives; None where memory did not suffice. A function of its own: an exception that is still at
+    hand keeps the tensors alive that it was raised among."""
+    import torch
+
+    try:
+        return function(*arguments)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not OUT_OF_MEMORY.search(str(error)):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
