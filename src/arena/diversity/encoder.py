@@ -174,12 +174,13 @@ class SentenceEncoder:
     def _forward(self, ids: list[list[int]]) -> np.ndarray:
         """Embeddings `[B, d]` of texts given as token ids."""
         import torch
+        from torch.nn.utils.rnn import pad_sequence
 
         assert self._parts is not None
         tokenizer, model = self._parts
-        longest = max(map(len, ids))
-        mask = torch.tensor([[1] * len(each) + [0] * (longest - len(each)) for each in ids])
-        padded = torch.tensor([each + [tokenizer.pad_token_id] * (longest - len(each)) for each in ids])
+        texts = [torch.tensor(each) for each in ids]
+        mask = pad_sequence([torch.ones_like(each) for each in texts], batch_first=True)
+        padded = pad_sequence(texts, batch_first=True, padding_value=tokenizer.pad_token_id)
         place = model.device
         with torch.inference_mode(), torch.autocast(place.type, enabled=False):
             states = model(input_ids=padded.to(place), attention_mask=mask.to(place)).last_hidden_state

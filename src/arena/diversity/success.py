@@ -52,8 +52,10 @@ def max_at_k(scores: ArrayLike, k: int) -> float:
     return float(np.dot([comb(i, k - 1) / comb(n, k) for i in range(n)], ordered))
 
 
-def coverage(samples: ArrayLike, right: ArrayLike, threshold: float) -> float:
-    """Cover@tau: share of prompts of which `threshold` or more of the samples are right (arXiv 2510.08325)."""
+def coverage(samples: ArrayLike, right: ArrayLike, threshold: float) -> np.ndarray:
+    """Whether `threshold` or more of a prompt's samples are right, 1 or 0, `[P]`; NaN for a prompt without samples.
+
+    Its mean over prompts is Cover@tau (arXiv 2510.08325).
+    """
     n, c = np.asarray(samples, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    known = n > 0
-    return float(np.mean(c[known] >= threshold * n[known] - 1e-9)) if known.any() else float("nan")
+    return np.where(n > 0, c >= threshold * n - 1e-9, np.nan)

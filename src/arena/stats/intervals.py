@@ -146,16 +146,7 @@ def paired_differences(
     """
     difference = np.asarray(losses_a, dtype=np.float64) - np.asarray(losses_b, dtype=np.float64)
     known = np.isfinite(difference)
-    member, drawn = draws(groups, resamples, seed)
-    number = drawn.shape[1]
-    found, resampled, groups_of = [], [], []
-    for column, counted in zip(np.where(known, difference, 0).T, known.T, strict=True):
-        sums = np.stack([np.bincount(member, each, number) for each in (column, counted)], axis=1)
-        means = quotient(*np.moveaxis(drawn @ sums, -1, 0))
-        groups_of.append(int(np.count_nonzero(sums[:, 1])))
-        ends = percentiles(means, groups_of[-1], level)
-        found.append(Interval(float(quotient(column.sum(), counted.sum())), *ends))
-        resampled.append(means)
+    found, resampled, groups_of = _ratios(np.where(known, difference, 0), known, groups, resamples, seed, level)
     some = [t for t, each in enumerate(found) if not math.isnan(each.value)]
     if not some:
         return found, Interval(math.nan, math.nan, math.nan)
@@ -172,13 +163,23 @@ def ratio(
         numerator, denominator: of each row, `[N]`.
         groups, resamples, seed, level: see `paired_difference`.
     """
-    parts = [np.asarray(each, dtype=np.float64) for each in (numerator, denominator)]
+    parts = [np.asarray(each, dtype=np.float64)[:, None] for each in (numerator, denominator)]
+    return _ratios(*parts, groups, resamples, seed, level)[0][0]
+
+
+def _ratios(
+    numerators: Array, denominators: NDArray, groups: ArrayLike, resamples: int, seed: int, level: float
+) -> tuple[list[Interval], list[Array], list[int]]:
+    """The `ratio` of each pair of columns `[N, T]`, its values in the resamples `[R]`, and how many groups it has."""
     member, drawn = draws(groups, resamples, seed)
-    number = drawn.shape[1]
-    sums = np.stack([np.bincount(member, each, number) for each in parts], axis=1)
-    means = quotient(*np.moveaxis(drawn @ sums, -1, 0))
-    ends = percentiles(means, int(np.count_nonzero(sums[:, 1])), level)
-    return Interval(float(quotient(parts[0].sum(), parts[1].sum())), *ends)
+    found, resampled, groups_of = [], [], []
+    for pair in zip(numerators.T, denominators.T, strict=True):
+        sums = np.stack([np.bincount(member, each, drawn.shape[1]) for each in pair], axis=1)
+        resampled.append(quotient(*np.moveaxis(drawn @ sums, -1, 0)))
+        groups_of.append(int(np.count_nonzero(sums[:, 1])))
+        ends = percentiles(resampled[-1], groups_of[-1], level)
+        found.append(Interval(float(quotient(pair[0].sum(), pair[1].sum())), *ends))
+    return found, resampled, groups_of
 
 
 def quotient(numerator: ArrayLike, denominator: ArrayLike) -> Array:

@@ -5,13 +5,13 @@ import pytest
 from scipy.special import softmax
 from test_scaling import fixture
 
-from arena.evaluation.calibration import measures, scaling
+from arena.evaluation.calibration import comparison, scaling
 
 
 def values(probabilities, target, bins=15) -> dict[str, float]:
     predicted = probabilities.argmax(axis=1)
-    found = measures.measure(probabilities, predicted, target, bins).tolist()
-    return {name: value for name, value in zip(measures.MEASURES, found, strict=True)}
+    found = comparison.measure(probabilities, predicted, target, bins).tolist()
+    return {name: value for name, value in zip(comparison.MEASURES, found, strict=True)}
 
 
 def test_the_fixture_before_and_after():

@@ -17,8 +17,7 @@ from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.heads import Heads
 from arena.core.run import RunFolder
 from arena.evaluation.calibration import fitting, skill, store
-from arena.evaluation.calibration.comparison import lines_of, tsv_of
-from arena.evaluation.calibration.measures import MEASURES, measure
+from arena.evaluation.calibration.comparison import MEASURES, lines_of, measure, tsv_of
 from arena.evaluation.calibration.rows import HeadRows, group_folds, read_rows
 from arena.evaluation.calibration.whole import Options, calibrate_heads
 from arena.stats.classification import macro_f1

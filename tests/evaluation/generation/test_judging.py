@@ -13,7 +13,7 @@ from replies_support import write_generations
 from arena.core.errors import DataError
 from arena.diversity.encoder import HashEncoder
 from arena.evaluation.generation.alarms import rate_for_half, saturation
-from arena.evaluation.generation.checkers import Case, ExactNumber, OneByOne, RegularExpression, Rules
+from arena.evaluation.generation.checkers import Case, Checker, ExactNumber, RegularExpression, Rules
 from arena.evaluation.generation.judging import judge
 
 PROMPTS = [
@@ -94,7 +94,7 @@ def test_the_files(tmp_path):
 
 
 @dataclass(frozen=True)
-class Tenth(OneByOne):
+class Tenth(Checker):
     """The number over ten as quality; -1 cannot be judged."""
 
     references: ClassVar[bool] = False

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from arena.stats.scores import label_hits, label_log_losses, mean_over_heads, ro
 
 log = logging.getLogger("arena")
 JUDGED: tuple[Split, ...] = ("val", "test")
+Predicted = dict[Split, np.ndarray]
+"""Probabilities of the rows of each judged split, `[M, K]` float64."""
 
 
 @dataclass
@@ -32,16 +34,16 @@ class Outcome:
     Attributes:
         member: the model.
         seconds: to fit it and to predict; features that several members read are counted with the first.
-        probabilities: of the rows of each split, `[M, K]` float64.
+        probabilities: of the rows of each split.
         out_of_fold: of the training rows, see `Fitting.out_of_fold`; `[M, K]` float64.
         folds: of that cross-validation.
     """
 
     member: Member
-    seconds: float = 0.0
-    probabilities: dict[Split, np.ndarray] = field(default_factory=dict)
-    out_of_fold: np.ndarray | None = None
-    folds: int = 0
+    seconds: float
+    probabilities: Predicted
+    out_of_fold: np.ndarray
+    folds: int
 
 
 def splits_of(data: Any) -> list[Split]:
@@ -57,6 +59,8 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
         data: an `arena.data.module.pairwise.PairData` or `arena.data.module.multihead.HeadData`.
         seed: of the cross-validation.
     """
+    if not names:
+        return {}
     fitting = fitting_of(data, seed)
     features = {
         split: features_of(data.labels, data.source, data.positions[data.rows(split)]) for split in splits_of(data)
@@ -64,14 +68,12 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
     found = {}
     for name in names:
         began = time.time()
-        outcome = Outcome(fitting.fit(name), out_of_fold=fitting.out_of_fold(name), folds=fitting.folds)
-        for split, read in features.items():
-            outcome.probabilities[split] = outcome.member.predict_features(read)
-        outcome.seconds = time.time() - began
-        found[name] = outcome
+        member, out_of_fold = fitting.fit(name), fitting.out_of_fold(name)
+        predicted = {split: member.predict_features(read) for split, read in features.items()}
+        found[name] = Outcome(member, time.time() - began, predicted, out_of_fold, fitting.folds)
         if "val" in features:
-            loss = log_loss_of(data, "val", outcome.probabilities["val"])
-            log.info("%s: validation log loss %.4f, %.1f s", name, loss, outcome.seconds)
+            loss = log_loss_of(data, "val", predicted["val"])
+            log.info("%s: validation log loss %.4f, %.1f s", name, loss, found[name].seconds)
     return found
 
 
@@ -83,7 +85,6 @@ def write(run: RunFolder, outcomes: dict[str, Outcome], data: Any, best: str) ->
     """
     for name, outcome in outcomes.items():
         store.save(run.path / store.FOLDER, name, outcome.member)
-        assert outcome.out_of_fold is not None
         told: dict[Split, np.ndarray] = {"train": outcome.out_of_fold, **outcome.probabilities}
         for split, probabilities in told.items():
             made = table_of(data, split, probabilities)
@@ -118,11 +119,11 @@ def _labels(data: Any, split: Split, probabilities: np.ndarray) -> tuple[list[np
     return list(Heads(data.labels).split(probabilities).values()), target.reshape(len(target), -1)
 
 
-def aligned(path: Path, outcomes: dict[str, Outcome], data: Any, split: Split) -> dict[str, np.ndarray]:
-    """The members' probabilities for the rows of a predictions file, `[N, K]`; it may hold a part of the split."""
+def aligned(path: Path, references: dict[str, Predicted], data: Any, split: Split) -> dict[str, np.ndarray]:
+    """What each says of the rows of a predictions file, `[N, K]`; it may hold a part of the split."""
     place = {name: i for i, name in enumerate(data.covariates(split)["id"].to_pylist())}
     order = [place[name] for name in read_parquet(path, ["id"])["id"].to_pylist()]
-    return {name: outcome.probabilities[split][order] for name, outcome in outcomes.items()}
+    return {name: predicted[split][order] for name, predicted in references.items()}
 
 
 def compare(
@@ -141,10 +142,9 @@ def compare(
     """
     found: dict[str, dict[str, Any]] = {}
     for name, outcome in outcomes.items():
+        loss = log_loss_of(data, "train", outcome.out_of_fold)
         found[name] = {"seconds": outcome.seconds, "tuning": outcome.member.tuning}
-        if outcome.out_of_fold is not None:
-            loss = log_loss_of(data, "train", outcome.out_of_fold)
-            found[name]["out_of_fold"] = {"log_loss": loss, "folds": outcome.folds}
+        found[name]["out_of_fold"] = {"log_loss": loss, "folds": outcome.folds}
         for split, probabilities in outcome.probabilities.items():
             loss = label_log_losses(*_labels(data, split, probabilities))
             hits = label_hits(*_labels(data, split, probabilities))

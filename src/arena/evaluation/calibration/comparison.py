@@ -1,4 +1,7 @@
-"""What a calibration changes, measured on rows that it was not fitted to."""
+"""What a calibration changes, measured on rows that it was not fitted to.
+
+Shape legend: N rows, K classes.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from arena.core import tables
-from arena.evaluation.calibration.measures import CALIBRATION_ERRORS, MEASURES, gaps, measure
 from arena.evaluation.calibration.rows import Array, HeadRows, Integers
-from arena.stats.calibration import ErrorInterval, Gaps, error_interval
-from arena.stats.classification import absent, confusion_matrix
+from arena.stats import calibration as errors
+from arena.stats.calibration import ErrorInterval, Gaps, equal_mass, equal_width
+from arena.stats.classification import absent, confusion_matrix, macro_f1
 from arena.stats.intervals import draws, percentiles
+from arena.stats.scores import brier_score, log_loss
 
+CALIBRATION_ERRORS = ("calibration_error", "calibration_error_equal_mass", "calibration_error_classwise")
+MEASURES = ("log_loss", "brier_score", *CALIBRATION_ERRORS, "accuracy", "macro_f1")
 SIDES = ("before", "after", "change")
 MEAN = "mean"
 
@@ -30,6 +36,42 @@ class Compared:
     rows: HeadRows
     calibrated: Array
     called: Integers
+
+
+def measure(probabilities: Array, predicted: Integers, target: Integers, bins: int) -> Array:
+    """Compute the values of `MEASURES`; NaN without rows.
+
+    Args:
+        probabilities: `[N, K]`.
+        predicted: class that each row is given, `[N]`.
+        target: class indices, `[N]`.
+        bins: number of bins of the calibration errors.
+    """
+    if not len(target):
+        return np.full(len(MEASURES), np.nan)
+    confidence, right = errors.top(probabilities, target)
+    return np.array(
+        [
+            log_loss(probabilities, target).mean(),
+            brier_score(probabilities, target).mean(),
+            errors.calibration_error(confidence, right, equal_width(confidence, bins)),
+            errors.calibration_error(confidence, right, equal_mass(confidence, bins)),
+            errors.classwise_error(probabilities, target, bins),
+            (predicted == target).mean(),
+            macro_f1(predicted, target, probabilities.shape[1]),
+        ]
+    )
+
+
+def gaps(probabilities: Array, target: Integers, bins: int, group: Integers, drawn: Integers) -> dict[str, Gaps]:
+    """Compute the gaps of each of `CALIBRATION_ERRORS`; arguments as in `measure` and `Gaps.of`."""
+    confidence, right = errors.top(probabilities, target)
+    found = [
+        Gaps.of(confidence, right, equal_width(confidence, bins), group, drawn),
+        Gaps.of(confidence, right, equal_mass(confidence, bins), group, drawn),
+        errors.classwise_gaps(probabilities, target, bins, group, drawn),
+    ]
+    return dict(zip(CALIBRATION_ERRORS, found, strict=True))
 
 
 def compare(
@@ -60,7 +102,7 @@ def compare(
     drawn = np.array([_values(heads, each[member], bins) for each in counts]) if groups > 1 else np.empty(0)
     groups_of = {name: len(np.unique(member[each.rows.place])) for name, each in heads.items()}
     groups_of[MEAN] = min((each for each in groups_of.values() if each), default=0)
-    errors = _errors(heads, member, counts, bins, groups_of) if resamples else {}
+    intervals = _errors(heads, member, counts, bins, groups_of) if resamples else {}
     names = [*heads, *([MEAN] if len(heads) > 1 else [])]
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for i, name in enumerate(names):
@@ -69,8 +111,8 @@ def compare(
             entry = found[name][what] = {}
             for j, side in enumerate(SIDES):
                 entry[side] = {"value": float(values[i, j, k])}
-                if (name, side, what) in errors:
-                    entry[side] |= errors[name, side, what]._asdict()
+                if (name, side, what) in intervals:
+                    entry[side] |= intervals[name, side, what]._asdict()
                     continue
                 none = not len(drawn) or what in CALIBRATION_ERRORS
                 low, high = (np.nan, np.nan) if none else percentiles(drawn[:, i, j, k], groups_of[name])
@@ -93,7 +135,7 @@ def _errors(
             for what in CALIBRATION_ERRORS:
                 parts = [found[name, side, what] for name in heads if (name, side, what) in found]
                 found[MEAN, side, what] = Gaps.mean(parts, np.ones(len(parts)))
-    return {key: error_interval(each, groups_of[key[0]]) for key, each in found.items()}
+    return {key: errors.error_interval(each, groups_of[key[0]]) for key, each in found.items()}
 
 
 def _values(heads: Mapping[str, Compared], times: Integers | None, bins: int) -> Array:

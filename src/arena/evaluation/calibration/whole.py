@@ -1,7 +1,7 @@
 """The calibration of all heads of a model, from its predictions alone."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from arena.evaluation.calibration.comparison import Compared, compare
 from arena.evaluation.calibration.fitting import FOLDS, Fitted, fit
 from arena.evaluation.calibration.rows import Array, HeadRows, SplitRows, group_folds
 from arena.evaluation.calibration.store import Calibration, HeadCalibration
-from arena.metric.baseline import prior_probabilities
+from arena.evaluation.judge import prior_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def calibrate_heads(
     chosen = heads.names if options.heads is None else list(options.heads)
     if unknown := [name for name in chosen if name not in heads.classes]:
         raise UsageError(f"heads: there is no head {unknown[0]!r}; the run has {', '.join(filter(None, heads.names))}")
-    skills = skill.check(val.heads, priors(heads, counts), options.method, options.seed, options.heads)
+    priors = heads.split(prior_of(heads, counts, 1)[0].astype(np.float64))
+    skills = skill.check(val.heads, priors, options.method, options.seed, options.heads)
     fitted = {
         name: fit(name, val.heads[name], options.method, options.decision, options.seed)
         for name in heads.names
@@ -82,10 +83,7 @@ def calibrate_heads(
             raise DataError(f"head {empty[0]}: no test row has a label of it; leave it out with heads=")
         sides = {name: compared_on(test.heads[name], each) for name, each in fitted.items()}
     rows = val if test is None else test
-    known = {
-        name: HeadCalibration(each.scaling.method, each.scaling.weight, each.scaling.bias, each.decision)
-        for name, each in fitted.items()
-    }
+    known = {name: HeadCalibration(**asdict(each.scaling), decision=each.decision) for name, each in fitted.items()}
     return Outcome(
         calibration=Calibration(heads, known, sha256),
         facts={name: each.facts | {"skill": skills[name]} for name, each in fitted.items()},
@@ -98,16 +96,6 @@ def calibrate_heads(
         sides=sides,
         lines=[line for each in fitted.values() for line in each.lines],
     )
-
-
-def priors(heads: Heads, counts: Array) -> Mapping[str, Array]:
-    """Shares of each head's classes in the training rows, `[K]` each."""
-    import torch
-
-    return {
-        name: prior_probabilities(torch.from_numpy(np.asarray(each)), 1).double().numpy()[0]
-        for name, each in heads.split(np.asarray(counts)).items()
-    }
 
 
 def compared_on(rows: HeadRows, fitted: Fitted) -> Compared:

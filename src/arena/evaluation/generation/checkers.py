@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,8 @@ class Case(NamedTuple):
     reference: str
 
 
-class Checker(Protocol):
-    """Judges replies.
+class Checker:
+    """Judges replies, each by itself.
 
     Attributes:
         references: whether it needs the replies of the data.
@@ -37,18 +37,6 @@ class Checker(Protocol):
 
     references: ClassVar[bool]
     unjudged: ClassVar[str]
-
-    def check(self, prompt: str, reply: str, reference: str) -> float:
-        """Quality from 0 to 1; NaN where it could not be judged."""
-        ...
-
-    def check_all(self, rows: Sequence[Case]) -> np.ndarray:
-        """`check` of each, `[N]` float64."""
-        ...
-
-
-class OneByOne:
-    """A checker that judges each reply by itself."""
 
     def check(self, prompt: str, reply: str, reference: str) -> float:
         """Quality from 0 to 1; NaN where it could not be judged."""
@@ -75,7 +63,7 @@ def number_of(text: str) -> Decimal | None:
 
 
 @dataclass(frozen=True)
-class ExactNumber(OneByOne):
+class ExactNumber(Checker):
     """1 where the reply comes to the same number as the reference (18 = 18.00), else 0: GSM8K and its like.
 
     As the set's own script, it reads the number behind `####` (Cobbe et al. 2021, arXiv 2110.14168); a reply without
@@ -92,7 +80,7 @@ class ExactNumber(OneByOne):
 
 
 @dataclass(frozen=True)
-class RegularExpression(OneByOne):
+class RegularExpression(Checker):
     """1 where the pattern occurs in the reply (`must`), or where it does not (`must` is false).
 
     Attributes:
@@ -117,7 +105,7 @@ class RegularExpression(OneByOne):
 
 
 @dataclass(frozen=True)
-class Rules(OneByOne):
+class Rules(Checker):
     """1 where a reply keeps every rule, else 0.
 
     Attributes:
@@ -150,7 +138,7 @@ class Rules(OneByOne):
 
 
 @dataclass(frozen=True)
-class Likelihood:
+class Likelihood(Checker):
     """How likely another language model finds the reply behind its prompt: mean log probability per token, in nats.
 
     Attributes:

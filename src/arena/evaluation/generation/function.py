@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from arena.core.errors import DataError, UsageError
 from arena.core.schema import closest
-from arena.evaluation.generation.checkers import OneByOne
+from arena.evaluation.generation.checkers import Checker
 
 
 @dataclass(frozen=True)
-class Function(OneByOne):
+class Function(Checker):
     """A function of your own: `function(prompt, reply, reference) -> number from 0 to 1`, NaN where it cannot judge.
 
     Attributes:

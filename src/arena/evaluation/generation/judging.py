@@ -191,8 +191,7 @@ def _quality(replies: Replies, checker: Checker, columns: Columns, success: floa
         columns.curves[f"{name}k"] = {k: f"{name}{k}" for k in range(1, n + 1)}
         columns.values |= {f"{name}{k}": way(k) for k in range(1, n + 1)}
     for share in THRESHOLDS:
-        cover = [coverage([one], [some], share) for one, some in zip(m, right, strict=True)]
-        columns.values[f"cover@{share:g}"] = np.array(cover)
+        columns.values[f"cover@{share:g}"] = coverage(m, right, share)
     for name in [name for name in columns.values if "@" in name or "^" in name]:
         missing = int(np.isnan(columns.values[name]).sum())
         if missing:

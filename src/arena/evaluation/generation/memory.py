@@ -2,16 +2,14 @@
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 
 def left_padded(sequences: list[np.ndarray], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and mask `[N, P]` int64, padded on the left, so that every sequence goes on at the same place."""
-    width = max(map(len, sequences))
-    ids, mask = np.full((len(sequences), width), pad, dtype=np.int64), np.zeros((len(sequences), width), dtype=np.int64)
-    for i, sequence in enumerate(sequences):
-        ids[i, width - len(sequence) :] = sequence
-        mask[i, width - len(sequence) :] = 1
-    return torch.from_numpy(ids), torch.from_numpy(mask)
+    ids = [torch.from_numpy(each) for each in sequences]
+    mask = pad_sequence([torch.ones_like(each) for each in ids], batch_first=True, padding_side="left")
+    return pad_sequence(ids, batch_first=True, padding_value=pad, padding_side="left"), mask
 
 
 def pieces(batch: np.ndarray, halvings: int) -> list[np.ndarray]:
