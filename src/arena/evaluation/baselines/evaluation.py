@@ -94,18 +94,14 @@ def write(run: RunFolder, outcomes: dict[str, Outcome], data: Any, best: str) ->
 
 
 def table_of(data: Any, split: Split, probabilities: np.ndarray) -> Any:
-    """Predictions with the columns of a trained model's file; `loss` is the log loss."""
-    target, loss = data.targets(split), losses_of(data, split, probabilities).astype(np.float32)
+    """Predictions with the columns of a trained model's file; `loss` is the log loss in nats, of several heads
+    the mean over those with a label."""
+    parts, labels = _labels(data, split, probabilities)
+    loss = row_means(label_log_losses(parts, labels), labels).astype(np.float32)
     return prediction_table(
-        data.covariates(split), data.labels, data.rows(split), probabilities.astype(np.float32), target, loss,
-        data.true_probabilities(split),
+        data.covariates(split), data.labels, data.rows(split), probabilities.astype(np.float32), data.targets(split),
+        loss, data.true_probabilities(split),
     )  # fmt: skip
-
-
-def losses_of(data: Any, split: Split, probabilities: np.ndarray) -> np.ndarray:
-    """Return the log loss of each row of a split, of several heads the mean over those with a label; nats, `[M]`."""
-    parts, target = _labels(data, split, probabilities)
-    return row_means(label_log_losses(parts, target), target)
 
 
 def log_loss_of(data: Any, split: Split, probabilities: np.ndarray) -> float:

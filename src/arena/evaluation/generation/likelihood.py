@@ -1,17 +1,16 @@
 """How likely a causal language model finds replies behind their prompts."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
 from arena.core import hub
-from arena.core.errors import InputOutputError
-from arena.core.hub import check_folder
 from arena.data.text.tokenizer import HubTokenizer
 from arena.diversity.batches import halving
 from arena.evaluation.generation.memory import left_padded
+from arena.model import backbone
+from arena.model.adapter import Adapter
 
 BETWEEN = "\n\n"
 """Between prompt and reply; a chat template would be that of one model, and any model can judge here."""
@@ -30,23 +29,11 @@ class TokenLikelihood:
     """
 
     def __init__(self, name: str, path: str | None, max_length: int) -> None:
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.disable_progress_bar()
-        transformers_logging.set_verbosity_error()
         folder = hub.locate(name, path)
-        check_folder(folder, name)
+        self.model = backbone.load(folder, name, None, 0.0, Adapter(), causal=True).module
+        self.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
         self.max_length = max_length
         self.tokenizer = HubTokenizer(name, str(folder))
-        found: Any = AutoModelForCausalLM.from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
-        )
-        self.model, report = found
-        missing = sorted(report["missing_keys"])
-        if missing:
-            raise InputOutputError(f"model {name}: {folder} is no whole language model, it lacks {missing[0]}")
-        self.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
     def __call__(self, pairs: Sequence[tuple[str, str]], batch_size: int) -> np.ndarray:
         """Mean log probability of a reply's tokens in nats, given the prompt, `[N]` float64; NaN for empty replies.
