@@ -53,15 +53,13 @@ class Measures:
     settings: dict[str, Any]
 
 
-def measure(
-    sets: Mapping[str, Sequence[str]], encoder: Encoder | None = None, vocabulary: int = VOCABULARY
-) -> Measures:
+def measure(sets: Mapping[str, Sequence[str]], encoder: Encoder | None = None) -> Measures:
     """Measure the samples of every prompt.
 
     | measure | meaning |
     |---|---|
     | distinct_n | different n-grams / all n-grams of the prompt's samples |
-    | expectation_adjusted_distinct_2 | the same over what draws from `vocabulary` would give |
+    | expectation_adjusted_distinct_2 | the same over what draws from `VOCABULARY` words would give |
     | self_bleu_n | mean BLEU of each sample against the others, nltk's method1; low is diverse |
     | compression_ratio | bytes / bytes after zlib; low is diverse |
     | vendi | samples that differ in effect, between 1 and their number |
@@ -76,7 +74,6 @@ def measure(
     Args:
         sets: id of a prompt -> its samples.
         encoder: for the measures that compare meanings; None leaves these out.
-        vocabulary: see `arena.diversity.ngrams.expectation_adjusted`.
 
     Returns:
         Columns for all measures. An encoder that cannot be loaded or runs out of memory leaves its measures NaN with
@@ -88,7 +85,7 @@ def measure(
         given = tokens(samples[start : start + CHUNK])
         lengths = iter(given.lengths.tolist())
         filled = [[text for text in texts if next(lengths) > 0] for texts in samples[start : start + CHUNK]]
-        found = _words(filled, given, vocabulary)
+        found = _words(filled, given)
         if encoder is not None and failure is None:
             try:
                 found |= _meaning(encoder, filled)
@@ -106,7 +103,7 @@ def measure(
         {
             "words": "arena.diversity.words, lower case, punctuation counts as words",
             "smoothing": "method1",
-            "vocabulary": vocabulary,
+            "vocabulary": VOCABULARY,
             "encoder": encoder.name if encoder is not None else None,
         },
     )
@@ -121,13 +118,13 @@ def _reason(name: str, values: np.ndarray, failure: str | None) -> str | None:
     return f"{missing} of {len(values)} prompts: {NEEDS[name]}"
 
 
-def _words(filled: list[list[str]], given: Tokens, vocabulary: int) -> dict[str, np.ndarray]:
+def _words(filled: list[list[str]], given: Tokens) -> dict[str, np.ndarray]:
     """The measures that need no encoder, `[S]` each."""
     grams = count(given, 4)
     texts, sizes = given.per_set(), np.array([len(some) for some in filled])
     unique, total = np.bincount(grams[1].group, minlength=given.sets), given.per_set(grams[1].total)
     found = {f"distinct_{n}": distinct_of_sets(given, grams[n - 1]) for n in (1, 2, 3)}
-    found["expectation_adjusted_distinct_2"] = expectation_adjusted(unique, total, vocabulary)
+    found["expectation_adjusted_distinct_2"] = expectation_adjusted(unique, total)
     for order in (2, 4):
         found[f"self_bleu_{order}"] = mean_of_sets(given, bleu(given, grams[:order]))
     found["compression_ratio"] = np.array([compression_ratio(some) for some in filled])

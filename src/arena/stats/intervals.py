@@ -50,7 +50,7 @@ def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, flo
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
-def mean(values: Array, groups: NDArray | None = None, level: float = LEVEL) -> Interval:
+def mean(values: Array, groups: NDArray | None = None) -> Interval:
     r"""Compute a mean with a normal interval whose standard error allows rows of one group to resemble each other.
 
     $s^2 = \frac{G}{G-1} \frac{1}{n^2} \sum_g \left(\sum_{i \in g} (x_i - \bar x)\right)^2$ over G groups; with one row
@@ -59,7 +59,6 @@ def mean(values: Array, groups: NDArray | None = None, level: float = LEVEL) -> 
     Args:
         values: `[N]`.
         groups: a number for each row's group, `[N]`; None where every row is a group of its own.
-        level: coverage.
     """
     if not len(values):
         return Interval(math.nan, math.nan, math.nan)
@@ -70,7 +69,7 @@ def mean(values: Array, groups: NDArray | None = None, level: float = LEVEL) -> 
     number = len(deviations)
     if number < 2:
         return Interval(value, math.nan, math.nan)
-    half = quantile(level) * math.sqrt(number / (number - 1) * float((deviations**2).sum())) / len(values)
+    half = quantile() * math.sqrt(number / (number - 1) * float((deviations**2).sum())) / len(values)
     return Interval(value, value - half, value + half)
 
 
@@ -115,9 +114,7 @@ def expanded(groups: int, level: float = LEVEL) -> float:
     return float(ndtr(-math.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, 0.5 + level / 2)))
 
 
-def paired_difference(
-    loss_a: ArrayLike, loss_b: ArrayLike, groups: ArrayLike, resamples: int, seed: int, level: float = LEVEL
-) -> Interval:
+def paired_difference(loss_a: ArrayLike, loss_b: ArrayLike, groups: ArrayLike, resamples: int, seed: int) -> Interval:
     """Compute the mean of `loss_a - loss_b` over the same rows with its interval from resampled groups.
 
     With model minus baseline, a negative interval says that the model is better. Far narrower than the intervals of
@@ -129,14 +126,13 @@ def paired_difference(
         groups: what was drawn together (prompt), one value for each row, `[N]`.
         resamples: number of resamples; they are cheap here, take thousands.
         seed: seed of the draws.
-        level: coverage.
     """
     difference = np.asarray(loss_a, dtype=np.float64) - np.asarray(loss_b, dtype=np.float64)
-    return ratio(difference, np.ones(len(difference)), groups, resamples, seed, level)
+    return ratio(difference, np.ones(len(difference)), groups, resamples, seed)
 
 
 def paired_differences(
-    losses_a: ArrayLike, losses_b: ArrayLike, groups: ArrayLike, resamples: int, seed: int, level: float = LEVEL
+    losses_a: ArrayLike, losses_b: ArrayLike, groups: ArrayLike, resamples: int, seed: int
 ) -> tuple[list[Interval], Interval]:
     """Compute `paired_difference` of each column of losses `[N, T]`, and of the mean of the columns, from one draw.
 
@@ -146,29 +142,27 @@ def paired_differences(
     """
     difference = np.asarray(losses_a, dtype=np.float64) - np.asarray(losses_b, dtype=np.float64)
     known = np.isfinite(difference)
-    found, resampled, groups_of = _ratios(np.where(known, difference, 0), known, groups, resamples, seed, level)
+    found, resampled, groups_of = _ratios(np.where(known, difference, 0), known, groups, resamples, seed)
     some = [t for t, each in enumerate(found) if not math.isnan(each.value)]
     if not some:
         return found, Interval(math.nan, math.nan, math.nan)
-    ends = percentiles(np.mean([resampled[t] for t in some], axis=0), min(groups_of[t] for t in some), level)
+    ends = percentiles(np.mean([resampled[t] for t in some], axis=0), min(groups_of[t] for t in some))
     return found, Interval(float(np.mean([found[t].value for t in some])), *ends)
 
 
-def ratio(
-    numerator: ArrayLike, denominator: ArrayLike, groups: ArrayLike, resamples: int, seed: int, level: float = LEVEL
-) -> Interval:
+def ratio(numerator: ArrayLike, denominator: ArrayLike, groups: ArrayLike, resamples: int, seed: int) -> Interval:
     """Compute sum(numerator) / sum(denominator), nats over tokens for example, with its interval over groups.
 
     Args:
         numerator, denominator: of each row, `[N]`.
-        groups, resamples, seed, level: see `paired_difference`.
+        groups, resamples, seed: see `paired_difference`.
     """
     parts = [np.asarray(each, dtype=np.float64)[:, None] for each in (numerator, denominator)]
-    return _ratios(*parts, groups, resamples, seed, level)[0][0]
+    return _ratios(*parts, groups, resamples, seed)[0][0]
 
 
 def _ratios(
-    numerators: Array, denominators: NDArray, groups: ArrayLike, resamples: int, seed: int, level: float
+    numerators: Array, denominators: NDArray, groups: ArrayLike, resamples: int, seed: int
 ) -> tuple[list[Interval], list[Array], list[int]]:
     """The `ratio` of each pair of columns `[N, T]`, its values in the resamples `[R]`, and how many groups it has."""
     member, drawn = draws(groups, resamples, seed)
@@ -177,7 +171,7 @@ def _ratios(
         sums = np.stack([np.bincount(member, each, drawn.shape[1]) for each in pair], axis=1)
         resampled.append(quotient(*np.moveaxis(drawn @ sums, -1, 0)))
         groups_of.append(int(np.count_nonzero(sums[:, 1])))
-        ends = percentiles(resampled[-1], groups_of[-1], level)
+        ends = percentiles(resampled[-1], groups_of[-1])
         found.append(Interval(float(quotient(pair[0].sum(), pair[1].sum())), *ends))
     return found, resampled, groups_of
 

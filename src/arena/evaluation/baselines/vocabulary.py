@@ -29,13 +29,12 @@ class Vocabulary:
         self._words = int(np.searchsorted(columns, BUCKETS))
 
     @classmethod
-    def learn(cls, batches: Iterable[list[str]], rarest: int, largest: int = LARGEST) -> Self:
+    def learn(cls, batches: Iterable[list[str]], rarest: int) -> Self:
         """Count in how many texts each column occurs.
 
         Args:
             batches: a thousand texts at a time.
             rarest: texts in which a column must occur.
-            largest: columns at most.
         """
         found, number = np.zeros((2, BUCKETS), np.int64), 0
         for texts in batches:
@@ -44,7 +43,7 @@ class Vocabulary:
                 row += np.bincount(counts.indices, minlength=BUCKETS)
             number += len(texts)
         found = found.ravel()
-        common = np.argsort(-found, kind="stable")[:largest]
+        common = np.argsort(-found, kind="stable")[:LARGEST]
         columns = np.sort(common[found[common] >= rarest])
         weight = np.log((1 + number) / (1 + found[columns])) + 1
         return cls(columns, weight.astype(np.float32))

@@ -9,7 +9,7 @@ from arena.core.errors import DataError
 from arena.evaluation.calibration import decision, scaling
 from arena.evaluation.calibration.rows import Array, HeadRows, Integers, group_folds
 from arena.evaluation.calibration.scaling import Scaling
-from arena.stats.classification import macro_f1
+from arena.stats.classification import macro_f1, macro_f1_of
 from arena.stats.intervals import draws, paired_difference, percentiles
 from arena.stats.scores import log_loss
 
@@ -161,9 +161,8 @@ def change(before: Integers, after: Integers, rows: HeadRows, seed: int, resampl
     """Compute the 95% interval of the change of macro-F1 over resampled groups; NaN for a single group."""
     classes = rows.probabilities.shape[1]
     member, drawn = draws(rows.group, resamples, seed)
-    found = []
-    for counts in drawn:
-        chosen = np.repeat(np.arange(len(member)), counts[member])
-        target = rows.target[chosen]
-        found.append(macro_f1(after[chosen], target, classes) - macro_f1(before[chosen], target, classes))
-    return percentiles(np.array(found), drawn.shape[1])
+    cell, groups = (member * classes + rows.target) * classes, drawn.shape[1]
+    shape = (groups, classes, classes)
+    counts = (np.bincount(cell + called, minlength=groups * classes**2).reshape(shape) for called in (before, after))
+    scores = [macro_f1_of(np.tensordot(drawn, each, 1)) for each in counts]
+    return percentiles(scores[1] - scores[0], groups)

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-from arena.stats.scores import logarithm
-
 Array = NDArray[np.float64]
 METHODS = ("temperature", "vector", "bias")
 LOGARITHMS = (-3.0, 3.0)
@@ -43,10 +41,6 @@ class Scaling:
     def temperature(self) -> float:
         """$T$ of temperature scaling, 1 of bias scaling, NaN of vector scaling."""
         return 1 / self.weight[0] if self.method != "vector" else np.nan
-
-    def apply(self, probabilities: Array) -> Array:
-        """Calibrated probabilities `[N, K]` float64; each row sums to one."""
-        return self.of_logits(logarithm(probabilities))
 
     def of_logits(self, z: Array) -> Array:
         """Calibrated probabilities `[N, K]` of logits or log probabilities $z$."""
