@@ -157,8 +157,8 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike, groups: ArrayLike, resam
         numerator, denominator: of each row, `[N]`.
         groups, resamples, seed: see `paired_difference`.
     """
-    parts = [np.asarray(each, dtype=np.float64)[:, None] for each in (numerator, denominator)]
-    return _ratios(*parts, groups, resamples, seed)[0][0]
+    above, below = (np.asarray(each, dtype=np.float64)[:, None] for each in (numerator, denominator))
+    return _ratios(above, below, groups, resamples, seed)[0][0]
 
 
 def _ratios(

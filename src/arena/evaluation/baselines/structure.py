@@ -151,7 +151,7 @@ def overlap(texts: list[list[str]]) -> tuple[np.ndarray, list[np.ndarray]]:
         word (A's two, then B's two); words that the answers share, over those of either, over those of the shorter,
         and the cosine of their counts. Then for A and B the share of the prompt's words that the answer has.
     """
-    counts = [word_counts(Characters(column), pairs=False) for column in texts]
+    counts: list[Any] = [word_counts(Characters(column), pairs=False) for column in texts]
     prompt, a, b = (matrix.sign() for matrix in counts)
     kinds = [_sums(matrix) for matrix in (prompt, a, b)]
     columns, spoken = [], []
