@@ -8,16 +8,19 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from support import ROOT
 
 from arena.core.errors import InputOutputError, UsageError
+from arena.core.types import UNLABELLED
 from arena.data.source.rows import Rows
 from arena.data.source.toy import ToyReader
 from arena.data.target import facts as table
-from arena.evaluation.baselines import store
-from arena.evaluation.baselines.features import Features
+from arena.evaluation.baselines import logistic, store
+from arena.evaluation.baselines.features import Features, Words
 from arena.evaluation.baselines.fitting import Fitting, folds_of
+from arena.evaluation.baselines.logistic import Block
 from arena.evaluation.baselines.names import MEMBERS, check_names
 from arena.metric.baseline import prior_probabilities
 
@@ -127,6 +130,27 @@ def test_one_group_and_absent_classes_do_not_stop_a_fit(toy):
     found = fitting.fit("tfidf").predict(rows)
     assert np.isfinite(found).all()
     assert (found > 1e-4).all()
+
+
+def test_rows_without_a_label_teach_a_head_nothing(toy):
+    """A head that every other row has is fitted as from these rows alone, and predicts all of them."""
+    rows, number = Rows.from_table(toy, "test"), toy.num_rows
+    words, some = Words(rows), np.arange(0, number, 2)
+    target = np.stack([np.arange(number) % 3 // 2, np.full(number, UNLABELLED)], axis=1)
+    target[some, 1] = np.arange(len(some)) % 3
+    fitting = Fitting(words, target, np.arange(number), {"one": ["a", "b"], "two": ["x", "y", "z"]})
+    member = fitting.fit("tfidf")
+    assert member.vocabulary is not None
+    np.testing.assert_allclose(np.exp(member.offset[2:]), (np.bincount(target[some, 1]) + 1) / (len(some) + 3))
+    matrix, strength = words.words(member.vocabulary)[some], member.tuning["two"]["strength"]
+    whole = np.ones((len(some), 1), bool)
+    [weights] = logistic.fit([Block(matrix, np.eye(3))], strength, target[some, 1], whole, member.offset[2:])
+    found = member.predict(rows)
+    np.testing.assert_allclose(found[some, 2:], softmax(member.offset[2:] + matrix @ weights[:, 0], axis=1), atol=5e-3)
+    np.testing.assert_allclose(found[:, :2].sum(axis=1), 1)
+    assert fitting.out_of_fold("tfidf").shape == found.shape
+    with pytest.raises(UsageError, match="length reads two answers; with several heads there are prior, tfidf"):
+        fitting.fit("length")
 
 
 def test_names_are_checked():

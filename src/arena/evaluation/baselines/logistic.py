@@ -82,7 +82,7 @@ def fit(
     Args:
         blocks: the features.
         strength: inverse regularisation `C`.
-        target: class indices, `[N]`; any number in rows that no model learns from.
+        target: class indices, `[N]`; negative in rows that no model learns from.
         part: which rows each model learns from, `[N, P]` bool.
         offset: added to the logits, `[K]` or `[N, P, K]`.
         start: weights to begin with, as they are returned.
@@ -91,7 +91,7 @@ def fit(
     """
     rows = np.maximum(part.sum(axis=0), 1)
     share, penalty = (part / rows)[..., None], 1 / (strength * rows)[:, None]
-    truth = np.eye(offset.shape[-1])[target][:, None]
+    truth = np.eye(offset.shape[-1])[np.maximum(target, 0)][:, None]
     shapes = [(block.matrix.shape[1], part.shape[1], len(block.ties)) for block in blocks]
     bounds = np.cumsum([np.prod(shape) for shape in shapes])
 
