@@ -69,7 +69,7 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
     for name in names:
         began = time.time()
         member, out_of_fold = fitting.fit(name), fitting.out_of_fold(name)
-        predicted: Predicted = {split: member.predict_features(read) for split, read in features.items()}
+        predicted: Predicted = {split: member.predict_features(features[split]) for split in splits_of(data)}
         found[name] = Outcome(member, time.time() - began, predicted, out_of_fold, fitting.folds)
         if "val" in features:
             loss = log_loss_of(data, "val", predicted["val"])
