@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -33,7 +33,11 @@ class RatedFormat:
     low: float = 1.0
     high: float = 10.0
     labelled: bool = True
-    example: ClassVar[Example] = RATED
+
+    @property
+    def example(self) -> Example:
+        """The kind of row that a record becomes."""
+        return RATED
 
     @property
     def name(self) -> str:

@@ -14,8 +14,7 @@ from arena.core.root import lightnings
 from arena.core.run import RunFolder
 
 if TYPE_CHECKING:
-    from arena.data.module.multihead import HeadData
-    from arena.data.module.pairwise import PairData
+    from arena.data.module.base import RowData
     from arena.task.module import Task
 
 log = logging.getLogger("arena")
@@ -102,12 +101,12 @@ def rehearse(settings: Settings) -> None:
     judge(settings)
 
 
-def data(settings: Settings) -> "PairData | HeadData":
+def data(settings: Settings) -> "RowData":
     """The data module; it reads nothing before `setup`."""
     return instantiate(settings["data"])
 
 
-def check_splits(data: "PairData | HeadData", settings: Settings) -> None:
+def check_splits(data: "RowData", settings: Settings) -> None:
     """Insist on rows to judge the model on, before it is trained.
 
     Raises:
@@ -121,7 +120,7 @@ def check_splits(data: "PairData | HeadData", settings: Settings) -> None:
         )
 
 
-def start(task: "Task", data: "PairData | HeadData") -> None:
+def start(task: "Task", data: "RowData") -> None:
     """Tell loss and model what is known before the first step (`data.start`): how many rows of each class training
     serves. A loss that corrects for the classes answers with the counts that the model's logits should start at."""
     import torch
@@ -132,7 +131,7 @@ def start(task: "Task", data: "PairData | HeadData") -> None:
     task.model.start_at(data.start(counts))
 
 
-def keep(task: "Task", data: "PairData | HeadData", settings: Settings, run: RunFolder) -> None:
+def keep(task: "Task", data: "RowData", settings: Settings, run: RunFolder) -> None:
     """Leave in the run folder what rebuilds the model without its source: true architecture and tokenizer."""
     data.tokenizer.save(run.tokenizer)
     architecture = getattr(task.model, "architecture", None)
@@ -162,7 +161,7 @@ def task(settings: Settings) -> "Task":
     )
 
 
-def check_fit(task: "Task", data: "PairData | HeadData") -> None:
+def check_fit(task: "Task", data: "RowData") -> None:
     """Hold the tokenizer's ids against the embedding, which only the built parts can tell.
 
     Raises:

@@ -31,7 +31,12 @@ class RowData(Description, Served):
         path: what the reader reads: a file, a folder, or a list of both; None where it knows by itself.
         split, ingest, loader: see their classes.
         cache: folder for what was read and tokenised before; "auto" for the user's cache, None for none.
+
+    Attributes:
+        labels: names of the classes, or those of each head; empty where there are none.
     """
+
+    labels: Any
 
     def __init__(
         self,

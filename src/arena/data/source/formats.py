@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from arena.core.errors import DataError
 from arena.core.schema import closest
@@ -54,7 +54,11 @@ class Format:
     id: str = "id"
     session: str = "session"
     numbered: bool = False
-    example: ClassVar[Example] = PAIR
+
+    @property
+    def example(self) -> Example:
+        """The kind of row that a record becomes."""
+        return PAIR
 
     @property
     def needed(self) -> tuple[str, ...]:

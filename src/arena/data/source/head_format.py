@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from arena.core.schema import closest
 from arena.data.source import cells
@@ -30,7 +30,11 @@ class HeadFormat:
     id: str = "id"
     group: str | None = None
     labelled: bool = True
-    example: ClassVar[Example] = LABELLED_TEXT
+
+    @property
+    def example(self) -> Example:
+        """The kind of row that a record becomes."""
+        return LABELLED_TEXT
 
     def of(self, path: Path, columns: Sequence[str]) -> "HeadFormat":
         """The format of a file with these columns: this one."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from arena.data.source import cells
 from arena.data.source.cells import RowError, from_json, shown
@@ -68,7 +68,11 @@ class ReplyFormat:
     system: str = ""
     answered: bool = True
     chosen: bool = False
-    example: ClassVar[Example] = CONVERSATION
+
+    @property
+    def example(self) -> Example:
+        """The kind of row that a record becomes."""
+        return CONVERSATION
 
     def unlabelled(self) -> "ReplyFormat":
         """The same format, where a reply need not be there."""
