@@ -1,4 +1,4 @@
-"""`arena.average`: the mean of weights as a run that everything else accepts."""
+"""`arena.export average=true`: the mean of weights as a run that everything else accepts."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from arena import average, evaluate, predict
+from arena import evaluate, export, predict
 from arena.config import restore
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.run import RunFolder
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow  # two runs are trained for it
 
 def mean_of(runs, output, *arguments):
     names = ",".join(str(run.path) for run in runs)
-    given = [f"run=[{names}]", f"output={output}", *arguments]
-    return average.average(restore.options(given, average.DEFAULTS, "", several=True))
+    given = [f"run=[{names}]", "average=true", f"output={output}", *arguments]
+    return RunFolder(export.export(restore.options(given, export.DEFAULTS, "", several=True)))
 
 
 @pytest.fixture
@@ -99,6 +99,11 @@ def test_runs_that_differ_are_refused_by_the_first_key(folds, tmp_path):
         mean_of([folds["0"]], tmp_path / "mean")
     with pytest.raises(UsageError, match="data.path: the data of finished runs cannot be changed"):
         mean_of([folds["0"], folds["1"]], tmp_path / "mean", "data.path=x")
+    for given in ("merge=false", "checkpoint=x", "name=x"):
+        with pytest.raises(UsageError, match="the mean of several runs has no use for it"):
+            mean_of([folds["0"], folds["1"]], tmp_path / "mean", given)
+    with pytest.raises(UsageError, match="run: it names 2 runs; give one, or average=true"):
+        mean_of([folds["0"], folds["1"]], tmp_path / "mean", "average=false")
     assert list(tmp_path.iterdir()) == []
 
 

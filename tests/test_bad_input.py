@@ -150,7 +150,7 @@ def test_a_finished_run_is_never_overwritten(typed, tmp_path):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["checkpoints"]
 
 
-@pytest.mark.parametrize("module", ["evaluate", "predict", "average", "calibrate"])
+@pytest.mark.parametrize("module", ["evaluate", "predict", "export", "calibrate"])
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

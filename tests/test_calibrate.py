@@ -255,8 +255,8 @@ def test_a_second_calibration_replaces_the_first(own):
     [
         (["method=platt"], "method=platt: one of temperature, vector, bias, auto is needed"),
         (["decision=best"], "decision=best: one of none, bias, thresholds is needed"),
-        (["bins=0"], "bins=0: a whole number, 1 or more, is needed"),
-        (["resamples=true"], "resamples=True: a whole number, 0 or more, is needed"),
+        (["bins=0"], "bins=0: a whole number, 1 or more is needed"),
+        (["resamples=true"], "resamples=True: a whole number, 0 or more is needed"),
         (["heads=stance"], r"heads=stance: give the names in brackets"),
         (["heads=[stance]"], "there is no head 'stance'"),
         (["data.path=x.csv"], "data.path: a run is calibrated on its own validation rows"),

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from arena import explore
+from arena.reporting.explored import headline
 
 WORDS = [
     *("amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jetty"),
@@ -74,6 +75,6 @@ def test_the_same_folder_is_written_again(planted, tmp_path, monkeypatch):
     for limit in (20, 30):
         own, rest = explore.options(["data=pairs", "data.path=rows.jsonl", f"data.limit={limit}", "output=page"])
         found = explore.explore(own, rest)
-        assert explore.headline(found).startswith(f"62 rows read, {limit} used: ")
+        assert headline(found).startswith(f"62 rows read, {limit} used: ")
     assert json.loads((tmp_path / "page" / "summary.json").read_text())["rows"] == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.jsonl", "page", "rows.jsonl"]

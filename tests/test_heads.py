@@ -15,7 +15,7 @@ from sklearn import metrics as reference
 from support import HEADS, compose, head_settings, replace_best, write_head_rows
 from test_resume import equal, stop_at
 
-from arena import average, baseline, calibrate, evaluate, export, predict
+from arena import baseline, calibrate, evaluate, export, predict
 from arena.config import build, restore
 from arena.config import compose as config
 from arena.config.weights import read_checkpoint
@@ -456,7 +456,7 @@ def test_weights_of_two_seeds_are_averaged(good, rows, tmp_path):
     """Runs of one recipe; the mean predicts and is judged like any run."""
     runs = [trained(tmp_path / f"{seed}", rows, *QUICK, f"seed={seed}") for seed in (0, 1)]
     given = [f"run=[{runs[0].path},{runs[1].path}]", f"output={tmp_path / 'mean'}"]
-    mean = average.average(restore.options(given, average.DEFAULTS, "", several=True))
+    mean = RunFolder(export.export(restore.options(given, export.DEFAULTS, "", several=True)))
     states = [torch.load(run.best, weights_only=True)["state_dict"] for run in (*runs, mean)]
     for name, value in states[2].items():
         half = (states[0][name].double() + states[1][name].double()) / 2

@@ -61,17 +61,14 @@ def test_training_command_lines_compose(line):
         assert config.composed(single)
 
 
-MODULES = ["average", "baseline", "calibrate", "compare", "dashboard", "evaluate", "explore", "export", "predict"]
-MODULES += ["report", "wandb_sync"]
+MODULES = ["baseline", "calibrate", "compare", "evaluate", "explore", "export", "predict", "report"]
 
 
 def options_of(module: str) -> set[str]:
     """The keys that a command's `--help` lists, at the beginning of a line or one behind the other."""
     usage = import_module(f"arena.{module}").USAGE
-    if module == "evaluate":
-        from arena.evaluation.generation import command
-
-        usage += command.USAGE
+    for name, more in {"evaluate": "evaluation.generation", "report": "reporting.dashboards"}.items():
+        usage += import_module(f"arena.{more}.command").USAGE if name == module else ""
     lines = [line for line in usage.splitlines() if re.match(r"  +[a-z_.]+=", line)]
     return {key for line in lines for key in re.findall(r"(?:^ +|\S )([a-z_.]+)=", line)} - {"data"}
 

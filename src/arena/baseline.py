@@ -1,20 +1,18 @@
 """`python -m arena.baseline data=... data.path=FILE`: what can be predicted without any pretrained weights."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from arena.config import build
-from arena.config import compose as config
-from arena.config.pairing import kind_of
-from arena.core import paths, tables
-from arena.core.console import say, show_messages
-from arena.core.errors import UsageError, run_main
+from arena.config.overrides import divided
+from arena.core.closest import closest
+from arena.core.console import answer_help, run_command, say
+from arena.core.errors import UsageError
 from arena.core.paths import shown
 from arena.core.record import Record
-from arena.core.run import RunFolder, write_atomically
-from arena.core.schema import closest
+from arena.core.run import RunFolder
+from arena.evaluation.baselines.names import check_names
 
 USAGE = """python -m arena.baseline data=pairs data.path=FILE [output=FOLDER] [key=value] ...
 
@@ -53,8 +51,6 @@ KEYS = (
     "trusted_packages",
 )
 """What of the configuration of arena.train has a meaning here, with the keys below."""
-SPLITS = {"val": "validation", "test": "test"}
-"""Name of each judged split in files, and in `result.json`."""
 
 
 def options(arguments: list[str]) -> tuple[list[str] | None, str | None, list[str]]:
@@ -64,27 +60,19 @@ def options(arguments: list[str]) -> tuple[list[str] | None, str | None, list[st
         SystemExit: after `--help`.
         UsageError: an unknown key or model.
     """
-    from arena.evaluation.baselines.names import check_names
-
-    if {"--help", "-h"} & set(arguments):
-        print(USAGE)
-        raise SystemExit(0)
+    answer_help(arguments, USAGE)
     if not arguments:
         raise UsageError("data: a value is needed; give data=... data.path=FILE (see --help)")
-    chosen, output, rest = None, None, []
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key == "models":
-            chosen = check_names([name.strip() for name in value.strip("[]").split(",") if name.strip()], key)
-        elif key == "output":
-            output = value
-        elif any(key.lstrip("+~") == known or key.lstrip("+~").startswith(f"{known}.") for known in KEYS):
-            rest.append(argument)
-        else:
+    own, rest = divided(arguments, ("models", "output"))
+    for key in (argument.partition("=")[0] for argument in rest):
+        if not any(key.lstrip("+~") == known or key.lstrip("+~").startswith(f"{known}.") for known in KEYS):
             raise UsageError(f"{key}: no such key{closest(key, [*KEYS, 'models', 'output', 'data.path'])}")
-    if chosen == []:
+    if "models" not in own:
+        return None, own.get("output"), rest
+    chosen = check_names([name.strip() for name in own["models"].strip("[]").split(",") if name.strip()], "models")
+    if not chosen:
         raise UsageError("models=[]: name at least one model (see --help)")
-    return chosen, output, rest
+    return chosen, own.get("output"), rest
 
 
 def prepare(output: str | None, overrides: list[str]) -> tuple[dict[str, Any], RunFolder]:
@@ -94,15 +82,9 @@ def prepare(output: str | None, overrides: list[str]) -> tuple[dict[str, Any], R
         UsageError: a wrong key or value, or the folder holds a run already.
         InputOutputError, DataError: as `arena.config.build.preflight`.
     """
-    config.register_resolvers()
-    place = str(Path(paths.unquoted(output)).expanduser().absolute()) if output else None
-    settings = config.typed_settings(overrides, place)
-    kind_of(settings).require("baseline")
-    if "pretrained" in settings["model"]:
-        settings["model"]["pretrained"] = False  # no weights are looked at
+    settings = build.data_settings(overrides, Path(output) if output else None, "baseline")
     run = RunFolder(settings["run_dir"])
-    if run.checkpoints.exists() or (run.path / "predictions").exists():
-        raise UsageError(f"output={run.path}: it holds a run already; choose another folder")
+    run.require_free("output")
     build.preflight(settings)
     return settings, run
 
@@ -111,70 +93,30 @@ def baseline(models: list[str] | None, settings: dict[str, Any], run: RunFolder)
     """Divide the rows, fit and judge every model, write the run folder, print the table; returns the result."""
     with run.locked(), Record(run, settings) as record:
         build.quiet()
-        from arena.evaluation.baselines import evaluation
+        from arena.evaluation.baselines.running import run_baselines
 
         data = build.data(settings)
         data.divide_rows()
         data.report()
         if not len(data.rows("val")):
             raise UsageError("data.val_share: the best model is chosen on validation rows, and there are none")
-        data.write_splits(run.splits)
-        record.add(kind="baseline", labels=data.labels, data=data.summary())
-        record.add(time={"setup": time.time() - record.started})
-        began = time.time()
-        outcomes = evaluation.fit_and_predict(known_models(models, data), data, settings["seed"])
-        record.add(time={"fit": time.time() - began})
-        began = time.time()
-        conclude(outcomes, data, settings, record)
-        record.add(time={"test": time.time() - began})
+        record.add_data(data)
+        record.add(kind="baseline", labels=data.labels, time={"setup": time.time() - record.started})
+        run_baselines(models, data, settings, record)
         record.finish("completed")
     say(f"best by validation log loss: {record.result['best_member']}; result in {shown(run.path)}")
     return record.result
 
 
-def known_models(models: list[str] | None, data: Any) -> list[str]:
-    """The models that were asked for; by default all that there are for these data."""
-    from arena.evaluation.baselines.names import members_of
-
-    return models or list(members_of(data.labels))
-
-
-def conclude(outcomes: dict[str, Any], data: Any, settings: dict[str, Any], record: Record) -> None:
-    """Compare the models, judge the best, write predictions, models and the table, and print it."""
-    from arena.core.heads import Heads
-    from arena.evaluation import show
-    from arena.evaluation.baselines import evaluation
-    from arena.evaluation.judge import judge, prior_of
-
-    counts, resamples, seed = data.class_counts("train"), settings["resamples"], settings["seed"]
-    prior = prior_of(Heads(data.labels), counts, 1)[0]
-    compared = evaluation.compare(outcomes, prior, data, resamples, seed)
-    best = min(compared, key=lambda name: compared[name]["val"]["log_loss"]["value"])
-    evaluation.write(record.run, outcomes, data, best)
-    text = tables.text_of(evaluation.lines(compared, best), "\t")
-    write_atomically(record.run.path / "baselines.tsv", text)
-    others = {name: outcome for name, outcome in outcomes.items() if name not in (best, "prior")}
-    for split in evaluation.splits_of(data):
-        known = {name: outcome.probabilities[split] for name, outcome in others.items()}
-        judged = judge(
-            record.run.predictions(split), build.instantiate(settings["metric"]), counts, resamples, seed, known
-        )
-        record.judged(split, judged)
-        title = f"{SPLITS[split]}: {judged['rows']} rows, {judged['groups']} prompts"
-        show.printed(title, evaluation.shown(compared, split))
-    value = compared[best]["val"]["log_loss"]["value"]
-    record.add(best_member=best, members=compared, monitor={"name": "val/log_loss", "mode": "min", "value": value})
+def work(typed: list[str]) -> None:
+    """Do what a command line asks for."""
+    models, output, overrides = options(typed)
+    baseline(models, *prepare(output, overrides))
 
 
 def main() -> None:
     """The command line."""
-
-    def command() -> None:
-        models, output, overrides = options(sys.argv[1:])
-        show_messages()
-        baseline(models, *prepare(output, overrides))
-
-    run_main(command)
+    run_command(work)
 
 
 if __name__ == "__main__":

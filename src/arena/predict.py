@@ -3,19 +3,17 @@
 Nothing heavy is imported at the top: a wrong command line is answered before torch would even be there.
 """
 
-import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from arena.config import build, restore
-from arena.core.console import say, show_messages
+from arena.core.console import run_command
 from arena.core.data_keys import JUDGING, TRAINING, refuse_idle_keys
-from arena.core.errors import DataError, Interrupted, UsageError, run_main
-from arena.core.heads import Heads
-from arena.core.paths import shown
+from arena.core.errors import Interrupted, UsageError
 from arena.inference import formats
-from arena.inference.members import gather, labels_of
+from arena.inference.members import gather
+from arena.inference.options import Options, check, out_of_fold
 from arena.inference.outputs import outputs_of, write_outputs
 from arena.inference.partial import Partial
 
@@ -50,12 +48,7 @@ where it stopped when the same command is given again.
 A single run that was calibrated with a decision rule also gets the column predicted (predicted_<head>), with
 format=probabilities.
 """
-MEANS = ("probability", "logarithm")
-DEFAULTS: dict[str, Any] = {
-    **{"output": None, "checkpoint": None, "format": "probabilities", "swap": False, "average": "probability"},
-    **{"weights": "equal", "rules": False, "calibrated": True, "out_of_fold": False},
-    **{"on_bad_row": None},
-}
+DEFAULTS = asdict(Options())
 
 
 def predict(given: restore.Options) -> Path:
@@ -68,18 +61,13 @@ def predict(given: restore.Options) -> Path:
         Interrupted: a signal; what was predicted is kept.
     """
     others = given.others
-    for key in ("swap", "rules", "calibrated", "out_of_fold"):
-        if not isinstance(others[key], bool):
-            raise UsageError(f"{key}={others[key]}: true or false is needed")
-    if not others["output"]:
-        raise UsageError("output: a value is needed; give output=FILE.csv or output=FILE.parquet")
+    check(others, len(given.runs))
     output = Path(str(others["output"]))
     if others["out_of_fold"]:
-        return out_of_fold(given, output)
+        return out_of_fold(given.runs, given.data, output)
     refuse_idle_keys(given.data, (*TRAINING, *JUDGING), "a prediction has no use for it; it is for training or judging")
     if "path" not in given.data:
         raise UsageError("data.path: a value is needed; give data.path=FILE")
-    check(others, len(given.runs))
     if names := outputs_of(given.runs):
         return in_order(lambda partial: write_outputs(names, given, output, partial), output)
     members = gather(given.runs, given.data, others["checkpoint"], others["calibrated"])
@@ -110,61 +98,9 @@ def in_order(write: Callable[[Partial], None], output: Path) -> Path:
     return output
 
 
-def check(others: dict[str, Any], runs: int) -> None:
-    """The values of `average`, `weights` and `on_bad_row`, before anything heavy.
-
-    Raises:
-        UsageError: one of them is wrong.
-    """
-    average, weights = others["average"], others["weights"]
-    if others["on_bad_row"] not in (None, "prior"):
-        told = "prior or null is needed; how other rows are read is said by data.on_bad_row=error|quarantine"
-        raise UsageError(f"on_bad_row={others['on_bad_row']}: {told}")
-    if average not in MEANS:
-        raise UsageError(f"average={average}: one of {', '.join(MEANS)} is needed")
-    if isinstance(weights, list):
-        numbers = [each for each in weights if isinstance(each, int | float) and each >= 0]
-        if len(weights) != runs or len(numbers) != runs or not sum(numbers) > 0:
-            raise UsageError(
-                f"weights={weights}: {runs} numbers, 0 or more and not all 0, are needed, one for each run"
-            )
-    elif weights not in ("equal", "validation"):
-        raise UsageError(f"weights={weights}: one of equal, validation, or [number,...] is needed")
-    elif weights == "validation" and average == "logarithm":
-        raise UsageError("weights=validation: only with average=probability are the best weights a convex problem")
-
-
-def out_of_fold(given: restore.Options, output: Path) -> Path:
-    """Join the validation predictions of all folds, and judge them."""
-    if output.suffix != ".parquet":
-        raise UsageError(f"output={output}: with out_of_fold=true the name must end in .parquet")
-    refuse_idle_keys(given.data, None, "out_of_fold=true predicts nothing, it joins what is there")
-    labels = [labels_of(run) for run in given.runs]
-    if Heads(labels[0]).named:
-        raise UsageError("out_of_fold=true: it is for one classification; runs with several heads have their own files")
-    for run, found in zip(given.runs, labels, strict=True):
-        if found != labels[0]:
-            raise DataError(f"{run.path} has the classes {found}, {given.runs[0].path} has {labels[0]}")
-    build.quiet()
-    from arena.inference.recipes import join_folds
-
-    judged = join_folds(given.runs, labels[0], output)
-    for name in ("log_loss", "accuracy"):
-        value = judged[name]
-        say(f"{name} {value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})")
-    say(f"{judged['rows']} rows of {len(given.runs)} runs written to {shown(output)}")
-    return output
-
-
 def main() -> None:
     """The command line."""
-
-    def command() -> None:
-        given = restore.options(sys.argv[1:], DEFAULTS, USAGE, several=True)
-        show_messages()
-        predict(given)
-
-    run_main(command)
+    run_command(lambda typed: predict(restore.options(typed, DEFAULTS, USAGE, several=True)))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""`python -m arena.report multirun/STUDY`: what a sweep has found, on one page.
+"""`python -m arena.report multirun/STUDY`: what a sweep has found, on one page; and runs and projects of W&B.
 
 Nothing heavy is imported at the top: a wrong command line is answered before numpy would even be there.
 """
 
-import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from arena.core.console import say, show_messages
-from arena.core.errors import UsageError, run_main
-from arena.core.files import check_writable
-from arena.core.paths import shown
-from arena.core.schema import closest
+from arena.core.closest import closest
+from arena.core.console import answer_help, run_command
+from arena.core.errors import UsageError
+from arena.reporting.dashboards import command
 
 USAGE = """python -m arena.report multirun/STUDY [multirun/STUDY ...] [output=FOLDER] [study=NAME] [storage=URL]
+python -m arena.report RUN wandb=true [key=value] ...
+python -m arena.report dashboard=ENTITY/PROJECT [key=value] ...
 
 Reads a sweep, finished or running, changes nothing in it, and writes
 
@@ -36,118 +36,84 @@ Reads a sweep, finished or running, changes nothing in it, and writes
 The same study live in a browser (pip install optuna-dashboard; it listens on 127.0.0.1 alone):
 
   optuna-dashboard sqlite:///multirun/STUDY/study.db --port 8080
-
-Exit codes: 0 ok (also where no trial has completed: the page says so), 2 usage, 65 a database that is not Optuna's,
-74 no such folder, a folder without runs, or files that cannot be read or written.
 """
-KEYS = {"output": "FOLDER", "study": "NAME", "storage": "URL"}
+EXIT_CODES = """
+Exit codes: 0 ok (also where no trial has completed: the page says so), 2 usage, 65 a database that is not Optuna's,
+74 no such folder, a folder without runs, files that cannot be read or written, or a server that does not take them.
+"""
+SWEEP = {"output": "FOLDER", "study": "NAME", "storage": "URL"}
+WAYS = {
+    "a sweep": [*SWEEP],
+    "wandb=true": ["trusted_packages", *asdict(command.Sync())],
+    "dashboard": ["dashboard", *asdict(command.Layout())],
+}
+"""The keys of each way to use this command."""
 
 
-def options(arguments: list[str]) -> tuple[list[Path], dict[str, str]]:
-    """The folders, and the other keys.
+def options(arguments: list[str]) -> tuple[str, list[str], dict[str, str]]:
+    """The way, the folders, and the other keys.
 
     Raises:
         SystemExit: after `--help`.
-        UsageError: no folder, a key that does not exist, or one without a value.
+        UsageError: a key that does not exist, is for another way or has no value; no folder, or one named twice.
     """
-    if {"--help", "-h"} & set(arguments):
-        print(USAGE)
-        raise SystemExit(0)
-    folders: list[Path] = []
+    answer_help(arguments, USAGE + command.USAGE + EXIT_CODES)
+    known = dict.fromkeys(["wandb", *(key for keys in WAYS.values() for key in keys)])
+    folders: list[str] = []
     given: dict[str, str] = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if key in KEYS and equals:
+        if key in known and equals:
             if not value:
-                raise UsageError(f"{key}: a value is needed; give {key}={KEYS[key]}")
+                raise UsageError(f"{key}: a value is needed; give {key}={SWEEP.get(key, 'VALUE')}")
             given[key] = value
         elif equals and not Path(argument).expanduser().exists() and "/" not in key:
-            raise UsageError(f"{key}: no such key{closest(key, KEYS)}")
+            raise UsageError(f"{key}: no such key{closest(key, known)}")
         elif argument.startswith("-"):
             raise UsageError(f"cannot read '{argument}'; give folders and key=value (see --help)")
         else:
-            folders.append(Path(argument).expanduser())
-    if not folders:
-        raise UsageError("a folder is needed; give multirun/STUDY (see --help)")
-    places = [folder.resolve() for folder in folders]
-    for folder, place in zip(folders, places, strict=True):
-        if places.count(place) > 1:
-            raise UsageError(f"{folder}: is named twice")
-    for key in ("study", "storage"):
-        if key in given and len(folders) > 1:
+            folders.append(str(Path(argument).expanduser()))
+    sweep, sync, layout = WAYS
+    wandb = given.pop("wandb", "false")
+    if wandb not in ("true", "false"):
+        raise UsageError(f"wandb={wandb}: true or false is needed")
+    way = sync if wandb == "true" else layout if layout in given else sweep
+    for key in given:
+        if key not in WAYS[way]:
+            raise UsageError(f"{key}: it is for {' and '.join(w for w in WAYS if key in WAYS[w])}, not for {way}")
+        if key in ("study", "storage") and len(folders) > 1:
             raise UsageError(f"{key}: give one folder with it, not {len(folders)}")
-    return folders, given
+    if (way == layout) != (not folders):
+        raise UsageError(
+            f"{folders[0]}: dashboard= takes no folder"
+            if folders
+            else "a folder is needed; give multirun/STUDY (see --help)"
+        )
+    for folder in folders:
+        if [Path(each).resolve() for each in folders].count(Path(folder).resolve()) > 1:
+            raise UsageError(f"{folder}: is named twice")
+    return way, folders, given
 
 
-def report(folders: list[Path], given: dict[str, str]) -> list[Path]:
-    """Read everything, then write; returns the pages.
+def report(way: str, folders: list[str], given: dict[str, str]) -> None:
+    """Do what the command line asks for; see `options`.
 
     Raises:
         UsageError, DataError, InputOutputError: one line each; nothing is written then.
     """
-    from arena.reporting.study import whole
-    from arena.reporting.study.reading import read
-
-    found = [read(folder, given.get("study"), given.get("storage")) for folder in folders]
-    output = Path(given["output"]).expanduser() if "output" in given else None
-    outputs = [sweeps[0].folder for sweeps in found] if output is None else [output]
-    if output is not None and len(found) > 1:
-        names = [sweeps[0].folder.name for sweeps in found]
-        outputs = [output / (name if names.count(name) == 1 else f"{i}-{name}") for i, name in enumerate(names)]
-        whole.require_free(output)
-    places = [
-        [place] if len(sweeps) == 1 else [place / "groups" / str(i) for i in range(len(sweeps))]
-        for place, sweeps in zip(outputs, found, strict=True)
-    ]
-    for each in (*outputs, *(place for some in places for place in some)):
-        check_writable(each, "output")
-        whole.require_free(each)
-    pages = []
-    for sweeps, place, some in zip(found, outputs, places, strict=True):
-        made = [whole.write(sweep, each) for sweep, each in zip(sweeps, some, strict=True)]
-        for sweep, page in zip(sweeps, made, strict=True):
-            tell(sweep, page)
-        pages += made
-        if len(sweeps) > 1:
-            say(
-                f"runs on {len(sweeps)} different data, splits or monitors cannot be ranked; each has a page of its own"
-            )
-            pages.append(whole.overview(sweeps, made, place))
-            say(f"all of them: {pages[-1]}")
-    if output is not None and len(found) > 1:
-        everything = [sweep for sweeps in found for sweep in sweeps]
-        pages.append(whole.overview(everything, [place / whole.PAGE for some in places for place in some], output))
-        say(f"all of them: {pages[-1]}")
-    return pages
-
-
-def tell(sweep: Any, page: Path) -> None:
-    """Print the best trials, the command of the best, and where the page is."""
-    from arena.evaluation import show
-    from arena.reporting.study import whole
-
-    counts = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in sweep.counts().items())
-    title = f"{sweep.name}: {counts or 'no trial'}"
-    if sweep.complete:
-        show.printed(f"{title}; the {'front' if len(sweep.objectives) > 1 else 'best'}", whole.lines_of(sweep))
+    if way == "wandb=true":
+        command.sync(folders, given)
+    elif way == "dashboard":
+        command.dashboard(given.pop(way), given)
     else:
-        say(f"{title}; none has completed yet")
-    if mean := whole.best_mean(sweep):
-        say(mean)
-    if given := whole.best_command(sweep):
-        say(given)
-    say(f"page written to {shown(page)}")
+        from arena.reporting.study import pages
+
+        pages.report([Path(folder) for folder in folders], given)
 
 
 def main() -> None:
     """The command line."""
-
-    def command() -> None:
-        folders, given = options(sys.argv[1:])
-        show_messages()
-        report(folders, given)
-
-    run_main(command)
+    run_command(lambda typed: report(*options(typed)))
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ Nothing heavy is imported at the top: a wrong command line is answered before to
 
 import logging
 import sys
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from arena.config import build, resume, weights
+from arena.config import build, resume
 from arena.config import compose as config
-from arena.core import checkpoints
+from arena.config.fitting import fit
 from arena.core.console import say
-from arena.core.errors import UsageError, run_main
+from arena.core.errors import run_main
 from arena.core.paths import shown
 from arena.core.record import Record
 from arena.core.run import RunFolder, rank
@@ -34,6 +33,7 @@ def train(composed: "DictConfig") -> float | None:
 def trained(settings: build.Settings) -> float | None:
     """Run a checked configuration; see `train`."""
     from arena.evaluation.baselines import references
+    from arena.evaluation.split import judge_run
 
     run = RunFolder(settings["run_dir"])
     first = rank() == 0
@@ -43,7 +43,7 @@ def trained(settings: build.Settings) -> float | None:
         build.rehearse(settings)
         data = build.data(settings)
         data.setup("fit")
-        record_data(record, data)
+        record.add_data(data)
         build.check_splits(data, settings)
         task = build.task(settings)
         record.add(model=identity(task.model))
@@ -61,8 +61,8 @@ def trained(settings: build.Settings) -> float | None:
         fit(trainer, task, data, settings, record)
         if (reason := build.pruned(trainer)) is not None:
             give_up(record, reason)
-            return record.result["monitor"]["value"]
-        conclude(trainer, task, data, settings, record, known)
+        else:
+            judge_run(trainer, task, data, settings, record, known)
         return record.result["monitor"]["value"]
 
 
@@ -78,49 +78,6 @@ def seed(settings: build.Settings) -> None:
     seed_everything(settings["seed"], workers=True, verbose=False)
 
 
-def record_data(record: Record, data: Any) -> None:
-    """Write the splits and what is known of the data; on resume, insist that the data are still the same.
-
-    Raises:
-        DataError: the rows changed since the run began.
-    """
-    summary = data.summary()
-    before = record.result.get("data", {}).get("fingerprint")
-    if record.settings["resume"] and before not in (None, summary["fingerprint"]):
-        from arena.core.errors import DataError
-
-        raise DataError(f"{data.path}: the data changed since this run began; start a new run")
-    if record.writes:
-        data.write_splits(record.run.splits)
-    record.add(data=summary)
-
-
-def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record) -> None:
-    """Train, from the last checkpoint where the run is resumed, and end on a validation."""
-    from arena.logger import journal
-
-    checkpoint = None
-    if settings["resume"]:
-        checkpoint = checkpoints.settle(record.run.checkpoints) if record.writes else record.run.last
-        step, validated = weights.check_checkpoint(task, checkpoint)
-        if record.writes:
-            journal.rewind(record.run.metrics, step, validated)
-    elif record.writes:
-        record.run.metrics.unlink(missing_ok=True)  # of a run that was killed before its first checkpoint
-    started = time.time()
-    try:
-        trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        saver = trainer.checkpoint_callback
-        saver.obey_late(trainer)
-        # A fit that is resumed where it ended does not count its last epoch.
-        epochs = trainer.fit_loop.epoch_progress.current
-        epochs.completed = max(epochs.completed, epochs.ready)
-        if saver.validated_step != trainer.global_step:
-            trainer.validate(task, datamodule=data, verbose=False)
-    finally:
-        record.add(**build.progress(trainer, record.started, started, record.result["time"]["fit"]))
-
-
 def give_up(record: Record, reason: str) -> None:
     """Leave a trial as it is: neither judged nor tested, with the best value that it reached."""
     record.finish("pruned", reason)
@@ -130,52 +87,13 @@ def give_up(record: Record, reason: str) -> None:
         say(f"{reason}; best {monitor['name']} {value}; result in {record.run.path}")
 
 
-def conclude(
-    trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record, references: dict[str, Any]
-) -> None:
-    """Judge the best weights on validation and test, write the result, print the table."""
-    started = time.time()
-    if trainer.checkpoint_callback.best_step is not None:
-        weights.load_weights(task, record.run.best)
-    if settings["test"]:
-        trainer.test(task, datamodule=data, verbose=False)
-    if not record.writes:
-        return
-    from arena.evaluation import show
-    from arena.evaluation import targets as aims
-    from arena.evaluation.baselines.evaluation import aligned
-
-    counts, resamples = data.class_counts("train"), settings["resamples"]
-    chosen, judge = settings["evaluate"], build.judge(settings)
-    for split in ("val", "test") if settings["test"] else ("val",):
-        path = record.run.predictions(split)
-        baselines = aligned(path, references, data, split)
-        judged = judge.judge(path, task.metrics, counts, resamples, settings["seed"], baselines)
-        record.judged(split, judged)
-        report = record.run.path / "report" / split
-        judge.write(path, task.metrics, report, counts, chosen["figures"])
-        reached = aims.lines(chosen["targets"] or {}, judged["metrics"], task.metrics)
-        if chosen["targets"]:
-            aims.write(report / aims.FILE, reached)
-    judge.show("test" if settings["test"] else "validation", judged, report)  # pyright: ignore
-    show.targets(aims.shown(reached))  # pyright: ignore
-    record.add(generations=judge.generations(settings, task, data, record.run))
-    record.add(time={"test": time.time() - started})
-    record.finish(build.status(trainer))
-    say(f"result in {shown(record.run.path)}")
-
-
 def guard(settings: build.Settings, folder: str) -> None:
     """Refuse, before anything is written, to train over another run.
 
     Raises:
         UsageError: `folder` holds a run already.
     """
-    run = RunFolder(folder)
-    if any(run.checkpoints.glob("*.ckpt")):
-        raise UsageError(
-            f"hydra.run.dir={folder}: it holds a run already; choose another folder, or resume={shown(folder)}"
-        )
+    RunFolder(folder).require_free("hydra.run.dir", f", or resume={shown(folder)}")
 
 
 def go_on(arguments: list[str]) -> None:

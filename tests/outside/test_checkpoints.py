@@ -40,7 +40,7 @@ def rows(run: Path) -> list[list[str]]:
         ("predict", ["run=run", "data.path=rows.csv", "output=o"]),
         ("evaluate", ["run=run", "output=o"]),
         ("calibrate", ["run=run", "output=o"]),
-        ("average", ["run=[run,run2]", "output=o"]),
+        ("export", ["run=[run,run2]", "average=true", "output=o"]),
     ],
 )
 def test_damaged_best_weights_are_refused(shell, pairwise_run, tmp_path, command, arguments):

@@ -15,16 +15,13 @@ COMMANDS = [
     "baseline",
     "explore",
     "export",
-    "average",
     "report",
-    "dashboard",
-    "wandb_sync",
 ]
 NEAR = {
     "train": ("sed=1", "seed"), "evaluate": ("resample=1", "resamples"), "predict": ("swp=true", "swap"),
     "compare": ("bse=x", "base"), "calibrate": ("metod=bias", "method"), "baseline": ("modls=[length]", "models"),
-    "explore": ("sed=1", "seed"), "export": ("mrge=true", "merge"), "average": ("outptu=x", "output"),
-    "report": ("stdy=x", "study"), "dashboard": ("stdy=x", "study"), "wandb_sync": ("projct=x", "project"),
+    "explore": ("sed=1", "seed"), "export": ("mrge=true", "merge"),
+    "report": ("projct=x", "project"),
 }  # fmt: skip
 
 TYPED = {
@@ -48,7 +45,8 @@ TYPED = {
     ],
     "compare": [
         """base=pairwise other=other split=test name=default metric=accuracy primary=accuracy rows=common
-        margin=0.02 pass_margin=0.02 'bands={none: 0, weak: 0.1}' resamples=100 seed=1 output=cmp""",
+        margin=0.02 pass_margin=0.02 'bands={none: 0, weak: 0.1}' resamples=100 seed=1 output=cmp
+        'trusted_packages=[mine]'""",
         "'runs=[pairwise,other]' x=log_loss y=accuracy by=seed split=val resamples=100 output=f",
     ],
     "baseline": [
@@ -64,15 +62,12 @@ TYPED = {
     "export": [
         """run=pairwise output=x merge=true name=mine checkpoint=pairwise/checkpoints/best.ckpt
         'trusted_packages=[mine]'""",
+        "'run=[pairwise,other]' average=true output=a 'trusted_packages=[mine]'",
     ],
-    "average": [
-        "'run=[pairwise,other]' output=a 'trusted_packages=[mine]'",
-    ],
-    "dashboard": [
-        "me/arena study=s monitor=val/log_loss mode=min print=true",
-    ],
-    "wandb_sync": [
-        "pairwise online=false project=p entity=e group=g samples=5 texts=true",
+    "report": [
+        "dashboard=me/arena study=s monitor=val/log_loss mode=min print=true",
+        """pairwise wandb=true online=false project=p entity=e group=g samples=5 texts=true
+        'trusted_packages=[mine]'""",
     ],
 }
 """Command lines that together hold every option; `heads`, `pairwise` and `replies` are runs, `other` a second one."""
@@ -98,7 +93,7 @@ def test_bare_call_is_one_line(shell, command):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_unknown_key_gets_the_nearest_name(shell, tmp_path, command):
     typed, near = NEAR[command]
-    beside = {"explore": ["output=page"], "dashboard": ["me/arena"]}.get(command, [])
+    beside = {"explore": ["output=page"]}.get(command, [])
     shell(command, typed, *beside).refused(2, typed.partition("=")[0], f"'{near}'")
     assert not list(tmp_path.iterdir())
 
@@ -117,7 +112,7 @@ def write_rows(path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "typed"),
-    [(command, typed) for command, lines in TYPED.items() for typed in lines if command != "export"],
+    [(command, typed) for command, lines in TYPED.items() for typed in lines if "merge=" not in typed],
     ids=lambda value: value.split()[0],
 )
 def test_all_options_of_a_command(shell, trained, tmp_path, command, typed):
@@ -134,8 +129,8 @@ def test_all_options_of_a_command(shell, trained, tmp_path, command, typed):
         shutil.copy(trained("heads").parent / "heads.csv", tmp_path)
     write_rows(tmp_path / "rows.csv")
     answer = shell(command, *words)
-    # 2: arena's own tiny model has no class in transformers; 65: few steps make no skill that could be calibrated
-    assert answer.code in {"export": (2,), "calibrate": (0, 65)}.get(command, (0,)), answer
+    # 65: few steps make no skill that could be calibrated
+    assert answer.code in {"calibrate": (0, 65)}.get(command, (0,)), answer
     assert "no such key" not in answer.err
 
 

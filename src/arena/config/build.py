@@ -4,9 +4,12 @@ import logging
 import os
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.config.compose import typed_settings
 from arena.config.pairing import kind_of
+from arena.config.resolvers import register_resolvers
 from arena.core.construct import instantiate
 from arena.core.devices import set_cudnn_attention
 from arena.core.errors import UsageError
@@ -99,6 +102,21 @@ def rehearse(settings: Settings) -> None:
     check_monitor(settings["monitor"], metrics)
     check_target_names(settings.get("evaluate", {}).get("targets") or {}, metrics.names)
     judge(settings)
+
+
+def data_settings(typed: list[str], folder: Path | None, command: str) -> Settings:
+    """The configuration of a command that writes into `folder`, and looks at the data as a training would but at no
+    weights.
+
+    Raises:
+        UsageError, InputOutputError: see `arena.config.compose.resolved`; the task does not have this command.
+    """
+    register_resolvers()
+    settings = typed_settings(typed, str(folder.expanduser().absolute()) if folder else None)
+    kind_of(settings).require(command)
+    if "pretrained" in settings["model"]:
+        settings["model"]["pretrained"] = False
+    return settings
 
 
 def data(settings: Settings) -> "RowData":

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -82,6 +82,13 @@ def _parsed(text: str) -> Any:
         return OverridesParser.create().parse_override(f"path={text}")
     except HydraException:
         return None
+
+
+def divided(arguments: list[str], own: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """A command line in two: the keys of a command's own with their texts, and the rest, which is a configuration."""
+    pairs = [argument.partition("=") for argument in arguments]
+    found = {key: paths.unquoted(text) for key, _, text in pairs if key in own}
+    return found, [argument for argument, (key, _, _) in zip(arguments, pairs, strict=True) if key not in own]
 
 
 def as_typed(arguments: list[str], check: Callable[[list[str]], Result]) -> Result:

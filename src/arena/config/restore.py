@@ -1,6 +1,7 @@
 """A trained model back from its run folder, for everything that comes after training."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from arena.config import build, stored, weights
 from arena.config.overrides import expanded
 from arena.core import checkpoints, paths
+from arena.core.console import answer_help
 from arena.core.data_keys import get, put, replace_keys
 from arena.core.errors import DataError, UsageError
 from arena.core.run import RunFolder, find_runs
@@ -47,6 +49,41 @@ class Options:
         return self.runs[0]
 
 
+def read_keys(arguments: list[str], literal: Callable[[str], bool]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Read `key=value` arguments: the texts of keys that are taken literally, and the values of the others, read as
+    YAML; paths (`arena.core.paths.value`) under their whole key.
+
+    Raises:
+        UsageError: an argument that is no `key=value`, or a value that is no YAML.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    for argument in arguments:
+        if "=" not in argument:
+            raise UsageError(f"cannot read '{argument}'; write key=value (see --help)")
+    # A file's name is no YAML: one that begins with * or has a colon in it would not even be read.
+    pairs = [argument.partition("=") for argument in arguments]
+    texts = {key: text for key, _, text in pairs if literal(key)}
+    typed_paths = {key: paths.value(text) for key, _, text in pairs if key not in texts and paths.is_path(key)}
+    rest = [f"{key}={text}" for key, _, text in pairs if key not in texts and key not in typed_paths]
+    try:
+        given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(rest))
+    except OmegaConfBaseException as error:
+        raise UsageError(f"cannot read the command line: {str(error).splitlines()[0]}") from None
+    return texts, given | typed_paths
+
+
+def check_trusted(names: Any) -> None:
+    """Insist that `trusted_packages=` is a list of names.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise UsageError(f"trusted_packages={names}: give the names in brackets, trusted_packages=[NAME,NAME]")
+
+
 def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: bool = False) -> Options:
     """Read `key=value` arguments; `allowed` gives the keys besides `run` and `data.*` with their defaults.
 
@@ -57,42 +94,22 @@ def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: 
         UsageError: a key that does not exist, or no `run=`.
         InputOutputError: `run=` is not a run folder.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    if {"--help", "-h"} & set(arguments):
-        print(usage + TRUST)
-        raise SystemExit(0)
-    for argument in arguments:
-        if "=" not in argument:
-            raise UsageError(f"cannot read '{argument}'; write key=value (see --help)")
-    # A file's name is no YAML: one that begins with * or has a colon in it would not even be read.
-    arguments = [expanded(argument) for argument in arguments]
-    pairs = [argument.partition("=") for argument in arguments]
-    runs = [text for key, _, text in pairs if key == "run"]
-    literal = {key: paths.value(text) for key, _, text in pairs if paths.is_path(key)}
-    rest = [f"{key}={text}" for key, _, text in pairs if key != "run" and key not in literal]
-    try:
-        given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(rest))
-    except OmegaConfBaseException as error:
-        raise UsageError(f"cannot read the command line: {str(error).splitlines()[0]}") from None
+    answer_help(arguments, usage + TRUST)
+    texts, given = read_keys([expanded(argument) for argument in arguments], lambda key: key == "run")
+    runs = texts.pop("run", None)
     data = given.pop("data", {})
     trusted = given.pop("trusted_packages", [])
-    if not isinstance(trusted, list) or not all(isinstance(each, str) for each in trusted):
-        raise UsageError(f"trusted_packages={trusted}: give the names in brackets, trusted_packages=[NAME,NAME]")
-    for key, path in literal.items():
-        if key.startswith("data.") and isinstance(data, dict):
-            put(data, key.removeprefix("data."), path)
-        else:
-            given[key] = path
+    check_trusted(trusted)
+    if not isinstance(data, dict):
+        raise UsageError(f"data={data}: give the file as data.path=FILE")
+    for key in [key for key in given if key.startswith("data.")]:
+        put(data, key.removeprefix("data."), given.pop(key))
     for key in given:
         if key not in allowed:
             raise UsageError(f"{key}: no such key{closest(key, [*allowed, 'run', 'data.path'])}")
-    if not runs or not runs[-1]:
+    if not runs:
         raise UsageError("run: a value is needed; give run=FOLDER")
-    if not isinstance(data, dict):
-        raise UsageError(f"data={data}: give the file as data.path=FILE")
-    found = find_runs(runs[-1]) if several else [RunFolder(paths.unquoted(runs[-1])).require()]
+    found = find_runs(runs) if several else [RunFolder(paths.unquoted(runs)).require()]
     for run in found:
         run.trusted = tuple(trusted)
     return Options(found, data, allowed | given)

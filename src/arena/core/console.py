@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import sys
+from collections.abc import Callable
 
 from arena.core import redact
+from arena.core.errors import run_main
 from arena.core.run import rank
 
 
@@ -48,3 +50,24 @@ def show_messages() -> None:
     log.setLevel(logging.INFO)
     if not log.handlers:
         log.addHandler(Screen(logging.INFO))
+
+
+def answer_help(arguments: list[str], usage: str) -> None:
+    """Print how a command is used, and end, where the command line asks for it.
+
+    Raises:
+        SystemExit: it does.
+    """
+    if {"--help", "-h"} & set(arguments):
+        print(usage)
+        raise SystemExit(0)
+
+
+def run_command(work: Callable[[list[str]], object]) -> None:
+    """Run a command that Hydra does not run on its command line, and end with the contract's exit code."""
+
+    def main() -> None:
+        show_messages()
+        work(sys.argv[1:])
+
+    run_main(main)

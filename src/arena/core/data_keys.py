@@ -38,6 +38,15 @@ JUDGING = ("split.near_duplicates", "target.on_tie", "ingest.rejects")
 READING = ("path", "ingest", "reader", "columns", "text", "id", "group", "cache")
 """Keys that decide which rows there are."""
 
+WHOLE = dict.fromkeys(("split.val_share", "split.test_share", "sampling.curriculum_epochs"), 0) | dict.fromkeys(
+    (
+        *("split.folds", "split.fold", "split.val_path", "split.test_path", "split.near_duplicates"),
+        *("sampling.hardness", "target.teacher", "pseudo.path", "pseudo.predictions"),
+    )
+)
+WHOLE |= {"sampling.method": "uniform", "target.source": "winner"}
+"""Settings under which all rows of a file are one split, and nothing is held back from it."""
+
 
 def full(key: str) -> str:
     """The place of a key that may have a short name: `data.batch_size` -> `data.loader.batch_size`."""
@@ -112,6 +121,15 @@ def replace_keys(node: dict[str, Any], given: dict[str, Any]) -> None:
         node[key] = merged(part, value)
         if key in of_reader and not _target(node[key]):  # data.split is a node, the reader's split a name on the hub
             node["reader"][key] = node[key]
+
+
+def one_split(data: dict[str, Any]) -> dict[str, Any]:
+    """The values of `WHOLE` for the keys that a node `data` has."""
+    found: dict[str, Any] = {}
+    for key, value in WHOLE.items():
+        if has(data, key):
+            put(found, key, value)
+    return found
 
 
 def refuse_idle_keys(given: dict[str, Any], idle: Iterable[str] | None, reason: str) -> None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from arena.core import heartbeat, stored
-from arena.core.errors import DivergedError, InputOutputError, Interrupted, classify
+from arena.core.errors import DataError, DivergedError, InputOutputError, Interrupted, classify
 from arena.core.run import RunFolder, git_state, plain, versions
 
 log = logging.getLogger("arena")
@@ -69,6 +69,20 @@ class Record:
             old = self.result.get(name)
             self.result[name] = old | value if isinstance(old, dict) and isinstance(value, dict) else value
         self.write()
+
+    def add_data(self, data: Any) -> None:
+        """Add what is known of the run's data and write its splits; on resume, insist that they are still the same.
+
+        Raises:
+            DataError: the rows changed since the run began.
+        """
+        summary = data.summary()
+        before = self.result.get("data", {}).get("fingerprint")
+        if self.settings["resume"] and before not in (None, summary["fingerprint"]):
+            raise DataError(f"{data.path}: the data changed since this run began; start a new run")
+        if self.writes:
+            data.write_splits(self.run.splits)
+        self.add(data=summary)
 
     def judged(self, split: str, judged: dict[str, Any]) -> None:
         """Add what `arena.evaluation.judge.judge` said of one split (`val` is called `validation` in the result)."""

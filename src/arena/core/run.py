@@ -67,6 +67,19 @@ class RunFolder:
         refuse_links_out(self.path)
         return self
 
+    def require_free(self, key: str, way_on: str = "") -> None:
+        """Insist that nothing would be written over a run.
+
+        Args:
+            key: that named the folder.
+            way_on: what to do besides choosing another.
+
+        Raises:
+            UsageError: the folder holds a run already.
+        """
+        if any(self.checkpoints.glob("*.ckpt")) or (self.path / "predictions").exists():
+            raise UsageError(f"{key}={self.path}: it holds a run already; choose another folder{way_on}")
+
     def read_result(self) -> dict[str, Any]:
         """`result.json`, or an empty dictionary where there is none; a run that was killed says "failed"."""
         if not self.result.is_file():
@@ -75,7 +88,7 @@ class RunFolder:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replace `result.json` in one step; NaN and infinity are written as null, which every reader understands."""
-        write_atomically(self.result, json.dumps(redact.node(plain(result)), indent=2, ensure_ascii=False) + "\n")
+        write_json(self.result, redact.node(plain(result)))
 
     @contextmanager
     def locked(self, enabled: bool = True) -> Iterator[None]:
@@ -175,6 +188,11 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a kill at any moment, sees the old or the new content and nothing else."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value in JSON's types (`plain`) in one step."""
+    write_atomically(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def git_state(folder: Path) -> dict[str, Any]:

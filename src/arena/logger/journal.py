@@ -1,7 +1,6 @@
 """`metrics.csv`: the record of every logged value, which any dashboard only mirrors."""
 
 import csv
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,37 @@ from arena.core.schema import OutputPath
 COLUMNS = ("step", "epoch", "split", "name", "value")
 
 
-class Journal(Logger):
+class FolderLogger(Logger):
+    """A logger that writes into a run folder, whose configuration has a file of its own.
+
+    Args:
+        folder: the run folder.
+    """
+
+    title = "journal"
+
+    def __init__(self, folder: OutputPath | Path) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+
+    @property
+    def name(self) -> str:
+        return self.title
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.folder)
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the configuration is in `config.yaml`."""
+
+
+class Journal(FolderLogger):
     """Appends `step,epoch,split,name,value` rows and flushes after each call, so that a kill loses nothing logged.
 
     `step` counts finished optimiser steps: Lightning's own count is one behind during training, so `step_now` is asked
@@ -25,25 +54,9 @@ class Journal(Logger):
     """
 
     def __init__(self, path: OutputPath | Path) -> None:
-        super().__init__()
         self.path = Path(path)
+        super().__init__(self.path.parent)
         self.step_now: Callable[[], int] | None = None
-
-    @property
-    def name(self) -> str:
-        return "journal"
-
-    @property
-    def version(self) -> str:
-        return ""
-
-    @property
-    def save_dir(self) -> str:
-        return str(self.path.parent)
-
-    @rank_zero_only
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """The configuration has a file of its own."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -102,13 +115,8 @@ def rewind(path: str | Path, step: int, validated: int | None = None) -> None:
     if not path.is_file():
         return
     until = {"val": step if validated is None else validated, "test": -1}
-    kept = [row for row in read(path) if row["step"] <= until.get(row["split"], step)]
-    with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in kept:
-            value = row["value"]
-            epoch = "" if row["epoch"] is None else row["epoch"]
-            writer.writerow(
-                (row["step"], epoch, row["split"], row["name"], "nan" if math.isnan(value) else repr(value))
-            )
+    header, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    pairs = zip(lines, read(path), strict=False)  # a last line that a kill has cut is no row
+    kept = [line for line, row in pairs if row["step"] <= until.get(row["split"], step)]
+    with replacing(path) as partial:
+        partial.write_text("\n".join([header, *kept, ""]), encoding="utf-8")

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from arena.core.run import RunFolder
 from arena.core.schema import OutputPath
 from arena.logger import journal
+from arena.logger.journal import FolderLogger
 
 log = logging.getLogger("arena")
 
@@ -75,7 +75,7 @@ class Tail:
         return done
 
 
-class Mirror(Logger):
+class Mirror(FolderLogger):
     """Repeats `metrics.csv` in a dashboard: the same names, values and steps, in the same order.
 
     Lightning's loggers are not used for this: while a model trains their step is one behind, and each would be told on
@@ -89,27 +89,11 @@ class Mirror(Logger):
     title = "dashboard"
 
     def __init__(self, folder: OutputPath) -> None:
-        super().__init__()
+        super().__init__(folder)
         self.run = RunFolder(folder)
-        self.broken = False
-        self._begun = False
+        self.wanted = True
+        self._live = False
         self._tail = Tail(self.run.metrics)
-
-    @property
-    def name(self) -> str:
-        return self.title
-
-    @property
-    def version(self) -> str:
-        return ""
-
-    @property
-    def save_dir(self) -> str:
-        return str(self.run.path)
-
-    @rank_zero_only
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """The configuration is sent when the run begins."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -122,40 +106,37 @@ class Mirror(Logger):
         Args:
             directions: `min` or `max` for the names of values that have a better end.
         """
-        self.attempt(self.open, directions)
-        self._begun = not self.broken
+        self._live = self.wanted
+        self._attempt(self.open, directions)
 
     def catch_up(self, whole: bool = False) -> None:
         """Write the entries that are new."""
-        if self._begun:
-            self.attempt(self._repeat, whole)
+        self._attempt(lambda: [self.write(entry) for entry in self._tail.read(whole)])
 
-    def _repeat(self, whole: bool) -> None:
-        for entry in self._tail.read(whole):
-            self.write(entry)
-
-    def finish(self, result: dict[str, Any], code: int) -> None:
+    def finish(self, result: dict[str, Any], code: int, more: Callable[["Mirror"], Any] | None = None) -> None:
         """Write the rest and close the run.
 
         Args:
             result: `result.json`.
             code: exit code of the run.
+            more: writes what is no value of the journal, before the run is closed.
         """
         self.catch_up(whole=True)
-        if self._begun:
-            self._begun = False
-            self.attempt(self.close, result, code)
+        if more is not None:
+            self._attempt(more, self)
+        self._attempt(self.close, result, code)
+        self._live = False
 
-    def attempt(self, function: Callable[..., Any], *arguments: Any) -> None:
+    def _attempt(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Call something that may break without breaking the training."""
-        if self.broken:
+        if not self._live:
             return
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what a client warns of its own insides is nothing to act on
                 function(*arguments)
         except Exception as error:
-            self.broken = True
+            self._live = False
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             log.warning("%s: nothing more is sent there (%s); %s has everything", self.title, reason, self.run.metrics)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.core import redact
-from arena.core.run import write_atomically
+from arena.core.run import write_json
 from arena.core.schema import DatabaseAddress, Label, OutputPath, ProjectName
 from arena.core.stored import read
 from arena.logger.mirror import Entry, Mirror
@@ -71,9 +71,7 @@ class MLflowRun(Mirror):
         tags = {"study": self.group, "folder": str(self.run.path)} | dict.fromkeys(self.tags, "true")
         name = "/".join(self.run.path.parts[-2:])
         self.run_id = self.client.create_run(number, tags=tags, run_name=name).info.run_id
-        write_atomically(
-            identity, json.dumps({"run_id": self.run_id, "tracking_uri": redact.text(self.tracking_uri)}) + "\n"
-        )
+        write_json(identity, {"run_id": self.run_id, "tracking_uri": redact.text(self.tracking_uri)})
         self._send_configuration()
 
     def _send_configuration(self) -> None:
@@ -85,8 +83,7 @@ class MLflowRun(Mirror):
             return
         config: Any = read(self.run.config)
         params = [Param(permitted(name), str(value)[:LONGEST]) for name, value in flat(config)]
-        for start in range(0, len(params), 100):  # MLflow takes no more at once
-            self.client.log_batch(self.run_id, params=params[start : start + 100])
+        self.client.log_batch(self.run_id, params=params)
 
     def write(self, entry: Entry) -> None:
         """One metric for each value."""
@@ -94,8 +91,7 @@ class MLflowRun(Mirror):
 
         now = int(1000 * time.time())
         metrics = [Metric(permitted(name), value, now, entry.step) for name, value in entry.values.items()]
-        for start in range(0, len(metrics), 1000):
-            self.client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
+        self.client.log_batch(self.run_id, metrics=metrics)
 
     def close(self, result: dict[str, Any], code: int) -> None:
         """Say how the run ended."""

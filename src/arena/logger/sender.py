@@ -4,6 +4,7 @@
 process PID is gone, because that command waits for ever for a run that was killed.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,7 +12,6 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from threading import Thread
 
 ANSWER_SECONDS = 2.0
 """A server that takes longer to answer counts as absent."""
@@ -19,6 +19,8 @@ LAST_SECONDS = 3.0
 """How long the end of a run waits for the server to take the rest."""
 GRACE_SECONDS = 600
 """How long the side process goes on when the run's own is gone."""
+NO_ANSWER = 69
+"""Exit code of the side process where no server answers."""
 LOG = "sender.log"
 
 
@@ -40,66 +42,36 @@ def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:
         return False
 
 
-class Sender:
-    """The side process, as the training sees it: nothing here waits for the network except `wait`.
-
-    Args:
-        folder: `wandb/offline-run-...`, while it is written.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.answered: bool | None = None
-        """None while nobody knows."""
-        self._process: subprocess.Popen | None = None
-        self._thread = Thread(target=self._start, daemon=True)
-        self._thread.start()
-
-    def _start(self) -> None:
-        # A thread: even to find out that nobody is there takes seconds.
-        self.answered = answers(server())
-        if self.answered:
-            with open(self.folder / LOG, "wb") as output:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "arena.logger.sender", str(self.folder), str(os.getpid())],
-                    stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                )  # fmt: skip
-
-    def wait(self, seconds: float = LAST_SECONDS) -> bool:
-        """Whether everything is sent, after at most this long. A process that is not done goes on by itself."""
-        until = time.monotonic() + seconds
-        self._thread.join(seconds)
-        if self._process is None:
-            return False
-        try:
-            return self._process.wait(max(0.0, until - time.monotonic())) == 0
-        except subprocess.TimeoutExpired:
-            return False
+def start(folder: Path) -> subprocess.Popen:
+    """Start the side process for `wandb/offline-run-...`, while it is written. It ends with 0 once everything is sent,
+    and with `NO_ANSWER` soon where there is nobody to send it to: the training itself asks nobody."""
+    with open(folder / LOG, "wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "arena.logger.sender", str(folder), str(os.getpid())],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
 
 
 def send(folder: str, process: int) -> int:
     """Send until everything is sent, or for `GRACE_SECONDS` after the writing process is gone; returns an exit code."""
+    if not answers(server()):
+        return NO_ANSWER
     command = [sys.executable, "-m", "wandb", "beta", "sync", "--live", "--yes", folder]
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    left = GRACE_SECONDS
-    while child.poll() is None:
-        time.sleep(1 if left < GRACE_SECONDS else 0.2)
-        if not _alive(process):
-            left -= 1
-        if left <= 0:
-            child.terminate()
-            return 1
-    return child.returncode
+    while child.poll() is None and _alive(process):
+        time.sleep(0.2)
+    try:
+        return child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.terminate()
+        return 1
 
 
 def _alive(process: int) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
         return True
-    return True
+    return False
 
 
 if __name__ == "__main__":

@@ -16,8 +16,6 @@ class TensorBoardRun(Mirror):
 
     def open(self, directions: dict[str, str]) -> None:
         """Begin anew: a resumed run writes its whole journal again."""
-        # The package itself comes with an extra of arena; torch says only later, and less clearly, that it is missing.
-        import tensorboard  # noqa: F401
         from torch.utils.tensorboard import SummaryWriter
 
         folder = self.run.path / "tensorboard"

@@ -1,20 +1,22 @@
 """A run in Weights & Biases, written by the training and never waiting for a server."""
 
+import contextlib
 import json
 import logging
 import math
 import os
 import secrets
+import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from arena.core import redact
-from arena.core.run import RunFolder, write_atomically
+from arena.core.run import RunFolder, write_json
 from arena.core.schema import Label, OutputPath, ProjectName, WholeNumber
 from arena.core.stored import read
 from arena.logger.mirror import Entry, Mirror
-from arena.logger.sender import Sender, server
+from arena.logger.sender import LAST_SECONDS, NO_ANSWER, server, start
 
 log = logging.getLogger("arena")
 IDENTITY = "wandb.json"
@@ -54,7 +56,7 @@ class Identity:
 
     def write(self, run: RunFolder) -> None:
         """Say it in the folder."""
-        write_atomically(run.path / IDENTITY, json.dumps(asdict(self), indent=2) + "\n")
+        write_json(run.path / IDENTITY, asdict(self))
 
 
 def open_run(run: RunFolder, identity: Identity, directions: dict[str, str], statistics: bool = True) -> Any:
@@ -150,7 +152,7 @@ class WandbRun(Mirror):
     ) -> None:
         super().__init__(folder)
         self.offline = offline or os.environ.get("WANDB_MODE", "online") != "online"
-        self.broken = os.environ.get("WANDB_MODE") == "disabled"
+        self.wanted = os.environ.get("WANDB_MODE") != "disabled"
         self.samples, self.texts = samples, texts
         group = os.environ.get("WANDB_RUN_GROUP") or group
         known = Identity.read(self.run)
@@ -160,7 +162,7 @@ class WandbRun(Mirror):
             job_type=job_type, tags=redact.node(tags),
         )  # fmt: skip
         self.opened: Any = None
-        self._sender: Sender | None = None
+        self._sender: subprocess.Popen | None = None
 
     def open(self, directions: dict[str, str]) -> None:
         """Make the run, and begin to send it where there is a key."""
@@ -170,23 +172,26 @@ class WandbRun(Mirror):
         if self.offline:
             log.info("W&B: offline into %s; send it later with: wandb sync %s", folder.parent, folder)
         else:
-            self._sender = Sender(folder)
+            self._sender = start(folder)
 
     def write(self, entry: Entry) -> None:
         """One row of history."""
         write_entry(self.opened, entry)
-        if self._sender is not None and self._sender.answered is False:
-            self._give_up(f"{server()} does not answer")
+        if self._sender is not None and self._sender.poll() == NO_ANSWER:
+            self._give_up()
 
     def close(self, result: dict[str, Any], code: int) -> None:
         """End the run, and wait a moment for the server."""
         close_run(self.opened, result, code)
-        if self._sender is None or self._sender.wait():
-            return
-        reason = "not everything is sent yet" if self._sender.answered else f"{server()} does not answer"
-        self._give_up(reason)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._sender is None or self._sender.wait(LAST_SECONDS) == 0:
+                return
+        self._give_up()
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self) -> None:
+        """Say where the run is; a process that is not done goes on by itself."""
+        unanswered = self._sender is not None and self._sender.poll() == NO_ANSWER
+        reason = f"{server()} does not answer" if unanswered else "not everything is sent yet"
         self._sender = None
         folder = Path(self.opened.settings.sync_dir)
         log.warning("W&B: %s; the run is whole in %s, send it with: wandb sync %s", reason, folder.parent, folder)

@@ -269,10 +269,10 @@ def commands(run: str, clean: str, kind: str, rows: str) -> dict[str, list[str]]
         "checkpoint": ["evaluate", f"run={clean}", f"checkpoint={run}/checkpoints/best.ckpt", "output=out"],
         "calibrate": ["calibrate", f"run={run}", "resamples=0"],
         "predict": ["predict", f"run={run}", f"data.path={rows}", "output=out.csv"],
-        "average": ["average", f"run=[{clean},{run}]", "output=out"],
+        "average": ["export", f"run=[{clean},{run}]", "average=true", "output=out"],
         "export": ["export", f"run={run}", "output=out"],
         "compare": ["compare", f"base={clean}", f"other={run}", "resamples=100", "output=out", "split=test"],
-        "wandb_sync": ["wandb_sync", run],
+        "wandb": ["report", run, "wandb=true"],
         "report": ["report", str(Path(run).parent), "output=out"],
     }
     judging = ("calibrate", "predict", "export")

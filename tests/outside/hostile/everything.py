@@ -115,7 +115,7 @@ def main() -> None:
     os.environ |= ground.variables() | {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline"}
     os.environ["ARENA_CACHE"] = str(folder / "cache")
     sys.path.append(str(ground.plug))
-    for name in ("train", "evaluate", "predict", "calibrate", "average", "export", "compare", "wandb_sync"):
+    for name in ("train", "evaluate", "predict", "calibrate", "export", "compare", "report"):
         importlib.import_module(f"arena.{name}")
     importlib.import_module("lightning.pytorch")
     codes: collections.Counter = collections.Counter()

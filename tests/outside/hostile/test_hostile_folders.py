@@ -85,7 +85,7 @@ TYPED = [
     (["predict", "run=run", "data.path=rows.csv", "output=o.csv"], "judge", "sender"),
     (["calibrate", "run=run"], "callback.evil", "outside"),
     (["export", "run=run", "output=out"], "logger.evil", "kind"),
-    (["wandb_sync", "run"], "metric.metrics.log_loss", "outside"),
+    (["report", "run", "wandb=true"], "metric.metrics.log_loss", "outside"),
     (["train", "resume=run"], "trainer.profiler", "writer"),
     (["train", "resume=run"], "task.module", "function"),
 ]
@@ -141,7 +141,10 @@ def test_stored_command_lines_and_places_have_no_effect(shell, pairwise_run, tmp
     file.write(place / "config.yaml", settings)
     env = ground.variables()
     shell("calibrate", "run=run", "resamples=0", env=env)
-    answers = [shell("wandb_sync", "run", env=env), shell("train", "resume=run", "trainer.max_steps=13", env=env).ok()]
+    answers = [
+        shell("report", "run", "wandb=true", env=env),
+        shell("train", "resume=run", "trainer.max_steps=13", env=env).ok(),
+    ]
     assert ground.harm() == []
     assert not any(corpus.SECRET in answer.out + answer.err for answer in answers)
     for path in place.rglob("*"):

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from arena import dashboard, wandb_sync
+from arena import report
 from arena.core.errors import UsageError
+from arena.reporting.dashboards import command
 from arena.reporting.dashboards.workspace import layout
 
 SECTIONS = ["validation metrics", "calibration", "classes", "diversity", "sweep", "system"]
@@ -14,7 +15,7 @@ SECTIONS = ["validation metrics", "calibration", "classes", "diversity", "sweep"
 
 def test_without_a_key_the_layout_is_printed(monkeypatch, capsys):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    dashboard.dashboard(["me/arena", "study=lr", "monitor=val/macro_f1", "mode=max"])
+    report.report(*report.options(["dashboard=me/arena", "study=lr", "monitor=val/macro_f1", "mode=max"]))
     found = json.loads(capsys.readouterr().out)
     assert (found["entity"], found["project"], found["study"]) == ("me", "arena", "lr")
     assert [each["name"] for each in found["sections"]] == SECTIONS
@@ -26,25 +27,36 @@ def test_without_a_key_the_layout_is_printed(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["arena"], "ENTITY/PROJECT"),
-        (["a/b/c"], "ENTITY/PROJECT"),
-        ([], "ENTITY/PROJECT"),
-        (["me/"], "PROJECT="),
-        (["me/a", "mode=best"], "mode=best"),
-        (["me/a", "studdy=x"], "did you mean 'study'"),
+        (["dashboard=arena"], "ENTITY/PROJECT is needed"),
+        (["dashboard=a/b/c"], "ENTITY/PROJECT is needed"),
+        (["dashboard="], "dashboard: a value is needed"),
+        (["dashboard=me/"], "dashboard=me/: ENTITY/PROJECT is needed"),
+        (["dashboard=me/a'b"], "ENTITY/PROJECT is needed"),
+        (["dashboard=me/a", "study=a'b"], "study=a'b"),
+        (["dashboard=me/a", "mode=best"], "mode=best: one of min, max is needed"),
+        (["dashboard=me/a", "print=yes"], "print=yes: one of true, false is needed"),
+        (["dashboard=me/a", "studdy=x"], "did you mean 'study'"),
+        (["dashboard=me/a", "folder"], "folder: dashboard= takes no folder"),
+        (["dashboard=me/a", "samples=3"], "samples: it is for wandb=true, not for dashboard"),
+        (["dashboard=me/a", "run", "wandb=true"], "dashboard: it is for dashboard, not for wandb=true"),
+        (["run", "wandb=1"], "wandb=1: true or false is needed"),
+        (["run", "online=true"], "online: it is for wandb=true, not for a sweep"),
+        (["run", "wandb=true", "output=x"], "output: it is for a sweep, not for wandb=true"),
+        (["run", "mode=max"], "mode: it is for dashboard"),
+        (["wandb=true"], "a folder is needed"),
     ],
 )
 def test_wrong_command_lines(typed, said):
     with pytest.raises(UsageError, match=re.escape(said)):
-        dashboard.read(typed)
+        report.report(*report.options(typed))
 
 
 def test_sync_online_needs_a_key_and_a_good_name(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     with pytest.raises(UsageError, match="there is no key"):
-        wandb_sync.check(wandb_sync.DEFAULTS | {"online": True})
+        command.check(command.DEFAULTS | {"online": True})
     with pytest.raises(UsageError, match="project=a/b"):
-        wandb_sync.check(wandb_sync.DEFAULTS | {"project": "a/b"})
+        command.check(command.DEFAULTS | {"project": "a/b"})
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library declares its models as pydantic 1 did

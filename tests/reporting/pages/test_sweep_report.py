@@ -14,8 +14,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 from scipy import stats
 
-from arena.report import report
 from arena.reporting.study import measures
+from arena.reporting.study.pages import report
 from arena.reporting.study.reading import read
 
 SPACE: dict[str, Any] = {

@@ -1,6 +1,5 @@
 """The calibration of all heads of a model, from its predictions alone."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,21 +10,10 @@ from arena.core.heads import Heads
 from arena.evaluation.calibration import decision, scaling, skill
 from arena.evaluation.calibration.comparison import Compared, compare
 from arena.evaluation.calibration.fitting import FOLDS, Fitted, fit
+from arena.evaluation.calibration.options import Options
 from arena.evaluation.calibration.rows import Array, HeadRows, SplitRows, group_folds
 from arena.evaluation.calibration.store import Calibration, HeadCalibration
 from arena.evaluation.judge import prior_of
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line chooses; see `arena.calibrate.USAGE`."""
-
-    method: str = "temperature"
-    decision: str = "none"
-    heads: Sequence[str] | None = None
-    bins: int = 15
-    resamples: int = 200
-    seed: int = 0
 
 
 @dataclass(frozen=True)

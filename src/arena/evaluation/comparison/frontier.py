@@ -13,9 +13,9 @@ from arena.core.schema import closest
 from arena.core.stored import read
 from arena.evaluation.comparison import classes, replies
 from arena.evaluation.comparison.arms import Arm, check_seeds, find, kind_of, unfinished
+from arena.evaluation.comparison.asked import Asked
 from arena.evaluation.comparison.rows import Aligned, align, mean_statistic, measures_of, read_measures, read_replies
 from arena.evaluation.comparison.tables import COLUMNS, cell, finite, interval
-from arena.evaluation.comparison.whole import Asked
 from arena.inference.members import labels_of
 from arena.stats.arms import Statistic, Sums, compare, means
 from arena.stats.intervals import Interval
@@ -84,7 +84,7 @@ def frontier(given: str, by: str, x: str, y: str, asked: Asked) -> dict[str, Any
         paired `change` from the first value, and whether it is on the Pareto front; and what `tsv_of` and the picture
         need besides.
     """
-    runs = find("runs", given, asked.trusted)
+    runs = find("runs", given, asked.trusted_packages)
     stopped = {run.path: reason for run in runs if (reason := unfinished(run))}
     notes = [f"left out {path}: {reason}" for path, reason in stopped.items()]
     runs = [run for run in runs if run.path not in stopped]

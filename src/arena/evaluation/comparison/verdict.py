@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from arena.core.errors import UsageError
-from arena.stats.intervals import Interval
+
+if TYPE_CHECKING:
+    from arena.stats.intervals import Interval
 
 BANDS = {"none": 0.0, "weak": 0.05, "moderate": 0.15, "strong": 0.30}
 """Names for relative gains of diversity by their lower edge; each band ends where the next begins, the last never.
@@ -75,7 +77,7 @@ def band_of(gain: float, bands: list[Band]) -> str | None:
     return next((band.name for band in bands if band.low <= gain < band.high), None)
 
 
-def side(interval: Interval, rises: bool, worse: str = "worse") -> str:
+def side(interval: "Interval", rises: bool, worse: str = "worse") -> str:
     """`better`, `worse` or `not shown` by where an interval of other - base lies, `undefined` where there is none."""
     if math.isnan(interval.low):
         return "undefined"
@@ -84,13 +86,13 @@ def side(interval: Interval, rises: bool, worse: str = "worse") -> str:
     return "better" if (interval.low > 0) == rises else worse
 
 
-def oriented(relative: Interval, rises: bool) -> Interval:
+def oriented(relative: "Interval", rises: bool) -> "Interval":
     """A relative change as a gain: of a measure that falls with diversity, less is more."""
     value, low, high = relative
-    return relative if rises else Interval(-value, -high, -low)
+    return relative if rises else type(relative)(-value, -high, -low)
 
 
-def not_worse(difference: Interval, rises: bool, margin: float) -> bool:
+def not_worse(difference: "Interval", rises: bool, margin: float) -> bool:
     """Whether the worse end of the interval of other - base is nearer to 0 than the margin (non-inferiority)."""
     loss = -difference.low if rises else difference.high
     return bool(loss < margin)

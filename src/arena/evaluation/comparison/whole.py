@@ -1,7 +1,6 @@
 """Two arms from their folders to one dictionary (`comparison.json`)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from arena.core.errors import DataError, UsageError
@@ -9,6 +8,7 @@ from arena.core.heads import Heads
 from arena.core.schema import closest
 from arena.evaluation.comparison import classes, replies
 from arena.evaluation.comparison.arms import Arm, differences, kind_of
+from arena.evaluation.comparison.asked import Asked
 from arena.evaluation.comparison.outcome import Rules, class_verdict, compared, reply_verdict
 from arena.evaluation.comparison.rows import Aligned, align, mean_statistic, measures_of, read_measures, read_replies
 from arena.evaluation.comparison.verdict import bands_of
@@ -18,34 +18,9 @@ from arena.stats.classification import left_out
 PRIMARY = {"classes": "log_loss", "replies": "distinct_2"}
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The command line, checked.
-
-    Attributes:
-        split, name: which predictions, and which generations.
-        metric: the measures to compare; None for all.
-        primary: the measure that decides; None for that of `PRIMARY`.
-        common: compare the rows that all runs have.
-        trusted: packages whose kinds of task the runs may name.
-        bands, margin, pass_margin, resamples, seed: see `arena.evaluation.comparison.outcome.Rules`.
-    """
-
-    split: str = "test"
-    name: str = "default"
-    metric: list[str] | None = None
-    primary: str | None = None
-    common: bool = False
-    trusted: Sequence[str] = ()
-    bands: Any = None
-    margin: float = 0.02
-    pass_margin: float = 0.02
-    resamples: int = 10_000
-    seed: int = 0
-
-    def rules(self, primary: str) -> Rules:
-        """What is declared, with the primary measure."""
-        return Rules(primary, bands_of(self.bands), self.margin, self.pass_margin, self.resamples, self.seed)
+def rules_of(asked: Asked, primary: str) -> Rules:
+    """What is declared, with the primary measure."""
+    return Rules(primary, bands_of(asked.bands), asked.margin, asked.pass_margin, asked.resamples, asked.seed)
 
 
 def choose(asked: Asked, known: Sequence[str], primary: str) -> tuple[list[str], str]:
@@ -96,7 +71,7 @@ def compare_classes(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
     heads = Heads(labels_of(runs[0]))
     wanted, primary = choose(asked, classes.names(heads), PRIMARY["classes"])
     rows = align([classes.read_classes(run, asked.split, heads) for run in runs], asked.common)
-    rules = asked.rules(primary)
+    rules = rules_of(asked, primary)
     measures = compared(classes.statistics(heads, rows, len(base.runs), wanted), rules)
     verdict = class_verdict(measures, rules)
     if "accuracy" in measures and len(runs) == 2:
@@ -113,7 +88,7 @@ def compare_rows(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
     known = measures_of(runs)
     wanted, primary = choose(asked, list(known), next(iter(known)))
     rows = align([read_measures(run, asked.split, list(known)) for run in runs], asked.common)
-    rules, bases = asked.rules(primary), len(base.runs)
+    rules, bases = rules_of(asked, primary), len(base.runs)
     measures = compared([mean_statistic(name, rows, bases, known[name]) for name in wanted], rules)
     verdict = class_verdict(measures, rules)
     return {**_facts(rows, rules), "measures": measures, "verdict": verdict, "notes": _left_out(rows, "rows")}
@@ -133,7 +108,7 @@ def compare_replies(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
         raise UsageError(f"primary={primary}: it is no measure of diversity{closest(primary, diverse)}")
     rows = align([read_replies(run, asked.split) for run in runs], asked.common)
     prompts = align([each.measures for each in made], asked.common)
-    rules = asked.rules(primary)
+    rules = rules_of(asked, primary)
     bases = len(base.runs)
     quality = {"log_loss": (False, rules.margin)} | ({passed: (True, rules.pass_margin)} if passed else {})
     sampled = [name for name in (passed, *rises) if name is not None]

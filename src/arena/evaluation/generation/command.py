@@ -96,6 +96,17 @@ def check(others: dict[str, Any]) -> "tuple[Options, Checker | None]":
     return options, make({KIND: given} if isinstance(given, str) else given)
 
 
+def refuse(others: dict[str, Any]) -> None:
+    """Insist that nothing is said of sampling where the run is no language model.
+
+    Raises:
+        UsageError: something is.
+    """
+    for key, default in DEFAULTS.items():
+        if others.get(key, default) != default:
+            raise UsageError(f"{key}: this run judges, it writes no replies; {key} is for runs of a language model")
+
+
 def evaluate_replies(
     given: restore.Options, settings: dict[str, Any], task: Any, data: Any, run: "RunFolder"
 ) -> dict[str, Any]:

@@ -4,6 +4,8 @@ Shape legend: N rows, K classes.
 """
 
 import numpy as np
+import torch
+from torchmetrics.functional.classification import binary_precision_recall_curve
 
 POINTS = 100
 """Points of a curve at most."""
@@ -19,13 +21,10 @@ def precision_recall(probabilities: np.ndarray, true: np.ndarray, points: int = 
         true: whether it is the class, `[N]` bool.
         points: how many remain at most.
     """
-    positive = int(true.sum())
-    if not positive:
+    if not true.any():
         return []
-    order = np.argsort(-probabilities, kind="stable")
-    hits = np.cumsum(true[order])
-    last = np.append(np.diff(probabilities[order]) != 0, True)
-    recall, precision = hits[last] / positive, hits[last] / (np.flatnonzero(last) + 1)
+    pair = torch.from_numpy(probabilities), torch.from_numpy(true.astype(np.int64))
+    precision, recall, _ = (each.numpy()[::-1][1:] for each in binary_precision_recall_curve(*pair))
     if len(recall) > points:
         kept = np.unique(np.linspace(0, len(recall) - 1, points).round().astype(int))
         recall, precision = recall[kept], precision[kept]

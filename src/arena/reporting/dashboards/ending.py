@@ -48,13 +48,11 @@ class Dashboards:
     ) -> None:
         code = 0 if error is None else classify(error).code
         for mirror in self._mirrors:
-            mirror.catch_up(whole=True)
-            if getattr(mirror, "opened", None) is not None:
-                mirror.attempt(self._tell_more, mirror)
-            mirror.finish(self.run.read_result(), code)
+            # Tables and curves, which only W&B shows.
+            more = self._send_tables if getattr(mirror, "opened", None) is not None else None
+            mirror.finish(self.run.read_result(), code, more)
 
-    def _tell_more(self, mirror: Any) -> None:
-        """Tables and curves, which only W&B shows."""
+    def _send_tables(self, mirror: Any) -> None:
         from arena.reporting.dashboards.extras import send
 
         send(mirror.opened, self.run, mirror.samples, mirror.texts, self._data)

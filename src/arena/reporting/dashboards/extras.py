@@ -1,6 +1,7 @@
 """Tables and curves of a finished run for W&B, made from the files of the run folder."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,75 +73,71 @@ def _of_head(run: RunFolder, split: str, told: Told, heads: Heads, number: int, 
     if not len(target):
         return {}
     found: dict[str, Any] = {}
-    found[column(f"classes/{split}/confusion", head)] = wandb.plot.confusion_matrix(
+    found["classes/{}/confusion"] = wandb.plot.confusion_matrix(
         y_true=target.tolist(), preds=probabilities.argmax(axis=1).tolist(), class_names=classes,
         title=f"{split} {head}".strip(),
     )  # fmt: skip
     file = run.path / "report" / split / f"{column('per_class', head)}.csv"
     if file.is_file():
-        found[column(f"classes/{split}/per_class", head)] = table_of(file)
-    lines: list[Any] = [
-        [recall, precision, label]
+        found["classes/{}/per_class"] = table_of(file)
+    points: list[dict[str, Any]] = [
+        {"recall": recall, "precision": precision, "class": label}
         for k, label in enumerate(classes)
         for recall, precision in precision_recall(probabilities[:, k], target == k)
     ]
-    found[column(f"classes/{split}/precision_recall", head)] = wandb.plot.line(
-        wandb.Table(columns=["recall", "precision", "class"], data=lines), "recall", "precision", stroke="class",
-        title=f"precision over recall, {split} {head}".strip(),
-    )  # fmt: skip
+    found["classes/{}/precision_recall"] = _lines(points, f"precision over recall, {split} {head}".strip())
     bins = reliability(*top(probabilities.astype(np.float64), target), BINS)
-    points: list[Any] = [[x, y, "model"] for x, y in zip(bins.confidence.tolist(), bins.accuracy.tolist(), strict=True)]
-    points += [[x, x, "calibrated"] for x in (float(bins.confidence.min()), float(bins.confidence.max()))]
-    found[column(f"calibration/{split}/reliability", head)] = wandb.plot.line(
-        wandb.Table(columns=["confidence", "accuracy", "line"], data=points), "confidence", "accuracy", stroke="line",
-        title=f"reliability, {split} {head}".strip(),
-    )  # fmt: skip
-    return found
+    pairs = [("model", x, y) for x, y in zip(bins.confidence.tolist(), bins.accuracy.tolist(), strict=True)]
+    pairs += [("calibrated", x, x) for x in (float(bins.confidence.min()), float(bins.confidence.max()))]
+    points = [{"confidence": x, "accuracy": y, "line": line} for line, x, y in pairs]
+    found["calibration/{}/reliability"] = _lines(points, f"reliability, {split} {head}".strip())
+    return {column(name.format(split), head): value for name, value in found.items()}
+
+
+def _lines(points: list[dict[str, Any]], title: str) -> Any:
+    """Points as lines: the first column, the second over it, and the third that tells the lines apart."""
+    import wandb
+
+    x, y, stroke = points[0]
+    return wandb.plot.line(_table(points), x, y, stroke=stroke, title=title)
 
 
 def table_of(path: Path) -> Any:
     """A csv file of the report as a table of W&B: numbers as numbers, empty cells empty."""
-    import wandb
-
     with open(path, newline="", encoding="utf-8") as file:
-        columns, *lines = [[tables.as_read(cell) for cell in line] for line in csv.reader(file)]
-    header: list[Any] = list(columns)
-    texts = {k for k in range(len(header)) if any(not _is_number(line[k]) for line in lines)}
-    data: list[Any] = [
-        [cell if k in texts else float(cell) if cell else None for k, cell in enumerate(line)] for line in lines
-    ]
-    return wandb.Table(columns=header, data=data)
+        header, *lines = [[tables.as_read(cell) for cell in line] for line in csv.reader(file)]
+    columns = {name: _numbers(cells) for name, cells in zip(header, zip(*lines, strict=True), strict=True)}
+    return _table([dict(zip(header, line, strict=True)) for line in zip(*columns.values(), strict=True)])
 
 
-def _is_number(cell: str) -> bool:
+def _numbers(cells: Sequence[str]) -> Sequence[Any]:
+    """The cells of a column as numbers, None where they are empty; as they are where one is no number."""
     try:
-        float(cell or "0")
+        return [float(cell) if cell else None for cell in cells]
     except ValueError:
-        return False
-    return True
+        return cells
 
 
 def _samples(path: Path, samples: int, texts: dict[str, dict[str, str]]) -> Any:
     table = read_parquet(path)
     chosen = table.take(worst_and_random(table.column(LOSS).to_numpy().astype(np.float64), samples))
     kept = [name for name in chosen.column_names if name.startswith(("id", "target", "probability_", LOSS))]
-    return _table(chosen.select(kept), [texts.get(each, {}) for each in chosen.column("id").to_pylist()])
+    return _table([row | texts.get(row["id"], {}) for row in chosen.select(kept).to_pylist()])
 
 
 def _generations(path: Path, samples: int, texts: bool) -> Any:
     table = read_parquet(path)
-    return _table(table.select([n for n in table.column_names if texts or n not in PRIVATE]).slice(0, samples), [])
+    return _table(
+        table.select([n for n in table.column_names if texts or n not in PRIVATE]).slice(0, samples).to_pylist()
+    )
 
 
-def _table(table: Any, more: list[dict[str, str]]) -> Any:
-    """A table of Arrow as one of W&B, with columns of text added."""
+def _table(rows: list[dict[str, Any]]) -> Any:
+    """Rows by column as a table of W&B."""
     import wandb
 
-    added = sorted({name for each in more for name in each})
-    rows: list[Any] = [[_cell(value) for value in row.values()] for row in table.to_pylist()]
-    if added:
-        rows = [[*row, *(each.get(name) for name in added)] for row, each in zip(rows, more, strict=True)]
-    return wandb.Table(columns=[*table.column_names, *added], data=rows)
+    columns: list[Any] = list(dict.fromkeys(name for row in rows for name in row))
+    return wandb.Table(columns=columns, data=[[_cell(row.get(name)) for name in columns] for row in rows])
 
 
 def _cell(value: Any) -> Any:

@@ -4,12 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from arena.core.console import say
 from arena.core.errors import InputOutputError
-from arena.core.run import RunFolder, write_atomically
+from arena.core.paths import shown
+from arena.core.run import RunFolder, write_json
 from arena.core.stored import read
 from arena.logger.mirror import Tail
 from arena.logger.sender import answers, server
@@ -21,6 +24,17 @@ FIRST = 50
 """Lines of the journal that an id is derived from; a run that is resumed keeps them."""
 SECONDS = 600
 """How long a server may take to receive a run."""
+
+
+def tell(run: RunFolder, options: dict[str, Any]) -> None:
+    """Rebuild the run of W&B of a run folder, send it with `online`, and say where it is; see `rebuilt` and `send`."""
+    folder, fresh = rebuilt(run, options)
+    say(f"{run.path}: {'written to' if fresh else 'nothing is new since'} {folder}")
+    if options["online"]:
+        send(folder)
+        say(f"{run.path}: sent")
+    elif fresh:
+        say(f"send it with: wandb sync {shown(folder)}")
 
 
 def rebuilt(run: RunFolder, options: dict[str, Any]) -> tuple[Path, bool]:
@@ -36,17 +50,17 @@ def rebuilt(run: RunFolder, options: dict[str, Any]) -> tuple[Path, bool]:
     if not run.metrics.is_file():
         raise InputOutputError(f"{run.metrics}: no such file; the run has logged nothing")
     identity = identity_of(run, options)
-    wanted = {"digest": digest(run, options), "id": identity.id}
+    made_of = digest(run, options | asdict(identity))
     note = run.path / "wandb" / SYNCED
     before = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
     folder = note.parent / (Path(before.get("folder", "-")).name or "-")  # a name, wherever the note would lead
     if folder.is_dir():
-        if {key: before.get(key) for key in wanted} == wanted:
+        if before.get("digest") == made_of:
             return folder, False
         shutil.rmtree(folder)
     identity.write(run)
     folder = write(run, identity, options)
-    write_atomically(note, json.dumps(wanted | {"folder": folder.name}, indent=2) + "\n")
+    write_json(note, {"digest": made_of, "folder": folder.name})
     return folder, True
 
 

@@ -1,0 +1,108 @@
+"""The rows of a split: predicted, and once they are written judged, laid beside targets, and printed."""
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from arena.callback.predictions import write_predictions
+from arena.config import build, weights
+from arena.core.console import say
+from arena.core.errors import UsageError
+from arena.core.paths import shown
+from arena.core.record import Record
+from arena.evaluation import show
+from arena.evaluation import targets as aims
+from arena.evaluation.baselines.evaluation import aligned
+
+
+def predicted(task: Any, trainer: Any, data: Any, path: Path, split: Literal["val", "train"]) -> Path:
+    """Write the predictions for a split; returns the file.
+
+    Args:
+        task, trainer: of the run.
+        data: its own, or those of another file.
+        path: the file.
+        split: `val` of its own; of another file `train`, which holds every row (`arena.core.data_keys.one_split`).
+
+    Raises:
+        UsageError: it has no validation rows.
+    """
+    data.setup()
+    if split == "train":
+        trainer.test(task, dataloaders=data.evaluation_loader("train"), verbose=False)
+    elif not len(data.rows("val")):
+        raise UsageError("run: it has no validation rows; give data.path=FILE")
+    elif "val" not in task.predictions:
+        trainer.validate(task, dataloaders=data.val_dataloader(), verbose=False)
+    found = task.predictions["val" if split == "val" else "test"]
+    return write_predictions(path, found, data.covariates(split), data.labels, data.true_probabilities(split))
+
+
+def judge_split(
+    judge: Any,
+    path: Path,
+    metrics: Any,
+    counts: Any,
+    folder: Path,
+    targets: dict[str, float] | None,
+    resamples: int,
+    seed: int,
+    baselines: dict[str, np.ndarray] | None = None,
+    figures: bool = True,
+) -> tuple[dict[str, Any], list[list[str]]]:
+    """Judge a predictions file, and write the tables of classes and of targets; returns what the judge said, and the
+    table of targets for `arena.evaluation.show.targets`.
+
+    Args:
+        judge: of the task (`arena.evaluation.classes.ClassJudge`, or one with the same methods).
+        path: the file.
+        metrics: of the task.
+        counts: training rows of each class.
+        folder: of the tables.
+        targets: what to reach, by metric.
+        resamples, seed: of the bootstrap.
+        baselines: probabilities of other models for these rows.
+        figures: whether to draw.
+    """
+    judged = judge.judge(path, metrics, counts, resamples, seed, baselines)
+    judge.write(path, metrics, folder, counts, figures)
+    reached = aims.lines(targets or {}, judged["metrics"], metrics)
+    if targets:
+        aims.write(folder / aims.FILE, reached)
+    return judged, aims.shown(reached)
+
+
+def judge_run(
+    trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record, baselines: dict[str, Any]
+) -> None:
+    """Judge the best weights of a training on validation and test, finish its record, print the last split.
+
+    Args:
+        trainer, task, data, settings: of the run.
+        record: of the run.
+        baselines: fitted to the training rows.
+    """
+    started = time.time()
+    if trainer.checkpoint_callback.best_step is not None:
+        weights.load_weights(task, record.run.best)
+    if settings["test"]:
+        trainer.test(task, datamodule=data, verbose=False)
+    if not record.writes:
+        return
+    counts, resamples, seed = data.class_counts("train"), settings["resamples"], settings["seed"]
+    chosen, judge = settings["evaluate"], build.judge(settings)
+    for split in ("val", "test") if settings["test"] else ("val",):
+        path, folder = record.run.predictions(split), record.run.path / "report" / split
+        known = aligned(path, baselines, data, split)
+        judged, reached = judge_split(
+            judge, path, task.metrics, counts, folder, chosen["targets"], resamples, seed, known, chosen["figures"]
+        )
+        record.judged(split, judged)
+    judge.show("test" if settings["test"] else "validation", judged, folder)  # pyright: ignore
+    show.targets(reached)  # pyright: ignore
+    record.add(generations=judge.generations(settings, task, data, record.run))
+    record.add(time={"test": time.time() - started})
+    record.finish(build.status(trainer))
+    say(f"result in {shown(record.run.path)}")

@@ -1,0 +1,99 @@
+"""What `arena.explore` finds in a set of comparisons before the report is drawn: leaks, the account, the headline."""
+
+from pathlib import Path
+from typing import Any
+
+from arena.config import build
+from arena.core.console import say
+from arena.core.run import write_json
+from arena.data.source.cells import CODES
+from arena.data.split.leaks import leak_report, leaks_between
+from arena.data.text.truncation import truncation
+from arena.reporting import exploration
+
+
+def explored(output: Path, settings: build.Settings, lengths: list[int], other: str | None) -> dict[str, Any]:
+    """Read, split, look for leaks, count, draw; returns what was written to `summary.json`.
+
+    Args:
+        output: the folder of the report.
+        settings: of the data.
+        lengths: for which the rows that would be cut are counted.
+        other: another file to look for these rows in.
+    """
+    data = build.data(settings)
+    data.setup()
+    reports = leaks(data, other)
+    for report in reports.values():
+        say("\n".join(report.lines()))
+    turns, layout = data.sequences.turns, data.sequences.layout
+    least = layout.base + layout.per_turn + 3
+    limits = truncation(turns, layout, [n for n in lengths if n >= least], data.room.cut, data.room.turns)
+    tables = (leak_table(reports), account_table(data.summary()))
+    found = exploration.write(output, title(settings), data.table, data.texts, turns.field_counts(), limits, *tables)
+    found |= {"data": data.summary(), "truncation": limits}
+    found |= {"leaks": {name: report.to_dict() for name, report in reports.items()}}
+    write_json(output / "summary.json", found)
+    return found
+
+
+def leaks(data: Any, other: str | None) -> dict[str, Any]:
+    """The leak report of the splits, and of another file against all rows where one is given."""
+    threshold = data.division.near_duplicates or 0.8
+    say(f"looking for repeats (near ones from a Jaccard similarity of {threshold:g})")
+    reports = {"splits": leak_report(data.source, data.positions, data.table["split"].to_pylist(), threshold)}
+    if other:
+        rows = data.reader(other, data.ingest.rules, data.cache, None)
+        reports["files"] = leaks_between(data.source, rows, threshold, ("data", Path(other).name))
+    return reports
+
+
+def leak_table(reports: dict[str, Any]) -> list[list[str]]:
+    """The leak reports as one table, header first."""
+    lines = [["repeat", "rows with one in another part", "rows with one in the same part", "parts"]]
+    for report in reports.values():
+        for kind, overlap in report.overlap.items():
+            same = int(overlap.trace())
+            lines.append([kind, f"{report.crossing[kind]:,}", f"{same:,}", ", ".join(report.parts)])
+    return lines
+
+
+def account_table(summary: dict[str, Any]) -> list[list[str]]:
+    """Where the rows went, header first."""
+    lines = [["what", "rows"], ["read", f"{summary['rows_read']:,}"]]
+    lines += [[f"rejected: {CODES[code]}", f"{rows:,}"] for code, rows in summary["reject_codes"].items()]
+    lines += [["merged", f"{summary['rows_merged']:,}"]] if summary["rows_merged"] else []
+    lines += [[f"left out ({reason})", f"{rows:,}"] for reason, rows in summary["rows_dropped"].items()]
+    lines += [["used", f"{summary['rows_kept']:,}"]]
+    lines += [[f"noted: {CODES[code]}", f"{rows:,}"] for code, rows in summary["notes"].items()]
+    return lines
+
+
+def title(settings: dict[str, Any]) -> str:
+    """The name of the data: of the file, with its folder where the file's own name says nothing."""
+    path = settings["data"]["path"]
+    if not isinstance(path, str):
+        return "comparisons" if path is None else ", ".join(Path(place).name for place in path)
+    place = Path(path)
+    return f"{place.absolute().parent.name}/{place.name}" if place.stem in ("data", "train", "test") else place.name
+
+
+def headline(found: dict[str, Any]) -> str:
+    """The numbers that one wants to know first, in a few lines."""
+    data = found["data"]
+
+    def shown(rate: dict[str, Any]) -> str:
+        low, high = rate["low"], rate["high"]
+        return f"{rate['value']:.1%} ({low:.1%} to {high:.1%} of {rate['total']})" if rate["total"] else "no rows"
+
+    lines = [
+        f"{data['rows_read']} rows read, {data['rows_kept']} used: "
+        + ", ".join(f"{rows} {split} ({data['groups'][split]} groups)" for split, rows in data["splits"].items()),
+        f"the longer answer wins {shown(found['longer_wins'])}; answer A wins {shown(found['position'])}",
+    ]
+    lines += [
+        f"at {limit['max_length']} tokens {limit['share_cut']:.1%} of the rows are cut; cut at the right end, answer B "
+        f"would be invisible in {limit['share_b_invisible_right_cut']:.1%}"
+        for limit in found["truncation"]
+    ]
+    return "\n".join(lines)
