@@ -14,6 +14,7 @@ from support import ROOT
 
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.types import UNLABELLED
+from arena.data.source.examples import LABELLED_TEXT
 from arena.data.source.rows import Rows
 from arena.data.source.toy import ToyReader
 from arena.data.target import facts as table
@@ -134,7 +135,8 @@ def test_one_group_and_absent_classes_do_not_stop_a_fit(toy):
 
 def test_rows_without_a_label_teach_a_head_nothing(toy):
     """A head that every other row has is fitted as from these rows alone, and predicts all of them."""
-    rows, number = Rows.from_table(toy, "test"), toy.num_rows
+    texts = toy.rename_columns([{"prompt": "text", "response_a": "context"}.get(n, n) for n in toy.column_names])
+    rows, number = Rows.from_table(texts, "test", LABELLED_TEXT), toy.num_rows
     words, some = Words(rows), np.arange(0, number, 2)
     target = np.stack([np.arange(number) % 3 // 2, np.full(number, UNLABELLED)], axis=1)
     target[some, 1] = np.arange(len(some)) % 3

@@ -174,7 +174,7 @@ BAD: dict[str, tuple] = {
     "resamples": ("base=b", "other=o", "resamples=10", 2, "100 or more"),
     "rows": ("base=b", "other=o", "rows=some", 2, "one of same, common"),
     "split": ("base=b", "other=o", "split=val", 74, "no predictions of split val", "give split=test"),
-    "kinds": ("base=b", "other=writes", 65, "writes replies and", "classifies"),
+    "kinds": ("base=b", "other=writes", 65, " classifies and ", " writes replies: "),
     "targets": ("base=b", "other=turned", 65, "240 rows have another target", "id r0"),
     "two recipes": ("base=b,faster", "other=o", 65, "no seeds of one recipe", "optim.lr (None, 0.5)"),
     "one seed twice": ("base=b,again", "other=o", 65, "two of its runs have the seed 0"),
