@@ -156,12 +156,12 @@ def stories_folder(source: Path, target: Path) -> Path:
     import json
     import shutil
 
-    from arena.data.text import scored_pieces
+    from arena.data.text import backend
 
     target.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "model.safetensors"):
         shutil.copyfile(source / name, target / name)
-    scored_pieces.tokenizer(source).save(str(target / "tokenizer.json"))
+    backend.from_scores(source / "vocab.json").save(str(target / "tokenizer.json"))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "bos_token": "<s>"}
     (target / "tokenizer_config.json").write_text(json.dumps(settings))
     return target

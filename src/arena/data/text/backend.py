@@ -9,7 +9,6 @@ from typing import Any
 
 from arena.core.cache import file_fingerprint
 from arena.core.errors import InputOutputError
-from arena.data.text import scored_pieces
 
 PAD_NAMES = ["[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "<|finetune_right_pad_id|>", "<|end_of_text|>", "</s>"]
 SEPARATOR_NAMES = ["[SEP]"]
@@ -53,7 +52,7 @@ def load(folder: Path) -> Backend:
     """
     try:
         tokenizer = (
-            _from_file(folder / "tokenizer.json") or scored_pieces.tokenizer(folder) or _from_transformers(folder)
+            _from_file(folder / "tokenizer.json") or from_scores(folder / "vocab.json") or _from_transformers(folder)
         )
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -69,6 +68,31 @@ def _from_file(path: Path) -> Any:
     from tokenizers import Tokenizer as HubFile
 
     return HubFile.from_file(str(path)) if path.is_file() else None
+
+
+def from_scores(path: Path) -> Any:
+    """A `tokenizers.Tokenizer` from a list of `{"id", "piece", "score"}` in the order of the ids, the piece's bytes as
+    latin-1 (llama2.c, TinyStories); None for another file. Of all neighbours that make a piece, those of the best score
+    are joined first, as llama2.c does it.
+    """
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not isinstance(entries, list):
+        return None
+    from tokenizers import Tokenizer, decoders, models, normalizers, processors
+
+    blank, special = "\u2581", ["<unk>", "<s>", "</s>"]
+    pieces = [each["piece"].encode("latin-1").decode("utf-8").replace(" ", blank) for each in entries]
+    pieces[: len(special)] = special
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    by_score = sorted(vocabulary, key=lambda piece: -entries[vocabulary[piece]]["score"])
+    parts = [(piece[:cut], piece[cut:]) for piece in by_score for cut in range(1, len(piece))]
+    merges = [(left, right) for left, right in parts if left in vocabulary and right in vocabulary]
+    made = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend(blank), normalizers.Replace(" ", blank)])  # pyright: ignore
+    made.decoder = decoders.Sequence([decoders.Replace(blank, " "), decoders.ByteFallback(), decoders.Fuse()])  # pyright: ignore
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])  # pyright: ignore
+    made.add_special_tokens(special)
+    return made
 
 
 def _from_transformers(folder: Path) -> Any:
