@@ -24,7 +24,6 @@ from arena.metric.collection import Metrics
 from arena.metric.heads import HeadMetrics
 from arena.metric.interval import bootstrap
 from arena.metric.probability import LogLoss
-from arena.metric.resample import resampled
 from arena.stats.intervals import paired_difference, paired_differences
 
 Heads = Callable[[dict[str, list[str]]], HeadMetrics]
@@ -165,7 +164,7 @@ def test_resamples_are_repeated_rows(build: Build, ties: bool) -> None:
     weights = torch.from_numpy(generator.multinomial(60, np.full(60, 1 / 60), size=4))
     weights[1] *= target != 2
     weights[2] = (target == 0).long()
-    found = resampled(metrics, probabilities.numpy(), target.numpy(), weights.numpy())
+    found = metrics.resampled(probabilities.numpy(), target.numpy(), weights.numpy())
     for r, weight in enumerate(weights):
         rows = torch.arange(60).repeat_interleave(weight)
         metrics.reset()

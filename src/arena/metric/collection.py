@@ -1,8 +1,9 @@
-"""All numbers of one split: configured torchmetrics, fed with probabilities, undefined values as NaN with counts."""
+"""All numbers of one split: configured torchmetrics, of probabilities, undefined values as NaN with counts."""
 
 import copy
 import math
 import warnings
+from collections.abc import Collection
 from typing import Self
 
 import numpy as np
@@ -13,18 +14,22 @@ from torchmetrics.classification import (
     BinaryCalibrationError,
     BinaryConfusionMatrix,
     BinaryHingeLoss,
+    BinaryMatthewsCorrCoef,
     BinaryPrecisionRecallCurve,
     BinaryStatScores,
+    MulticlassAUROC,
     MulticlassCalibrationError,
-    MulticlassConfusionMatrix,
     MulticlassFBetaScore,
+    MulticlassMatthewsCorrCoef,
 )
 
-from arena.core.errors import DataError, DivergedError, UsageError
-from arena.core.types import UNLABELLED
+from arena.core.errors import UsageError
 from arena.metric.probability import RowMean
 from arena.metric.rates import averaged, fraction, is_per_class, is_rate, undefined
+from arena.metric.rows import Array, Rows
 from arena.stats.calibration import Gaps, equal_width, top
+from arena.stats.classification import auroc, mcc_of
+from arena.stats.intervals import quotient
 
 BINARY = (
     BinaryStatScores,
@@ -51,9 +56,10 @@ class Metrics(nn.Module):
     there are always `share_target/<label>`, `share_predicted/<label>`, `count_target/<label>` and
     `count_predicted/<label>`: they show a model that has collapsed to one class before any rate does.
 
-    `update` only keeps the rows (4 (K + 2) bytes each) and torchmetrics sees them in `compute`, all at once: nothing
-    waits for the device inside the loop, and the cut into batches cannot matter. The metrics are never merged into
-    torchmetrics' compute groups, which mix up metrics whose counts agree on the first batch.
+    `update` only keeps the rows (4 (K + 2) bytes each); `compute` sees them all at once: nothing waits for the device
+    inside the loop, and the cut into batches cannot matter. Rates, Matthews' correlation, areas under ROC curves and
+    means over rows are functions of weighted rows, so that many resamples cost a few sums; what else there is comes
+    from torchmetrics, resample by resample.
 
     One object measures the rows that it was given, also where several processes train: whoever has several gathers the
     rows and drops the repeated ones first (`arena.task.module`). torchmetrics' own gathering is off; it would count
@@ -75,11 +81,9 @@ class Metrics(nn.Module):
         self.labels = list(labels)
         self.metrics = nn.ModuleDict(metrics)
         self.positive = None if positive is None else _index(positive, self.labels)
-        self._confusion = MulticlassConfusionMatrix(num_classes=len(self.labels), validate_args=False)
         self._pending: list[tuple[Tensor, Tensor]] = []
         for name, metric in metrics.items():
             _check(name, metric, self.labels, self.positive)
-        for metric in (self._confusion, *metrics.values()):
             metric.distributed_available_fn = _alone
 
     @property
@@ -111,7 +115,7 @@ class Metrics(nn.Module):
             DataError: rows that are no probabilities, or targets beyond the K classes.
             DivergedError: probabilities that are not finite.
         """
-        return self._table()[0]
+        return {name: float(value[0]) for name, value in self._table()[0].items()}
 
     def counts(self) -> dict[str, tuple[float, float]]:
         """Numerator and denominator of every rate and share by name, so that a table can show 0/0.
@@ -119,7 +123,18 @@ class Metrics(nn.Module):
         Averages over classes have none of their own: look at the classes. But a macro F score has: the sum of the
         classes' scores, and how many classes occur.
         """
-        return self._table()[1]
+        return {name: (float(above[0]), float(below[0])) for name, (above, below) in self._table()[1].items()}
+
+    def resampled(self, probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> dict[str, Array]:
+        """Compute every value by name for each resample, `[R]`: what `compute` gives for the repeated rows, and NaN for
+        what has no such interval (`without_interval`).
+
+        Args:
+            probabilities, target: as in `update`, on the host; the rows of this object stay.
+            weights: how often each row is in each resample, `[R, N]`.
+        """
+        rows = torch.from_numpy(probabilities), torch.from_numpy(target), weights.astype(np.float64)
+        return self._measured(*rows, self.without_interval)[0]
 
     def higher_is_better(self, name: str) -> bool | None:
         """Whether larger values of a metric are better, None where neither is; `name` as in `compute` or `metrics`.
@@ -160,8 +175,6 @@ class Metrics(nn.Module):
     def reset(self) -> None:
         """Forget all rows."""
         self._pending.clear()
-        for metric in [self._confusion, *(metric for _, metric in self._items())]:
-            metric.reset()
 
     def fresh(self) -> Self:
         """An independent copy without rows, for another split."""
@@ -175,69 +188,79 @@ class Metrics(nn.Module):
     def _spread(self, name: str) -> list[str]:
         return [f"{name}/{label}" for label in self.labels]
 
-    def _table(self) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-        self._feed_pending_rows()
-        confusion = self._confusion.confmat.cpu()
-        values: dict[str, float] = {}
-        counts: dict[str, tuple[float, float]] = {}
+    def _table(self) -> tuple[dict[str, Array], dict[str, tuple[Array, Array]]]:
+        rows = self._pending or [(torch.empty(0, len(self.labels)), torch.empty(0, dtype=torch.int64))]
+        probabilities, target = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        return self._measured(probabilities, target, np.ones((1, len(target))))
+
+    def _measured(
+        self, probabilities: Tensor, target: Tensor, weights: Array, left_out: Collection[str] = ()
+    ) -> tuple[dict[str, Array], dict[str, tuple[Array, Array]]]:
+        """Every value by name, `[R]`, and numerator and denominator of every rate and share, of weights `[R, N]`; NaN
+        for the metrics that are `left_out`."""
+        rows = Rows(probabilities, target, weights, len(self.labels))
+        values: dict[str, Array] = {}
+        counts: dict[str, tuple[Array, Array]] = {}
         for name, metric in self._items():
             keys = self._spread(name) if is_per_class(metric) else [name]
-            value, pair = self._value(name, metric, confusion)
-            values |= zip(keys, value.reshape(-1).tolist(), strict=True)
+            if name in left_out:
+                values |= dict.fromkeys(keys, np.full(len(weights), math.nan))
+                continue
+            value, pair = self._value(name, metric, rows)
+            values |= zip(keys, np.broadcast_to(value.T, (len(keys), len(weights))), strict=True)
             if pair is not None:
-                counts |= zip(keys, zip(*(part.reshape(-1).tolist() for part in pair), strict=True), strict=True)
-        rows = float(confusion.sum())
-        for share, count, margin in zip(SHARES, COUNTS, (confusion.sum(dim=1), confusion.sum(dim=0)), strict=True):
-            for label, number in zip(self.labels, margin.tolist(), strict=True):
-                values[f"{share}/{label}"] = number / rows if rows else math.nan
-                values[f"{count}/{label}"] = float(number)
-                counts[f"{share}/{label}"] = (float(number), rows)
+                counts |= zip(keys, zip(*(np.atleast_2d(part.T) for part in pair), strict=True), strict=True)
+        total = rows.confusion.sum(axis=(1, 2))
+        for share, count, margin in zip(SHARES, COUNTS, (rows.support, rows.confusion.sum(axis=1)), strict=True):
+            for label, number in zip(self.labels, margin.T, strict=True):
+                values[f"{share}/{label}"], values[f"{count}/{label}"] = quotient(number, total), number
+                counts[f"{share}/{label}"] = number, total
         return {name: values[name] for name in self.names}, counts
 
-    def _value(self, name: str, metric: Metric, confusion: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        """Value, and numerator and denominator of a rate: one number, or one for each class `[K]`."""
-        average = getattr(metric, "average", None)
+    def _value(self, name: str, metric: Metric, rows: Rows) -> tuple[Array, tuple[Array, Array] | None]:
+        """Value, and numerator and denominator of a rate: `[R]`, or `[R, K]` for each class."""
+        average, plain = getattr(metric, "average", None), getattr(metric, "ignore_index", None) is None
+        confusion = rows.of_binary(metric, self.positive) if isinstance(metric, BINARY) else rows.confusion
         if is_rate(metric):
-            numerator, denominator = fraction(metric)
-            rate = averaged(metric, numerator, denominator, confusion.sum(dim=1))
+            numerator, denominator = fraction(metric, confusion)
+            rate = averaged(metric, numerator, denominator, rows.support)
             if average == "macro" and isinstance(metric, MulticlassFBetaScore):
-                classes = (denominator > 0).sum()
-                return rate, (rate.nan_to_num() * classes, classes)
+                classes = (denominator > 0).sum(axis=1)
+                return rate, (np.nan_to_num(rate) * classes, classes)
             return rate, None if average in ("macro", "weighted") else (numerator, denominator)
+        if isinstance(metric, RowMean):
+            return quotient(rows.weights @ metric.rows(*rows.tensors).numpy(), rows.weights.sum(axis=1)), None
+        if isinstance(metric, BinaryMatthewsCorrCoef | MulticlassMatthewsCorrCoef) and plain:
+            return mcc_of(confusion), None
+        if isinstance(metric, MulticlassAUROC) and plain and metric.thresholds is None:
+            classes = enumerate(rows.probabilities.T)
+            areas = np.stack([auroc(each, rows.index == k, rows.weights) for k, each in classes], axis=1)
+            return averaged(metric, areas, np.ones_like(areas), rows.support), None
+        return np.array([self._of_torchmetrics(name, metric, rows, r) for r in range(len(rows.weights))]), None
+
+    def _of_torchmetrics(self, name: str, metric: Metric, rows: Rows, resample: int) -> Array:
+        """What torchmetrics says of the rows of a resample: one number, or one for each class `[K]`."""
         shape = (len(self.labels),) if is_per_class(metric) else ()
-        missing = (undefined(metric, confusion, self.positive) | (confusion.sum() == 0)).expand(shape)
+        support = rows.support[resample]
+        missing = np.broadcast_to(undefined(metric, support, self.positive) | (support.sum() == 0), shape)
         if missing.all():
-            return torch.full(shape, math.nan), None
+            return np.full(shape, math.nan)
+        chosen = np.repeat(np.arange(len(rows.index)), rows.weights[resample].astype(np.int64))
+        given, index = (torch.from_numpy(each[chosen]).to(metric.device) for each in (rows.probabilities, rows.index))
+        if isinstance(metric, CALIBRATION_ERRORS):
+            given = given.clamp(max=BELOW_ONE)
+        if isinstance(metric, BINARY):
+            given, index = given[:, self.positive], (index == self.positive).long()
+        metric.reset()
+        metric.update(given, index)
         with warnings.catch_warnings():
             # Said of an absent class: its value is NaN here, or (weighted averages) does not enter.
             warnings.filterwarnings("ignore", message="No (positive|negative) samples|Average precision score")
-            value = torch.as_tensor(metric.compute()).detach().cpu().double()
+            value = torch.as_tensor(metric.compute()).detach().cpu().double().numpy()
+        metric.reset()
         if value.shape != shape:
             raise UsageError(f"metric {name!r} gives shape {list(value.shape)}; only one number, or one for each class")
-        return torch.where(missing, math.nan, value), None
-
-    def _feed_pending_rows(self) -> None:
-        if not self._pending:
-            return
-        device = self._confusion.device
-        probabilities, target = (torch.cat(parts).to(device) for parts in zip(*self._pending, strict=True))
-        self._pending.clear()
-        soft = target.is_floating_point()
-        known = torch.isfinite(target.sum(-1)) & (target.sum(-1) > 0) if soft else target != UNLABELLED
-        probabilities, target = probabilities[known], target[known]
-        if not len(target):
-            return
-        _check_rows(probabilities, target, len(self.labels))
-        # torchmetrics takes a batch for logits as soon as one value leaves [0, 1], be it by a rounding error.
-        probabilities = (probabilities if probabilities.dtype == torch.float64 else probabilities.float()).clamp(0, 1)
-        index = target.argmax(dim=-1) if soft else target
-        self._confusion.update(probabilities, index)
-        for _, metric in self._items():
-            given = probabilities.clamp(max=BELOW_ONE) if isinstance(metric, CALIBRATION_ERRORS) else probabilities
-            if isinstance(metric, BINARY):
-                metric.update(given[:, self.positive], (index == self.positive).long())
-            else:
-                metric.update(given, target if isinstance(metric, RowMean) else index)
+        return np.where(missing, math.nan, value)
 
 
 def _alone() -> bool:
@@ -258,18 +281,3 @@ def _check(name: str, metric: Metric, labels: list[str], positive: int | None) -
         raise UsageError(f"metric.metrics.{name}: num_classes is {classes} but there are {len(labels)} classes")
     if isinstance(metric, BINARY) and positive is None:
         raise UsageError(f"metric.metrics.{name} is binary: set metric.positive to one of {', '.join(labels)}")
-
-
-def _check_rows(probabilities: Tensor, target: Tensor, classes: int) -> None:
-    if probabilities.shape[-1] != classes:
-        raise DataError(f"{probabilities.shape[-1]} probabilities per row for {classes} classes")
-    broken = int((~torch.isfinite(probabilities)).any(dim=-1).sum())
-    if broken:
-        raise DivergedError(f"the probabilities of {broken} of {len(target)} rows are not finite: the model diverged")
-    # bfloat16 probabilities of many classes miss 1 by up to a percent.
-    if bool((probabilities < -1e-3).any()) or bool(((probabilities.float().sum(dim=-1) - 1).abs() > 0.02).any()):
-        raise DataError("metrics need probabilities that sum to 1 in each row: pass loss.predict(logits), not logits")
-    if not target.is_floating_point() and not bool(((target >= 0) & (target < classes)).all()):
-        raise DataError(
-            f"targets from {int(target.min())} to {int(target.max())} for {classes} classes (0 is the first)"
-        )

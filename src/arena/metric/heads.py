@@ -14,7 +14,6 @@ from arena.core.heads import Heads
 from arena.core.schema import closest
 from arena.core.types import UNLABELLED
 from arena.metric.collection import BINARY, Metrics
-from arena.metric.resample import resampled
 from arena.stats.intervals import quotient
 
 WEIGHTED = "weighted"
@@ -102,7 +101,7 @@ class HeadMetrics(nn.Module):
         return {head: self._part(head) for head in self.heads.names}
 
     def resampled(self, probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute every value by name for each resample of the rows, `[R]`: see `arena.metric.resample`.
+        """Compute every value by name for each resample of the rows, `[R]`: see `Metrics.resampled`.
 
         Args:
             probabilities, target: as in `update`, on the host.
@@ -111,9 +110,8 @@ class HeadMetrics(nn.Module):
         values, rows, labelled = {}, [], []
         for t, (head, where) in enumerate(self.heads.slices.items()):
             known = target[:, t] != UNLABELLED
-            drawn = weights[:, known]
-            values[head] = resampled(self._part(head), probabilities[known][:, where], target[known, t], drawn)
-            rows.append(drawn.sum(axis=1).astype(np.float64))
+            values[head] = self._part(head).resampled(probabilities[:, where], target[:, t], weights)
+            rows.append(weights[:, known].sum(axis=1).astype(np.float64))
             labelled.append(bool(known.any()))
         means = self._means(values, np.array(rows), np.array(labelled))
         return means | {f"{head}/{name}": value for head, each in values.items() for name, value in each.items()}

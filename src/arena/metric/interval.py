@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -32,7 +31,7 @@ def bootstrap(
     Calibration errors have their own, see `calibration_intervals`; NaN here.
 
     Args:
-        metrics: what to compute; a fresh copy is used, its own rows stay.
+        metrics: what to compute; its own rows stay.
         probabilities: `[N, K]`; `[N, C]` of several heads.
         target: class indices `[N]` or probabilities `[N, K]`; class indices `[N, T]` of several heads.
         groups: what was drawn together (prompt), one value for each row, `[N]`.
@@ -41,16 +40,13 @@ def bootstrap(
         level: coverage.
     """
     member, drawn = draws(groups, resamples, seed)
-    sample = metrics.fresh().cpu()
-    probabilities, target = probabilities.cpu(), target.cpu()
-    if isinstance(sample, HeadMetrics):
-        values = _at_once(sample, probabilities, target, member, drawn)
-    else:
-        values = _one_by_one(sample, probabilities, target, member, drawn)
-    groups_of = _groups_of(sample, target.numpy(), member)
-    columns = zip(sample.names, values.T, strict=True)
-    ends = {name: percentiles(column, groups_of(name), level) for name, column in columns}
-    return ends | dict.fromkeys(sample.without_interval, (math.nan, math.nan))
+    columns = probabilities.cpu().numpy(), target.cpu().numpy()
+    step = max(1, AT_ONCE // max(1, len(member)))
+    parts = [metrics.resampled(*columns, each[:, member]) for each in np.split(drawn, range(step, len(drawn), step))]
+    groups_of = _groups_of(metrics, columns[1], member)
+    found = {name: np.concatenate([part[name] for part in parts]) for name in metrics.names}
+    ends = {name: percentiles(values, groups_of(name), level) for name, values in found.items()}
+    return ends | dict.fromkeys(metrics.without_interval, (math.nan, math.nan))
 
 
 def _groups_of(metrics: Metrics | HeadMetrics, target: NDArray, member: NDArray[np.int64]) -> Callable[[str], int]:
@@ -63,31 +59,6 @@ def _groups_of(metrics: Metrics | HeadMetrics, target: NDArray, member: NDArray[
     fewest = min((each for each in found.values() if each), default=0)
     found[WEIGHTED] = len(np.unique(member[(target != UNLABELLED).any(axis=1)]))
     return lambda name: found.get(name.partition("/")[0], fewest)
-
-
-def _one_by_one(
-    sample: Metrics, probabilities: Tensor, target: Tensor, member: NDArray[np.int64], drawn: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Every value of each resample, `[resamples, names]`, as the metrics themselves compute it."""
-    values = np.full((len(drawn), len(sample.names)), math.nan)
-    for resample, draw in enumerate(drawn):
-        rows = torch.from_numpy(np.repeat(np.arange(len(member)), draw[member]))
-        sample.reset()
-        sample.update(probabilities[rows], target[rows])
-        values[resample] = list(sample.compute().values())
-    return values
-
-
-def _at_once(
-    sample: HeadMetrics, probabilities: Tensor, target: Tensor, member: NDArray[np.int64], drawn: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The same from many resamples in one go: several heads have ten times the values."""
-    values = np.full((len(drawn), len(sample.names)), math.nan)
-    step = max(1, AT_ONCE // max(1, len(member)))
-    for start in range(0, len(drawn), step):
-        found = sample.resampled(probabilities.numpy(), target.numpy(), drawn[start : start + step][:, member])
-        values[start : start + step] = np.stack([found[name] for name in sample.names], axis=1)
-    return values
 
 
 def calibration_intervals(
