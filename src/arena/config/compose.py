@@ -25,7 +25,7 @@ from arena.config.resolvers import register_resolvers
 from arena.core import devices, schema
 from arena.core.choices import hint
 from arena.core.data_keys import typed_names
-from arena.core.errors import ArenaError, UsageError, run_main
+from arena.core.errors import ArenaError, UsageError, first_line, run_main
 from arena.core.places import Stored
 from arena.core.root import Root, Suggested, check_nodes, lightnings
 from arena.core.values import check_values_named, flat
@@ -65,11 +65,11 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         key = error.full_key or "?"
         raise UsageError(f"{key}: a value is needed; give {key}=...") from None
     except InterpolationKeyError as error:
-        raise UsageError(f"{error.full_key}: {_first_line(error)}") from None
+        raise UsageError(f"{error.full_key}: {first_line(error)}") from None
     except OmegaConfBaseException as error:
         if (reason := _reason(error)) is not None:
             raise reason from None
-        raise UsageError(f"{error.full_key or 'configuration'}: {_first_line(error)}") from None
+        raise UsageError(f"{error.full_key or 'configuration'}: {first_line(error)}") from None
     text = OmegaConf.to_yaml(config)
     read = [key for key in map(str, plain) if re.search(rf"\$\{{(\w+:\s*)?{re.escape(key)}[.}}\[]", text)]
     schema.check_values(plain, Root, others=read)
@@ -203,7 +203,7 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
         kind = "key" if "." in key[1] else "group or key"
         return UsageError(f"{key[1]}: no such {kind}{_nearest_key(key[1], overrides, config_name)}")
     if isinstance(error, OmegaConfBaseException | HydraException) or text.startswith("Only one of --"):
-        return UsageError(_first_line(error))
+        return UsageError(first_line(error))
     raise error
 
 
@@ -235,10 +235,6 @@ def _reason(error: BaseException | None) -> ArenaError | None:
     while error is not None and not isinstance(error, ArenaError):
         error = error.__cause__ or error.__context__
     return error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 # --- the entry point ------------------------------------------------------------------------------------------------

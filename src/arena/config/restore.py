@@ -11,7 +11,7 @@ from arena.config.overrides import expanded
 from arena.core import checkpoints, paths
 from arena.core.console import answer_help
 from arena.core.data_keys import get, put, replace_keys
-from arena.core.errors import DataError, UsageError
+from arena.core.errors import DataError, UsageError, first_line
 from arena.core.run import RunFolder, find_runs
 from arena.core.schema import closest
 from arena.core.values import flat
@@ -70,7 +70,7 @@ def read_keys(arguments: list[str], literal: Callable[[str], bool]) -> tuple[dic
     try:
         given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(rest))
     except OmegaConfBaseException as error:
-        raise UsageError(f"cannot read the command line: {str(error).splitlines()[0]}") from None
+        raise UsageError(f"cannot read the command line: {first_line(error)}") from None
     return texts, given | typed_paths
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena.core import checkpoints
-from arena.core.errors import DataError, InputOutputError
+from arena.core.errors import DataError, InputOutputError, first_line
 
 if TYPE_CHECKING:
     from arena.task.module import Task
@@ -50,7 +50,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         return load(path)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise InputOutputError(f"{path}: not a checkpoint that can be read ({str(error).splitlines()[0]})") from error
+        raise InputOutputError(f"{path}: not a checkpoint that can be read ({first_line(error)})") from error
 
 
 def compare(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:

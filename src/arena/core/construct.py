@@ -4,7 +4,7 @@ import importlib
 from functools import partial
 from typing import Any
 
-from arena.core.errors import UsageError
+from arena.core.errors import UsageError, first_line
 from arena.core.schema import argument
 
 
@@ -40,8 +40,7 @@ def _class(target: str) -> type:
     except Exception as error:  # whatever the module's own code raises
         if target.startswith("arena."):
             raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UsageError(f"{target}: cannot be imported ({reason})") from error
+        raise UsageError(f"{target}: cannot be imported ({first_line(error)})") from error
     if not isinstance(found, type):
         raise UsageError(f"{target}: it is no class")
     return found

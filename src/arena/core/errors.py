@@ -70,19 +70,20 @@ def classify(error: BaseException) -> ArenaError | Interrupted:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted by Ctrl-C", 2)
+    said = first_line(error, "no message")
     if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
         return OutOfMemoryError(
             "out of memory: lower data.batch_size or data.max_length, and raise trainer.accumulate_grad_batches "
-            f"to keep the same effective batch ({_first_line(error)})"
+            f"to keep the same effective batch ({first_line(error, 'no message')})"
         )
     if isinstance(error, RuntimeError) and (worker := WORKER.search(str(error))):
         return InputOutputError(lost(worker[1], worker[2]))
     if isinstance(error, OSError):
-        reason = os.strerror(error.errno) if error.errno else _first_line(error)
+        reason = os.strerror(error.errno) if error.errno else said
         hint = "; free some space" if error.errno == errno.ENOSPC else ""
         return InputOutputError(f"{error.filename or 'input/output'}: {reason}{hint}")
     return ArenaError(
-        f"an error that arena does not know: {_first_line(error)} (the traceback is in the run's run.log; "
+        f"an error that arena does not know: {first_line(error, 'no message')} (the traceback is in the run's run.log; "
         "ARENA_TRACEBACK=1 shows it)"
     )
 
@@ -100,8 +101,9 @@ def lost(worker: str | int, reason: str) -> str:
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or "no message").splitlines()[0]
+def first_line(error: BaseException, otherwise: str = "") -> str:
+    """The first line of what an error says; `otherwise`, or its kind, where it says nothing."""
+    return (str(error).strip() or otherwise or type(error).__name__).splitlines()[0]
 
 
 def run_main(main: Callable[[], object]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena.core import heartbeat
-from arena.core.errors import ArenaError, InputOutputError
+from arena.core.errors import ArenaError, InputOutputError, first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +137,7 @@ def read_parquet(path: Path, columns: Collection[str] | None = None) -> "pa.Tabl
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputOutputError(f"{path}: damaged, not a parquet file ({str(error).splitlines()[0]})") from None
+        raise InputOutputError(f"{path}: damaged, not a parquet file ({first_line(error)})") from None
     if lacking := [name for name in columns or () if name not in table.column_names]:
         raise InputOutputError(f"{path}: there is no column {lacking[0]}")
     return table if columns is None else table.select(list(columns))

@@ -11,7 +11,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlparse
 
-from arena.core.errors import InputOutputError
+from arena.core.errors import InputOutputError, first_line
 from arena.core.files import read_json
 
 REACH_SECONDS = 3.0
@@ -94,8 +94,7 @@ def _download(name: str, package: str | None, weights: bool) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[*PATTERNS, *([WEIGHTS] if weights else [])]))
     except Exception as error:  # the client raises many unrelated types; each means the same to the reader
-        reason = str(error).strip().splitlines()[0]
-        raise InputOutputError(f"model {name}: the hub refused ({reason}); {advice}") from error
+        raise InputOutputError(f"model {name}: the hub refused ({first_line(error)}); {advice}") from error
 
 
 def check_folder(folder: Path, name: str) -> None:

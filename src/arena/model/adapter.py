@@ -5,7 +5,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from arena.core.errors import UsageError
+from arena.core.errors import UsageError, first_line
 from arena.core.schema import Count, Positive, Share
 
 ALL_LINEAR = "all-linear"
@@ -117,10 +117,9 @@ def check_quantization() -> None:
         packed, state = functional.quantize_4bit(torch.ones(64, 64), quant_type="nf4", compress_statistics=True)
         functional.dequantize_4bit(packed, state)
     except Exception as error:  # each broken installation fails in its own way
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(
-            f"adapter=qlora: 4-bit weights do not work on this machine ({reason}); take adapter=lora, perhaps with "
-            "adapter.base_precision=bfloat16, or install bitsandbytes and accelerate"
+            f"adapter=qlora: 4-bit weights do not work on this machine ({first_line(error)}); take adapter=lora, "
+            "perhaps with adapter.base_precision=bfloat16, or install bitsandbytes and accelerate"
         ) from None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from arena.core.errors import UsageError
+from arena.core.errors import UsageError, first_line
 from arena.core.schema import Positive, Share
 from arena.optim.base import Recipe, pair
 from arena.optim.groups import Place
@@ -46,9 +46,8 @@ class AdamW8bit(AdamW):
                 trial.grad = torch.ones_like(trial)
                 kind([{"params": [trial], "bits": 8}]).step()
         except Exception as error:  # each broken installation fails in its own way
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UsageError(
-                f"optim=adamw8bit: 8-bit AdamW does not work on this machine ({reason}); take optim=adamw"
+                f"optim=adamw8bit: 8-bit AdamW does not work on this machine ({first_line(error)}); take optim=adamw"
             ) from None
         return kind(groups, lr=self.lr, betas=pair(self.betas, (0.9, 0.999)), eps=self.epsilon)
 

@@ -7,7 +7,7 @@ The library `datasets` knows which files a split has; it does not read them, bec
 import tempfile
 from pathlib import Path
 
-from arena.core.errors import InputOutputError, UsageError
+from arena.core.errors import InputOutputError, UsageError, first_line
 from arena.core.hub import reachable
 
 
@@ -46,7 +46,7 @@ def download(repo: str, file: str, revision: str | None = None) -> Path:
     try:
         return Path(hf_hub_download(repo, file, repo_type="dataset", revision=revision))
     except Exception as error:  # the client raises many unrelated types; each means the same to the reader
-        raise InputOutputError(f"data set {repo}: the hub refused ({_reason(error)}); {advice}") from error
+        raise InputOutputError(f"data set {repo}: the hub refused ({first_line(error)}); {advice}") from error
 
 
 def _snapshot(repo: str) -> Path:
@@ -72,7 +72,7 @@ def _split(repo: str, place: str, split: str | None) -> list[Path]:
             splits = {str(name): list(files) for name, files in (builder.config.data_files or {}).items()}
     except Exception as error:  # as above
         raise InputOutputError(
-            f"data set {repo}: cannot be opened ({_reason(error)}); download it and give data.path=<file or folder>"
+            f"data set {repo}: cannot be opened ({first_line(error)}); download it and give data.path=<file or folder>"
         ) from error
     if split is None:
         split = next(iter(splits)) if len(splits) == 1 else "train"
@@ -87,7 +87,3 @@ def _on_this_machine(repo: str, name: str) -> Path:
     # hf://datasets/OWNER/NAME@REVISION/PATH: `datasets` always names the revision.
     revision, file = name.split("@", 1)[1].split("/", 1)
     return download(repo, file, revision)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

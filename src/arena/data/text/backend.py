@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.core.cache import file_fingerprint
-from arena.core.errors import InputOutputError
+from arena.core.errors import InputOutputError, first_line
 
 PAD_NAMES = ["[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "<|finetune_right_pad_id|>", "<|end_of_text|>", "</s>"]
 SEPARATOR_NAMES = ["[SEP]"]
@@ -55,9 +55,9 @@ def load(folder: Path) -> Backend:
             _from_file(folder / "tokenizer.json") or from_scores(folder / "vocab.json") or _from_transformers(folder)
         )
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputOutputError(
-            f"{folder}: no tokenizer can be read there; put the model's tokenizer.json into the folder ({reason})"
+            f"{folder}: no tokenizer can be read there; put the model's tokenizer.json into the folder "
+            f"({first_line(error)})"
         ) from error
     path = folder / "tokenizer.json"  # its bytes: writing the vocabulary out again takes half a second
     vocabulary = file_fingerprint(path) if path.is_file() else tokenizer.to_str()
