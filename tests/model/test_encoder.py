@@ -11,7 +11,7 @@ from arena.config import compose as config
 from arena.core import hub
 from arena.core.errors import InputOutputError
 from arena.core.types import Start
-from arena.model.inputs import token_types
+from arena.model.encoder import token_types
 from arena.model.pooling import pool
 
 needs_minilm = pytest.mark.skipif(

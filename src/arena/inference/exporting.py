@@ -55,7 +55,7 @@ def convert(model: Any, data: Any, folder: Path, merge: bool) -> float:
     hub_classes.check_exportable(model)
     batch = sample(model, data)
     with torch.inference_mode():
-        wanted = hub_classes.reference(model, batch)
+        wanted = model.eval().read(batch)
     made = (hub_classes.whole if merge else hub_classes.adapted)(model, data.labels, data.tokenizer.pad)
     options = {} if merge else {"save_embedding_layers": False}
     made.save_pretrained(str(folder), safe_serialization=True, **options)

@@ -1,4 +1,4 @@
-"""A transformer of the hub without its head: found, checked, loaded or built, adapted."""
+"""A transformer of the hub: found, checked, loaded or built, and what every model over one has in common."""
 
 import hashlib
 import inspect
@@ -62,14 +62,15 @@ def build(
     hidden_dropout: float | None = None,
     attention_dropout: float = 0.0,
     causal: bool = False,
-) -> Any:
+) -> Backbone:
     """The architecture with random weights; `causal` with the head of a language model."""
     from transformers import AutoConfig
 
     settings = {key: value for key, value in architecture.items() if key != "model_type"}
     config = AutoConfig.for_model(architecture["model_type"], **settings)
     dropouts(config, hidden_dropout, attention_dropout)
-    return _maker(causal).from_config(config, dtype=torch.float32, **_options(config, causal))
+    module = _maker(causal).from_config(config, dtype=torch.float32, **_options(config, causal))
+    return Backbone(module, "random weights", [], None)
 
 
 def load(
@@ -143,12 +144,6 @@ def fingerprint(folder: Path) -> Tensor:
     return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)
 
 
-def check_same(stored: Tensor, here: Tensor, name: str) -> None:
-    """Raise a `DataError` where adapters were trained on other weights than these."""
-    if not torch.equal(stored.cpu(), here.cpu()):
-        raise DataError(f"model {name}: the adapters were trained on other weights than those found here (model.path)")
-
-
 def stored_rows(folder: Path, names: tuple[str, ...], rows: list[int] | None = None) -> Tensor | None:
     """The first tensor of these names in a folder's safetensors, or only some of its rows; float32; None without it."""
     from safetensors import safe_open
@@ -187,20 +182,6 @@ def start_anew(module: Any, number: int) -> None:
             module._init_weights(part)
 
 
-def checkpoint_activations(module: nn.Module) -> None:
-    """Recompute activations in the backward pass."""
-    # Renamed in transformers 5.23. Its default is the form that needs no gradient of the input.
-    new_name: Any = getattr(module, "activation_checkpointing_enable", None)
-    (new_name or module.gradient_checkpointing_enable)()  # pyright: ignore[reportCallIssue]
-
-
-def same_backbone(module: Any, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-    """A hook before weights are restored: what lies beneath the adapters must be what it was (`check_same`)."""
-    stored = state.get(f"{prefix}fingerprint")
-    if stored is not None:
-        check_same(stored, module.fingerprint, module.name)
-
-
 def _maker(causal: bool) -> Any:
     from transformers import AutoModel, AutoModelForCausalLM
 
@@ -231,3 +212,83 @@ def _without_pooler(config: Any) -> dict[str, bool]:
         ) from None
     has_one = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
     return {"add_pooling_layer": False} if has_one else {}
+
+
+class HubModel(nn.Module):
+    """A model with a `backbone` of the hub, perhaps with adapters.
+
+    Of a backbone with adapters only these are trained, saved and restored; the rest is found again where it was
+    (`recoverable`), and a fingerprint insists that it is the same.
+
+    Attributes:
+        folder: where the pretrained weights lie; None for random ones.
+        source: the same in words.
+        adapter: see `arena.model.adapter`.
+        config: of the backbone.
+    """
+
+    name: str
+    folder: Path | None
+    source: str
+    adapter: Adapter
+    config: Any
+
+    @property
+    def recoverable(self) -> set[str]:
+        """Weights that are found again where they were, so no checkpoint needs them: the backbone beneath adapters."""
+        if self.folder is None or self.adapter.method == "none":
+            return set()
+        names = [name for name in self.state_dict() if name.startswith("backbone.")]
+        return {name for name in names if ".lora_" not in name}
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids that the backbone knows, V."""
+        return self.config.vocab_size
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What `architecture` must be to build this backbone again, in plain values."""
+        return settings_of(self.config)
+
+    def take(
+        self,
+        name: str,
+        architecture: dict[str, Any],
+        path: str | None,
+        package: str | None,
+        pretrained: bool,
+        adapter: Adapter | None,
+        dropout: tuple[float | None, float],
+        gradient_checkpointing: bool,
+        causal: bool = False,
+    ) -> Backbone:
+        """Find or build the backbone that the arguments of a constructor describe (`dropout`: hidden, attention).
+
+        The caller attaches the adapters to its module. What lies beneath them is remembered by a fingerprint, and
+        insisted on when weights are restored.
+        """
+        self.name, self.adapter = name, adapter or Adapter()
+        self.folder = hub.locate(name, path, package) if pretrained else None
+        if self.folder is None:
+            loaded = build(architecture, *dropout, causal)
+        else:
+            loaded = load(self.folder, name, *dropout, self.adapter, causal)
+        self.config, self.source = loaded.module.config, loaded.source
+        if gradient_checkpointing:
+            # Renamed in transformers 5.23. Its default is the form that needs no gradient of the input.
+            new_name: Any = getattr(loaded.module, "activation_checkpointing_enable", None)
+            (new_name or loaded.module.gradient_checkpointing_enable)()
+        if self.adapter.method != "none" and loaded.fingerprint is not None:
+            self.register_buffer("fingerprint", loaded.fingerprint)
+            self.register_load_state_dict_pre_hook(_same_backbone)
+        return loaded
+
+
+def _same_backbone(module: Any, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    """Raise a `DataError` where adapters were trained on other weights than those that lie beneath them here."""
+    stored = state.get(f"{prefix}fingerprint")
+    if stored is not None and not torch.equal(stored.cpu(), module.fingerprint.cpu()):
+        raise DataError(
+            f"model {module.name}: the adapters were trained on other weights than those found here (model.path)"
+        )

@@ -8,13 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from arena.core import hub
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.schema import Share
 from arena.core.types import UNLABELLED, ReplyBatch, Start, TokenLogits
-from arena.model import backbone as backbones
 from arena.model.adapter import Adapter
-from arena.model.hub_model import HubModel
+from arena.model.backbone import HubModel
 from arena.model.sampling import Samples, Sampling, draw
 
 log = logging.getLogger("arena")
@@ -58,18 +56,10 @@ class CausalModel(HubModel):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.name, self.adapter = name, adapter or Adapter()
-        self.folder = hub.locate(name, path, package) if pretrained else None
-        if self.folder is None:
-            made = backbones.build(architecture, hidden_dropout, attention_dropout, causal=True)
-            loaded = backbones.Backbone(made, "random weights", [], None)
-        else:
-            loaded = backbones.load(self.folder, name, hidden_dropout, attention_dropout, self.adapter, causal=True)
-        if gradient_checkpointing:
-            backbones.checkpoint_activations(loaded.module)
-        self.config: Any = loaded.module.config
-        self.source = loaded.source
-        self.remember(loaded)
+        dropout = hidden_dropout, attention_dropout
+        loaded = self.take(
+            name, architecture, path, package, pretrained, adapter, dropout, gradient_checkpointing, causal=True
+        )
         self.backbone: Any = self.adapter.attach(loaded.module, leave_out=_head_name(loaded.module))
         self.train()
         total = sum(p.numel() for p in loaded.module.parameters()) / 1e6

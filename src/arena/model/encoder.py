@@ -7,17 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from arena.core import hub
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.schema import Share, WholeNumber
 from arena.core.types import Start, TextBatch
-from arena.model import backbone as backbones
 from arena.model.adapter import Adapter
+from arena.model.backbone import Backbone, HubModel, start_anew, stored_rows
 from arena.model.formulation import Formulation, TieModel, with_offset
 from arena.model.heads import HeadSettings, ManyHeads, SideBySide, pairing_of
-from arena.model.hub_model import HubModel
-from arena.model.inputs import length_features as lengths_of
-from arena.model.inputs import token_types
 from arena.model.pooling import Pool, Pooling
 
 log = logging.getLogger("arena")
@@ -100,27 +96,17 @@ class SequenceClassifier(HubModel):
         head: HeadSettings | None = None,
     ) -> None:
         super().__init__()
-        self.name, self.start, self.separator = name, start, separator
-        self.adapter = adapter or Adapter()
-        if reinit_layers and self.adapter.method != "none":
+        self.start, self.separator = start, separator
+        if reinit_layers and adapter is not None and adapter.method != "none":
             raise UsageError(f"model.reinit_layers={reinit_layers}: adapters freeze the layers; take adapter=none")
         self.pairing: Any = pairing_of(labels, formulation, ties)
         many = isinstance(self.pairing, SideBySide)
-        self.folder = hub.locate(name, path, package) if pretrained else None
-        if self.folder is None:
-            made = backbones.build(architecture, hidden_dropout, attention_dropout)
-            loaded = backbones.Backbone(made, "random weights", [], None)
-        else:
-            loaded = backbones.load(self.folder, name, hidden_dropout, attention_dropout, self.adapter)
+        dropout = hidden_dropout, attention_dropout
+        loaded = self.take(name, architecture, path, package, pretrained, adapter, dropout, gradient_checkpointing)
         self.reinit_layers = reinit_layers if self.folder is not None else 0
         if self.reinit_layers:
-            backbones.start_anew(loaded.module, reinit_layers)
-        if gradient_checkpointing:
-            backbones.checkpoint_activations(loaded.module)
-        self.config: Any = loaded.module.config
-        self.source = loaded.source
+            start_anew(loaded.module, reinit_layers)
         self._knows = set(inspect.signature(type(loaded.module).forward).parameters)
-        self.remember(loaded)
         self.backbone: Any = self.adapter.attach(loaded.module)
         self._add_head(pooling, 0.0 if many else head_dropout, head_norm, length_features)
         self._add_logits(head or HeadSettings(), head_bias, tune_words)
@@ -171,6 +157,12 @@ class SequenceClassifier(HubModel):
 
     def forward(self, batch: TextBatch) -> Tensor:
         """Logits `[N, K]` in float32."""
+        outputs = self.read(batch)
+        with torch.autocast(outputs.device.type, enabled=False):
+            return with_offset(self.pairing(outputs, len(batch)), batch)
+
+    def read(self, batch: TextBatch) -> Tensor:
+        """What the head says of each sequence, `[V * N, C]` in float32."""
         # No mask at all where nothing is padded: attention then takes its fastest kernel. The shape of the batch and
         # its mask live on the host only on a CPU, so only there is the question free.
         mask = batch.attention_mask
@@ -193,7 +185,7 @@ class SequenceClassifier(HubModel):
             cap = getattr(self.config, "final_logit_softcapping", None)
             if cap and self.pairing.formulation == "verbalizer":
                 outputs = cap * torch.tanh(outputs / cap)
-            return with_offset(self.pairing(outputs, len(batch)), batch)
+            return outputs
 
     def _positions(self, mask: Tensor) -> dict[str, Tensor]:
         """Positions that count real tokens, for rows that are padded on the left; nothing to say otherwise."""
@@ -206,7 +198,7 @@ class SequenceClassifier(HubModel):
         """The language model's output weights for some tokens, `[K, H]`."""
         rows = None
         if self.folder is not None and not getattr(self.config, "tie_word_embeddings", False):
-            rows = backbones.stored_rows(self.folder, WORD_HEADS, words.tolist())
+            rows = stored_rows(self.folder, WORD_HEADS, words.tolist())
         return self.backbone.get_input_embeddings().weight[words].detach().float() if rows is None else rows
 
     def _take_head(self) -> None:
@@ -218,7 +210,7 @@ class SequenceClassifier(HubModel):
         """
         if self.folder is None:
             raise UsageError("model.start=pretrained needs model.pretrained=true: random weights have no head")
-        found = backbones.stored_rows(self.folder, SCORE_HEADS)
+        found = stored_rows(self.folder, SCORE_HEADS)
         if found is None or found.shape != self.head.weight.shape:
             shape = "none" if found is None else list(found.shape)
             raise InputOutputError(
@@ -228,7 +220,7 @@ class SequenceClassifier(HubModel):
         with torch.no_grad():
             self.head.weight.copy_(found)
 
-    def _story(self, loaded: backbones.Backbone) -> str:
+    def _story(self, loaded: Backbone) -> str:
         """What was loaded, what is new and what of the folder is not used, in one line."""
         total = sum(p.numel() for p in loaded.module.parameters()) / 1e6
         words = self.pairing.formulation == "verbalizer"
@@ -249,3 +241,30 @@ class SequenceClassifier(HubModel):
 
 def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
+
+
+def lengths_of(batch: TextBatch, sequences: int, number: int) -> Tensor:
+    """Logarithms of the lengths of the answers that each sequence shows, `[V * N, number]`, about 0 for 128 tokens.
+
+    Args:
+        batch: with `answer_tokens`.
+        sequences: V * N.
+        number: 1 where a sequence shows one answer (the first half A, the second B), 2 where it shows both in order.
+
+    Raises:
+        UsageError: the batch does not say how long the answers are.
+    """
+    if batch.answer_tokens is None:
+        raise UsageError("model.length_features=true: the data do not say how long the answers are")
+    logarithms = ((batch.answer_tokens + 1).float() / 128).log()
+    if number == 1:
+        return torch.cat([logarithms[:, :1], logarithms[:, 1:]])
+    return logarithms if sequences == len(batch) else torch.cat([logarithms, logarithms.flip(1)])
+
+
+def token_types(input_ids: Tensor, separator: int | None) -> Tensor | None:
+    """1 for what follows the second separator of a row, else 0, `[N, L]`; None without a separator."""
+    if separator is None:
+        return None
+    is_separator = (input_ids == separator).long()
+    return (is_separator.cumsum(1) - is_separator >= 2).long()

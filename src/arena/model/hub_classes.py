@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from arena.core.errors import UsageError
-from arena.model.encoder import SequenceClassifier
-from arena.model.inputs import token_types
+from arena.model.adapter import wrapped as with_adapters
+from arena.model.backbone import settings_of, skeleton, stored_rows
+from arena.model.encoder import WORD_HEADS, SequenceClassifier, token_types
+from arena.model.preflight import ENCODERS
 
 SMALL = 1e-4
 """BERT's classes put a tanh before the head, and tanh(x / 10000) * 10000 = x up to 1e-8 x^3 / 3."""
@@ -31,16 +33,16 @@ def reason_against(model: SequenceClassifier) -> str | None:
         return "a verbalizer whose words were tuned has no class; train with model.tune_words=false" if (
             model.head.weight.requires_grad
         ) else None  # fmt: skip
-    wanted = {"modernbert": "first or mean"}.get(kind, "first" if _is_encoder(kind) else "last")
+    wanted = {"modernbert": "first or mean"}.get(kind, "first" if kind in ENCODERS else "last")
     if how not in wanted.split(" or "):
         return f"their class for {kind} pools otherwise; train with model.pooling={wanted.split()[0]}"
     if kind == "modernbert" and not isinstance(model.norm, nn.LayerNorm):
         return "their class for modernbert has a norm before the head; train with model.head_norm=true"
     if kind != "modernbert" and isinstance(model.norm, nn.LayerNorm):
         return f"their class for {kind} has no norm before the head; train with model.head_norm=false"
-    if not _is_encoder(kind) and model.head.bias is not None:
+    if kind not in ENCODERS and model.head.bias is not None:
         return f"their class for {kind} has a head without bias; train with model.head_bias=false"
-    if _is_encoder(kind) and kind not in (*TANH_POOLERS, "deberta-v2", "modernbert"):
+    if kind in ENCODERS and kind not in (*TANH_POOLERS, "deberta-v2", "modernbert"):
         return f"arena does not know their class for {kind}"
     return None
 
@@ -83,22 +85,21 @@ def adapted(model: SequenceClassifier, labels: list[str], pad: int) -> Any:
     check_exportable(model)
     if model.adapter.method == "none":
         raise UsageError("merge=false needs a run with adapters; this one trained the whole backbone")
-    if _is_encoder(model.config.model_type):
+    if model.config.model_type in ENCODERS:
         raise UsageError(
             f"merge=false: the head of a {model.config.model_type} needs settings that no adapter folder holds; "
             "take merge=true"
         )
     from peft import LoraConfig
 
-    from arena.model.adapter import wrapped as with_adapters
-
     made = _empty(model, labels, pad, on_meta=True)
     prefix, verbalizer = made.base_model_prefix, model.pairing.formulation == "verbalizer"
     known = model.backbone.peft_config["default"].to_dict()
     kept = ("r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "bias")
+    plain = skeleton(None, settings_of(model.backbone.config))  # module names as they were before adapters
     config = LoraConfig(
         **{name: known[name] for name in kept},
-        target_modules=[f"{prefix}.{name}" for name in model.adapter.chosen(_plain(model.backbone))],
+        target_modules=[f"{prefix}.{name}" for name in model.adapter.chosen(plain)],
         modules_to_save=None if verbalizer else [_head_name(made)],
         task_type="CAUSAL_LM" if verbalizer else "SEQ_CLS",
     )
@@ -149,13 +150,6 @@ def _dequantized(backbone: Any) -> dict[str, Tensor]:
     return state
 
 
-def _plain(backbone: Any) -> Any:
-    """The backbone's module names as they were before adapters."""
-    from arena.model.backbone import settings_of, skeleton
-
-    return skeleton(None, settings_of(backbone.config))
-
-
 def _empty(model: SequenceClassifier, labels: list[str], pad: int, on_meta: bool = False) -> Any:
     """The class of transformers with random weights, or with none at all."""
     import copy
@@ -173,7 +167,7 @@ def _empty(model: SequenceClassifier, labels: list[str], pad: int, on_meta: bool
         config.num_labels = len(names)
         config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
         config.problem_type = "regression" if len(names) == 1 else "single_label_classification"
-        if not _is_encoder(config.model_type):
+        if config.model_type not in ENCODERS:
             config.pad_token_id = pad  # finds the last token; RoBERTa would number its positions by it instead
     if config.model_type == "deberta-v2":
         config.pooler_hidden_act, config.pooler_hidden_size = "linear", config.hidden_size
@@ -196,9 +190,6 @@ def _write_head(made: Any, model: SequenceClassifier, saved: str = "") -> None:
     """
     if model.pairing.formulation == "verbalizer":
         if not model.config.tie_word_embeddings:
-            from arena.model.backbone import stored_rows
-            from arena.model.encoder import WORD_HEADS
-
             assert model.folder is not None, "random weights have no head of a language model"
             made.lm_head.weight.data.copy_(stored_rows(model.folder, WORD_HEADS))
         return
@@ -223,24 +214,8 @@ def _write_head(made: Any, model: SequenceClassifier, saved: str = "") -> None:
             parameters[f"{name}.{saved}bias"].copy_(torch.zeros(len(weight)) if bias is None else bias)
 
 
-def _is_encoder(kind: str) -> bool:
-    from arena.model.preflight import ENCODERS
-
-    return kind in ENCODERS
-
-
-def reference(model: SequenceClassifier, batch: Any) -> Tensor:
-    """What the head says of each sequence, `[N, C]`: what a class of transformers calls its logits."""
-    pairing = model.pairing
-    try:
-        model.pairing = _Unpaired(pairing)
-        return model.eval()(batch)
-    finally:
-        model.pairing = pairing
-
-
 def load_again(folder: Any, model: SequenceClassifier, merge: bool, pad: int, batch: Any) -> Tensor:
-    """As `reference`, from the written folder and by transformers alone."""
+    """As `SequenceClassifier.read`, from the written folder and by transformers alone."""
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     verbalizer = model.pairing.formulation == "verbalizer"
@@ -266,12 +241,3 @@ def load_again(folder: Any, model: SequenceClassifier, merge: bool, pad: int, ba
         return logits
     last = batch.attention_mask.sum(1) - 1
     return logits[torch.arange(len(last)), last][:, model.word_ids]
-
-
-class _Unpaired(nn.Module):
-    def __init__(self, pairing: Any) -> None:
-        super().__init__()
-        self.formulation = pairing.formulation
-
-    def forward(self, outputs: Tensor, rows: int) -> Tensor:
-        return outputs
