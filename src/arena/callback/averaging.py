@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -75,15 +74,23 @@ def judged(trainer: Trainer, module: LightningModule) -> Iterator[None]:
         yield
 
 
-class ExponentialAverage(Averaging, EMAWeightAveraging):
+class TrainedAverage(AveragedModel):
+    """torch's average, of the trained parameters only and on the host until moved."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        super().__init__(trained(module), multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+    def update_parameters(self, model: nn.Module) -> None:
+        super().update_parameters(trained(model))
+
+
+class ExponentialAverage(Averaging, Callback):
     """An exponential moving average of the weights: a ← decay a + (1 - decay) w after each optimiser step.
 
-    Lightning's callback decides when to average. Different from it:
-
-    - Only parameters that train are averaged. Lightning averages a copy of the whole model: frozen weights of 16 or 4
-      bits under adapters, and whole numbers in buffers, would come out changed by rounding, and take memory twice.
-    - Before the first average, a validation sees the weights as they are, not those from before the training.
-    - The files: see `Averaging`. Lightning leaves the average out of files that hold weights only.
+    Different from Lightning's `EMAWeightAveraging`, which averages a copy of the whole model: only parameters that
+    train are averaged (frozen weights of 16 or 4 bits under adapters, and whole numbers in buffers, would come out
+    changed by rounding, and take memory twice), before the first average a validation sees the weights as they are,
+    and files that hold weights only have the average (`Averaging`).
 
     Args:
         decay: it spans about 1 / (1 - decay) steps, which should be few compared to the whole run.
@@ -92,6 +99,8 @@ class ExponentialAverage(Averaging, EMAWeightAveraging):
         device: where the average lies; null: where the model is.
     """
 
+    average: TrainedAverage
+
     def __init__(
         self,
         decay: Share = 0.99,
@@ -99,16 +108,10 @@ class ExponentialAverage(Averaging, EMAWeightAveraging):
         update_starting_at_step: WholeNumber | None = None,
         device: str | None = None,
     ) -> None:
-        EMAWeightAveraging.__init__(
-            self,
-            device=device,
-            use_buffers=False,
-            decay=decay,
-            update_every_n_steps=update_every_n_steps,
-            update_starting_at_step=update_starting_at_step,
-        )
-        Averaging.__init__(self)
-        self.decay = decay
+        super().__init__()
+        self.decay, self.device = decay, device
+        self.every, self.first = update_every_n_steps, update_starting_at_step or 0
+        self._updated = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """A copy of what trains.
@@ -119,41 +122,34 @@ class ExponentialAverage(Averaging, EMAWeightAveraging):
         if isinstance(trainer.strategy, FSDPStrategy):
             raise UsageError("callback.ema: an average of weights in pieces (FSDP) is not possible; take trainer=ddp")
         if stage == "fit":
-            self._average_model = TrainedAverage(pl_module, self.decay)
+            self.average = TrainedAverage(pl_module, self.decay)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Only now is the model on its device; the number of averages stays on the host, where reading it is free."""
-        self._average.module.to(self._device or pl_module.device)
+        self.average.module.to(self.device or pl_module.device)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """See `Averaging.on_fit_end`."""
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
+    ) -> None:
+        """Update the average, once behind each optimiser step that counts."""
+        step = trainer.global_step
+        if step > self._updated and step > self.first and (step - 1) % self.every == 0:
+            self.average.update_parameters(pl_module)
+            self._updated = step
 
     def averages(self, trainer: Trainer) -> bool:
-        return bool(self._average.n_averaged)
+        return bool(self.average.n_averaged)
 
     def put(self, trainer: Trainer, module: LightningModule) -> None:
-        copy(self._average.module, trained(module))
+        copy(self.average.module, trained(module))
 
     def state_dict(self) -> dict[str, Any]:
         """The average, for `last.ckpt`."""
-        state = super().state_dict()
-        return state if self._average_model is None else state | {"average": self._average_model.state_dict()}
+        return {"latest_update_step": self._updated, "average": self.average.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        if "average" in state_dict:
-            self._average.load_state_dict(state_dict["average"])
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Nothing: see `state_dict`."""
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Nothing: see `load_state_dict`."""
-
-    @property
-    def _average(self) -> AveragedModel:
-        assert self._average_model is not None, "the fit has not begun"
-        return self._average_model
+        self._updated = state_dict["latest_update_step"]
+        self.average.load_state_dict(state_dict["average"])
 
 
 class ScheduleFree(Averaging, Callback):
@@ -183,16 +179,6 @@ class ScheduleFree(Averaging, Callback):
     def take_out(self, trainer: Trainer) -> None:
         for optimizer in trainer.optimizers:
             optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
-
-
-class TrainedAverage(AveragedModel):
-    """torch's average, of the trained parameters only and on the host until moved."""
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        super().__init__(trained(module), multi_avg_fn=get_ema_multi_avg_fn(decay))
-
-    def update_parameters(self, model: nn.Module) -> None:
-        super().update_parameters(trained(model))
 
 
 def trained(module: nn.Module) -> nn.ParameterList:

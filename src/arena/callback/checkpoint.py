@@ -5,7 +5,6 @@ import math
 import signal
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal
 
 import torch
@@ -17,7 +16,7 @@ from arena.core.checkpoints import BEST, LAST, check, reserve
 from arena.core.errors import DivergedError, Interrupted
 from arena.core.paths import shown
 from arena.core.schema import OutputPath, Positive
-from arena.core.stop import SIGNALS, name_of
+from arena.core.stop import name_of, noted
 
 log = logging.getLogger("arena")
 
@@ -56,7 +55,7 @@ class Checkpoint(LightningCheckpoint):
         self.validated_step = -1
         self._saved_step = -1
         self._saved_at = time.monotonic()
-        self._signal: int | None = None
+        self._signals: list[int] = []
         self._stopping = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -79,13 +78,12 @@ class Checkpoint(LightningCheckpoint):
             reserve(self.folder, weights, int(kept * trained) if self.save_last else 0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Catch SIGTERM and Ctrl-C from here on; the handler only sets a flag.
+        """Only note SIGTERM and Ctrl-C from here on.
 
         Lightning's own handlers are in place by now and are replaced: on SIGTERM they end the loop in the middle of
-        the step's bookkeeping. Lightning puts back what was there before when the fit ends.
+        the step's bookkeeping.
         """
-        for number in SIGNALS:
-            signal.signal(number, self._on_signal)
+        self._signals = noted()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
@@ -143,7 +141,7 @@ class Checkpoint(LightningCheckpoint):
 
     def obey_late(self, trainer: Trainer) -> None:
         """Obey a signal that came after the last step, once the fit has given back the handlers of before."""
-        if self._signal is not None:
+        if self._signals:
             self._obey(trainer)
 
     def would_improve(self, value: float) -> bool:
@@ -172,21 +170,18 @@ class Checkpoint(LightningCheckpoint):
                     f"the weights '{name}' are no longer finite; lower optim.lr or trainer.gradient_clip_val"
                 )
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signal = number
-
     def _stop_requested(self, trainer: Trainer) -> bool:
         if trainer.world_size == 1:
-            return self._signal is not None
+            return bool(self._signals)
         # One process may get the signal first: all must agree, or the others wait for it in the next collective. To
         # ask is a collective too, so it is not done at every step.
         every: int = trainer.log_every_n_steps  # pyright: ignore[reportAttributeAccessIssue]
         if not trainer.validating and trainer.global_step % every:
             return False
-        return bool(trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False))
+        return bool(trainer.strategy.reduce_boolean_decision(bool(self._signals), all=False))
 
     def _obey(self, trainer: Trainer) -> None:
-        number = self._signal or signal.SIGTERM
+        number = next(iter(self._signals), signal.SIGTERM)
         again = f"resume with: python -m arena.train resume={shown(self.folder.parent)}"
         way_on = again if self.save_last else "not resumable"
         raise Interrupted(f"stopped by {name_of(number)} after step {trainer.global_step}; {way_on}", number)

@@ -1,9 +1,7 @@
 """Predictions as they are made: handed on batch by batch, with a word on progress, and stopped in good order."""
 
 import math
-import signal
 import time
-from types import FrameType
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from arena.core.console import duration, say, terminal
 from arena.core.errors import Interrupted
-from arena.core.stop import SIGNALS, name_of
+from arena.core.stop import name_of, noted
 
 
 class Store(Protocol):
@@ -43,15 +41,14 @@ class Keeper(Callback):
         self.done = self.before = done
         self.total = total
         self.seconds = seconds
-        self._signal: int | None = None
+        self._signals: list[int] = []
         self._began = 0.0
         self._spoken = -math.inf
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here on a signal only sets a flag; Lightning puts back the handlers from before at the end."""
+        """From here on a signal is only noted."""
         self._began = time.monotonic()
-        for number in SIGNALS:
-            signal.signal(number, self._on_signal)
+        self._signals = noted()
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
@@ -61,14 +58,14 @@ class Keeper(Callback):
         self.store.add(row.cpu().numpy(), log_probabilities.cpu().numpy())
         self.done += len(row)
         self._report(batch_idx)
-        if self._signal is not None:
+        if self._signals:
             self.on_predict_end(trainer, pl_module)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what there is, obey a signal."""
         self.store.flush()
-        if self._signal is not None:
-            raise Interrupted(f"stopped by {name_of(self._signal)}", self._signal)
+        if self._signals:
+            raise Interrupted(f"stopped by {name_of(self._signals[0])}", self._signals[0])
 
     def _report(self, batch: int) -> None:
         now = time.monotonic()
@@ -79,6 +76,3 @@ class Keeper(Callback):
         rate = (self.done - self.before) / passed
         left = passed * float(self.costs[-1] / self.costs[batch] - 1)
         say(f"{self.title}: {self.done} of {self.total} rows, {rate:.1f} a second, about {duration(left)} left")
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signal = number

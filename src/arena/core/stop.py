@@ -60,6 +60,17 @@ def install() -> None:
     sys.unraisablehook = lambda what: None if isinstance(what.exc_value, Interrupted) else report(what)
 
 
+def noted() -> list[int]:
+    """Only note SIGTERM and Ctrl-C from now on: the list that is returned holds the numbers of those that came.
+
+    Lightning puts back the handlers of before when a fit or a prediction ends.
+    """
+    came: list[int] = []
+    for number in SIGNALS:
+        signal.signal(number, lambda number, frame: came.append(number))
+    return came
+
+
 def over() -> Interrupted | None:
     """Raise nothing from now on, the process is about to end; returns an interruption that did not get through."""
     signal.setitimer(signal.ITIMER_REAL, 0)

@@ -4,11 +4,11 @@ A run folder may come from somebody else. What is read here is plain data: text,
 interpolated, no tag makes an object, no anchor is repeated a billion times, and a file that no run writes is refused.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf._utils import get_yaml_loader
 
 from arena.core import redact
 from arena.core.errors import DataError, InputOutputError
@@ -23,23 +23,11 @@ DEEPEST = 50
 """Levels of nesting; a configuration has about five."""
 PARTS = ("data", "loss", "metric", "model", "monitor", "optim", "run_dir", "seed", "trainer")
 """Keys that each stored configuration has; one that was cut off lacks some."""
-_FLOAT = r"""^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+
-|[-+]?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"""
-
-
-def _as_on_the_command_line(resolvers: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """YAML's rules with two changes, which Hydra makes too: 1e-3 is a number, and a date is text."""
-    changed = {
-        first: [(tag, rule) for tag, rule in rules if not tag.endswith((":timestamp", ":float"))]
-        for first, rules in resolvers.items()
-    }
-    for first in "-+0123456789.":
-        changed.setdefault(first, []).insert(0, ("tag:yaml.org,2002:float", re.compile(_FLOAT, re.VERBOSE)))
-    return changed
 
 
 class _Loader(yaml.CSafeLoader):
-    yaml_implicit_resolvers = _as_on_the_command_line(yaml.CSafeLoader.yaml_implicit_resolvers)
+    # As Hydra reads a configuration: 1e-3 is a number, and a date is text.
+    yaml_implicit_resolvers = get_yaml_loader().yaml_implicit_resolvers
 
 
 class _Dumper(yaml.SafeDumper):
