@@ -6,9 +6,14 @@ import pytest
 from test_duplicates import edited, runs, true_similarity, words
 
 from arena.data.source.rows import Account, Rows, RowWriter
-from arena.data.split.assignment import assign_splits, group_key
+from arena.data.split.assignment import assign_splits, digest_of, normalise
 from arena.data.split.folding import fold
 from arena.data.split.groups import REASONS, TWIN_PROMPTS, Scan, join_rows
+
+
+def group_key(prompt: str | None) -> str:
+    """The name of the prompts that equal this one."""
+    return digest_of(normalise(prompt)).hex()
 
 
 def table(rows, sessions=None):

@@ -5,11 +5,16 @@ import pytest
 
 from arena.core.errors import DataError, UsageError
 from arena.data.source.pairs import PairReader
-from arena.data.split.assignment import SPLITS, assign_parts, assign_splits, group_key, normalise, stratify_codes
+from arena.data.split.assignment import SPLITS, assign_parts, assign_splits, digest_of, normalise, stratify_codes
 from arena.data.split.groups import join_rows
 
 SETS = ["lmsys_kaggle_sample", "pandalm_human", "qa_feedback_dev", "hh_harmless_test", "llmbar", "arena_bench_judged"]
 SETS += ["ja_vicuna_judged"]
+
+
+def group_key(prompt: str | None) -> str:
+    """The name of the prompts that equal this one."""
+    return digest_of(normalise(prompt)).hex()
 
 
 def rows(count=3000, seed=0, repeated=0.3):

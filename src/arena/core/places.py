@@ -68,7 +68,7 @@ class Kind:
 
 LIGHTNING = "lightning.pytorch."
 TOKENIZER = Kind("a tokenizer", ("arena.data.text.tokenizer.",), members=("encode", "decode", "save", "conversation"))
-SCORE = Kind("a diversity score", ("arena.diversity.scores.",), members=("many", "leave_one_out"))
+SCORE = Kind("a diversity score", ("arena.diversity.scores.",), members=("many",))
 ENCODER = Kind("a text encoder", ("arena.diversity.encoder.",), members=("encode",))
 HEAD_LOSS = Kind("a loss", ("arena.loss.",), "arena.loss.base.Loss", partial=True)
 PARTS = {

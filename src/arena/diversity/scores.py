@@ -36,10 +36,6 @@ class SetScore:
         """D(S); NaN where it is not defined."""
         return self.many([texts])[0][0]
 
-    def leave_one_out(self, texts: Sequence[str]) -> np.ndarray:
-        """D(S without text i), `[n]`; NaN where it is not defined."""
-        return self.many([texts])[0][1]
-
     def many(self, sets: Sequence[Sequence[str]]) -> list[tuple[float, np.ndarray]]:
         """D(S) and D(S without each) of many sets, all counted or encoded in one go."""
         raise NotImplementedError

@@ -29,11 +29,6 @@ def normalise(text: str | None) -> str:
     return unicodedata.normalize("NFC", " ".join(folded.split()))
 
 
-def group_key(first_prompt: str | None) -> str:
-    """A name for all prompts that equal this one up to case, blanks and Unicode form (NFC); 32 hexadecimal digits."""
-    return digest_of(normalise(first_prompt)).hex()
-
-
 def digest_of(*texts: str) -> bytes:
     """16 bytes that stand for some normalised texts."""
     # Half a surrogate pair has no bytes of its own in UTF-8.

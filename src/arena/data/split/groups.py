@@ -43,7 +43,7 @@ class Groups:
 
     Attributes:
         group: name of each row's group, `[R]` strings: the smallest key of its rows' first prompts
-            (`arena.data.split.assignment.group_key`), so that neither the order of the rows nor rows of other groups
+            (`arena.data.split.assignment.digest_of`), so that neither the order of the rows nor rows of other groups
             change it.
         joined: how many rows each of `REASONS` brought into another row's group, in this order: a row that two reasons
             join counts for the first. Rows = groups + the sum.

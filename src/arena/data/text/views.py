@@ -16,8 +16,6 @@ from arena.data.text.template import Layout
 from arena.data.text.tokens import TurnTokens
 from arena.data.text.truncation import Room, Sequences, fit
 
-FORMULATIONS = ("joint", "symmetric", "score", "verbalizer")
-
 
 @dataclass(frozen=True)
 class Views:
@@ -98,7 +96,7 @@ class Views:
 
 
 def views(turns: TurnTokens, layout: Layout, room: Room, formulation: str) -> Views:
-    """The sequences of a formulation (one of `FORMULATIONS`).
+    """The sequences of a formulation (joint, symmetric, score or verbalizer).
 
     Raises:
         UsageError: see `fit`.
