@@ -12,14 +12,6 @@ from arena.core.files import replacing
 from arena.core.heads import LOG_PROBABILITY, LOSS, PROBABILITY, Heads, Labels
 from arena.core.schema import OutputPath
 
-__all__ = [
-    "PROBABILITY",
-    "TRUE_PROBABILITY",
-    "PredictionWriter",
-    "prediction_table",
-    "write_predictions",
-    "write_table",
-]
 TRUE_PROBABILITY = "true_probability_"
 
 

@@ -172,13 +172,17 @@ def composed(overrides: list[str], config_name: str = "train") -> DictConfig:
     Raises:
         UsageError: what Hydra cannot compose.
     """
-    from hydra import compose, initialize_config_dir
-
     try:
-        with initialize_config_dir(str(folder()), version_base="1.3"):
-            return compose(config_name, [*map(expanded, overrides)], return_hydra_config=True)
+        return _composed(config_name, [*map(expanded, overrides)])
     except Exception as error:
         raise explained(error, overrides, config_name) from error
+
+
+def _composed(config_name: str, overrides: list[str]) -> DictConfig:
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(folder()), version_base="1.3"):
+        return compose(config_name, overrides, return_hydra_config=True)
 
 
 def explained(error: Exception, overrides: list[str], config_name: str = "train") -> ArenaError:
@@ -209,13 +213,10 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
 
 def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
     """Compose again without the overrides of unknown keys and look for a similar key beside it."""
-    from hydra import compose, initialize_config_dir
-
     groups = [path.name for path in folder().iterdir() if path.is_dir()]
     kept = [o for o in overrides if re.split(r"[=@]", o.lstrip("+~"), maxsplit=1)[0].split("/")[0] in groups]
     try:
-        with initialize_config_dir(str(folder()), version_base="1.3"):
-            config = compose(config_name, kept, return_hydra_config=True)
+        config = _composed(config_name, kept)
     except Exception:  # the composition has a second fault; the first one is worth telling alone
         return ""
     parent, _, name = key.rpartition(".")

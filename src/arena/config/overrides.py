@@ -136,15 +136,8 @@ def single_runs(overrides: list[str]) -> Iterator[list[str]]:
     Raises:
         UsageError: an override that cannot be read.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except OverrideParseException as error:
-        raise unreadable(error) from None
     options: list[list[str]] = []
-    for override, text in zip(parsed, overrides, strict=True):
+    for override, text in zip(_parsed_all(overrides), overrides, strict=True):
         if not override.is_sweep_override() or override.is_delete():
             options.append([text])
         elif override.is_interval_sweep():
@@ -164,6 +157,16 @@ def single_runs(overrides: list[str]) -> Iterator[list[str]]:
             yield [value if i == position else v[0] for i, v in enumerate(options) if v]
 
 
+def _parsed_all(overrides: list[str]) -> list[Any]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise unreadable(error) from None
+
+
 @dataclass(frozen=True)
 class Given:
     """One `key=value` of a command line; `adds` where it was written `+key=value`."""
@@ -179,15 +182,8 @@ def given_values(overrides: list[str]) -> list[Given]:
     Raises:
         UsageError: an override that cannot be read, a sweep, or one that deletes a key or chooses among packages.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(with_paths(overrides))
-    except OverrideParseException as error:
-        raise unreadable(error) from None
     found = []
-    for override, text in zip(parsed, map(expanded, overrides), strict=True):
+    for override, text in zip(_parsed_all(with_paths(overrides)), map(expanded, overrides), strict=True):
         if override.is_sweep_override() or override.is_delete() or override.package is not None:
             raise UsageError(f"{text}: a run that goes on takes single values, key=value")
         path = paths.is_path(override.key_or_group)

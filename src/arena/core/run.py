@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from arena.core import heartbeat, paths, redact
-from arena.core.errors import InputOutputError, UsageError
+from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.files import read_json, replacing, sweep
-from arena.core.links import refuse_links_out
 
 PACKAGES = ("arena", "lightning", "torch", "transformers", "torchmetrics", "peft", "hydra-core", "omegaconf", "numpy")
 
@@ -148,6 +147,23 @@ def find_runs(given: str) -> list[RunFolder]:
         if places.count(place) > 1:
             raise UsageError(f"run={given}: {place} is named twice")
     return found
+
+
+def refuse_links_out(folder: Path) -> None:
+    """Insist that no link below a folder leads out of it: what is written there would change files elsewhere.
+
+    Files that W&B links in its own folder (a log in the user's cache) are only linked, never opened by arena.
+
+    Raises:
+        DataError: one does.
+    """
+    home = folder.resolve()
+    for place, folders, files in os.walk(home):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            harmless = Path(place).is_relative_to(home / "wandb") and not path.is_dir()
+            if path.is_symlink() and not harmless and not path.resolve().is_relative_to(home):
+                raise DataError(f"{path}: a link that leads out of {folder}; put what it leads to in its place")
 
 
 def visible(folder: Path) -> list[Path]:

@@ -121,7 +121,7 @@ def _check_outputs(node: dict[str, Any], key: str, stored: Stored) -> None:
         place = f"{key}.{name}"
         if value is None or parameter is None or not stored.holds(place):
             continue
-        names = {each.id for each in ast.walk(parameter.annotation or ast.Constant(None)) if isinstance(each, ast.Name)}
+        names = _names(parameter.annotation)
         if "DatabaseAddress" in names:
             inside = parameter.default is not None and value == ast.literal_eval(parameter.default)
         elif "OutputPath" in names or name in ("dirpath", "filename"):
@@ -187,7 +187,7 @@ def _check_value(key: str, value: Any, annotation: ast.expr | None) -> None:
         message = f"{as_typed(key)}={_shown(value)}: {wanted} is needed"
         raise UsageError(message) if _mismatch(_as_text(value), annotation) else NotTextError(message, key)
     for path in value if isinstance(value, list) else [value]:
-        if _names_input_path(annotation) and isinstance(path, str) and not os.path.exists(os.path.expanduser(path)):
+        if "InputPath" in _names(annotation) and isinstance(path, str) and not os.path.exists(os.path.expanduser(path)):
             raise InputOutputError(f"{as_typed(key)}={path}: no such file or folder (looked in {os.getcwd()})")
 
 
@@ -263,8 +263,9 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, bool | int | float) else value
 
 
-def _names_input_path(annotation: ast.expr | None) -> bool:
-    return annotation is not None and any(isinstance(n, ast.Name) and n.id == "InputPath" for n in ast.walk(annotation))
+def _names(annotation: ast.expr | None) -> set[str]:
+    """The plain names in an annotation."""
+    return {each.id for each in ast.walk(annotation or ast.Constant(None)) if isinstance(each, ast.Name)}
 
 
 def _shown(value: Any) -> str:

@@ -64,10 +64,7 @@ def build(
     causal: bool = False,
 ) -> Backbone:
     """The architecture with random weights; `causal` with the head of a language model."""
-    from transformers import AutoConfig
-
-    settings = {key: value for key, value in architecture.items() if key != "model_type"}
-    config = AutoConfig.for_model(architecture["model_type"], **settings)
+    config = _config(None, architecture)
     dropouts(config, hidden_dropout, attention_dropout)
     module = _maker(causal).from_config(config, dtype=torch.float32, **_options(config, causal))
     return Backbone(module, "random weights", [], None)
@@ -88,13 +85,12 @@ def load(
     Raises:
         InputOutputError: no configuration, no safetensors, or weights of the backbone are missing.
     """
-    from transformers import AutoConfig
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()  # its load report complains of heads that are left out on purpose
     hub.check_folder(folder, name)
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = _config(folder, {})
     dropouts(config, hidden_dropout, attention_dropout)
     options: dict[str, Any] = {"dtype": torch.float32}
     if adapter.method != "none":
@@ -121,13 +117,9 @@ def load(
 
 def skeleton(folder: Path | None, architecture: dict[str, Any]) -> Any:
     """The backbone's modules without memory for their weights: enough to ask for names."""
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
-    if folder is not None:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    else:
-        settings = {key: value for key, value in architecture.items() if key != "model_type"}
-        config = AutoConfig.for_model(architecture["model_type"], **settings)
+    config = _config(folder, architecture)
     with torch.device("meta"):
         return AutoModel.from_config(config, **_without_pooler(config))
 
@@ -180,6 +172,15 @@ def start_anew(module: Any, number: int) -> None:
             tensor._is_hf_initialized = False  # pyright: ignore[reportAttributeAccessIssue]
         for part in layer.modules():
             module._init_weights(part)
+
+
+def _config(folder: Path | None, architecture: dict[str, Any]) -> Any:
+    """The configuration in a folder; without one, that of an architecture."""
+    from transformers import AutoConfig
+
+    if folder is not None:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    return AutoConfig.for_model(**architecture)
 
 
 def _maker(causal: bool) -> Any:

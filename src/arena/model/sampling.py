@@ -16,8 +16,8 @@ from arena.core.schema import Count, NonNegative, Share, WholeNumber
 class Sampling:
     """Everything that decides which distribution a reply is drawn from.
 
-    All of it is stated at every call: a folder's own `generation_config.json` may say top_p 0.95 or top_k 20, and
-    samples from that are not what a log probability speaks of.
+    A folder's own `generation_config.json` may say top_p 0.95 or top_k 20, and samples from that are not what a log
+    probability speaks of: the model's own settings are taken away for the call, and transformers' leave the rest off.
 
     Attributes:
         samples: replies for each prompt.
@@ -104,13 +104,6 @@ def draw(backbone: Any, prompt_ids: Tensor, mask: Tensor, sampling: Sampling, se
         temperature=sampling.temperature if random else None,
         top_p=sampling.top_p if random else None,
         top_k=sampling.top_k if random else None,
-        min_p=None,
-        typical_p=None,
-        epsilon_cutoff=0.0,
-        eta_cutoff=0.0,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-        num_beams=1,
         num_return_sequences=sampling.samples,
         max_new_tokens=sampling.max_new_tokens,
         eos_token_id=list(sampling.end_ids) or None,
