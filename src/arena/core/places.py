@@ -60,6 +60,9 @@ class Kind:
 
     def lacks(self, target: str) -> str | None:
         """What keeps a class from being of this kind, in words; None where it is."""
+        found = signatures.definition(target)
+        if found is not None and isinstance(found[0], ast.FunctionDef):
+            return f"it is a function, and {self.name} is needed"
         if self.base is not None and self.base not in signatures.ancestors(target):
             return f"{self.name} is a subclass of {self.base}"
         missing = set(self.members) - signatures.members(target) if self.members else set()
@@ -172,7 +175,7 @@ def require(
     home = f"{found[1]}."
     if not home.startswith(kind.homes) and home.partition(".")[0] not in trusted:
         _refuse(target, key, kind, found)
-    if lack := _lack(name, kind, found):
+    if lack := kind.lacks(name):
         raise UsageError(f"{key}._target_: '{target}' is not allowed; {lack}")
     harmless = home.startswith(HARMLESS) or home.partition(".")[0] in trusted
     if not harmless and stored is not None and stored.holds(f"{key}._target_"):
@@ -195,16 +198,10 @@ def _refuse(target: object, key: str, kind: Kind, found: signatures.Definition |
     """Say what is needed instead, and how the package is trusted where that would be enough."""
     package = str(target).partition(".")[0]
     foreign = package not in sys.stdlib_module_names and package not in OWN
-    if foreign and found is not None and not _lack(str(target), kind, found):
+    if foreign and found is not None and not kind.lacks(str(target)):
         raise NotTrustedError(f"{key}._target_: '{target}' is not allowed{_way(package)}")
     homes = ", ".join(home.removesuffix(".") for home in kind.homes)
     raise UsageError(f"{key}._target_: '{target}' is not allowed; {kind.name} of {homes} is needed")
-
-
-def _lack(target: str, kind: Kind, found: signatures.Definition) -> str | None:
-    if isinstance(found[0], ast.FunctionDef):
-        return f"it is a function, and {kind.name} is needed"
-    return kind.lacks(target)
 
 
 def _way(package: str) -> str:

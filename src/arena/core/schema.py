@@ -7,11 +7,9 @@ can drift away from the code. The aliases below say more than `float`: use them 
 """
 
 import ast
-import inspect
 import keyword
 import os
 import re
-import textwrap
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -20,7 +18,7 @@ from arena.core import signatures
 from arena.core.closest import closest
 from arena.core.data_keys import as_typed
 from arena.core.errors import InputOutputError, UsageError
-from arena.core.places import Kind, Stored, kind_of, require
+from arena.core.places import Stored, kind_of, require
 
 Positive = Annotated[float, "a number greater than 0", lambda value: value > 0]
 NonNegative = Annotated[float, "a number, 0 or more", lambda value: value >= 0]
@@ -73,23 +71,21 @@ class NotTextError(UsageError):
         self.key = key
 
 
-def check(node: Any, key: str = "", trusted: Collection[str] = (), stored: Stored | None = None) -> None:
+def check(
+    node: Any, key: str = "", trusted: Collection[str] = (), stored: Stored | None = None, part: bool = False
+) -> None:
     """Hold a plain (resolved) configuration against the signatures that it names.
 
     Args:
         node: the configuration, or a part of it.
         key: where that part lies.
-        trusted, stored: see `arena.core.places.require`.
+        trusted, stored, part: see `arena.core.places.require`.
 
     Raises:
         UsageError: unknown key, wrong type, value out of range, missing key, a class that may not stand there, or a
             stored configuration that writes elsewhere.
         InputOutputError: a path that does not exist.
     """
-    _check(node, key, trusted, stored, part=False)
-
-
-def _check(node: Any, key: str, trusted: Collection[str], stored: Stored | None, part: bool) -> None:
     if isinstance(node, dict):
         if "_target_" in node:
             kind = require(node["_target_"], key, trusted, stored, part)
@@ -99,18 +95,15 @@ def _check(node: Any, key: str, trusted: Collection[str], stored: Stored | None,
                 _check_outputs(node, key, stored)
         for name, child in node.items():
             place = f"{key}.{name}" if key else str(name)
-            if child and (kind := kind_of(place)) and key != "trainer" and not kind.optional:
-                _check_node(child, place, kind)
-            _check(child, place, trusted, stored, part)
+            # The trainer also knows profilers and strategies by name.
+            needed = kind_of(place) if child and key != "trainer" else None
+            if needed and not needed.optional and not (isinstance(child, dict) and "_target_" in child):
+                way = f"{place}._target_=CLASS and its options"
+                raise UsageError(f"{place}={_shown(child)}: {needed.name} is needed, as {way}")
+            check(child, place, trusted, stored, part)
     elif isinstance(node, list):
         for position, child in enumerate(node):
-            _check(child, f"{key}[{position}]", trusted, stored, part)
-
-
-def _check_node(node: Any, key: str, kind: Kind) -> None:
-    """Insist on a class where a class is needed; the trainer also knows profilers and strategies by name."""
-    if not isinstance(node, dict) or "_target_" not in node:
-        raise UsageError(f"{key}={_shown(node)}: {kind.name} is needed, as {key}._target_=CLASS and its options")
+            check(child, f"{key}[{position}]", trusted, stored, part)
 
 
 def _check_outputs(node: dict[str, Any], key: str, stored: Stored) -> None:
@@ -140,9 +133,9 @@ def check_values(values: dict[str, Any], schema: type, key: str = "", others: Co
 
     `others`: keys that may be there beside its fields; None for any.
     """
-    tree = ast.parse(textwrap.dedent(inspect.getsource(schema))).body[0]
-    assert isinstance(tree, ast.ClassDef), schema
-    known = signatures.from_fields(tree).parameters
+    signature = signatures.signature_of(f"{schema.__module__}.{schema.__qualname__}")
+    assert signature is not None, schema
+    known = signature.parameters
     for name, value in values.items():
         if name in known:
             _check_value(f"{key}{name}", value, known[name].annotation)

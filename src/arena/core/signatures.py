@@ -45,13 +45,13 @@ def signature_of(target: str) -> Signature | None:
     bases = (signature_of(base) for base in _bases(node, module))
     inherited = next((signature for signature in bases if signature is not None), None)
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-        own = from_fields(node)
+        own = _from_fields(node)
         return Signature(inherited.parameters | own.parameters, inherited.open) if inherited is not None else own
     made_otherwise = any(isinstance(item, ast.FunctionDef) and item.name == "__new__" for item in node.body)
     return inherited if node.bases or node.keywords or made_otherwise else Signature({}, False)
 
 
-def from_fields(node: ast.ClassDef) -> Signature:
+def _from_fields(node: ast.ClassDef) -> Signature:
     """The constructor that a dataclass's fields make."""
     fields = [item for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]
     return Signature(
