@@ -70,10 +70,10 @@ def write(
             written.append(folder / f"{name}.csv")
             write_atomically(written[-1], text_of(lines))
     if figures:
-        from arena.reporting.confusion import draw
+        from arena.reporting import matrices
 
         written.append(folder / "confusion.png")
-        draw(written[-1], heads.classes, confusions)
+        matrices.confusion(written[-1], heads.classes, confusions)
     return written
 
 

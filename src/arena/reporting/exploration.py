@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.reporting import answers, corpus, models, outcomes
-from arena.reporting.page import GENERATOR, page
+from arena.reporting.page import is_ours, page
 from arena.reporting.sections import Comparisons, Section, percent
 from arena.reporting.statistics import Rate, rate, rate_of
 from arena.reporting.text_features import measure
@@ -120,8 +120,6 @@ def fill(folder: Path, title: str, data: Comparisons, sections: list[Section]) -
     figures.mkdir()
     tables.mkdir()
     for section in sections:
-        for picture in section.pictures:
-            picture.draw(figures / f"{picture.name}.png")
         for sheet in section.sheets:
             sheet.write(tables)
     notes = [
@@ -194,9 +192,7 @@ def require_free(output: Path) -> None:
     taken = [name for name in PARTS if (output / name).exists()]
     if not taken:
         return
-    index = output / "index.html"
-    start = index.read_bytes()[:1000].decode(errors="replace") if index.is_file() else ""
-    if f'content="{GENERATOR}"' not in start:
+    if not is_ours(output / "index.html"):
         raise UsageError(f"{output}: holds {', '.join(taken)} of something else; choose another folder for the report")
 
 

@@ -1,17 +1,16 @@
-"""The kinds of pictures: bars, dots with intervals, lines over bins, a heat map, histograms.
+"""The kinds of pictures: bars, dots with intervals, lines over bins, histograms.
 
 One look for all: the colours are Okabe and Ito's, which people with any colour vision tell apart, and series differ in
 their marks too. matplotlib draws to files without a display; it is imported inside the functions because it is slow.
 """
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -38,6 +37,8 @@ STYLE: dict[Any, Any] = {
 WIDTH, DPI = 6.6, 160
 """Inches and dots an inch: at the page's full width the letters are as large as the text around the picture."""
 
+File = Path | IO[bytes]
+
 
 @dataclass(frozen=True)
 class Series:
@@ -48,11 +49,18 @@ class Series:
     low: Sequence[float]
     high: Sequence[float]
     totals: Sequence[int] = ()
+    points: Sequence[Sequence[float]] = ()
+    """What each value is the mean of."""
 
 
 @contextmanager
 def drawing(
-    path: Path, height: float, columns: int = 1, heights: Sequence[float] = (1,), shared: bool = True
+    path: File,
+    height: float,
+    columns: int = 1,
+    heights: Sequence[float] = (1,),
+    shared: bool = True,
+    width: float = WIDTH,
 ) -> Iterator[list[Any]]:
     """Axes to draw on, side by side, in as many rows as there are relative heights; the picture is saved when the block
     ends. `shared`: those of a row have one vertical scale, those of a column one horizontal."""
@@ -61,13 +69,13 @@ def drawing(
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         below: Any = {"height_ratios": heights, "sharex": "col" if shared and len(heights) > 1 else False}
         beside = "row" if shared and columns > 1 else False
         axes = figure.subplots(len(heights), columns, sharey=beside, squeeze=False, **below)
         yield list(axes.flat)
-        figure.savefig(path, dpi=DPI, metadata={"Software": None})
+        figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
 
 
 @cache
@@ -86,35 +94,39 @@ def drawable(text: str, width: int = 32) -> str:
     return f"{shown[:left]}\u2026{shown[len(shown) - (width - 1 - left) :]}"
 
 
-def bars(path: Path, labels: Sequence[str], counts: Sequence[int], unit: str) -> None:
-    """Horizontal bars with their counts, the first on top."""
+def bars(path: File, labels: Sequence[str], counts: Sequence[float], unit: str, form: str = "{:,}") -> None:
+    """Horizontal bars with their counts, the first on top; `form` writes a count."""
     with drawing(path, 0.7 + 0.23 * len(labels)) as (axes,):
         places = np.arange(len(labels))
         axes.barh(places, counts, color=BLUE, height=0.7)
         for place, count in zip(places, counts, strict=True):
-            axes.annotate(f"{count:,}", (count, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+            axes.annotate(
+                form.format(count), (count, place), (3, 0), textcoords="offset points", va="center", fontsize=8
+            )
         axes.set_yticks(places, [drawable(label) for label in labels])
         axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.margins(x=0.08)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(unit)
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_formatter(form.replace("{", "{x").replace(":,}", ":,.0f}"))
+        axes.xaxis.get_major_locator().set_params(integer="%" not in form)
 
 
 def dots(
-    path: Path,
+    path: File,
     labels: Sequence[str],
     panels: Sequence[tuple[str, Sequence[Series]]],
     reference: Sequence[float | None] = (0.5,),
+    percent: bool = True,
 ) -> None:
-    """Rates as dots with their intervals, a line for each label, panels side by side.
+    """Rates, or values of another kind, as dots with their intervals, a line for each label, panels side by side.
 
     Args:
         path: the file.
         labels: of the lines, the first on top.
         panels: what each horizontal axis says, and its series.
         reference: for each panel, where a dashed line marks what chance would give; None for no line.
+        percent: whether the values are rates.
     """
     most = max(len(series) for _, series in panels)
     height = 0.9 + (0.24 + 0.13 * (most - 1)) * len(labels) + (0.3 if most > 1 else 0)
@@ -122,6 +134,8 @@ def dots(
         for axes, (title, series), line in zip(all_axes, panels, reference, strict=False):
             _dot_panel(axes, series, len(labels))
             axes.set_xlabel(title)
+            if percent:
+                percent_axis(axes.xaxis)
             if line is not None:
                 axes.axvline(line, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.7)
         first = all_axes[0]
@@ -137,6 +151,8 @@ def _dot_panel(axes: Any, series: Sequence[Series], lines: int) -> None:
         values = np.asarray(one.values, dtype=float)
         ends = whiskers(values, one.low, one.high)
         shift = 0.0 if len(series) == 1 else 0.4 * (number / (len(series) - 1) - 0.5)
+        for place, points in zip(places, one.points, strict=False):
+            axes.plot(points, [place] * len(points), "o", color=GREY, markersize=3.5, alpha=0.6)
         axes.errorbar(
             values, places + shift, xerr=ends, fmt=MARKS[number], color=COLOURS[number], label=one.name,
             markersize=4.5, elinewidth=1.4, linestyle="none",
@@ -149,10 +165,9 @@ def _dot_panel(axes: Any, series: Sequence[Series], lines: int) -> None:
         axes.text(1.01, -0.75, "rows", transform=axes.get_yaxis_transform(), fontsize=7.5, color=GREY)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    percent_axis(axes.xaxis)
 
 
-def lines(path: Path, labels: Sequence[str], series: Sequence[Series], x: str, y: str, half: bool = False) -> None:
+def lines(path: File, labels: Sequence[str], series: Sequence[Series], x: str, y: str, half: bool = False) -> None:
     """Shares over ordered bins, joined by thin lines; the rows of each bin stand under its label."""
     with drawing(path, 3.4) as (axes,):
         places = np.arange(len(labels))
@@ -184,38 +199,7 @@ def lines(path: Path, labels: Sequence[str], series: Sequence[Series], x: str, y
             axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(series))
 
 
-def heat(path: Path, names: Sequence[str], rates: np.ndarray, counts: np.ndarray, least: int) -> None:
-    """Win rates of the row against the column, `[M, M]`, with the decided games `[M, M]` in small print.
-
-    Cells with fewer games than `least` carry no colour, only their count.
-    """
-    size = len(names)
-    with drawing(path, 1.6 + 0.42 * size) as (axes,):
-        from matplotlib import colormaps
-
-        shades = colormaps["PuOr"].with_extremes(bad="#f3f3f3")
-        image = axes.imshow(np.where(counts >= least, rates, np.nan), cmap=shades, vmin=0, vmax=1, aspect="auto")
-        for row, column in np.argwhere(counts > 0):
-            value, known = rates[row, column], counts[row, column] >= least
-            ink = "white" if known and np.dot(shades(value)[:3], (0.3, 0.59, 0.11)) < 0.5 else INK
-            above = f"{100 * value:.0f}%" if known else ""
-            axes.text(column, row - 0.14, above, ha="center", va="center", fontsize=7, color=ink)
-            games = f"{counts[row, column]:,}"
-            place = row + (0.24 if known else 0)
-            axes.text(column, place, games, ha="center", va="center", fontsize=6, color=ink if known else GREY)
-        short = [drawable(name, 24) for name in names]
-        axes.set_xticks(range(size), short, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
-        axes.set_yticks(range(size), short, fontsize=8)
-        axes.tick_params(length=0)
-        for edge in axes.spines.values():
-            edge.set_visible(False)
-        bar = axes.figure.colorbar(image, ax=axes, fraction=0.03, pad=0.01)
-        bar.set_label("row beats column")
-        bar.outline.set_visible(False)
-        percent_axis(bar.ax.yaxis)
-
-
-def histograms(path: Path, values: dict[str, np.ndarray], x: str, limits: Sequence[int] = ()) -> None:
+def histograms(path: File, values: dict[str, np.ndarray], x: str, limits: Sequence[int] = ()) -> None:
     """Outlines of several distributions over a logarithmic axis, with vertical lines at the limits."""
     largest = max([1, *limits, *(int(one.max()) for one in values.values() if len(one))])
     edges = np.geomspace(1, largest + 1, 60)
@@ -249,10 +233,6 @@ def whiskers(values: np.ndarray, low: Sequence[float], high: Sequence[float]) ->
 
 def percent_axis(axis: Any) -> None:
     """Ticks of an axis as percentages, with a decimal only where they need one."""
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import PercentFormatter
 
-    def shown(value: float, _: int | None) -> str:
-        hundred = round(100 * value, 2)
-        return f"{hundred:g}%" if math.isfinite(hundred) else ""
-
-    axis.set_major_formatter(FuncFormatter(shown))
+    axis.set_major_formatter(PercentFormatter(1))

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from arena.reporting import figures
+from arena.reporting import figures, matrices
 from arena.reporting.outcomes import NO_DECISION, series
 from arena.reporting.sections import (
     RATE_HEADER,
@@ -147,5 +147,5 @@ def pairs(data: Comparisons) -> Section:
     top = top[np.argsort(-strength, kind="stable")]
     part = games[np.ix_(top, top)]
     rates = wins[np.ix_(top, top)] / np.maximum(part, 1)
-    draw = partial(figures.heat, names=[data.models[i] for i in top], rates=rates, counts=part, least=LEAST)
+    draw = partial(matrices.heat, names=[data.models[i] for i in top], rates=rates, counts=part, least=LEAST)
     return Section("pairs", title, finding, notes, [Picture("pairs", "Win rates of pairs of models", draw)], [sheet])

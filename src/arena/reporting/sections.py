@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,11 +60,11 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture: its file name (without .png), what it shows in words, and the function that draws it to a path."""
+    """A picture: its file name (without .png), what it shows in words, and the function that draws it to a file."""
 
     name: str
     description: str
-    draw: Callable[[Path], None]
+    draw: Callable[[IO[bytes]], None]
 
 
 @dataclass
