@@ -1,6 +1,5 @@
 """An Optuna study from its database, without writing to it: a sweep may be running."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,13 +26,18 @@ def open_study(address: str, name: str | None, folder: Path) -> Any:
         UsageError: no such study, or one of several has to be named.
     """
     import optuna
+    from sqlalchemy import create_engine, inspect
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     public = redact.text(address)
     address = read_only(address)
     try:
-        found = tables(address)
+        engine = create_engine(address)
+        try:
+            found = set(inspect(engine).get_table_names())
+        finally:
+            engine.dispose()
         if not found >= TABLES:
             held = f"it holds {', '.join(sorted(found)[:5])}" if found else "it is empty"
             raise DataError(f"{public}: not an Optuna study ({held}); give the folder of a sweep")
@@ -62,15 +66,17 @@ def read_only(address: str) -> str:
         UsageError: not an address.
         InputOutputError: no such file.
     """
-    from sqlalchemy.engine import URL
+    from sqlalchemy.engine import URL, make_url
+    from sqlalchemy.exc import ArgumentError
 
-    url = parsed(address)
-    if url.get_backend_name() != "sqlite":
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise UsageError("storage in sweep.json: not the address of a database, such as sqlite:///FILE") from None
+    if url.get_backend_name() != "sqlite" or (url.database or "").startswith("file:"):
         return address
     if not url.database or url.database == ":memory:":
         raise InputOutputError(f"{address}: a study in memory is gone with its process")
-    if url.database.startswith("file:"):
-        return address
     file = Path(url.database)
     if not file.is_file():
         raise InputOutputError(f"{file}: no such file, where the study should be")
@@ -79,63 +85,18 @@ def read_only(address: str) -> str:
     return named.render_as_string(hide_password=False)
 
 
-def tables(address: str) -> set[str]:
-    """Names of the tables in a database."""
-    from sqlalchemy import create_engine, inspect
-
-    engine = create_engine(address)
-    try:
-        return set(inspect(engine).get_table_names())
-    finally:
-        engine.dispose()
-
-
 def choose(names: list[str], name: str | None, folder: Path, public: str) -> str:
     """The study to read.
 
     Raises:
         UsageError: no such study, or one of several has to be named.
     """
-    if name in names:
-        return str(name)
+    chosen = name if name is not None else names[0] if len(names) == 1 else folder.name
+    if chosen in names:
+        return chosen
     some = ", ".join(sorted(names)[:8])
     if name is not None:
         raise UsageError(f"study={name}: there is no such study in {public}; there are: {some or 'none'}")
-    if len(names) == 1 or folder.name in names:
-        return names[0] if len(names) == 1 else folder.name
     if not names:
         raise UsageError(f"{public}: it holds no study yet; start the sweep first")
     raise UsageError(f"{public}: it holds several studies; choose one with study=NAME from {some}")
-
-
-def parsed(address: str) -> Any:
-    """The parts of an address.
-
-    Raises:
-        UsageError: it has none.
-    """
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(address)
-    except ArgumentError:
-        raise UsageError("storage in sweep.json: not the address of a database, such as sqlite:///FILE") from None
-
-
-def importance(study: Any, maximise: list[bool], objective: int, quantile: float) -> dict[str, float]:
-    """Importances by PED-ANOVA for being among the best share `quantile` in one objective; they add up to 1.
-
-    Source: Watanabe, Bansal and Hutter 2023, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
-    Arbitrary Subspaces"; Optuna's implementation.
-    """
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
-    sign = -1 if maximise[objective] else 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # experimental in Optuna 4; what it says of small numbers the page says too
-        return get_param_importances(
-            study,
-            evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile),
-            target=lambda trial: sign * trial.values[objective],
-        )

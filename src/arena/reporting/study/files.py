@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from arena.core import tables
-from arena.reporting.study import command, measures
-from arena.reporting.study.trials import Sweep, Trial
+from arena.reporting.study import measures
+from arena.reporting.study.cells import overrides, train
+from arena.reporting.study.trials import REPEATS, Sweep, Trial
 
 
 def summary(sweep: Sweep, output: Path) -> str:
@@ -17,7 +18,7 @@ def summary(sweep: Sweep, output: Path) -> str:
     lines: list[list[Any]] = [header]
     for trial in sweep.trials:
         values = [*trial.values, *[None] * (len(sweep.objectives) - len(trial.values))]
-        intervals = [end for place in range(len(sweep.objectives)) for end in trial.interval(place)]
+        intervals = [end for ends in trial.intervals for end in ends]
         folder = os.path.relpath(trial.folder, output.absolute()) if trial.folder else None
         times = [each.isoformat(timespec="seconds") if each else None for each in (trial.started, trial.ended)]
         params = [trial.params.get(name) for name in sweep.parameters]
@@ -41,24 +42,27 @@ def best(sweep: Sweep) -> str | None:
     if len(sweep.objectives) > 1:
         chosen = measures.front(sweep)
         lines.append("# the Pareto front: which one to take is a choice between the objectives")
-        made: Any = {"front": [entry(sweep, trial, command.overrides(sweep, trial)) for trial in chosen]}
-        lines += [f"# trial {t.number}: {command.line(command.overrides(sweep, t))}" for t in chosen]
+        made: Any = {"front": [entry(sweep, trial) for trial in chosen]}
+        lines += [f"# trial {t.number}: {train(overrides(sweep, t))}" for t in chosen]
     elif repeated:
-        recipe, given = repeated[0], command.recipe(sweep, repeated[0].trials[0])
-        lines += ["# the best mean over seeds and folds", f"# {command.line(given)}"]
+        recipe = repeated[0]
+        given = overrides(sweep, recipe.trials[0], REPEATS)
+        lines += ["# the best mean over seeds and folds", f"# {train(given)}"]
         mean = {"mean": recipe.mean, "standard_deviation": recipe.deviation, "low": recipe.low, "high": recipe.high}
         numbers = {name: value if value == value else None for name, value in mean.items()}
         made = {"objective": sweep.objectives[0].name, **numbers, "n": len(recipe.values)}
         made |= {"trials": [trial.number for trial in recipe.trials], "params": recipe.params, "overrides": given}
     else:
         trial, one = sweep.best_first()[0], sweep.objectives[0]
-        given = command.overrides(sweep, trial)
-        lines += [f"# the {one.word} {one.name}, which is optimistic: it was chosen for it", f"# {command.line(given)}"]
-        made = entry(sweep, trial, given)
+        lines.append(f"# the {one.word} {one.name}, which is optimistic: it was chosen for it")
+        lines.append(f"# {train(overrides(sweep, trial))}")
+        made = entry(sweep, trial)
     return "\n".join(lines) + "\n" + yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def entry(sweep: Sweep, trial: Trial, given: list[str]) -> dict[str, Any]:
+def entry(sweep: Sweep, trial: Trial) -> dict[str, Any]:
     """One trial as a dictionary."""
     values = {one.name: value for one, value in zip(sweep.objectives, trial.values, strict=True)}
-    return {"trial": trial.number, "values": values, "params": dict(trial.params), "overrides": given}
+    return {
+        "trial": trial.number, "values": values, "params": dict(trial.params), "overrides": overrides(sweep, trial)
+    }  # fmt: skip

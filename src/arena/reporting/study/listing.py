@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from arena.reporting.sections import Digits, Section, Sheet, plural
-from arena.reporting.study.cells import MOST_TRIALS, number, params
-from arena.reporting.study.trials import UNFINISHED, Sweep, duration
+from arena.reporting.study.cells import MOST_TRIALS, number, params, time
+from arena.reporting.study.trials import UNFINISHED, Sweep
 
 
 def table(sweep: Sweep, output: Path) -> Section:
@@ -14,38 +14,31 @@ def table(sweep: Sweep, output: Path) -> Section:
     ordered = sweep.best_first()
     numbers = {trial.number for trial in ordered}
     ordered += [trial for trial in sweep.trials if trial.number not in numbers]
-    header = ["trial", "kind", *(one.name for one in sweep.objectives), *sweep.parameters, "time"]
-    lines = []
+    lines: list[list[Any]] = [["trial", "kind", *(one.name for one in sweep.objectives), *sweep.parameters, "time"]]
     for trial in ordered:
-        values = [Digits(value) for value in trial.values] or [""] * len(sweep.objectives)
-        values += [""] * (len(sweep.objectives) - len(values))
-        time = duration(trial.seconds) if trial.seconds is not None else ""
-        lines.append([number(trial, output), trial.kind.replace("_", " "), *values, *params(sweep, trial), time])
-    finding = f"{plural(len(lines), 'trial')}, the best first. A number leads to the run's folder."
-    sheet = Sheet("trials", "All trials", [header, *lines], MOST_TRIALS, "summary.csv")
-    return Section("trials", "Trials", finding, [], [], [sheet] if lines else [])
+        values = [*map(Digits, trial.values), *[""] * (len(sweep.objectives) - len(trial.values))]
+        kind = trial.kind.replace("_", " ")
+        lines.append([number(trial, output), kind, *values, *params(sweep, trial), time(trial)])
+    finding = f"{plural(len(ordered), 'trial')}, the best first. A number leads to the run's folder."
+    sheet = Sheet("trials", "All trials", lines, MOST_TRIALS, "summary.csv")
+    return Section("trials", "Trials", finding, sheets=[sheet] if ordered else [])
 
 
 def ended(sweep: Sweep, output: Path) -> Section:
     """Trials that did not complete, with their reasons."""
-    title = "Pruned and failed"
-    others = [trial for trial in sweep.trials if trial.kind not in ("complete", *UNFINISHED)]
-    if not others:
+    title, away = "Pruned and failed", ("complete", *UNFINISHED)
+    counts = [f"{some} {kind.replace('_', ' ')}" for kind, some in sweep.counts().items() if kind not in away]
+    if not counts:
         return Section("ended", title, "Every trial that has ended is complete.")
-    counts = {kind: some for kind, some in sweep.counts().items() if kind not in ("complete", *UNFINISHED)}
-    finding = ", ".join(f"{some} {kind.replace('_', ' ')}" for kind, some in counts.items()) + "."
-    header = ["trial", "kind", "reason", "exit code", "time", *sweep.parameters, "retried as"]
     again = {trial.retry_of: trial.number for trial in sweep.trials if trial.retry_of is not None}
-    lines = [
-        [
-            number(trial, output), trial.kind.replace("_", " "), " ".join(trial.reason.split())[:200], trial.exit_code,
-            duration(trial.seconds) if trial.seconds is not None else "", *params(sweep, trial),
-            again.get(trial.number, ""),
-        ]
-        for trial in others
-    ]  # fmt: skip
-    sheet = Sheet("ended", "Trials that did not complete", [header, *lines], MOST_TRIALS, "summary.csv")
-    return Section("ended", title, finding, [], [], [sheet])
+    lines = [["trial", "kind", "reason", "exit code", "time", *sweep.parameters, "retried as"]]
+    for trial in sweep.trials:
+        if trial.kind not in away:
+            cells = [number(trial, output), trial.kind.replace("_", " "), " ".join(trial.reason.split())[:200]]
+            cells += [trial.exit_code, time(trial), *params(sweep, trial), again.get(trial.number, "")]
+            lines.append(cells)
+    sheet = Sheet("ended", "Trials that did not complete", lines, MOST_TRIALS, "summary.csv")
+    return Section("ended", title, ", ".join(counts) + ".", sheets=[sheet])
 
 
 def made(sweep: Sweep) -> Section:
@@ -71,7 +64,7 @@ def made(sweep: Sweep) -> Section:
     if sweep.storage and "***" not in sweep.storage:
         commands.append(("Look at the study while it runs:", f"optuna-dashboard {sweep.storage}"))
     sheet = Sheet("made", "The study", [["what", "value"], *lines])
-    return Section("made", "How it was made", f"{sweep.source}.", [], [], [sheet], commands)
+    return Section("made", "How it was made", f"{sweep.source}.", sheets=[sheet], commands=commands)
 
 
 def text(value: Any) -> str:

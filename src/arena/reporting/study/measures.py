@@ -1,15 +1,14 @@
 """What a sweep's numbers say: repeats of one recipe, the luck of the best of many, the front, importance."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
-import numpy as np
-
-from arena.reporting.study import database
 from arena.reporting.study.trials import REPEATS, Sweep, Trial, brief, shown
+from arena.stats import pareto
 from arena.stats.intervals import quantile
 
 LEAST_COMPLETE = 10
@@ -49,8 +48,7 @@ def recipes(sweep: Sweep, objective: int = 0) -> list[Recipe]:
 
     Of several trials with the same seed and fold, which would be one and the same run, the first counts.
     """
-    varied = {one.name for one in sweep.searched}
-    if not varied & set(REPEATS):
+    if not set(sweep.searched) & set(REPEATS):
         return []
     groups: dict[tuple[Any, ...], dict[tuple[Any, ...], Trial]] = {}
     for trial in sweep.complete:
@@ -69,7 +67,7 @@ def rival(sweep: Sweep) -> Trial | None:
     ordered = sweep.best_first()
     keys = [{name: shown(value) for name, value in trial.params.items() if name not in REPEATS} for trial in ordered]
     # Of equal parameters without any seed among them each trial is a rival: the study itself chose to repeat.
-    varied = {one.name for one in sweep.searched} & set(REPEATS)
+    varied = set(sweep.searched) & set(REPEATS)
     return next((t for t, key in zip(ordered[1:], keys[1:], strict=True) if not varied or key != keys[0]), None)
 
 
@@ -99,7 +97,7 @@ def luck(sweep: Sweep) -> tuple[float, float] | None:
     "Statistical Estimates and Transformed Beta-Variables".
     """
     best = sweep.best_first()
-    low, high = best[0].interval(0) if best else (math.nan, math.nan)
+    low, high = best[0].intervals[0] if best else (math.nan, math.nan)
     number = len(best)
     if number < 2 or math.isnan(low):
         return None
@@ -116,37 +114,33 @@ def separable(first: tuple[float, float], second: tuple[float, float]) -> bool |
 
 def front(sweep: Sweep) -> list[Trial]:
     """The trials that no other beats in all objectives, by the first objective's value."""
-    numbers = {each.number for each in sweep.study.best_trials}
-    return sorted((t for t in sweep.complete if t.number in numbers), key=lambda trial: trial.values[0])
+    points = [[-one.loss(v) for one, v in zip(sweep.objectives, t.values, strict=True)] for t in sweep.complete]
+    best = [trial for trial, stays in zip(sweep.complete, pareto.front(points), strict=True) if stays]
+    return sorted(best, key=lambda trial: trial.values[0])
 
 
 def importances(sweep: Sweep, objective: int) -> tuple[dict[str, float], float, str]:
-    """Importance of each parameter, the share of best trials that it is for, and why there is none."""
+    """Importance of each parameter, the share of best trials that it is for, and why there is none.
+
+    By PED-ANOVA for being among that share; importances add up to 1. Source: Watanabe, Bansal and Hutter 2023,
+    "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary Subspaces"; Optuna's implementation.
+    """
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     number = len(sweep.complete)
     if len(sweep.searched) < 2:
         return {}, 0.0, "Importance compares parameters, and fewer than two were varied."
     if number < LEAST_COMPLETE:
         return {}, 0.0, f"{number} complete trials are too few for importances; {LEAST_COMPLETE} are the least."
-    maximise = [one.maximise for one in sweep.objectives]
     share = max(BEST_SHARE, LEAST_BEST / number)
     try:
-        found = database.importance(sweep.study, maximise, objective, share)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental in Optuna 4; what it says of small numbers the page says too
+            evaluator = PedAnovaImportanceEvaluator(target_quantile=share)
+            found = get_param_importances(sweep.studies[objective], evaluator=evaluator)
     except (ValueError, RuntimeError) as error:
         return {}, share, f"Optuna could not compute importances ({str(error).splitlines()[0]})."
-    varied = {one.name for one in sweep.searched}
-    return {name: value for name, value in found.items() if name in varied}, share, ""
-
-
-def worst_shown(values: Sequence[float] | np.ndarray, maximise: bool) -> float | None:
-    """Where an axis may end so that a few very bad values do not press all others into a line; None: show all."""
-    losses = np.sort(-np.asarray(values, float) if maximise else np.asarray(values, float))
-    if len(losses) < 5:
-        return None
-    best, upper = losses[0], np.quantile(losses, 0.75)
-    reach = upper + 1.5 * (upper - best)
-    if not reach > best or losses[-1] - best <= 1.5 * (reach - best):
-        return None
-    return float(-reach if maximise else reach)
+    return {name: value for name, value in found.items() if name in sweep.searched}, share, ""
 
 
 def seconds(sweep: Sweep) -> tuple[float | None, float | None]:

@@ -63,6 +63,6 @@ def tell(sweep: Sweep, page: Path) -> None:
         show.printed(f"{title}; the {'front' if len(sweep.objectives) > 1 else 'best'}", whole.lines_of(sweep))
     else:
         say(f"{title}; none has completed yet")
-    for line in filter(None, (whole.best_mean(sweep), whole.best_command(sweep))):
+    for line in whole.best_lines(sweep):
         say(line)
     say(f"page written to {shown(page)}")

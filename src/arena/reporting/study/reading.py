@@ -11,8 +11,8 @@ from arena.core import redact
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.run import visible
 from arena.reporting.study import database
-from arena.reporting.study.folders import groups_of, interval_of, is_run, read_trials, result_of, run_folders
-from arena.reporting.study.trials import MONITOR, Objective, Parameter, Sweep, Trial, shown
+from arena.reporting.study.runs import Run, groups_of, is_run, read_trials, run_folders
+from arena.reporting.study.trials import MONITOR, UNFINISHED, Objective, Sweep, Trial, shown
 
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 WIDE = 30
@@ -46,11 +46,12 @@ def read(folder: Path, name: str | None = None, storage: str | None = None) -> l
     if address:
         study = database.open_study(str(address), name or about.get("study_name") or about.get("study"), folder)
         return [from_study(folder, study, about, str(address))]
-    if not run_folders(folder):
+    found = run_folders(folder)
+    if not found:
         raise InputOutputError(f"{folder}: {nothing(folder)}")
-    groups = groups_of(folder)
-    names = {key: f"{folder.name}, {key.words}" if len(groups) > 1 else folder.name for key in groups}
-    return [from_runs(folder, names[key], runs, about) for key, runs in groups.items()]
+    named = all(each.name.isdigit() for each in found)
+    groups = groups_of({int(each.name) if named else place: Run.read(each) for place, each in enumerate(found)})
+    return [from_runs(folder, runs, about, len(groups) > 1) for runs in groups]
 
 
 def nothing(folder: Path) -> str:
@@ -78,10 +79,8 @@ def description(folder: Path) -> dict[str, Any]:
         DataError: it is damaged.
     """
     file = folder / "sweep.json"
-    if not file.is_file():
-        return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except ValueError as error:
         raise DataError(f"{file}: damaged ({error})") from None
     if not isinstance(found, dict):
@@ -96,28 +95,23 @@ def from_study(folder: Path, study: Any, about: dict[str, Any], address: str) ->
     names = about.get("objectives")
     paths = [str(name) for name in names] if isinstance(names, list) and len(names) == len(maximise) else []
     paths = paths or [MONITOR, *(f"objective {place}" for place in range(1, len(maximise)))]
-    trials, monitor = [], about.get("monitor")
+    runs = {each.number: Run.read(place) for each in frozen if (place := folder_of(folder, each))}
+    trials = [trial_of(each, runs.get(each.number), paths) for each in frozen]
+    monitor = about.get("monitor")
     monitor = monitor.get("name") if isinstance(monitor, dict) else monitor
-    for each in frozen:
-        place = folder_of(folder, each)
-        result = result_of(place)[0] if place else {}
-        monitor = monitor or (result.get("monitor") or {}).get("name")
-        trials.append(trial_of(each, place, result, paths))
+    monitor = monitor or next((run.monitor["name"] for run in runs.values() if run.monitor.get("name")), None)
     objectives = [
         Objective((monitor or MONITOR) if path == MONITOR else title(path), path, up)
         for path, up in zip(paths, maximise, strict=True)
     ]
-    logs = {
-        name: distribution.log
-        for each in frozen
-        for name, distribution in each.distributions.items()
-        if hasattr(distribution, "log")
-    }
-    public = redact.text(address)
+    spaces: dict[str, set[Any]] = {}
+    for each in frozen:
+        for key, space in each.distributions.items():
+            spaces.setdefault(key, set()).add(space)
     fixed = about.get("fixed") or about.get("fixed_overrides") or about.get("overrides") or []
     return Sweep(
-        study.study_name, folder, tuple(objectives), tuple(trials), parameters_of(trials, logs), study,
-        f"Optuna study {study.study_name}", public, monitor, tuple(map(str, fixed)), about,
+        study.study_name, folder, tuple(objectives), tuple(trials), parameters_of(trials, spaces),
+        f"Optuna study {study.study_name}", redact.text(address), monitor, tuple(map(str, fixed)), about,
     )  # fmt: skip
 
 
@@ -136,74 +130,67 @@ def folder_of(folder: Path, frozen: Any) -> Path | None:
     return next((place.absolute() for place in places if place.is_dir()), None)
 
 
-def trial_of(frozen: Any, place: Path | None, result: dict[str, Any], paths: Sequence[str]) -> Trial:
+def trial_of(frozen: Any, run: Run | None, paths: Sequence[str]) -> Trial:
     """One trial of Optuna with what its folder knows."""
-    said = frozen.user_attrs
-    kind = said.get("kind") or STATES[frozen.state.name]
-    if frozen.state.name in ("RUNNING", "WAITING"):
-        kind = STATES[frozen.state.name]
-    values = tuple(float(value) for value in frozen.values or ())
+    said, result = frozen.user_attrs, run.result if run else {}
+    kind = STATES[frozen.state.name]
+    kind = kind if kind in UNFINISHED else str(said.get("kind") or kind)
     seconds = said.get("seconds")
     if seconds is None and frozen.duration is not None:
         seconds = frozen.duration.total_seconds()
-    reason = said.get("reason") or (result.get("reason") if kind not in ("complete", "running", "waiting") else "")
+    reason = said.get("reason") or (result.get("reason") if kind not in ("complete", *UNFINISHED) else "")
     return Trial(
-        frozen.number, str(kind), values, dict(frozen.params), tuple(interval_of(result, path) for path in paths),
-        str(reason or ""), said.get("exit_code"), seconds, place, (),
+        frozen.number, kind, tuple(float(value) for value in frozen.values or ()), dict(frozen.params),
+        tuple(run.interval(path) if run else (math.nan, math.nan) for path in paths), str(reason or ""),
+        said.get("exit_code"), seconds, run.folder if run else None, result, run.overrides if run else (),
         frozen.datetime_start, frozen.datetime_complete,
         {step: value for step, value in frozen.intermediate_values.items() if math.isfinite(value)},
         said.get("retry_of"),
     )  # fmt: skip
 
 
-def from_runs(folder: Path, name: str, runs: list[Path], about: dict[str, Any]) -> Sweep:
-    """The sweep of runs that Hydra's own sweeper has started, or of single runs; `runs`: those that can be ranked."""
-    trials = read_trials(folder, runs)
-    monitors = [result_of(trial.folder)[0].get("monitor") or {} for trial in trials if trial.folder]
-    monitor = next((each for each in monitors if each.get("name")), {})
-    maximise = monitor.get("mode") == "max"
+def from_runs(folder: Path, runs: dict[int, Run], about: dict[str, Any], several: bool) -> Sweep:
+    """The sweep of runs that Hydra's own sweeper has started, or of single runs.
+
+    Args:
+        folder: with all runs.
+        runs: those that can be ranked, by number.
+        about: `sweep.json`.
+        several: whether there are others, so that this one has to say which it is.
+    """
+    trials = read_trials(runs)
+    first = next((run for run in runs.values() if run.monitor.get("name")), next(iter(runs.values())))
     common = set.intersection(*(set(trial.overrides) for trial in trials))
-    fixed = [each for each in trials[0].overrides if each in common]
-    parameters = parameters_of(trials, {})
+    fixed = tuple(each for each in trials[0].overrides if each in common)
+    monitor = first.monitor.get("name")
+    one = Objective(monitor or MONITOR, MONITOR, first.monitor.get("mode") == "max")
+    name = f"{folder.name}, {first.words}" if several else folder.name
     return Sweep(
-        name, folder, (Objective(monitor.get("name") or MONITOR, MONITOR, maximise),), tuple(trials), parameters,
-        in_memory(trials, parameters, maximise), "run folders, without a study", None, monitor.get("name"),
-        tuple(fixed), about,
+        name, folder, (one,), tuple(trials), parameters_of(trials, {}), "run folders, without a study", None, monitor,
+        fixed, about,
     )  # fmt: skip
 
 
-def parameters_of(trials: Sequence[Trial], logs: dict[str, bool]) -> dict[str, Parameter]:
-    """What was varied, in order of first use.
+def parameters_of(trials: Sequence[Trial], spaces: dict[str, set[Any]]) -> dict[str, Any]:
+    """What was varied as Optuna's distributions, in order of first use.
 
     Args:
         trials: all.
-        logs: whether a parameter was sampled on a logarithmic scale, where that is known.
+        spaces: those that the study itself has; taken where it has one, and its trials kept to it.
     """
-    found = {}
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    found: dict[str, Any] = {}
     for name in dict.fromkeys(name for trial in trials for name in trial.params):
         values = [trial.params[name] for trial in trials if name in trial.params]
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        log = numeric and min(values) > 0 and bool(logs.get(name, max(values) >= WIDE * min(values)))
-        choices = () if numeric else tuple(dict.fromkeys(map(shown, values)))
-        found[name] = Parameter(name, numeric, log, choices)
+        known, *others = spaces.get(name) or {None}
+        choices = getattr(known, "choices", None)
+        if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in choices or values):
+            found[name] = CategoricalDistribution(tuple(dict.fromkeys(map(shown, choices or values))))
+            continue
+        low, high = min(values), max(values)
+        if others or known is None or not (choices or known.low <= low <= high <= known.high):
+            log = low > 0 and (known.log if hasattr(known, "log") else high >= WIDE * low)
+            known = FloatDistribution(low, high, log=log)
+        found[name] = known
     return found
-
-
-def in_memory(trials: Sequence[Trial], parameters: dict[str, Parameter], maximise: bool) -> Any:
-    """The same trials as an Optuna study, so that its analyses work for them too."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize" if maximise else "minimize")
-    ranges: dict[str, Any] = {}
-    for name, one in parameters.items():
-        values = [trial.params[name] for trial in trials if name in trial.params]
-        ranges[name] = optuna.distributions.CategoricalDistribution(tuple(dict.fromkeys(map(shown, values))))
-        if one.numeric:
-            ranges[name] = optuna.distributions.FloatDistribution(min(values), max(values), log=one.log)
-    for trial in trials:
-        if trial.kind == "complete" and trial.values:
-            params = {name: value if parameters[name].numeric else shown(value) for name, value in trial.params.items()}
-            used = {name: ranges[name] for name in params}
-            study.add_trial(optuna.trial.create_trial(params=params, distributions=used, values=list(trial.values)))
-    return study

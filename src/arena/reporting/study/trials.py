@@ -4,8 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 REPEATS = ("seed", "data.fold")
 """Parameters that repeat a recipe instead of changing it."""
@@ -36,29 +39,6 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """What was varied.
-
-    Attributes:
-        name: the override's key.
-        numeric: whether all values are numbers; else they are `choices`, in order of first use.
-        log: whether its axis is logarithmic.
-        choices: all different values as text, of a parameter that is not numeric.
-    """
-
-    name: str
-    numeric: bool
-    log: bool
-    choices: tuple[str, ...] = ()
-
-    def place(self, value: Any) -> float:
-        """Where a value stands on the axis; NaN for a trial without this parameter."""
-        if self.numeric:
-            return math.nan if value is None else float(value)
-        return float(self.choices.index(shown(value))) if shown(value) in self.choices else math.nan
-
-
-@dataclass(frozen=True)
 class Trial:
     """One trial.
 
@@ -67,12 +47,13 @@ class Trial:
         kind: one of `KINDS`.
         values: one for each objective, empty where there is none.
         params: what was varied.
-        intervals: the 95% interval of each value in `result.json`, None where there is none.
+        intervals: the 95% interval of each value in `result.json`, NaN twice where there is none.
         reason: why it did not complete, empty where it did or where nobody knows.
         exit_code: of its process, None for unknown.
         seconds: how long it ran, None for unknown.
         folder: its run folder, None where that is gone.
-        overrides: the command line of its run, where it was read already.
+        result: its `result.json`, empty where there is none.
+        overrides: the command line of its run, empty where that is unknown.
         started, ended: None for unknown.
         intermediate: validation values by step, as the pruner saw them.
         retry_of: number of the trial that this one repeats.
@@ -82,21 +63,17 @@ class Trial:
     kind: str
     values: tuple[float, ...]
     params: dict[str, Any]
-    intervals: tuple[tuple[float, float] | None, ...] = ()
+    intervals: tuple[tuple[float, float], ...]
     reason: str = ""
     exit_code: int | None = None
     seconds: float | None = None
     folder: Path | None = None
+    result: dict[str, Any] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     started: datetime | None = None
     ended: datetime | None = None
     intermediate: dict[int, float] = field(default_factory=dict)
     retry_of: int | None = None
-
-    def interval(self, objective: int) -> tuple[float, float]:
-        """The interval of one value; NaN twice where there is none."""
-        found = self.intervals[objective] if objective < len(self.intervals) else None
-        return found or (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -108,8 +85,8 @@ class Sweep:
         folder: where its runs lie.
         objectives: one or more.
         trials: by number.
-        parameters: what was varied, by name.
-        study: the Optuna study; one in memory where the runs were made without Optuna.
+        parameters: what was varied: names, in order of first use, and Optuna's distributions; that of a parameter with
+            other values than numbers is over their texts.
         source: where the trials were read, for people; no password.
         storage: address of the database, None for runs without one; no password.
         monitor: name of the monitored value, such as val/log_loss; None for unknown.
@@ -121,8 +98,7 @@ class Sweep:
     folder: Path
     objectives: Sequence[Objective]
     trials: tuple[Trial, ...]
-    parameters: dict[str, Parameter]
-    study: Any
+    parameters: dict[str, Any]
     source: str
     storage: str | None = None
     monitor: str | None = None
@@ -145,13 +121,64 @@ class Sweep:
         return {kind: kinds.count(kind) for kind in dict.fromkeys((*KINDS, *kinds)) if kind in kinds}
 
     @property
-    def searched(self) -> list[Parameter]:
+    def searched(self) -> list[str]:
         """Parameters with more than one value among the trials."""
         return [
-            one
-            for name, one in self.parameters.items()
+            name
+            for name in self.parameters
             if len({shown(t.params[name]) for t in self.trials if name in t.params}) > 1
         ]
+
+    def drawn(self, objective: int) -> dict[int, float]:
+        """The values of the complete trials by number, with very bad ones at `worst_shown`."""
+        one, values = self.objectives[objective], {t.number: t.values[objective] for t in self.complete}
+        worst = worst_shown(list(values.values()), one.maximise)
+        far = {number for number, value in values.items() if worst is not None and one.loss(value) > one.loss(worst)}
+        return {number: worst if worst is not None and number in far else value for number, value in values.items()}
+
+    @cached_property
+    def studies(self) -> list[Any]:
+        """For each objective an Optuna study in memory with the values of `drawn`, for Optuna's analyses and pictures.
+
+        Its trials have the same numbers; what is not complete has failed there.
+        """
+        import optuna
+        from optuna.trial import TrialState, create_trial
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        found = []
+        for objective, one in enumerate(self.objectives):
+            study, values = (
+                optuna.create_study(direction="maximize" if one.maximise else "minimize"),
+                self.drawn(objective),
+            )
+            params = {trial.number: self.placed(trial) for trial in self.complete}
+            for number in range(max(values, default=-1) + 1):
+                if number in values:
+                    space = {name: self.parameters[name] for name in params[number]}
+                    made = create_trial(params=params[number], distributions=space, value=values[number])
+                else:
+                    made = create_trial(state=TrialState.FAIL)
+                study.add_trial(made)
+            found.append(study)
+        return found
+
+    def placed(self, trial: Trial) -> dict[str, Any]:
+        """The parameters of a trial as `parameters` has them: numbers, else texts."""
+        texts = {name for name, space in self.parameters.items() if isinstance(getattr(space, "choices", [0])[0], str)}
+        return {name: shown(value) if name in texts else value for name, value in trial.params.items()}
+
+
+def worst_shown(values: Sequence[float], maximise: bool) -> float | None:
+    """Where an axis may end so that a few very bad values do not press all others into a line; None: show all."""
+    losses = np.sort(-np.asarray(values, float) if maximise else np.asarray(values, float))
+    if len(losses) < 5:
+        return None
+    best, upper = losses[0], np.quantile(losses, 0.75)
+    reach = upper + 1.5 * (upper - best)
+    if not reach > best or losses[-1] - best <= 1.5 * (reach - best):
+        return None
+    return float(-reach if maximise else reach)
 
 
 def shown(value: Any) -> str:
@@ -174,16 +201,3 @@ def digits(value: float) -> str:
     if math.isnan(value):
         return "\u2013"
     return f"{value:.4f}" if value == 0 or 0.01 <= abs(value) < 10_000 else f"{value:.4g}"
-
-
-def duration(seconds: float | None) -> str:
-    """A time for people."""
-    if seconds is None:
-        return "unknown"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s" if seconds >= 10 else f"{seconds:.1f} s"
-    if whole < 600:
-        return f"{whole // 60} min {whole % 60} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,17 +1,16 @@
 """The report of a sweep: `report.html`, which needs nothing but itself, `summary.csv` and `best.yaml`."""
 
-import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from arena.core.console import duration
 from arena.core.errors import UsageError
 from arena.core.run import write_atomically
-from arena.reporting.page import page
+from arena.reporting.page import is_ours, page
 from arena.reporting.sections import Digits, Link, Section, Sheet, plural
-from arena.reporting.study import command, files, listing, measures, ranking, space
-from arena.reporting.study.cells import params
-from arena.reporting.study.trials import Sweep, brief, digits, duration
+from arena.reporting.study import files, listing, measures, ranking, space
+from arena.reporting.study.trials import Sweep, brief, digits
 
 GENERATOR = "arena sweep report"
 PAGE, SUMMARY, BEST = "report.html", "summary.csv", "best.yaml"
@@ -26,8 +25,7 @@ def require_free(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise UsageError(f"output={output}: is a file; choose a folder for the report")
     old = output / PAGE
-    start = old.read_bytes()[:1000].decode(errors="replace") if old.is_file() else ""
-    if old.exists() and f'content="{GENERATOR}"' not in start:
+    if old.exists() and not is_ours(old, GENERATOR):
         raise UsageError(f"{old}: was not made by this command; choose another folder with output=FOLDER")
 
 
@@ -48,26 +46,7 @@ def write(sweep: Sweep, output: Path) -> Path:
         write_atomically(output / BEST, chosen)
     else:
         (output / BEST).unlink(missing_ok=True)  # of a study that was there before
-    sections = all_sections(sweep, output)
-    return finished(f"Sweep {sweep.name}", facts(sweep), notes(sweep), sections, output)
-
-
-def finished(
-    title: str, some: list[tuple[str, str]], above: list[str], sections: Sequence[Section], output: Path
-) -> Path:
-    """Draw the pictures and write the page in one step."""
-    with tempfile.TemporaryDirectory(prefix="arena-report-") as place:
-        for section in sections:
-            for picture in section.pictures:
-                picture.draw(Path(place) / f"{picture.name}.png")
-        made = page(title, some, above, list(sections), Path(place), GENERATOR)
-    write_atomically(output / PAGE, made.encode(errors="replace").decode())
-    return output / PAGE
-
-
-def all_sections(sweep: Sweep, output: Path) -> list[Section]:
-    """Every section, in the order of the page."""
-    found = [
+    sections = [
         ranking.best(sweep),
         ranking.history(sweep),
         ranking.repeats(sweep),
@@ -81,7 +60,15 @@ def all_sections(sweep: Sweep, output: Path) -> list[Section]:
         listing.ended(sweep, output),
         listing.made(sweep),
     ]
-    return [section for section in found if section is not None]
+    shown = [section for section in sections if section is not None]
+    return finished(f"Sweep {sweep.name}", facts(sweep), notes(sweep), shown, output)
+
+
+def finished(title: str, some: list[tuple[str, str]], above: list[str], sections: list[Section], output: Path) -> Path:
+    """Write the page in one step."""
+    made = page(title, some, above, sections, generator=GENERATOR)
+    write_atomically(output / PAGE, made.encode(errors="replace").decode())
+    return output / PAGE
 
 
 def facts(sweep: Sweep) -> list[tuple[str, str]]:
@@ -140,36 +127,24 @@ def overview(sweeps: Sequence[Sweep], pages: Sequence[Path], output: Path) -> Pa
     above += ["Values of different data, splits or objectives cannot be compared."]
     for name in (SUMMARY, BEST):
         (output / name).unlink(missing_ok=True)  # of a report that ranked all of them
-    section = Section("studies", "Studies", finding, [], [], [sheet])
+    section = Section("studies", "Studies", finding, sheets=[sheet])
     return finished("Sweeps", [("studies", str(len(sweeps)))], above, [section], output)
 
 
 def lines_of(sweep: Sweep, most: int = 5) -> list[list[str]]:
     """The best trials under their header: those of the front where there are several objectives."""
     lines = [["trial", *(one.name for one in sweep.objectives), *sweep.parameters]]
-    chosen = measures.front(sweep) if len(sweep.objectives) > 1 and sweep.complete else sweep.best_first()
+    chosen = measures.front(sweep) if len(sweep.objectives) > 1 else sweep.best_first()
     for trial in chosen[:most]:
-        values = [digits(value) for value in trial.values]
-        lines.append([str(trial.number), *values, *(str(each) for each in printed_params(sweep, trial.number))])
+        params = [brief(trial.params.get(name, "")) for name in sweep.parameters]
+        lines.append([str(trial.number), *map(digits, trial.values), *params])
     return lines
 
 
-def printed_params(sweep: Sweep, number: int) -> list[str]:
-    """A trial's parameters as they are printed."""
-    trial = next(each for each in sweep.trials if each.number == number)
-    return [brief(value) if value != "" else "" for value in params(sweep, trial)]
-
-
-def best_mean(sweep: Sweep) -> str | None:
-    """Mean, deviation and interval of the best recipe of a sweep over seeds or folds; None for any other sweep."""
-    repeated = measures.recipes(sweep) if len(sweep.objectives) == 1 else []
-    return f"{repeated[0].label}: {sweep.objectives[0].name} {ranking.mean_text(repeated[0])}" if repeated else None
-
-
-def best_command(sweep: Sweep) -> str | None:
-    """The command of the best trial or recipe; None for several objectives, or where none has completed."""
+def best_lines(sweep: Sweep) -> list[str]:
+    """What is printed of the best of one objective: of a sweep over seeds or folds the mean, and the command."""
     if len(sweep.objectives) > 1 or not sweep.complete:
-        return None
-    if repeated := measures.recipes(sweep):
-        return command.line(command.recipe(sweep, repeated[0].trials[0]))
-    return command.line(command.overrides(sweep, sweep.best_first()[0]))
+        return []
+    repeated = measures.recipes(sweep)
+    mean = [f"{best.label}: {sweep.objectives[0].name} {ranking.mean_text(best)}" for best in repeated[:1]]
+    return [*mean, ranking.best_command(sweep)]
