@@ -12,12 +12,12 @@ GENERATOR = "arena exploration"
 """Stands in the page, so that a later report knows which folder it may replace."""
 
 
-def render(template: str, **values: Any) -> str:
+def render(file: str, /, **values: Any) -> str:
     """Fill one of the templates; in an HTML page every value is escaped.
 
     Args:
-        template: name of a file in the folder `templates`.
-        values: by the names that the template has for them; one that it lacks is an error.
+        file: its name in the folder `templates`.
+        values: by the names that the template has for them; one that is missing is an error.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -25,7 +25,7 @@ def render(template: str, **values: Any) -> str:
         loader=PackageLoader("arena.reporting"), autoescape=select_autoescape(), undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    return room.get_template(template).render(values)
+    return room.get_template(file).render(values)
 
 
 def page(
