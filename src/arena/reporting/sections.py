@@ -1,7 +1,7 @@
 """The parts that a report is made of, and how their numbers are written."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from arena.core import tables
-from arena.reporting.statistics import Rate, codes
+from arena.reporting.statistics import Rate, codes, rate
 from arena.reporting.text_features import TextFeatures
 
 A, B, TIE, NONE = 0, 1, 2, -1
@@ -224,8 +224,6 @@ def shown_cell(cell: Any) -> str:
 
 def outcome_line(winners: np.ndarray) -> list[Any]:
     """Rows, and for each outcome its count, share and interval."""
-    from arena.reporting.statistics import rate
-
     labelled = int((winners != NONE).sum())
     cells: list[Any] = [labelled]
     for outcome in (A, B, TIE):
@@ -238,8 +236,3 @@ OUTCOME_HEADER = [
     "labelled",
     *(f"{label} {part}" for label in OUTCOME_LABELS for part in ("count", "share", "low", "high")),
 ]
-
-
-def columns_of(rates: Sequence[Rate]) -> tuple[list[float], list[float], list[float]]:
-    """Values, lower and upper ends, for the drawing functions."""
-    return [found.value for found in rates], [found.low for found in rates], [found.high for found in rates]

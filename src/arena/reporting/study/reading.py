@@ -44,7 +44,7 @@ def read(folder: Path, name: str | None = None, storage: str | None = None) -> l
     if address and not storage and ":***@" in str(address):
         raise UsageError(f"{folder}: its database needs a password; give storage={address} with it in place of ***")
     if address:
-        study = database.open_study(str(address), name or about.get("study_name") or about.get("study"), folder)
+        study = database.open_study(str(address), name or about.get("study"), folder)
         return [from_study(folder, study, about, str(address))]
     found = run_folders(folder)
     if not found:
@@ -95,11 +95,11 @@ def from_study(folder: Path, study: Any, about: dict[str, Any], address: str) ->
     names = about.get("objectives")
     paths = [str(name) for name in names] if isinstance(names, list) and len(names) == len(maximise) else []
     paths = paths or [MONITOR, *(f"objective {place}" for place in range(1, len(maximise)))]
-    runs = {each.number: Run.read(place) for each in frozen if (place := folder_of(folder, each))}
+    places = {each.number: folder / str(each.number) for each in frozen}
+    runs = {number: Run.read(place) for number, place in places.items() if place.is_dir()}
     trials = [trial_of(each, runs.get(each.number), paths) for each in frozen]
-    monitor = about.get("monitor")
-    monitor = monitor.get("name") if isinstance(monitor, dict) else monitor
-    monitor = monitor or next((run.monitor["name"] for run in runs.values() if run.monitor.get("name")), None)
+    known = (run.monitor["name"] for run in runs.values() if run.monitor.get("name"))
+    monitor = about.get("monitor") or next(known, None)
     objectives = [
         Objective((monitor or MONITOR) if path == MONITOR else title(path), path, up)
         for path, up in zip(paths, maximise, strict=True)
@@ -108,10 +108,9 @@ def from_study(folder: Path, study: Any, about: dict[str, Any], address: str) ->
     for each in frozen:
         for key, space in each.distributions.items():
             spaces.setdefault(key, set()).add(space)
-    fixed = about.get("fixed") or about.get("fixed_overrides") or about.get("overrides") or []
     return Sweep(
         study.study_name, folder, tuple(objectives), tuple(trials), parameters_of(trials, spaces),
-        f"Optuna study {study.study_name}", redact.text(address), monitor, tuple(map(str, fixed)), about,
+        f"Optuna study {study.study_name}", redact.text(address), monitor, tuple(about.get("fixed") or ()), about,
     )  # fmt: skip
 
 
@@ -119,15 +118,6 @@ def title(path: str) -> str:
     """A path in `result.json` as a name for people: validation.log_loss.value becomes val/log_loss."""
     name = path.removesuffix(".value")
     return f"val/{name.removeprefix('validation.')}" if name.startswith("validation.") else name
-
-
-def folder_of(folder: Path, frozen: Any) -> Path | None:
-    """The run folder of a trial, also where the study was moved."""
-    said = frozen.user_attrs.get("folder")
-    places = [folder / str(frozen.number)]
-    if isinstance(said, str) and said:
-        places = [folder / Path(said).name, folder / said, Path(said), *places]
-    return next((place.absolute() for place in places if place.is_dir()), None)
 
 
 def trial_of(frozen: Any, run: Run | None, paths: Sequence[str]) -> Trial:

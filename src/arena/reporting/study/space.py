@@ -7,7 +7,7 @@ from arena.reporting.sections import Picture, Section, plural
 from arena.reporting.study import figures, measures
 from arena.reporting.study.cells import clipped
 from arena.reporting.study.runs import curve
-from arena.reporting.study.trials import REPEATS, UNFINISHED, Sweep, Trial
+from arena.reporting.study.trials import REPEATS, Sweep
 
 
 def importance(sweep: Sweep) -> Section:
@@ -86,7 +86,8 @@ def slices(sweep: Sweep) -> Section:
 
 def curves(sweep: Sweep) -> Section:
     """The monitored value over training."""
-    chosen, found = shown_curves(sweep), {}
+    ended = [trial for trial in sweep.trials if trial.kind not in ("complete", "waiting")]
+    chosen, found = (sweep.best_first() + ended)[: figures.MOST_LINES], {}
     made = Section("curves", "Validation curves", "No trial has left validation values by step (metrics.csv).")
     for trial in chosen:
         points = curve(trial.folder, sweep.monitor) if trial.folder and sweep.monitor else []
@@ -97,20 +98,8 @@ def curves(sweep: Sweep) -> Section:
     best_ones = [trial.number for trial in sweep.best_first()[:5]]
     name = sweep.monitor or sweep.objectives[0].name
     made.finding = f"{name} over the steps of {plural(len(found), 'trial')}; the {len(best_ones)} best are blue."
-    if len(chosen) < len([t for t in sweep.trials if t.kind not in UNFINISHED]):
-        made.notes = [f"At most {figures.MOST_LINES} trials are drawn: the best half, and others at equal distances."]
+    if len(chosen) == figures.MOST_LINES:
+        made.notes = [f"At most {figures.MOST_LINES} trials are drawn, the best ones first."]
     draw = partial(figures.curves, sweep=sweep, found=found, best=best_ones)
     made.pictures = [Picture("curves", f"{name} over steps", draw)]
     return made
-
-
-def shown_curves(sweep: Sweep) -> list[Trial]:
-    """All trials that ran, or the best and a choice of the others where they are too many."""
-    ran = [trial for trial in sweep.trials if trial.kind != "waiting"]
-    if len(ran) <= figures.MOST_LINES:
-        return ran
-    half = figures.MOST_LINES // 2
-    first = sweep.best_first()[:half]
-    numbers = {trial.number for trial in first}
-    rest = [trial for trial in ran if trial.number not in numbers]
-    return first + [rest[place * len(rest) // half] for place in range(half)]
