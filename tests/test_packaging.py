@@ -228,7 +228,9 @@ def run_installed(python: Path, folder: Path, *arguments: str) -> subprocess.Com
 @pytest.mark.slow
 def test_wheel_holds_the_package_with_its_configs_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    source = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
+    kinds = (".py", ".html", ".css", ".md")  # the code, and the templates of pages and cards
+    source = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*") if path.suffix in kinds}
+    assert "arena/reporting/templates/page.html" in source
     configs = {f"arena/{path.relative_to(ROOT)}" for path in (ROOT / "conf").rglob("*.yaml")}
     assert "arena/conf/train.yaml" in configs
     assert source | configs <= set(names)

@@ -120,6 +120,19 @@ def test_importance_finds_the_parameter_that_matters(tmp_path: Path) -> None:
     assert sum(found.values()) == pytest.approx(1)
 
 
+def test_strange_texts_and_very_bad_values_are_drawn(tmp_path: Path) -> None:
+    """Warnings are errors here: no text is taken for a formula, and no sign without a glyph stops the page."""
+    texts = ["$\\frac{", "\u65e5\u672c\u8a9e", "x" * 90]
+    for number in range(12):
+        given = [f"model.name={texts[number % 3]}", f"optim.lr={10.0 ** -(number % 5)}"]
+        run_in(tmp_path / "odd" / str(number), given, 99.0 if number == 7 else 0.5 + 0.01 * number)
+    report([tmp_path / "odd"], {})
+    page = (tmp_path / "odd" / "report.html").read_text()
+    # The upper quartile is 0.5925, the best 0.5: the axis ends at 0.5925 + 1.5 * 0.0925.
+    assert "1 value of val/log_loss beyond 0.731" in page
+    assert page.count("<img") == 5  # history, importance, parallel coordinates, slices, curves
+
+
 def test_without_a_finished_trial_the_page_says_so(tmp_path: Path) -> None:
     study = study_in(tmp_path / "new")
     add(study, {"optim.lr": 0.01}, None, "FAIL", reason="no such file")

@@ -3,6 +3,7 @@
 Values of an objective are on a linear axis that may leave out a few very bad ones (`Sweep.drawn`).
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -41,7 +42,8 @@ def _optuna(file: File, name: str, sweep: Sweep, objective: int, height: float, 
     from matplotlib.category import StrCategoryFormatter
     from optuna.visualization import matplotlib as visualization
 
-    matplotlib.use("agg")
+    if "matplotlib.pyplot" not in sys.modules:  # else it is somebody's notebook, which keeps its own
+        matplotlib.use("agg")
     from matplotlib import pyplot
 
     draw: Callable[..., Any] = getattr(visualization, name)

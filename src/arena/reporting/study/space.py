@@ -46,7 +46,8 @@ def parallel(sweep: Sweep) -> Section:
     if len(sweep.complete) < 2 or not chosen:
         made.finding = "Two complete trials and one varied parameter are the least for this picture."
         return made
-    made.finding = "One line for each complete trial; dark lines are good."
+    names = " and ".join(one.name for one in sweep.objectives)
+    made.finding = f"One line for each complete trial; dark lines are good in {names}."
     made.notes = [*notes, "Parameters searched on a logarithmic scale, or spread over it, have logarithmic axes."]
     made.notes += clipped(sweep)
     for place, one in enumerate(sweep.objectives):
