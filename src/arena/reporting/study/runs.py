@@ -12,7 +12,6 @@ from arena.core.files import read_json
 from arena.core.run import visible
 from arena.core.stored import read_yaml
 from arena.core.values import flat
-from arena.logger.journal import read_from
 from arena.reporting.study.trials import MONITOR, Trial, shown
 
 STATUSES = {
@@ -179,10 +178,14 @@ def curve(folder: Path, monitor: str) -> list[tuple[int, float]]:
         folder: of the run.
         monitor: split and name, such as val/log_loss.
     """
+    needle, found = f",{monitor.replace('/', ',', 1)},", {}
     try:
-        rows, _ = read_from(folder / "metrics.csv", 0)
-    except (OSError, InputOutputError):  # a run without a journal, or a damaged one
-        return []
-    split, _, name = monitor.partition("/")
-    mine = [row for row in rows if (row["split"], row["name"]) == (split, name) and math.isfinite(row["value"])]
-    return sorted({row["step"]: row["value"] for row in mine}.items())
+        with open(folder / "metrics.csv", encoding="utf-8") as file:
+            for line in file:
+                if needle in line:
+                    value = float(line.rpartition(",")[2])
+                    if math.isfinite(value):
+                        found[int(line.partition(",")[0])] = value
+    except (OSError, ValueError):
+        pass  # a run without a journal, or a line that a kill has torn
+    return sorted(found.items())
