@@ -180,7 +180,7 @@ def parameters_of(trials: Sequence[Trial], spaces: dict[str, set[Any]]) -> dict[
             continue
         low, high = min(values), max(values)
         if others or known is None or not (choices or known.low <= low <= high <= known.high):
-            log = low > 0 and (known.log if hasattr(known, "log") else high >= WIDE * low)
+            log = low > 0 and (getattr(known, "log", high >= WIDE * low))
             known = FloatDistribution(low, high, log=log)
         found[name] = known
     return found
