@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.core import heartbeat
+from arena.core.data_keys import as_typed
 from arena.core.errors import ArenaError, InputOutputError
 from arena.core.files import read_json
 from arena.core.run import visible
@@ -50,7 +51,9 @@ class Run:
             given = read_yaml(folder / ".hydra" / "overrides.yaml")
         except ArenaError:
             given = []
-        overrides = tuple(map(str, given)) if isinstance(given, list) else ()
+        # A run keeps the places of its keys; people typed their short names, and folds are known by them.
+        pairs = [str(each).partition("=") for each in given] if isinstance(given, list) else []
+        overrides = tuple(f"{as_typed(key)}{sign}{value}" for key, sign, value in pairs)
         return cls(folder, heartbeat.judged(result), damage, overrides)
 
     @property
