@@ -243,4 +243,4 @@ def test_an_offset_for_a_run_without_one_is_refused(train_run, tmp_path):
 
     run = train_run("plain", "trainer.max_steps=1", "test=false")
     with pytest.raises(UsageError, match="was trained without one"):
-        restore.settings_of(run, {"path": "x.csv", "offset": "o.csv"})
+        restore.settings_of(run, {"path": "x.csv", "target": {"offset": "o.csv"}})
