@@ -266,7 +266,8 @@ def test_real_questions(shared):
     tokenizer = HubTokenizer("Qwen", path=str(shared / "models" / "qwen_tokenizer"))
     path = shared / "data" / "gsm8k" / "data.parquet"
     reader = ReplyReader(prompt="question", reply="solution")
-    data = built(ReplyData, reader, tokenizer, str(path), limit=300, template="Q: {prompt}\nA: {reply}", packing=True)
+    options = {"limit": 300, "template": "Q: {prompt}\nA: {reply}", "packing": True, "batch_size": 16}
+    data = built(ReplyData, reader, tokenizer, str(path), **options)
     data.setup("fit")
     known = {row["question"]: row["solution"] for row in pq.read_table(path).slice(0, 300).to_pylist()}
     assert [known[text] for text in data.prompt_texts("val")] == data.references("val")

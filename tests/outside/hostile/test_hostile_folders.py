@@ -136,7 +136,7 @@ def test_stored_command_lines_and_places_have_no_effect(shell, pairwise_run, tmp
     for name in ("overrides", "hydra", "hydra config", "synced"):
         corpus.FILES[name](place, ground)
     settings = file.read(place / "config.yaml") | {"study": "${oc.env:CANARY_SECRET}"}
-    corpus.put(settings, "data.rejects", str(ground.sentinel / "notes.txt"))
+    corpus.put(settings, "data.ingest.rejects", str(ground.sentinel / "notes.txt"))
     corpus.put(settings, "data.cache", str(ground.sentinel))
     file.write(place / "config.yaml", settings)
     env = ground.variables()
