@@ -26,18 +26,13 @@ def open_study(address: str, name: str | None, folder: Path) -> Any:
         UsageError: no such study, or one of several has to be named.
     """
     import optuna
-    from sqlalchemy import create_engine, inspect
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     public = redact.text(address)
     address = read_only(address)
     try:
-        engine = create_engine(address)
-        try:
-            found = set(inspect(engine).get_table_names())
-        finally:
-            engine.dispose()
+        found = tables(address)
         if not found >= TABLES:
             held = f"it holds {', '.join(sorted(found)[:5])}" if found else "it is empty"
             raise DataError(f"{public}: not an Optuna study ({held}); give the folder of a sweep")
@@ -50,6 +45,17 @@ def open_study(address: str, name: str | None, folder: Path) -> Any:
         raise kind(f"{public}: the study cannot be read ({why})") from None
     except RuntimeError as error:  # Optuna's word for a schema of another version
         raise DataError(f"{public}: {str(error).splitlines()[0]}") from None
+
+
+def tables(address: str) -> set[str]:
+    """Names of the tables in a database."""
+    from sqlalchemy import create_engine, inspect
+
+    engine = create_engine(address)
+    try:
+        return set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
 
 
 def address_of(file: Path) -> str:
