@@ -39,8 +39,8 @@ class RatingJudge:
             for name, entry in found.items():
                 ends = percentiles(np.array([each[name] for each in repeated]), drawn.shape[1])
                 entry |= dict(zip(("low", "high"), ends, strict=True))
-        error = [np.abs(each - target) for each in (prior, score)]
-        gain = paired_difference(*error, groups, 10 * resamples, seed)._asdict()
+        errors = np.abs(prior - target), np.abs(score - target)
+        gain = paired_difference(errors[0], errors[1], groups, 10 * resamples, seed)._asdict()
         return {
             "rows": len(target),
             "groups": len(np.unique(groups)),

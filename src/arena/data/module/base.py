@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from torch import Tensor
 
 from arena.core.cache import root_of
+from arena.core.types import Start
 from arena.data.loading.collate import Batches
 from arena.data.loading.loader import EvaluationLoader
 from arena.data.loading.sampling import Sampler, Serving
@@ -34,9 +36,11 @@ class RowData(Description, Served):
 
     Attributes:
         labels: names of the classes, or those of each head; empty where there are none.
+        room: how long a row may be, the node `data.truncation`.
     """
 
     labels: Any
+    room: Any
 
     def __init__(
         self,
@@ -134,6 +138,10 @@ class RowData(Description, Served):
     def sampler(self) -> Sampler:
         """Which training rows an epoch serves, and how often."""
         return Sampler(self._rows["train"], self.table.num_rows, seed=self.serving.seed)
+
+    @abstractmethod
+    def start(self, counts: Tensor) -> Start:
+        """What a model may know before its first step, given how often training serves each class."""
 
     @abstractmethod
     def collate(self, training: bool) -> Batches:

@@ -42,6 +42,7 @@ class Description:
     _rows: dict[str, np.ndarray]
     _dropped: dict[str, int]
     _groups: Groups
+    _target: np.ndarray
 
     @property
     def table(self) -> pa.Table:
@@ -59,6 +60,10 @@ class Description:
     def groups(self, split: Split) -> np.ndarray:
         """Group of each row of a split, `[M]` strings."""
         return np.array(self.table["group"].to_pylist(), dtype=str)[self.rows(split)]
+
+    def targets(self, split: Split) -> np.ndarray:
+        """What each row of a split should be told: class indices `[M]`, those of each head `[M, T]`, or numbers."""
+        return self._target[self.rows(split)]
 
     def texts(self) -> Iterator[pa.RecordBatch]:
         """The texts of the rows in use in the order of `table`, some thousand at a time."""

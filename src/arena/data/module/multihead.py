@@ -150,10 +150,6 @@ class HeadData(RowData):
         fields = [name for name in LABELLED_TEXT.texts if f"{{{name}}}" in self.template]
         return compile_template(self.tokenizer, self.template, fields=fields)
 
-    def targets(self, split: Split) -> np.ndarray:
-        """Class index of each row of a split in each head, `[M, T]` int64."""
-        return self._target[self.rows(split)]
-
     def class_counts(self, split: Split) -> np.ndarray:
         """Rows of each class in a split, `[C]` int64."""
         columns = zip(self.targets(split).T, self.heads.sizes, strict=True)

@@ -156,10 +156,6 @@ class PairData(RowData):
         mirror, sizes = tables.mirror(self.labels), sequences.answer_tokens()
         return Collate(sequences, target, weight, self.tokenizer.pad, 1, sizes, mirror, teacher, offset)
 
-    def targets(self, split: Split) -> np.ndarray:
-        """Class index of each row of a split, `[M]` int64."""
-        return self._target[self.rows(split)]
-
     def class_counts(self, split: Split) -> np.ndarray:
         """Rows of each class in a split, `[K]` int64."""
         return np.bincount(self.targets(split), minlength=len(self.labels))
