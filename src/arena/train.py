@@ -5,6 +5,7 @@ Nothing heavy is imported at the top: a wrong command line is answered before to
 
 import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arena.config import build, resume
@@ -12,6 +13,7 @@ from arena.config import compose as config
 from arena.config.fitting import fit
 from arena.core.console import say
 from arena.core.errors import run_main
+from arena.core.files import check_room
 from arena.core.paths import shown
 from arena.core.record import Record
 from arena.core.run import RunFolder, rank
@@ -92,8 +94,10 @@ def guard(settings: build.Settings, folder: str) -> None:
 
     Raises:
         UsageError: `folder` holds a run already.
+        InputOutputError: its disk is full.
     """
     RunFolder(folder).require_free("hydra.run.dir", f", or resume={shown(folder)}")
+    check_room(Path(folder))
 
 
 def go_on(arguments: list[str]) -> None:

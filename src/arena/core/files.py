@@ -20,6 +20,8 @@ TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 """Names of the files that `replacing` writes to; the number is the process that writes."""
 
 
+LEAST = 2**16
+"""Bytes of a run folder without checkpoints, about."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -141,3 +143,18 @@ def read_parquet(path: Path, columns: Collection[str] | None = None) -> "pa.Tabl
     if lacking := [name for name in columns or () if name not in table.column_names]:
         raise InputOutputError(f"{path}: there is no column {lacking[0]}")
     return table if columns is None else table.select(list(columns))
+
+
+def check_room(folder: Path) -> None:
+    """Insist on room for the small files of a run; what checkpoints take is asked when it is known.
+
+    Raises:
+        InputOutputError: fewer than `LEAST` bytes are free.
+    """
+    place = folder.expanduser().absolute()
+    while not place.exists():
+        place = place.parent
+    if (free := shutil.disk_usage(place).free) < LEAST:
+        raise InputOutputError(
+            f"{folder}: {free:,} bytes are free on its disk, and a run takes {LEAST:,} and more; free some space"
+        )
