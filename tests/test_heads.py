@@ -455,7 +455,7 @@ def test_export_says_that_it_cannot(own, tmp_path):
 def test_weights_of_two_seeds_are_averaged(good, rows, tmp_path):
     """Runs of one recipe; the mean predicts and is judged like any run."""
     runs = [trained(tmp_path / f"{seed}", rows, *QUICK, f"seed={seed}") for seed in (0, 1)]
-    given = [f"run=[{runs[0].path},{runs[1].path}]", f"output={tmp_path / 'mean'}"]
+    given = [f"run=[{runs[0].path},{runs[1].path}]", f"output={tmp_path / 'mean'}", "average=true"]
     mean = RunFolder(export.export(restore.options(given, export.DEFAULTS, "", several=True)))
     states = [torch.load(run.best, weights_only=True)["state_dict"] for run in (*runs, mean)]
     for name, value in states[2].items():
