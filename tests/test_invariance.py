@@ -149,7 +149,7 @@ def test_batch_size_of_the_evaluation_changes_nothing(train_run):
     run = train_run("run", "trainer.max_steps=3")
     losses = []
     for size in (7, 64):
-        settings = restore.settings_of(run, {"eval_batch_size": size})
+        settings = restore.settings_of(run, {"loader": {"eval_batch_size": size}})
         task, data = restore.rebuild(run, settings), build.data(settings)
         losses.append(restore.verify(run, settings, task, build.evaluator(settings, run), data))
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
