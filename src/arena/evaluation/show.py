@@ -9,6 +9,7 @@ from arena.config import compose as config
 from arena.config.resolvers import suggested_lr
 from arena.core import redact
 from arena.core.console import say, terminal
+from arena.core.data_keys import as_typed
 from arena.core.values import flat
 from arena.stats.classification import left_out
 
@@ -25,7 +26,17 @@ RATES_SHOWN = (
 
 MOST_DIFFERING, LONGEST = 12, 30
 """Lines of the table of what differs from the defaults, and characters of a value in it."""
-NOT_SHOWN = ("run_dir", "callback.", "logger.", "hydra.", "suggested.", "metric.", "task", "judge")
+NOT_SHOWN = (
+    "run_dir",
+    "data.ingest.rejects",
+    "callback.",
+    "logger.",
+    "hydra.",
+    "suggested.",
+    "metric.",
+    "task",
+    "judge",
+)
 """Beginnings of keys that follow from others."""
 
 
@@ -50,9 +61,9 @@ def configuration(settings: dict[str, Any], folder: Any) -> None:
 def differing(settings: dict[str, Any]) -> list[list[str]]:
     """Return key, value and default of the values that are not the defaults, those of the command line first."""
     defaults = dict(flat(config.defaults()))
-    typed = {argument.lstrip("+").partition("=")[0] for argument in sys.argv[1:]}
+    typed = {as_typed(argument.lstrip("+").partition("=")[0]) for argument in sys.argv[1:]}
     found = [
-        [key, _brief(value), _brief(defaults.get(key))]
+        [as_typed(key), _brief(value), _brief(defaults.get(key))]
         for key, value in flat(redact.node(settings))
         if value != defaults.get(key) and not key.startswith(NOT_SHOWN) and "_target_" not in key.rpartition(".")[2]
     ]
