@@ -2,6 +2,7 @@
 
 import pytest
 
+from arena.config.compose import composed, settings_of
 from arena.core.data_keys import as_typed, full, replace_keys, typed_names
 from arena.core.errors import UsageError
 
@@ -50,3 +51,14 @@ def test_suggestions_know_short_names():
     assert "max_length" not in typed_names(stored())
     with pytest.raises(UsageError, match=r"data\.lmit: no such key; did you mean 'limit'"):
         replace_keys(stored(), {"lmit": 3})
+
+
+@pytest.mark.parametrize("typed", ["data.split=null", "~data.loader"])
+def test_a_part_of_the_data_cannot_be_left_out(typed):
+    with pytest.raises(UsageError, match=r"data\.\w+: it cannot be left out; give single keys, data\.\w+\.KEY=VALUE"):
+        settings_of([typed])
+
+
+def test_a_group_needs_a_choice():
+    with pytest.raises(UsageError, match="schedule=null: the name of a choice is needed"):
+        composed(["schedule=null"])

@@ -203,6 +203,10 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
             return UsageError(f"{group}={name}: no such choice{schema.closest(name, options)}")
     if isinstance(error, OverrideParseException):
         return unreadable(error)
+    if isinstance(error, ValueError) and text.startswith("Config group override must be"):
+        groups = [path.name for path in folder().iterdir() if path.is_dir()]
+        found = next((each for each in overrides if each.partition("=")[0].partition("@")[0] in groups), "a group")
+        return UsageError(f"{found}: the name of a choice is needed; python -m arena.train --help lists them")
     if isinstance(error, ConfigCompositionException) and (key := re.search(r"Could not override '([^']+)'", text)):
         kind = "key" if "." in key[1] else "group or key"
         return UsageError(f"{key[1]}: no such {kind}{_nearest_key(key[1], overrides, config_name)}")

@@ -18,7 +18,7 @@ from arena.core import signatures
 from arena.core.closest import closest
 from arena.core.data_keys import as_typed
 from arena.core.errors import InputOutputError, UsageError
-from arena.core.places import Stored, kind_of, require
+from arena.core.places import PARTS, Stored, kind_of, require
 
 Positive = Annotated[float, "a number greater than 0", lambda value: value > 0]
 NonNegative = Annotated[float, "a number, 0 or more", lambda value: value >= 0]
@@ -91,6 +91,8 @@ def check(
             kind = require(node["_target_"], key, trusted, stored, part)
             check_arguments(node, key, partial=kind is None or kind.partial)
             part = node["_target_"].partition(".")[0] in trusted
+            if key == "data":
+                _check_parts(node)
             if stored is not None:
                 _check_outputs(node, key, stored)
         for name, child in node.items():
@@ -146,6 +148,14 @@ def check_values(values: dict[str, Any], schema: type, key: str = "", others: Co
 def argument(key: str) -> str:
     """The parameter that a key stands for: itself, and `lambda_` for `lambda`, which no parameter can be called."""
     return f"{key}_" if keyword.iskeyword(key) else key
+
+
+def _check_parts(node: dict[str, Any]) -> None:
+    """Insist on every part that a data module has: what is not said has its default in YAML, and nowhere else."""
+    signature = signatures.signature_of(str(node["_target_"]))
+    for name in PARTS if signature else ():
+        if name in signature.parameters and node.get(name) is None:
+            raise UsageError(f"data.{name}: it cannot be left out; give single keys, data.{name}.KEY=VALUE")
 
 
 def check_arguments(node: dict[str, Any], key: str, partial: bool = True) -> None:
