@@ -3,6 +3,7 @@
 import pytest
 
 from arena.config.compose import composed, settings_of
+from arena.config.resolvers import register_resolvers
 from arena.core.data_keys import as_typed, full, replace_keys, typed_names
 from arena.core.errors import UsageError
 
@@ -55,6 +56,7 @@ def test_suggestions_know_short_names():
 
 @pytest.mark.parametrize("typed", ["data.split=null", "~data.loader"])
 def test_a_part_of_the_data_cannot_be_left_out(typed):
+    register_resolvers()
     with pytest.raises(UsageError, match=r"data\.\w+: it cannot be left out; give single keys, data\.\w+\.KEY=VALUE"):
         settings_of([typed])
 

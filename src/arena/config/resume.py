@@ -89,9 +89,9 @@ def _put(settings: dict[str, Any], given: Given, run: RunFolder) -> None:
     for part in above:
         if part not in node and given.adds and node is not settings:
             node[part] = {}
-        node = node.get(part)
+        above_it, node = node, node.get(part)
         if not isinstance(node, dict):
-            raise UsageError(f"{given.key}: the run in {run.path} has no {part}{closest(part, settings)}")
+            raise UsageError(f"{given.key}: the run in {run.path} has no {part}{closest(part, above_it)}")
     if name not in node and not (given.adds and above):
         choices = typed_names(node) if above == ["data"] else [key for key in node if not key.startswith("_")]
         raise UsageError(f"{given.key}: the run in {run.path} has no such key{closest(name, choices)}")

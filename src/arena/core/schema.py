@@ -99,6 +99,8 @@ def check(
             place = f"{key}.{name}" if key else str(name)
             # The trainer also knows profilers and strategies by name.
             needed = kind_of(place) if child and key != "trainer" else None
+            if needed and needed.optional and not isinstance(child, dict):
+                raise UsageError(f"{place}={_shown(child)}: options of {needed.name} are needed, {place}.KEY=VALUE")
             if needed and not needed.optional and not (isinstance(child, dict) and "_target_" in child):
                 way = f"{place}._target_=CLASS and its options"
                 raise UsageError(f"{place}={_shown(child)}: {needed.name} is needed, as {way}")

@@ -27,10 +27,15 @@ def outputs_of(runs: list[RunFolder]) -> tuple[str, ...]:
     Raises:
         DataError: they predict different things.
     """
-    found = [() if run.is_baseline else kind_of(restore.settings_of(run)).outputs for run in runs]
-    for run, names in zip(runs, found, strict=True):
+    kinds = [None if run.is_baseline else kind_of(restore.settings_of(run)) for run in runs]
+    found = [() if kind is None else kind.outputs for kind in kinds]
+    for run, kind, names in zip(runs, kinds, found, strict=True):
         if names != found[0]:
-            raise DataError(f"{run.path} and {runs[0].path} predict different things: nothing can be averaged")
+            told = " and ".join(
+                f"{each.path} is of {f'task={one.name}' if one else 'arena.baseline'}"
+                for each, one in ((runs[0], kinds[0]), (run, kind))
+            )
+            raise DataError(f"{told}: nothing that they say can be averaged; give runs of one task")
     return found[0]
 
 

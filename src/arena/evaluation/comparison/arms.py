@@ -148,7 +148,7 @@ def kind_of(runs: list[RunFolder], split: str) -> Kind:
         writes = {"log_loss", "tokens"} <= set(names)
         kinds.setdefault("classes" if classifies else "replies" if writes else "rows", run)
     if len(kinds) > 1:
-        does = {"classes": "classifies", "replies": "writes replies", "rows": "does neither"}
+        does = {"classes": "classifies", "replies": "writes replies", "rows": "predicts numbers"}
         told = " and ".join(f"{run.path} {does[kind]}" for kind, run in kinds.items())
-        raise DataError(f"{told}: nothing that they say can be compared")
+        raise DataError(f"{told}: nothing that they say can be compared; give runs of one task")
     return next(iter(kinds))
