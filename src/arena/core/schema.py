@@ -155,8 +155,8 @@ def argument(key: str) -> str:
 def _check_parts(node: dict[str, Any]) -> None:
     """Insist on every part that a data module has: what is not said has its default in YAML, and nowhere else."""
     signature = signatures.signature_of(str(node["_target_"]))
-    for name in PARTS if signature else ():
-        if name in signature.parameters and node.get(name) is None:
+    for name in PARTS:
+        if signature is not None and name in signature.parameters and node.get(name) is None:
             raise UsageError(f"data.{name}: it cannot be left out; give single keys, data.{name}.KEY=VALUE")
 
 
