@@ -60,10 +60,10 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     writes = kind_of(settings).writes_replies
     (command.check if writes else command.refuse)(others)
     refuse_idle_keys(given.data, TRAINING, "it was settled when the run was trained; every row of data.path is judged")
+    elsewhere = restore.settings_of(run, merged(one_split(settings["data"]), given.data)) if given.data else None
     if not {"path", "reader"} & set(given.data):
         reason = "give data.path=FILE too; the run's own rows are judged as they are"
         refuse_idle_keys(given.data, None, reason)
-    elsewhere = restore.settings_of(run, merged(one_split(settings["data"]), given.data)) if given.data else None
     path = elsewhere["data"]["path"] if elsewhere else None
     name = Path(path if isinstance(path, str) else path[0]).stem if path else "val"
     folder = Path(others["output"] or run.path / "evaluation" / name)

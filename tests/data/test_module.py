@@ -120,9 +120,9 @@ def test_splits_share_no_group():
 
 
 def test_questions_before_setup():
-    with pytest.raises(UsageError, match=r"after PairData\.setup"):
+    with pytest.raises(UsageError, match="once the data are set up"):
         make_data().rows("train")
-    with pytest.raises(UsageError, match=r"setup\(\) must run"):
+    with pytest.raises(UsageError, match="the data must be set up before"):
         _ = make_data().table
 
 

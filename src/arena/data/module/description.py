@@ -48,13 +48,13 @@ class Description:
     def table(self) -> pa.Table:
         """The facts of the rows in use, with the columns `group` and `split`. `setup` must have run."""
         if self._table is None:
-            raise UsageError("PairData.setup() must run before its table is used")
+            raise UsageError("the data must be set up before their table is used")
         return self._table
 
     def rows(self, split: Split) -> np.ndarray:
         """Positions in `table` of the rows of a split, increasing, `[M]` int64."""
         if self._table is None or split not in self._rows:
-            raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}, after PairData.setup()")
+            raise UsageError(f"no split {split!r}; there are {', '.join(SPLITS)}, once the data are set up")
         return self._rows[split]
 
     def groups(self, split: Split) -> np.ndarray:
