@@ -17,7 +17,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibratio
 from arena.evaluation.comparison import outcome
 from arena.evaluation.comparison.classes import flat_macro_f1
 from arena.evaluation.comparison.outcome import Rules, adjust, compared
-from arena.evaluation.judge import values_with_intervals
+from arena.evaluation.predictions import values_with_intervals
 from arena.metric.collection import Metrics
 from arena.metric.probability import LogLoss
 from arena.stats.arms import Statistic, ratio

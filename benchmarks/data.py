@@ -110,9 +110,9 @@ def arena(path: Path, tokenizer: Path, cache: Path, near: str) -> dict[str, floa
     began = time.perf_counter()
     from arena.data.module import pairwise as module
     from arena.data.source.pairs import PairReader
-    from arena.data.split.prepare import Division
+    from arena.data.split.prepare import SplitSettings
     from arena.data.text.tokenizer import HubTokenizer
-    from arena.data.text.truncation import Room
+    from arena.data.text.truncation import TruncationSettings
 
     imported = time.perf_counter()
     before = peak_memory()
@@ -133,7 +133,8 @@ def arena(path: Path, tokenizer: Path, cache: Path, near: str) -> dict[str, floa
         timed(name)
     data = module.PairData(
         PairReader(), HubTokenizer("Qwen", path=str(tokenizer)), ["model_a", "model_b", "tie"], path=str(path),
-        truncation=Room(1024), cache=str(cache), split=Division(near_duplicates=0.8 if near == "near" else None),
+        truncation=TruncationSettings(1024), cache=str(cache),
+        split=SplitSettings(near_duplicates=0.8 if near == "near" else None),
     )  # fmt: skip
     data.setup()
     next(iter(data.train_dataloader()))

@@ -14,7 +14,7 @@ from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.heads import LOG_PROBABILITY
 from arena.core.run import RunFolder
 from arena.evaluation.baselines import store
-from arena.evaluation.judge import judge, match_change
+from arena.evaluation.predictions import evaluate_predictions, match_change
 from arena.stats.intervals import expanded
 from arena.stats.scores import log_loss
 
@@ -141,7 +141,7 @@ def test_the_judge_pairs_rows_with_those_of_the_baseline(run):
     target = np.array([labels.index(name) for name in table["target"].to_pylist()])
     other = np.roll(own, 1, axis=1)
     path, counts = run.path / "predictions/length/val.parquet", np.array([5, 5, 5])
-    judged = judge(path, metrics, counts, 100, 3, {"same": own, "rolled": other})
+    judged = evaluate_predictions(path, metrics, counts, 100, 3, {"same": own, "rolled": other})
     nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
     accuracy = nothing | {"only_model": 0, "only_baseline": 0, "p": 1.0}
     assert judged["skill"]["same"] == {"skill": 0.0, "gain": nothing, "accuracy": accuracy}

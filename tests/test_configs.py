@@ -31,7 +31,7 @@ TWO_HEADS = ["task=multihead", "data.path={heads}", "data.text=text", "data.head
 LEARNS = [*QWEN, "data.path={replies}", CPU]
 CAUSAL = ["task=sft", "data=sft", *LEARNS]
 SCORED = ["task=sft", "loss=polychromic", "loss.max_new_tokens=6"]
-REPLIES = ["judge.samples=2", "judge.prompts=4", "judge.encoder=hash", "judge.max_new_tokens=6"]
+REPLIES = ["evaluator.samples=2", "evaluator.prompts=4", "evaluator.encoder=hash", "evaluator.max_new_tokens=6"]
 SENTENCES = [
     "loss.score.encoder.name=small", "loss.score.encoder.path={encoder}", "loss.score.encoder.package=null",
 ]  # fmt: skip

@@ -77,7 +77,7 @@ def number(cell: str) -> float:
     return float(cell) if cell else math.nan
 
 
-class Told:
+class LabelledPredictions:
     """The labelled rows of one head in a predictions file."""
 
     def __init__(self, path: Path, head: str) -> None:
@@ -119,7 +119,7 @@ def test_the_splits_have_every_labelled_row_once(good, rows):
 
 @pytest.mark.parametrize("head", LABELS)
 def test_the_tables_agree_with_scikit_learn(good, head):
-    told, report = Told(good.predictions("test"), head), good.path / "report" / "test"
+    told, report = LabelledPredictions(good.predictions("test"), head), good.path / "report" / "test"
     assert not told.known.all(), "some labels are missing"
     scored: Any = reference.precision_recall_fscore_support(told.true, told.said, labels=told.classes)
     precision, recall, f1, rows = scored
@@ -144,7 +144,7 @@ def test_the_tables_agree_with_scikit_learn(good, head):
 
 def test_the_heads_together_agree_with_counts(good):
     report = good.path / "report" / "test"
-    told = {head: Told(good.predictions("test"), head) for head in LABELS}
+    told = {head: LabelledPredictions(good.predictions("test"), head) for head in LABELS}
     both = told["stance"].known & told["sentiment"].known
     right = [(each.true == each.said)[both[each.known]] for each in told.values()]
     everything, pair = table_of(report / "joint.csv")
@@ -169,7 +169,7 @@ def test_the_result_has_every_head_beside_its_baselines(good):
         assert test[f"weighted/{name}"]["value"] == pytest.approx(weighted)
     assert set(result["baselines"]["test"]) == {"prior", "tfidf"}
     for head in LABELS:
-        told = Told(good.predictions("test"), head)
+        told = LabelledPredictions(good.predictions("test"), head)
         shares = np.array([result["data"]["class_shares"]["train"][name] for name in HEAD.columns_of(head)])
         prior = -np.log(shares[told.true]).mean()
         assert result["baselines"]["test"]["prior"][f"{head}/log_loss"] == pytest.approx(prior, abs=0.01)
@@ -208,7 +208,7 @@ def test_evaluate_reproduces_the_run(own, capsys):
 def test_evaluate_judges_every_row_of_another_file(own, tmp_path):
     source = write_head_rows(tmp_path / "other.csv", 90, seed=5)
     judged = evaluated(own, f"data.path={source}", "verify=false", f"output={tmp_path / 'out'}")
-    told = {head: Told(tmp_path / "out" / "predictions.parquet", head) for head in LABELS}
+    told = {head: LabelledPredictions(tmp_path / "out" / "predictions.parquet", head) for head in LABELS}
     for head, each in told.items():
         assert len(each.true) == sum(bool(row[head]) for row in table_of(source))
         expected = reference.log_loss(each.true, each.probabilities, labels=each.classes)
@@ -275,7 +275,7 @@ def test_predict_applies_the_temperature_of_each_head(own, tmp_path):
     assert json.loads((own.path / "calibration.json").read_text()) == found
     _, after = predicted([own], bare, tmp_path / "x.csv")
     for head, where in HEAD.slices.items():
-        told = Told(own.predictions("val"), head)
+        told = LabelledPredictions(own.predictions("val"), head)
         [weight] = set(found["heads"][head]["weight"])
         assert weight != 1
         expected = raw[:, where] ** weight
@@ -420,7 +420,7 @@ def test_the_order_of_the_heads_only_moves_columns(rows, tmp_path):
         data = build.data(settings)
         data.setup("fit")
         task = build.task(settings).eval()
-        build.start(task, data)
+        build.init_from_class_prior(task, data)
         made.append((task, data, next(iter(data.val_dataloader()))))
     (first, before, batch), (second, after, permuted) = made
     assert torch.equal(batch.row, permuted.row)

@@ -151,5 +151,5 @@ def test_batch_size_of_the_evaluation_changes_nothing(train_run):
     for size in (7, 64):
         settings = restore.settings_of(run, {"loader": {"eval_batch_size": size}})
         task, data = restore.rebuild(run, settings), build.data(settings)
-        losses.append(restore.verify(run, settings, task, build.evaluator(settings, run), data))
+        losses.append(restore.verify(run, settings, task, build.evaluation_trainer(settings, run), data))
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)

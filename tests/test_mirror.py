@@ -7,7 +7,7 @@ from support import compose, small_folder
 
 from arena.config import build
 from arena.config import compose as config
-from arena.core.types import Start
+from arena.core.types import ClassPrior
 from arena.data.source.rows import Rows
 from arena.data.source.toy import ToyReader
 from arena.data.target.facts import mirror
@@ -50,7 +50,7 @@ def test_exchanged_answers_get_exchanged_probabilities(tmp_path, name, formulati
     torch.manual_seed(0)
     data, task = build.data(settings), build.task(settings).eval()
     words = torch.tensor([48, 49, 50][: len(data.labels)])
-    task.model.start_at(Start(torch.ones(len(data.labels)) / len(data.labels), words))
+    task.model.init_from_class_prior(ClassPrior(torch.ones(len(data.labels)) / len(data.labels), words))
     if formulation != "verbalizer":
         # The mean of two orders leaves little of random weights: a larger head shows it.
         scale = 3.0 if (name, formulation) == ("qwen05b", "symmetric") else 0.3

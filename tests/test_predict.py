@@ -239,11 +239,11 @@ def test_a_fold_given_twice_and_other_data_are_refused(folds, train_run, tmp_pat
 
 def test_a_stop_changes_no_bit(folds, tmp_path, monkeypatch, capsys):
     """This process sends itself a real signal at the 30th batch, which is in the second of two orders."""
-    from arena.callback.keeper import Keeper
+    from arena.callback.prediction_streamer import PredictionStreamer
 
     common = "swap=true", "data.eval_batch_size=4"
     run([folds["0"]], tmp_path, "whole.csv", *common)
-    original, calls = Keeper.on_predict_batch_end, []
+    original, calls = PredictionStreamer.on_predict_batch_end, []
 
     def hook(self, *arguments):
         calls.append(arguments)
@@ -252,7 +252,7 @@ def test_a_stop_changes_no_bit(folds, tmp_path, monkeypatch, capsys):
         original(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Keeper, "on_predict_batch_end", hook)
+        patch.setattr(PredictionStreamer, "on_predict_batch_end", hook)
         with pytest.raises(Interrupted, match="stopped by Ctrl-C; 118 predictions are kept, the same") as stop:
             run([folds["0"]], tmp_path, "parts.csv", *common)
     assert stop.value.code == 130
@@ -267,11 +267,13 @@ def test_a_stop_changes_no_bit(folds, tmp_path, monkeypatch, capsys):
 
 
 def test_another_command_does_not_take_what_is_kept(folds, tmp_path, monkeypatch, capsys):
-    from arena.callback.keeper import Keeper
+    from arena.callback.prediction_streamer import PredictionStreamer
 
     with monkeypatch.context() as patch:
-        original = Keeper.on_predict_batch_end
-        patch.setattr(Keeper, "on_predict_batch_end", lambda *a: (os.kill(os.getpid(), signal.SIGTERM), original(*a)))
+        original = PredictionStreamer.on_predict_batch_end
+        patch.setattr(
+            PredictionStreamer, "on_predict_batch_end", lambda *a: (os.kill(os.getpid(), signal.SIGTERM), original(*a))
+        )
         with pytest.raises(Interrupted):
             run([folds["0"]], tmp_path, "x.csv", "data.eval_batch_size=4")
     for others in (["data.eval_batch_size=4", "data.max_length=64"], ["data.eval_batch_size=8"]):

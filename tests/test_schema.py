@@ -46,9 +46,9 @@ def test_a_metric_takes_no_keyword_that_torchmetrics_would_refuse():
 
 
 def test_a_class_without_a_constructor_takes_nothing():
-    schema.check_arguments({"_target_": "arena.evaluation.classes.ClassJudge"}, "judge")
-    with pytest.raises(UsageError, match=r"judge.extra: ClassJudge has no such argument"):
-        schema.check_arguments({"_target_": "arena.evaluation.classes.ClassJudge", "extra": 1}, "judge")
+    schema.check_arguments({"_target_": "arena.evaluation.classes.ClassEvaluator"}, "evaluator")
+    with pytest.raises(UsageError, match=r"evaluator.extra: ClassEvaluator has no such argument"):
+        schema.check_arguments({"_target_": "arena.evaluation.classes.ClassEvaluator", "extra": 1}, "evaluator")
 
 
 def test_missing_argument_is_named():

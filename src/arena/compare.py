@@ -11,7 +11,7 @@ from arena.config.restore import read_keys
 from arena.core.closest import closest
 from arena.core.console import answer_help, run_command
 from arena.core.errors import UsageError
-from arena.evaluation.comparison.asked import Asked, checked
+from arena.evaluation.comparison.asked import ComparisonOptions, checked
 
 USAGE = """python -m arena.compare base=RUN other=RUN [key=value] ...
 python -m arena.compare runs=FOLDER x=log_loss y=distinct_2 by=loss.lambda [key=value] ...
@@ -47,7 +47,12 @@ A sweep, all of its runs side by side:
   by=loss.lambda       what was swept: any key of the runs' config.yaml
 """
 RUNS = ("base", "other", "runs")
-DEFAULTS: dict[str, Any] = asdict(Asked()) | {"output": None, "x": "log_loss", "y": "distinct_2", "by": None}
+DEFAULTS: dict[str, Any] = asdict(ComparisonOptions()) | {
+    "output": None,
+    "x": "log_loss",
+    "y": "distinct_2",
+    "by": None,
+}
 
 
 def compare(given: dict[str, Any]) -> dict[str, Any]:

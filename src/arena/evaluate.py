@@ -72,23 +72,25 @@ def evaluate(given: restore.Options) -> dict[str, Any]:
     checkpoints.check(checkpoint)
     build.quiet()
     from arena.evaluation import show
-    from arena.evaluation.split import judge_split, predicted
+    from arena.evaluation.split import evaluate_split, predicted
 
     task, data = restore.rebuild(run, settings, checkpoint), build.data(settings)
     targets = settings.get("evaluate", {}).get("targets")
     targets = targets if others["targets"] is None else aims.check_values(others["targets"], "targets")
     check_target_names(targets or {}, task.metrics.names)
-    trainer = build.evaluator(settings, run, limited=True)
+    trainer = build.evaluation_trainer(settings, run, limited=True)
     if others["verify"]:
         loss = restore.verify(run, settings, task, trainer, data)
         say(f"the model reproduces the recorded validation loss: {loss:.7f}")
     data = build.data(elsewhere) if elsewhere else data
     file = predicted(task, trainer, data, folder / "predictions.parquet", "train" if elsewhere else "val")
     counts = restore.training_counts(run, task.metrics.labels) if task.metrics.labels else None
-    judge, resamples = build.judge(settings), others["resamples"]
-    judged, reached = judge_split(judge, file, task.metrics, counts, folder, targets, resamples, settings["seed"])
+    evaluator, resamples = build.evaluator(settings), others["resamples"]
+    judged, reached = evaluate_split(
+        evaluator, file, task.metrics, counts, folder, targets, resamples, settings["seed"]
+    )
     write_json(folder / "evaluation.json", judged)
-    judge.show(name, judged, folder)
+    evaluator.show(name, judged, folder)
     show.targets(reached)
     say(f"written to {shown(folder)}")
     if not writes:

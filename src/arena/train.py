@@ -35,14 +35,14 @@ def train(composed: "DictConfig") -> float | None:
 def trained(settings: build.Settings) -> float | None:
     """Run a checked configuration; see `train`."""
     from arena.evaluation.baselines import references
-    from arena.evaluation.split import judge_run
+    from arena.evaluation.split import evaluate_and_finish
 
     run = RunFolder(settings["run_dir"])
     first = rank() == 0
     with run.locked(enabled=first), Dashboards(run) as dashboards, Record(run, settings, writes=first) as record:
         build.preflight(settings)
         seed(settings)
-        build.rehearse(settings)
+        build.validate_components(settings)
         data = build.data(settings)
         data.setup("fit")
         record.add_data(data)
@@ -53,18 +53,18 @@ def trained(settings: build.Settings) -> float | None:
             log.info("arena.export will not take this model: %s", reason)
         build.check_fit(task, data)
         known = references.fitted(settings, data, run) if first else {}
-        build.start(task, data)
+        build.init_from_class_prior(task, data)
         if first:
-            build.keep(task, data, settings, run)
+            build.save_artefacts(task, data, settings, run)
             record.write_config()
             known |= references.untrained(settings, task, data, run)
         trainer = build.trainer(settings, run)
         dashboards.begin(trainer, task, data)
         fit(trainer, task, data, settings, record)
         if (reason := build.pruned(trainer)) is not None:
-            give_up(record, reason)
+            finish_pruned(record, reason)
         else:
-            judge_run(trainer, task, data, settings, record, known)
+            evaluate_and_finish(trainer, task, data, settings, record, known)
         return record.result["monitor"]["value"]
 
 
@@ -80,7 +80,7 @@ def seed(settings: build.Settings) -> None:
     seed_everything(settings["seed"], workers=True, verbose=False)
 
 
-def give_up(record: Record, reason: str) -> None:
+def finish_pruned(record: Record, reason: str) -> None:
     """Leave a trial as it is: neither judged nor tested, with the best value that it reached."""
     record.finish("pruned", reason)
     if record.writes:

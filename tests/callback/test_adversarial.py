@@ -56,7 +56,7 @@ class Still:
         return {"optimizer": torch.optim.SGD(model.parameters(), lr=0.0)}
 
 
-class Look(Callback):
+class PairSearch(Callback):
     """Keeps the gradients of each optimiser step."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ def batches(number: int) -> list[Batch]:
 
 def gradients_of_a_run(callback: Adversarial | None, tmp_path, accumulate: int = 1) -> tuple[Words, list[torch.Tensor]]:
     """The model after one step that changes nothing, and the gradients of that step."""
-    look = Look()
+    look = PairSearch()
     task = Task(Words(), CrossEntropy(), metrics=None, optimizer=Still())
     trainer = Trainer(
         accelerator="cpu", max_steps=1, callbacks=[callback, look] if callback else [look], logger=False,

@@ -28,7 +28,7 @@ def verified(run: RunFolder) -> tuple[float, float]:
 
     settings = restore.settings_of(run)
     task = restore.rebuild(run, settings)
-    found = restore.verify(run, settings, task, build.evaluator(settings, run), build.data(settings))
+    found = restore.verify(run, settings, task, build.evaluation_trainer(settings, run), build.data(settings))
     return run.read_result()["validation"]["loss"]["value"], found
 
 

@@ -26,9 +26,9 @@ NATURAL = np.array([470, 470, 60, 500, 500])
 def reported(caplog, loss: torch.nn.Module, served, labels: Any = None, natural=NATURAL) -> list[logging.LogRecord]:
     """What the callback says of a data set with these counts; only the counts of the data set are asked for."""
     served = np.asarray(served, dtype=np.float64)
-    data = SimpleNamespace(class_counts=lambda split: natural, served_counts=lambda: served)
-    if hasattr(loss, "start_at"):
-        cast(Any, loss).start_at(torch.from_numpy(served), torch.from_numpy(natural))
+    data = SimpleNamespace(class_counts=lambda split: natural, sampled_class_counts=lambda: served)
+    if hasattr(loss, "set_class_counts"):
+        cast(Any, loss).set_class_counts(torch.from_numpy(served), torch.from_numpy(natural))
     caplog.clear()
     with caplog.at_level(logging.INFO, logger="arena"):
         trainer, module = SimpleNamespace(datamodule=data, global_rank=0), SimpleNamespace(loss=loss)
@@ -108,7 +108,7 @@ def test_a_real_run_says_it(train_run, caplog) -> None:
     assert "the sampler (data.sampling) and class weights (loss.class_weight) both correct" in caplog.text
 
 
-class Told(torch.nn.Module):
+class LabelledPredictions(torch.nn.Module):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
@@ -144,7 +144,7 @@ def fitted(loss: torch.nn.Module) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*")
 def test_the_loss_hears_of_every_epoch_and_every_batch() -> None:
-    loss = Told()
+    loss = LabelledPredictions()
     fitted(loss)
     assert loss.heard == [(0, 0.0), (0, 0.0), (0, 0.25), (1, 0.5), (1, 0.5), (1, 0.75)]
     fitted(torch.nn.Identity())  # has no such method

@@ -71,10 +71,10 @@ def test_flat_options_of_data_become_nodes():
     data = moved.current({"data": {"_target_": "arena.data.module.PairData", **flat}})["data"]
     assert data == {
         "_target_": "arena.data.module.pairwise.PairData", "path": "f",
-        "split": {"_target_": "arena.data.split.prepare.Division", "val_share": 0.2, "seed": 3},
+        "split": {"_target_": "arena.data.split.prepare.SplitSettings", "val_share": 0.2, "seed": 3},
         "ingest": {"_target_": "arena.data.source.ingest.Ingest", "rejects": "r"},
-        "loader": {"_target_": "arena.data.loading.sampling.Serving", "seed": 5},
-        "truncation": {"_target_": "arena.data.text.truncation.Room", "max_length": 9},
+        "loader": {"_target_": "arena.data.loading.sampling.LoaderSettings", "seed": 5},
+        "truncation": {"_target_": "arena.data.text.truncation.TruncationSettings", "max_length": 9},
         "target": {"_target_": "arena.data.target.targets.Targets", "source": "votes"},
         "pseudo": {"_target_": "arena.data.target.pseudo.Pseudo", "predictions": "p"},
         "sampling": {

@@ -16,7 +16,7 @@ def stored() -> dict:
         "path": "old.csv",
         "columns": None,
         "reader": {"_target_": READER, "split": "train", "columns": None},
-        "split": {"_target_": "arena.data.split.prepare.Division", "val_share": 0.1},
+        "split": {"_target_": "arena.data.split.prepare.SplitSettings", "val_share": 0.1},
         "ingest": {"_target_": "arena.data.source.ingest.Ingest", "limit": 10},
     }
 

@@ -111,7 +111,7 @@ def test_heads_with_missing_labels_and_a_row_without_any():
     found = []
     for parts in ([target], [target[:5], target[5:]]):
         loss = MultiHead({"x": ["a", "b", "c"], "y": ["d", "e"]})
-        loss.start_at(torch.tensor([3, 2, 2, 1, 2]), torch.tensor([3, 2, 2, 1, 2]))
+        loss.set_class_counts(torch.tensor([3, 2, 2, 1, 2]), torch.tensor([3, 2, 2, 1, 2]))
         found.append(moved(Task(Bias(5), loss, None, Descent()), [rows(part) for part in parts], len(parts))["logits"])
     torch.testing.assert_close(found[1], found[0])
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from arena.core.errors import UsageError
 from arena.data.split.assignment import normalise
-from arena.data.split.duplicates import Forest, jaccard, shingles, similar_pairs
+from arena.data.split.duplicates import UnionFind, jaccard, shingles, similar_pairs
 from arena.data.split.minhash import BUCKET, PERMUTATIONS, Sketches, band_rows, candidate_pairs
-from arena.data.split.prepare import Division
+from arena.data.split.prepare import SplitSettings
 
 SYLLABLES = ["ka", "mi", "to", "ren", "sol", "bra", "ti", "vo", "gus", "ne", "pla", "dor", "shi", "quu", "el", "an"]
 
@@ -105,7 +105,7 @@ def test_bands_follow_from_the_threshold():
 @pytest.mark.parametrize("threshold", [0.0, -0.1, 1.1])
 def test_a_threshold_that_is_no_similarity_is_refused_by_the_division(threshold):
     with pytest.raises(UsageError, match=f"data.near_duplicates={threshold}"):
-        Division(near_duplicates=threshold).check()
+        SplitSettings(near_duplicates=threshold).check()
 
 
 def test_equal_texts_are_pairs_with_the_first_of_them():
@@ -218,7 +218,7 @@ def test_texts_that_no_band_divides_stay_together():
         sketches.add(["a" * (size + 5)])
     signatures, contents, _ = sketches.finish()
     pairs, promised = candidate_pairs(signatures, contents, 0.8, 0.15)
-    forest = Forest(1000)
+    forest = UnionFind(1000)
     assert sum(forest.join(*pair) for pair in pairs.tolist()) == 999
     assert len(pairs) < 2000
     assert (promised == 1).all()

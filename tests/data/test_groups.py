@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 from test_duplicates import edited, runs, true_similarity, words
 
-from arena.data.source.rows import Account, Rows, RowWriter
+from arena.data.source.rows import IngestStatistics, Rows, RowWriter
 from arena.data.split.assignment import assign_splits, digest_of, normalise
 from arena.data.split.folding import fold
-from arena.data.split.groups import REASONS, TWIN_PROMPTS, Scan, join_rows
+from arena.data.split.groups import REASONS, TWIN_PROMPTS, TextIndex, join_rows
 
 
 def group_key(prompt: str | None) -> str:
@@ -224,7 +224,7 @@ def test_some_rows_of_a_folder(tmp_path):
     with RowWriter(tmp_path) as writer:
         for start in range(0, len(rows), 50):
             writer.write([record(row) for row in rows[start : start + 50]])
-        writer.finish(Account(read=len(rows), kept=len(rows)))
+        writer.finish(IngestStatistics(read=len(rows), kept=len(rows)))
     positions = np.sort(draw.choice(len(rows), 90, replace=False))
     found = join_rows(Rows.open(tmp_path, "test"), positions, 0.8)
     expected = join([rows[i] for i in positions])
@@ -256,7 +256,7 @@ def test_folding_twice_changes_nothing():
 
 
 def test_scan_finds_exchanged_answers():
-    scan = Scan(table([("p", "a", "b"), ("P ", "B", "a"), ("p", "a", "a"), ("q", "b", "a")]), np.arange(4), False)
+    scan = TextIndex(table([("p", "a", "b"), ("P ", "B", "a"), ("p", "a", "a"), ("q", "b", "a")]), np.arange(4), False)
     assert scan.exchanged.tolist() == [scan.row[1], scan.row[0], scan.row[2], -1]
     assert scan.prompt.tolist() == [0, 0, 0, 1]
     assert (scan.answers == -1).all()

@@ -260,7 +260,7 @@ def test_the_effective_sample_size_of_full_balancing():
         assert effective_sample_size(weights) / 1000 == pytest.approx(share, abs=5e-4)
 
 
-def test_served_counts_are_those_of_the_epochs_that_are_drawn(path):
+def test_sampled_class_counts_are_those_of_the_epochs_that_are_drawn(path):
     data = data_of(path, sampling="balanced", batch_size=16)
     drawn = np.zeros(data.heads.width)
     epochs = 60
@@ -269,8 +269,8 @@ def test_served_counts_are_those_of_the_epochs_that_are_drawn(path):
             for place, (size, where) in enumerate(zip(data.heads.sizes, data.heads.slices.values(), strict=True)):
                 index = batch.target[:, place].numpy()
                 drawn[where] += np.bincount(index[index >= 0], minlength=size)
-    assert drawn / epochs == pytest.approx(data.served_counts(), rel=0.03)
-    assert served(data._target, data._sampler, data.heads).sum() == pytest.approx(data.served_counts().sum())
+    assert drawn / epochs == pytest.approx(data.sampled_class_counts(), rel=0.03)
+    assert served(data._target, data._sampler, data.heads).sum() == pytest.approx(data.sampled_class_counts().sum())
 
 
 @pytest.mark.parametrize(

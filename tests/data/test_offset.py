@@ -87,7 +87,7 @@ def test_a_model_that_has_learned_nothing_says_what_the_baseline_says(tmp_path, 
     node = resolved(compose(f"model.formulation={formulation}", f"model.ties={ties}", "run_dir=out"))
     data = make_data(path, formulation=formulation, templates=node["data"]["templates"], val_share=0.3)
     task = build.task(node)
-    build.start(task, data)
+    build.init_from_class_prior(task, data)
     task.model.eval()
     place = [ids.index(name) for name in data.table["id"].to_pylist()]
     for batch in data.val_dataloader():

@@ -230,7 +230,7 @@ def test_a_run_trains_on_what_an_earlier_run_predicts(train_run, tmp_path):
     from arena.config import build
 
     settings = restore.settings_of(second)
-    restore.verify(second, settings, task, build.evaluator(settings, second), build.data(settings))
+    restore.verify(second, settings, task, build.evaluation_trainer(settings, second), build.data(settings))
 
 
 def test_what_is_missing_is_found_before_the_rows_are_read(tmp_path, labelled):

@@ -92,8 +92,8 @@ def test_what_the_data_tell_of_themselves(tmp_path, path, caplog):
         assert (np.array(table["prompt_tokens"]) + np.array(table["reply_tokens"])).tolist() == table[
             "tokens"
         ].to_pylist()
-    assert data.served_counts().tolist() == data.class_counts("train").tolist()
-    assert float(data.start(torch.from_numpy(data.served_counts())).shares.sum()) == pytest.approx(1)
+    assert data.sampled_class_counts().tolist() == data.class_counts("train").tolist()
+    assert float(data.start(torch.from_numpy(data.sampled_class_counts())).shares.sum()) == pytest.approx(1)
     assert "lost their oldest tokens" in caplog.text
     assert "template plain, replies end with 259" in caplog.text
     data.write_splits(tmp_path / "splits.parquet")

@@ -19,7 +19,7 @@ from arena.data.loading.reply_collate import ReplyCollate
 from arena.data.source.examples import CONVERSATION
 from arena.data.source.rows import Rows
 from arena.data.text.reply_layout import layout_of
-from arena.data.text.reply_tokens import ReplyRoom, ReplyTokens, fit_replies
+from arena.data.text.reply_tokens import ReplyTokens, ReplyTruncationSettings, fit_replies
 from arena.data.text.tokenizer import ByteTokenizer, HubTokenizer, Tokenizer
 from arena.data.text.tokens import tokenize
 
@@ -53,7 +53,9 @@ def made(
     dicts = [{"prompt": u, "reply": a, "system": [s]} for u, a, s in rows]
     source = Rows.from_table(pa.Table.from_pylist(dicts, CONVERSATION.text_schema), "test", CONVERSATION)
     return fit_replies(
-        tokenize(source, tokenizer, missing_text=""), layout_of(template, separator, tokenizer), ReplyRoom(**room)
+        tokenize(source, tokenizer, missing_text=""),
+        layout_of(template, separator, tokenizer),
+        ReplyTruncationSettings(**room),
     )
 
 

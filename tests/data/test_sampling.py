@@ -274,6 +274,6 @@ def test_classes_as_an_epoch_serves_them(options, expected):
 
 def test_the_start_is_told_what_is_served():
     data = make_data()
-    assert data.served_counts() == pytest.approx(data.class_counts("train"))
+    assert data.sampled_class_counts() == pytest.approx(data.class_counts("train"))
     data = make_data(sampling="balanced")
-    assert data.served_counts() == pytest.approx([len(data.rows("train")) / 3] * 3)
+    assert data.sampled_class_counts() == pytest.approx([len(data.rows("train")) / 3] * 3)

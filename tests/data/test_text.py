@@ -19,7 +19,7 @@ from arena.data.source.rows import Rows
 from arena.data.text.template import compile_template
 from arena.data.text.tokenizer import ByteTokenizer
 from arena.data.text.tokens import tokenize
-from arena.data.text.truncation import SMALLEST_ROUND, fair_caps, truncation
+from arena.data.text.truncation import SMALLEST_ROUND, fair_token_budget, truncation
 
 BEGIN, SEPARATOR, END = 257, 258, 259
 ROUND = "[{prompt}|{response_a}|{response_b}]"
@@ -82,7 +82,7 @@ def test_rounds_stand_one_after_the_other():
     ],
 )
 def test_fair_caps_by_hand(lengths, budget, cap):
-    assert fair_caps(np.array([lengths]), budget).tolist() == [cap]
+    assert fair_token_budget(np.array([lengths]), budget).tolist() == [cap]
 
 
 def test_fair_caps_are_the_largest_that_fit():
@@ -90,7 +90,7 @@ def test_fair_caps_are_the_largest_that_fit():
     draw = np.random.default_rng(0)
     lengths = draw.integers(0, 40, (500, 3))
     for budget in (3, 7, 20, 50, 119):
-        caps = fair_caps(lengths, budget)
+        caps = fair_token_budget(lengths, budget)
         kept = np.minimum(lengths, caps[:, None]).sum(axis=1)
         more = np.minimum(lengths, caps[:, None] + 1).sum(axis=1)
         assert (kept <= budget).all()

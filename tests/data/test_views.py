@@ -11,7 +11,7 @@ from arena.data.source.toy import ToyReader
 from arena.data.text.template import compile_template
 from arena.data.text.tokenizer import ByteTokenizer
 from arena.data.text.tokens import tokenize
-from arena.data.text.truncation import Room
+from arena.data.text.truncation import TruncationSettings
 from arena.data.text.views import views
 
 ANSWER = "{prompt}|{response}"
@@ -22,7 +22,7 @@ def made(formulation, max_length=400, rows=30):
     tokenizer = ByteTokenizer()
     layout = compile_template(tokenizer, text=ANSWER if formulation == "score" else PLAIN)
     tokens = tokenize(Rows.from_table(ToyReader(rows=rows, seed=1).table(), "test"), tokenizer)
-    return views(tokens, layout, Room(max_length), formulation)
+    return views(tokens, layout, TruncationSettings(max_length), formulation)
 
 
 @pytest.mark.parametrize("max_length", [40, 400])
@@ -92,5 +92,5 @@ def test_answers_that_are_equal_once_they_are_cut_are_known(formulation):
     )
     layout = compile_template(ByteTokenizer(), text=ANSWER if formulation == "score" else PLAIN)
     tokens = tokenize(Rows.from_table(table, "test"), ByteTokenizer())
-    assert views(tokens, layout, Room(40), formulation).alike.tolist() == [True, False, False]
-    assert not views(tokens, layout, Room(400), formulation).alike.any()
+    assert views(tokens, layout, TruncationSettings(40), formulation).alike.tolist() == [True, False, False]
+    assert not views(tokens, layout, TruncationSettings(400), formulation).alike.any()

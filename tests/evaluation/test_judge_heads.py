@@ -15,7 +15,7 @@ from arena.core.heads import Heads
 from arena.core.types import UNLABELLED
 from arena.evaluation import show
 from arena.evaluation import targets as aims
-from arena.evaluation.judge import judge, read
+from arena.evaluation.predictions import evaluate_predictions, read
 
 LABELS = HEADS
 COUNTS = np.array([50, 30, 4, 20, 60])
@@ -59,7 +59,7 @@ def test_the_file_has_a_column_for_each_head(told):
 
 def test_gain_and_skill_are_of_the_log_loss_that_is_printed(told):
     path, probabilities, target = told
-    judged = judge(path, metrics_of_heads(LABELS), COUNTS, 60, 3)
+    judged = evaluate_predictions(path, metrics_of_heads(LABELS), COUNTS, 60, 3)
     assert (judged["rows"], judged["loss"]) == (labelled(target).sum(), 0.5)
     shares = [51 / 87, 31 / 87, 5 / 87, 21 / 82, 61 / 82]  # one added to each count: 84 + 3 rows, 80 + 2
     prior = np.tile(shares, (ROWS, 1))
@@ -92,7 +92,7 @@ def test_another_model_as_baseline(told):
     path, probabilities, target = told
     other = np.full_like(probabilities, 0.5)
     other[:, :3] = [0.2, 0.3, 0.5]
-    skill = judge(path, metrics_of_heads(LABELS), COUNTS, 0, 3, {"other": other})["skill"]["other"]
+    skill = evaluate_predictions(path, metrics_of_heads(LABELS), COUNTS, 0, 3, {"other": other})["skill"]["other"]
     difference = mean_loss(other, target) - mean_loss(probabilities, target)
     assert skill["gain"]["value"] == pytest.approx(difference, abs=1e-6)
     right = []
@@ -112,7 +112,7 @@ def test_another_model_as_baseline(told):
 def test_one_named_head_is_judged_like_an_unnamed_one(tmp_path, build_pairwise):
     labels = {"stance": LABELS["stance"]}
     path, probabilities, target = head_predictions(tmp_path / "named.parquet", labels, 60)
-    named = judge(path, metrics_of_heads(labels), COUNTS[:3], 50, 3)
+    named = evaluate_predictions(path, metrics_of_heads(labels), COUNTS[:3], 50, 3)
     known = target[:, 0] >= 0
     cov = {"row": np.arange(60), "id": list(map(str, range(60))), "group": [f"g{i // 3}" for i in range(60)]}
     table = prediction_table(
@@ -120,7 +120,7 @@ def test_one_named_head_is_judged_like_an_unnamed_one(tmp_path, build_pairwise):
         np.full(int(known.sum()), 0.5),
     )  # fmt: skip
     write_table(tmp_path / "single.parquet", table)
-    single = judge(tmp_path / "single.parquet", build_pairwise, COUNTS[:3], 50, 3)
+    single = evaluate_predictions(tmp_path / "single.parquet", build_pairwise, COUNTS[:3], 50, 3)
     assert named["gain_over_prior"] == single["gain_over_prior"]
     for name in ("log_loss", "accuracy", "macro_f1", "recall/NONE"):
         assert named["metrics"][f"stance/{name}"] == pytest.approx(single["metrics"][name], abs=1e-6)
@@ -140,7 +140,7 @@ def build_pairwise():
 
 def test_the_table_has_a_line_for_each_head_and_its_rarest_class(told, capsys):
     path, _, target = told
-    judged = judge(path, metrics_of_heads(LABELS), COUNTS, 30, 3)
+    judged = evaluate_predictions(path, metrics_of_heads(LABELS), COUNTS, 30, 3)
     show.table("test", judged, "somewhere")
     lines = capsys.readouterr().out.splitlines()
     values = {line.split()[0]: line.split() for line in lines}

@@ -19,7 +19,7 @@ from arena.config import compose as config
 from arena.core.errors import DivergedError, UsageError
 from arena.logger import journal
 from arena.logger.journal import Journal
-from arena.logger.mirror import Mirror, Tail, full_name
+from arena.logger.journal_logger import JournalLogger, JournalReader, full_name
 from arena.logger.sender import answers
 
 QUICK = ("trainer.max_steps=4", "validate_every=2", "trainer.log_every_n_steps=1", "data.max_length=48", "baselines=[]")
@@ -32,7 +32,7 @@ def told(path: Path) -> list[tuple]:
 
 def defined(path: Path) -> list[tuple[int, int | None, dict[str, float]]]:
     """The same by entries (step, epoch, values), without undefined values."""
-    entries = Tail(path).read(whole=True)
+    entries = JournalReader(path).read(whole=True)
     return [(e.step, e.epoch, {n: v for n, v in e.values.items() if not math.isnan(v)}) for e in entries]
 
 
@@ -49,7 +49,7 @@ def test_entries_do_not_depend_on_when_the_journal_is_read(tmp_path):
             log.log_metrics({"val/log_loss": step / 3, "val/recall/tie": math.nan, "epoch": step // 4}, step)
             log.log_metrics({"val/log_loss": step / 5, "epoch": step // 4}, step)  # the same name again: a new entry
         log.log_metrics({"train/quality": 2.0}, step)
-    at_once = Tail(whole).read(whole=True)
+    at_once = JournalReader(whole).read(whole=True)
     assert [(e.step, e.epoch, name, repr(v)) for e in at_once for name, v in e.values.items()] == [
         (step, epoch, name, repr(value)) for step, epoch, name, value in told(whole)
     ]
@@ -59,7 +59,7 @@ def test_entries_do_not_depend_on_when_the_journal_is_read(tmp_path):
     for _ in range(20):
         part = tmp_path / "part.csv"
         part.unlink(missing_ok=True)
-        tail, entries = Tail(part), []
+        tail, entries = JournalReader(part), []
         ends = sorted(draw.sample(range(1, len(data)), 7)) + [len(data)]
         for start, end in zip([0, *ends], ends, strict=False):
             with open(part, "ab") as file:
@@ -69,7 +69,7 @@ def test_entries_do_not_depend_on_when_the_journal_is_read(tmp_path):
 
 
 def test_a_mirror_that_breaks_says_so_once_and_is_silent(tmp_path, caplog):
-    class Broken(Mirror):
+    class Broken(JournalLogger):
         calls = 0
 
         def open(self, directions):

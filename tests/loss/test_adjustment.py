@@ -23,7 +23,7 @@ def test_fixture() -> None:
     """Cross entropy of z + log(.47, .47, .06), e.g. row 2: log(e^.2 .47 + e^.1 .47 + .06) - log .06 = 2.9562."""
     assert logit_adjusted(LOGITS, TARGET, COUNTS / 1000, 1.0).mean().item() == pytest.approx(1.346267, abs=6e-7)
     loss = LogitAdjustment(LABELS)
-    loss.start_at(COUNTS, COUNTS)
+    loss.set_class_counts(COUNTS, COUNTS)
     assert loss(LOGITS, batch_of(TARGET)).loss.item() == pytest.approx(1.346267, abs=1e-6)
 
 
@@ -37,7 +37,7 @@ def test_tau_zero_and_equal_shares_are_cross_entropy() -> None:
 def test_the_start_is_that_of_the_shares(tau: float) -> None:
     """Logits that start at pi^(1 - tau) cost what the shares cost: the entropy of (.47, .47, .06)."""
     loss = LogitAdjustment(LABELS, tau=tau, decision="natural")
-    start = loss.start_at(COUNTS, COUNTS)
+    start = loss.set_class_counts(COUNTS, COUNTS)
     shares = COUNTS.double() / 1000
     torch.testing.assert_close(start.sum(), torch.tensor(1000.0, dtype=torch.float64))
     torch.testing.assert_close(start / start.sum(), shares ** (1 - tau) / (shares ** (1 - tau)).sum())
@@ -52,7 +52,7 @@ def test_balanced_and_natural_probabilities() -> None:
     """Bayes: p(y | x) is proportional to pi_y p(x | y), so the natural ones are the balanced ones times the shares."""
     balanced, natural = LogitAdjustment(LABELS), LogitAdjustment(LABELS, decision="natural")
     for loss in (balanced, natural):
-        loss.start_at(COUNTS, COUNTS)
+        loss.set_class_counts(COUNTS, COUNTS)
     torch.testing.assert_close(balanced.predict(LOGITS), torch.softmax(LOGITS, -1).float())
     expected = torch.softmax(LOGITS, -1) * COUNTS
     torch.testing.assert_close(natural.predict(LOGITS), (expected / expected.sum(-1, keepdim=True)).float())
@@ -66,9 +66,9 @@ def test_the_minimum_finds_the_likelihood_of_a_rare_class() -> None:
     rare class given x=1 is .6 / (.3 + .6) = 2/3, though the natural one is .06 / (.27 + .06) = 2/11."""
     joint = torch.tensor([[0.9 * 0.7, 0.1 * 0.4], [0.9 * 0.3, 0.1 * 0.6]], dtype=torch.float64)
     loss = LogitAdjustment(LABELS[:2])
-    loss.start_at(torch.tensor([900, 100]), torch.tensor([900, 100]))
+    loss.set_class_counts(torch.tensor([900, 100]), torch.tensor([900, 100]))
     natural = LogitAdjustment(LABELS[:2], decision="natural")
-    natural.start_at(torch.tensor([900, 100]), torch.tensor([900, 100]))
+    natural.set_class_counts(torch.tensor([900, 100]), torch.tensor([900, 100]))
     logits = torch.zeros(2, 2, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([logits], max_iter=100, line_search_fn="strong_wolfe")
 
@@ -87,7 +87,7 @@ def test_the_minimum_finds_the_likelihood_of_a_rare_class() -> None:
 
 def test_shares_travel_with_the_checkpoint() -> None:
     loss = LogitAdjustment(LABELS)
-    loss.start_at(COUNTS, COUNTS)
+    loss.set_class_counts(COUNTS, COUNTS)
     restored = LogitAdjustment(LABELS)
     restored.load_state_dict(loss.state_dict())
     assert restored.shares.tolist() == pytest.approx([0.47, 0.47, 0.06])
@@ -96,8 +96,8 @@ def test_shares_travel_with_the_checkpoint() -> None:
 
 def test_a_class_without_rows_stays_finite() -> None:
     loss = LogitAdjustment(LABELS)
-    loss.start_at(torch.tensor([6, 3, 0]), torch.tensor([6, 3, 0]))
+    loss.set_class_counts(torch.tensor([6, 3, 0]), torch.tensor([6, 3, 0]))
     assert loss.shares.tolist() == pytest.approx([0.6, 0.3, 0.1])
     assert torch.isfinite(loss.rows(LOGITS, batch_of(TARGET))).all()
     with pytest.raises(UsageError, match="2 class counts for the 3 classes"):
-        loss.start_at(torch.tensor([6, 3]), torch.tensor([6, 3]))
+        loss.set_class_counts(torch.tensor([6, 3]), torch.tensor([6, 3]))

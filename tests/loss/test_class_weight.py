@@ -75,7 +75,7 @@ def test_the_rule_multiplies_the_rows_and_the_sum_is_divided_by_their_number(kin
     """From the natural counts and not the served ones; divided by n = 4, whatever the weights sum to."""
     plain, weighted = kind(LABELS), kind(LABELS, class_weight="balanced")
     for loss in (plain, weighted):
-        assert torch.equal(loss.start_at(torch.ones(3), COUNTS), plain.start_at(torch.ones(3), COUNTS))
+        assert torch.equal(loss.set_class_counts(torch.ones(3), COUNTS), plain.set_class_counts(torch.ones(3), COUNTS))
     factors = class_weights(COUNTS, "balanced")[TARGET]
     rows = factors.float() * plain.rows(LOGITS, batch_of(TARGET))
     torch.testing.assert_close(weighted.rows(LOGITS, batch_of(TARGET)), rows)
@@ -84,7 +84,7 @@ def test_the_rule_multiplies_the_rows_and_the_sum_is_divided_by_their_number(kin
 
 def test_the_class_factors_of_focal_follow_a_rule_too() -> None:
     loss = Focal(LABELS, alpha="effective", class_weight_beta=0.99, class_weight_cap=1.5)
-    loss.start_at(COUNTS, COUNTS)
+    loss.set_class_counts(COUNTS, COUNTS)
     factors = torch.tensor([0.9334, 0.9334, 1.5])  # 2.0430 before the cap
     rows = factors[TARGET] * Focal(LABELS).rows(LOGITS, batch_of(TARGET))
     torch.testing.assert_close(loss.rows(LOGITS, batch_of(TARGET)), rows.to(torch.float64), rtol=1e-3, atol=0)
@@ -92,7 +92,7 @@ def test_the_class_factors_of_focal_follow_a_rule_too() -> None:
 
 def test_deferred_factors_act_from_their_epoch_on() -> None:
     deferred = CrossEntropy(LABELS, class_weight="sqrt", class_weight_from_epoch=2)
-    deferred.start_at(COUNTS, COUNTS)
+    deferred.set_class_counts(COUNTS, COUNTS)
     plain = cross_entropy(LOGITS, TARGET)
     weighted = cross_entropy(LOGITS, TARGET, class_weight=class_weights(COUNTS, "sqrt"))
     torch.testing.assert_close(deferred.rows(LOGITS, batch_of(TARGET)), plain)
@@ -114,7 +114,7 @@ def test_factors_from_counts_travel_with_the_checkpoint_as_they_act(epoch: int) 
         return CrossEntropy(LABELS, class_weight="balanced", class_weight_from_epoch=2)
 
     trained, restored = build(), build()
-    trained.start_at(COUNTS, COUNTS)
+    trained.set_class_counts(COUNTS, COUNTS)
     trained.at(epoch, 0.5)
     restored.load_state_dict(trained.state_dict())
     assert torch.equal(restored.rows(LOGITS, batch_of(TARGET)), trained.rows(LOGITS, batch_of(TARGET)))
@@ -152,6 +152,6 @@ def test_what_a_loss_multiplies_the_prior_with() -> None:
 
 def test_counts_of_other_classes_and_a_beta_of_one_are_refused() -> None:
     with pytest.raises(UsageError, match="2 class counts for the 3 classes"):
-        CrossEntropy(LABELS, class_weight="sqrt").start_at(torch.ones(2), torch.ones(2))
+        CrossEntropy(LABELS, class_weight="sqrt").set_class_counts(torch.ones(2), torch.ones(2))
     with pytest.raises(UsageError, match="class_weight_beta=1: a number below 1"):
         CrossEntropy(LABELS, class_weight="effective", class_weight_beta=1)

@@ -42,14 +42,14 @@ def test_ldam_is_cross_entropy_of_the_lead() -> None:
 def test_ldam_agrees_with_another_implementation(scale: float) -> None:
     reference = pytest.importorskip("pytorch_optimizer").LDAMLoss([470, 470, 60], s=scale)
     loss = Ldam(LABELS, scale=scale)
-    loss.start_at(COUNTS, COUNTS)
+    loss.set_class_counts(COUNTS, COUNTS)
     logits = LOGITS.float()
     torch.testing.assert_close(loss(logits, batch_of(TARGET)).loss, reference(logits, TARGET))
 
 
 def test_margins_come_from_the_natural_rows_and_stay_in_the_checkpoint() -> None:
     trained, restored = Ldam(LABELS), Ldam(LABELS)
-    trained.start_at(torch.tensor([1.0, 1, 1]), COUNTS)
+    trained.set_class_counts(torch.tensor([1.0, 1, 1]), COUNTS)
     torch.testing.assert_close(trained.margin.double(), margins(COUNTS, 0.5))
     restored.load_state_dict(trained.state_dict())
     assert torch.equal(restored.rows(LOGITS, batch_of(TARGET)), trained.rows(LOGITS, batch_of(TARGET)))
@@ -126,10 +126,10 @@ def test_two_stages_give_the_product(first: int) -> None:
 
 @pytest.mark.parametrize("first", LABELS)
 def test_two_stages_start_at_the_shares(first: str) -> None:
-    """Logits that are the logarithms of what `start_at` returns give the shares of the rows, also one above a half."""
+    """Logits that are logarithms of what `set_class_counts` returns give the shares of the rows, also above a half."""
     counts = torch.tensor([700, 240, 60])
     loss = TwoStage(LABELS, first=first)
-    start = loss.start_at(counts, counts)
+    start = loss.set_class_counts(counts, counts)
     torch.testing.assert_close(start.sum(), counts.double().sum())
     torch.testing.assert_close(
         loss.predict(start.log().unsqueeze(0))[0].double(), counts.double() / 1000, atol=1e-6, rtol=0

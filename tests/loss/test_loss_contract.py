@@ -311,7 +311,7 @@ def test_a_soft_target_is_the_mean_of_its_votes(name: str, changes: dict[str, An
     shares = torch.tensor([0.5, 0.2, 0.3])
     loss = build(name, changes)
     if name == "logit_adjustment":
-        cast(Any, loss).start_at(torch.tensor([470, 470, 60]), torch.tensor([470, 470, 60]))
+        cast(Any, loss).set_class_counts(torch.tensor([470, 470, 60]), torch.tensor([470, 470, 60]))
     hard = torch.stack([loss.rows(logits, batch_of(torch.full((7,), label))) for label in range(3)], dim=-1)
     torch.testing.assert_close(loss.rows(logits, batch_of(shares.expand(7, 3))), hard @ shares)
 

@@ -49,7 +49,7 @@ EVERY = pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
 
 def build(options: dict[str, Any] | None = None, labels: Any = None, counts: Tensor = COUNTS) -> MultiHead:
     loss = MultiHead(labels or LABELS, **(options or {}))
-    loss.start_at(counts, counts)
+    loss.set_class_counts(counts, counts)
     if loss.weights.weighting == "uncertainty":
         loss.weights.log_variance.data.copy_(torch.linspace(-0.5, 0.7, len(loss.heads)))
     return loss
@@ -124,9 +124,9 @@ def test_one_head_is_the_loss_itself(kind: type[Loss], named: bool) -> None:
     counts = torch.tensor([70.0, 20, 10])
     single: Any = kind(labels)
     several = MultiHead({"stance": labels} if named else labels, kind)
-    start = several.start_at(counts, counts)
-    if hasattr(single, "start_at"):
-        assert torch.equal(start, single.start_at(counts, counts).double())
+    start = several.set_class_counts(counts, counts)
+    if hasattr(single, "set_class_counts"):
+        assert torch.equal(start, single.set_class_counts(counts, counts).double())
     plain = replace(batch_of(target[:, :1]), target=column)
     batch = batch_of(target[:, :1]) if named else plain
     assert torch.equal(several(logits, batch).loss, single(logits, plain).loss)
@@ -221,7 +221,7 @@ def test_a_head_with_missing_labels_weighs_as_much_as_the_others() -> None:
 def test_normalised_heads_start_at_one() -> None:
     """Logits at the logarithms of the shares cost their entropy on rows with these shares, whatever the head."""
     loss = build({"normalise": True}, counts=1000 * COUNTS)
-    logits = loss.start_at(1000 * COUNTS, 1000 * COUNTS).log().float()
+    logits = loss.set_class_counts(1000 * COUNTS, 1000 * COUNTS).log().float()
     for place, where in enumerate(loss.heads.slices.values()):
         target = torch.full((int(COUNTS[where].sum()), 3), UNLABELLED)
         target[:, place] = torch.repeat_interleave(torch.arange(SIZES[place]), COUNTS[where])
@@ -265,7 +265,7 @@ def test_logits_counts_and_teachers_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UsageError, match="8 logits per row but the loss has 9 classes"):
         loss(logits[:, :8], batch_of(target))
     with pytest.raises(UsageError, match="3 class counts for the 9 classes"):
-        loss.start_at(torch.ones(3), torch.ones(3))
+        loss.set_class_counts(torch.ones(3), torch.ones(3))
     with pytest.raises(UsageError, match="loss=multi_head does not use it"):
         loss(logits, replace(batch_of(target), teacher=torch.ones(12, 9)))
 

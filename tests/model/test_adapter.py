@@ -118,7 +118,9 @@ def test_a_run_leaves_adapters_and_head_and_comes_back_bit_for_bit(train_run, ar
     assert found[0].std(0).min() > 0
     settings = restore.settings_of(run)
     task, data = restore.rebuild(run, settings), build.data(settings)
-    assert restore.verify(run, settings, task, build.evaluator(settings, run), data) > 0  # to 1e-6, or it raises
+    assert (
+        restore.verify(run, settings, task, build.evaluation_trainer(settings, run), data) > 0
+    )  # to 1e-6, or it raises
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from arena.config import build
 from arena.config import compose as config
 from arena.core import hub
 from arena.core.errors import InputOutputError
-from arena.core.types import Start
+from arena.core.types import ClassPrior
 from arena.model.encoder import token_types
 from arena.model.pooling import pool
 
@@ -67,7 +67,7 @@ def test_real_weights_are_those_of_transformers(monkeypatch):
 @needs_minilm
 def test_the_head_starts_at_the_class_shares():
     model = minilm()
-    model.start_at(Start(torch.tensor([7.0, 3.0, 1.0]) / 11))
+    model.init_from_class_prior(ClassPrior(torch.tensor([7.0, 3.0, 1.0]) / 11))
     assert model.head.bias.exp().tolist() == pytest.approx([7 / 11, 3 / 11, 1 / 11])
     assert model.head.weight.abs().max() == 0
 

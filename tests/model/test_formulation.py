@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from arena.core.errors import UsageError
-from arena.core.types import Start
-from arena.model.formulation import Pairing, check_labels, davidson, rao_kupper
+from arena.core.types import ClassPrior
+from arena.model.formulation import PairwiseOutput, check_labels, davidson, rao_kupper
 
 THREE = ["model_a", "model_b", "tie"]
 DAVIDSON = {
@@ -56,7 +56,7 @@ def test_rao_kupper_has_a_slope_where_its_shares_run_out():
 @pytest.mark.parametrize("labels", [THREE, ["tie", "model_b", "model_a"], ["model_b", "model_a"]])
 @pytest.mark.parametrize("formulation", ["symmetric", "score"])
 def test_exchanged_sequences_exchange_the_classes_exactly(formulation, labels, ties):
-    pairing = Pairing(formulation, labels, ties)
+    pairing = PairwiseOutput(formulation, labels, ties)
     outputs = torch.randn(10, pairing.outputs, generator=torch.Generator().manual_seed(0))
     straight = torch.softmax(pairing(outputs, 5), 1)
     mirrored = torch.softmax(pairing(torch.cat([outputs[5:], outputs[:5]]), 5), 1)
@@ -68,14 +68,14 @@ def test_exchanged_sequences_exchange_the_classes_exactly(formulation, labels, t
 @pytest.mark.parametrize("ties", ["davidson", "rao_kupper"])
 @pytest.mark.parametrize("tie", [0.1, 1 / 3, 0.6])
 def test_equal_answers_start_to_tie_as_often_as_the_training_rows(ties, tie):
-    pairing = Pairing("score", THREE, ties)
-    pairing.start_at(Start(torch.tensor([0.7 * (1 - tie), 0.3 * (1 - tie), tie])))
+    pairing = PairwiseOutput("score", THREE, ties)
+    pairing.init_from_class_prior(ClassPrior(torch.tensor([0.7 * (1 - tie), 0.3 * (1 - tie), tie])))
     shares = torch.softmax(pairing(torch.zeros(2, 1), 1), 1)[0].tolist()
     assert shares == pytest.approx([(1 - tie) / 2, (1 - tie) / 2, tie], abs=1e-6)
 
 
 def test_the_tie_strength_is_learned():
-    pairing = Pairing("score", THREE)
+    pairing = PairwiseOutput("score", THREE)
     torch.log_softmax(pairing(torch.zeros(2, 1), 1), 1)[0, 2].backward()
     assert pairing.tie_strength.grad is not None
     assert float(pairing.tie_strength.grad) == pytest.approx(2 / 3)  # 1 - P(tie)

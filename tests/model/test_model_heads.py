@@ -10,9 +10,9 @@ from arena.config import build
 from arena.config import compose as config
 from arena.core.errors import UsageError
 from arena.core.heads import Heads
-from arena.core.types import UNLABELLED, Start, TextBatch
+from arena.core.types import UNLABELLED, ClassPrior, TextBatch
 from arena.data.text.tokenizer import ByteTokenizer
-from arena.model.heads import HeadSettings, ManyHeads, SideBySide
+from arena.model.heads import HeadSettings, MultiHeadClassifier, MultiHeadOutput
 from arena.model.tiny import TinyClassifier
 from arena.task.multihead import MultiHead
 
@@ -56,7 +56,7 @@ def model_of(folder, *overrides):
 def test_every_architecture_starts_at_the_shares_of_each_head_and_trains(folders, kind):
     torch.manual_seed(0)
     model = model_of(folders(kind))
-    model.start_at(Start(SHARES))
+    model.init_from_class_prior(ClassPrior(SHARES))
     model.eval()
     with torch.no_grad():
         logits = model(batch_of())
@@ -101,10 +101,10 @@ def test_gradient_checkpointing_changes_no_gradient(folders):
 
 
 def test_heads_are_as_deep_and_wide_as_told():
-    heads = ManyHeads(Heads(LABELS), 8, HeadSettings(layers=2, width=5, dropout=0.0))
+    heads = MultiHeadClassifier(Heads(LABELS), 8, HeadSettings(layers=2, width=5, dropout=0.0))
     shapes = [tuple(p.shape) for p in heads.heads[1].parameters()]
     assert shapes == [(5, 8), (5,), (5, 5), (5,), (2, 5), (2,)]
-    flat = ManyHeads(Heads(LABELS), 8, HeadSettings(layers=0))
+    flat = MultiHeadClassifier(Heads(LABELS), 8, HeadSettings(layers=0))
     assert [tuple(p.shape) for p in flat.heads[0].parameters()] == [(3, 8), (3,)]
 
 
@@ -113,7 +113,7 @@ def test_multi_sample_dropout_is_the_mean_over_masks_and_less_noisy():
     states = torch.randn(64, 16)
     spread = {}
     for samples in (1, 8):
-        heads = ManyHeads(Heads(LABELS), 16, HeadSettings(layers=1, dropout=0.5, samples=samples))
+        heads = MultiHeadClassifier(Heads(LABELS), 16, HeadSettings(layers=1, dropout=0.5, samples=samples))
         for name, weight in heads.named_parameters():
             if weight.ndim == 2 and name.split(".")[2] == "4":  # the last layers start at zero
                 torch.nn.init.normal_(weight)
@@ -128,23 +128,23 @@ def test_multi_sample_dropout_is_the_mean_over_masks_and_less_noisy():
 
 def test_what_one_head_is_told_does_not_reach_another():
     torch.manual_seed(0)
-    heads = ManyHeads(Heads(LABELS), 8, HeadSettings())
+    heads = MultiHeadClassifier(Heads(LABELS), 8, HeadSettings())
     heads(torch.randn(4, 8))[:, :3].sum().backward()
     assert all(p.grad is None or not p.grad.any() for p in heads.heads[1].parameters())
 
 
 def test_side_by_side_is_what_pairing_is_for_two_answers():
-    pairing = SideBySide(LABELS)
+    pairing = MultiHeadOutput(LABELS)
     logits = torch.randn(3, 5)
     assert pairing.outputs == 5
     assert pairing(logits, 3) is logits
-    assert torch.equal(pairing.start_at(Start(SHARES)), SHARES)
+    assert torch.equal(pairing.init_from_class_prior(ClassPrior(SHARES)), SHARES)
 
 
 def test_the_tiny_model_has_several_heads_too():
     torch.manual_seed(0)
     model = TinyClassifier(LABELS, head=HeadSettings(layers=0))
-    model.start_at(Start(SHARES))
+    model.init_from_class_prior(ClassPrior(SHARES))
     batch = batch_of(size=ByteTokenizer().pad)
     assert torch.allclose(model.eval()(batch), SHARES.log().float().expand(6, -1), atol=1e-6)
     assert batch.target.ne(UNLABELLED).all()

@@ -7,7 +7,7 @@ from support import compose, small_folder, stories_folder
 from arena.config import build
 from arena.config import compose as config
 from arena.core.errors import UsageError
-from arena.core.types import Start, TextBatch
+from arena.core.types import ClassPrior, TextBatch
 
 
 def made(folder, *overrides):
@@ -38,7 +38,7 @@ def test_zero_shot_logits_are_those_of_transformers(tmp_path, kind, side):
 
     folder = small_folder(kind, tmp_path / kind)
     model = made(folder, "model.formulation=verbalizer")
-    model.start_at(Start(torch.ones(3) / 3, WORDS))
+    model.init_from_class_prior(ClassPrior(torch.ones(3) / 3, WORDS))
     reference = AutoModelForCausalLM.from_pretrained(str(folder)).eval()
     with torch.no_grad():
         wanted = torch.stack([reference(input_ids=torch.tensor([row])).logits[0, -1, WORDS] for row in ROWS])
@@ -57,7 +57,7 @@ def test_real_weights_know_their_next_word(shared, tmp_path):
     words = [int(tokenizer.encode([word])[0][0]) for word in ("girl", "the")]
     comma = int(tokenizer.encode(["a,"])[0][-1])
     model = made(folder, "model.formulation=verbalizer")
-    model.start_at(Start(torch.ones(3) / 3, torch.tensor([*words, comma])))
+    model.init_from_class_prior(ClassPrior(torch.ones(3) / 3, torch.tensor([*words, comma])))
     with torch.no_grad():
         logits = model(batch_of([prompt]))[0]
     assert logits.argmax() == 0

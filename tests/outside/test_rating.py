@@ -65,7 +65,7 @@ def test_the_ordinal_likelihood_is_one_over_the_levels(monkeypatch):
 
     counts = torch.arange(19) % 4 + 1
     loss, output = Ordinal(), torch.linspace(-30, 30, 13, dtype=torch.float64)
-    loss.start_at(counts, counts)
+    loss.set_class_counts(counts, counts)
     shares = loss.log_shares(output).exp()
     assert torch.allclose(shares.sum(1), torch.ones(13, dtype=torch.float64))
     # P(y > k) of a logistic distribution around the output
@@ -77,7 +77,7 @@ def test_the_ordinal_likelihood_is_one_over_the_levels(monkeypatch):
     assert torch.allclose(loss.log_shares(torch.zeros(1, dtype=torch.float64)).exp()[0], known / known.sum(), atol=1e-6)
 
     normal = SquaredError()
-    normal.start_at(counts, counts)
+    normal.set_class_counts(counts, counts)
     target, guess = torch.tensor([2.0, 9.5]), torch.tensor([[0.3], [-1.0]])
     wanted = torch.distributions.Normal(normal.predict(guess), normal.deviation).log_prob(target.double())
     assert torch.allclose(normal.cost(guess[:, 0], target).double(), -wanted, atol=1e-6)

@@ -9,19 +9,19 @@ import torch
 
 from arena.core.errors import DataError
 from arena.core.schema import InputPath
-from arena.core.types import Start
+from arena.core.types import ClassPrior
 from arena.data.loading.collate import Collate
-from arena.data.loading.sampling import Serving
+from arena.data.loading.sampling import LoaderSettings
 from arena.data.module.base import RowData
 from arena.data.module.description import Split
 from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
-from arena.data.split.prepare import Division
+from arena.data.split.prepare import SplitSettings
 from arena.data.text.template import choose, compile_template
 from arena.data.text.tokenizer import Tokenizer
 from arena.data.text.tokens import tokenize
-from arena.data.text.truncation import Room, fit
-from arena.data.text.views import Views
+from arena.data.text.truncation import TruncationSettings, fit
+from arena.data.text.views import InputViews
 from rating.source import RatedReader
 
 TEMPLATE = "{prompt}{separator}{response}"
@@ -55,16 +55,16 @@ class RatedData(RowData):
         low: float = 1.0,
         high: float = 10.0,
         template: str = TEMPLATE,
-        truncation: Room | None = None,
-        split: Division | None = None,
+        truncation: TruncationSettings | None = None,
+        split: SplitSettings | None = None,
         ingest: Ingest | None = None,
-        loader: Serving | None = None,
+        loader: LoaderSettings | None = None,
         cache: str | None = None,
         labels: list[str] | None = None,
     ) -> None:
-        super().__init__(reader, tokenizer, path, split or Division(), ingest, loader, cache)
+        super().__init__(reader, tokenizer, path, split or SplitSettings(), ingest, loader, cache)
         self.low, self.high, self.labels = low, high, labels or []
-        self.template, self.room = choose(template, {}, "score"), truncation or Room()
+        self.template, self.room = choose(template, {}, "score"), truncation or TruncationSettings()
 
     def select(self, part: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
         """See `RowData.select`: the rows with a score."""
@@ -82,15 +82,15 @@ class RatedData(RowData):
         """See `RowData.label`."""
         self._target = facts["score"].to_numpy().astype(np.float32)
 
-    def encode(self, rows: Rows, positions: np.ndarray | None) -> Views:
+    def encode(self, rows: Rows, positions: np.ndarray | None) -> InputViews:
         """See `RowData.encode`."""
         tokens = tokenize(rows, self.tokenizer, positions, root=self.cache)
         layout, room = compile_template(self.tokenizer, **self.template), self.room
-        return Views([fit(tokens, layout, room.max_length, room.cut, room.turns)], [False])
+        return InputViews([fit(tokens, layout, room.max_length, room.cut, room.turns)], [False])
 
-    def start(self, counts: Any) -> Start:
+    def start(self, counts: Any) -> ClassPrior:
         """What a model may know before its first step: nothing; the loss knows the scores of the training rows."""
-        return Start(torch.ones(1, dtype=torch.float64))
+        return ClassPrior(torch.ones(1, dtype=torch.float64))
 
     def class_counts(self, split: Split) -> np.ndarray:
         """Rows at each half point of the scale in a split, `[2 (high - low) + 1]` int64."""
@@ -101,7 +101,7 @@ class RatedData(RowData):
         """See `RowData.collate`."""
         return Collate(self.sequences, self._target, self.weights(), self.tokenizer.pad)
 
-    def predict_collate(self, rows: Rows, sequences: Views) -> Collate:
+    def predict_collate(self, rows: Rows, sequences: InputViews) -> Collate:
         """See `RowData.predict_collate`."""
         unknown, ones = np.full(rows.num_rows, np.nan, np.float32), np.ones(rows.num_rows, np.float32)
         return Collate(sequences, unknown, ones, self.tokenizer.pad)

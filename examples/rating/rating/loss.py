@@ -31,7 +31,7 @@ class RatingLoss(nn.Module):
         self.register_buffer("mean", torch.tensor((low + high) / 2, dtype=torch.float64))
         self.register_buffer("deviation", torch.tensor((high - low) / 4, dtype=torch.float64))
 
-    def start_at(self, served: Tensor, train: Tensor) -> Tensor:
+    def set_class_counts(self, served: Tensor, train: Tensor) -> Tensor:
         """Learn mean and deviation from the training rows at each half point of the scale."""
         levels = torch.linspace(self.low, self.high, len(train), dtype=torch.float64)
         shares = train.double() / train.sum()
@@ -102,9 +102,9 @@ class Ordinal(RatingLoss):
         """Where each level ends, increasing, `[K - 1]`."""
         return torch.cat([self.first[None], self.first + functional.softplus(self.gaps).cumsum(0)])
 
-    def start_at(self, served: Tensor, train: Tensor) -> Tensor:
+    def set_class_counts(self, served: Tensor, train: Tensor) -> Tensor:
         """Also give the thresholds the shares of the levels: an untrained model predicts these."""
-        super().start_at(served, train)
+        super().set_class_counts(served, train)
         level = torch.linspace(0, self.levels - 1, len(train)).round().long()
         counts = torch.ones(self.levels, dtype=torch.float64).index_add_(0, level, train.double())
         ends = torch.logit(counts.cumsum(0)[:-1] / counts.sum())

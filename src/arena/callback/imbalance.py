@@ -52,9 +52,9 @@ class ImbalanceReport(Callback):
         """Compare, once the data are there and the loss knows them."""
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         loss: Any = pl_module.loss
-        if trainer.global_rank or not hasattr(data, "served_counts") or not hasattr(loss, "prior_factors"):
+        if trainer.global_rank or not hasattr(data, "sampled_class_counts") or not hasattr(loss, "prior_factors"):
             return
-        natural, served = torch.from_numpy(data.class_counts("train")), torch.from_numpy(data.served_counts())
+        natural, served = torch.from_numpy(data.class_counts("train")), torch.from_numpy(data.sampled_class_counts())
         factors = loss.prior_factors()
         for name, where in self.heads.slices.items():
             source = loss.prior_source if isinstance(loss.prior_source, str) else loss.prior_source[name]

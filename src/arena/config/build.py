@@ -84,7 +84,7 @@ def check_dashboards(loggers: Settings) -> None:
             raise UsageError(f"logger={name}: the package {package} is not installed; pip install 'arena[{package}]'")
 
 
-def rehearse(settings: Settings) -> None:
+def validate_components(settings: Settings) -> None:
     """Build loss, metrics, judge and the optimiser's recipe and throw them away: what is wrong with their options, with
     the monitor and with the targets is said before the data are read.
 
@@ -101,7 +101,7 @@ def rehearse(settings: Settings) -> None:
     recipe(settings)
     check_monitor(settings["monitor"], metrics)
     check_target_names(settings.get("evaluate", {}).get("targets") or {}, metrics.names)
-    judge(settings)
+    evaluator(settings)
 
 
 def data_settings(typed: list[str], folder: Path | None, command: str) -> Settings:
@@ -138,18 +138,18 @@ def check_splits(data: "RowData", settings: Settings) -> None:
         )
 
 
-def start(task: "Task", data: "RowData") -> None:
+def init_from_class_prior(task: "Task", data: "RowData") -> None:
     """Tell loss and model what is known before the first step (`data.start`): how many rows of each class training
     serves. A loss that corrects for the classes answers with the counts that the model's logits should start at."""
     import torch
 
-    counts = torch.from_numpy(data.served_counts())
-    if hasattr(task.loss, "start_at"):
-        counts = task.loss.start_at(counts, torch.from_numpy(data.class_counts("train")))
-    task.model.start_at(data.start(counts))
+    counts = torch.from_numpy(data.sampled_class_counts())
+    if hasattr(task.loss, "set_class_counts"):
+        counts = task.loss.set_class_counts(counts, torch.from_numpy(data.class_counts("train")))
+    task.model.init_from_class_prior(data.start(counts))
 
 
-def keep(task: "Task", data: "RowData", settings: Settings, run: RunFolder) -> None:
+def save_artefacts(task: "Task", data: "RowData", settings: Settings, run: RunFolder) -> None:
     """Leave in the run folder what rebuilds the model without its source: true architecture and tokenizer."""
     data.tokenizer.save(run.tokenizer)
     architecture = getattr(task.model, "architecture", None)
@@ -157,9 +157,9 @@ def keep(task: "Task", data: "RowData", settings: Settings, run: RunFolder) -> N
         settings["model"]["architecture"] = architecture
 
 
-def judge(settings: Settings) -> Any:
+def evaluator(settings: Settings) -> Any:
     """What judges the predictions of a split (`arena.evaluation`)."""
-    return instantiate(settings.get("judge") or {"_target_": "arena.evaluation.classes.ClassJudge"})
+    return instantiate(settings.get("evaluator") or {"_target_": "arena.evaluation.classes.ClassEvaluator"})
 
 
 def recipe(settings: Settings) -> Any:
@@ -195,7 +195,7 @@ def check_fit(task: "Task", data: "RowData") -> None:
 
 def trainer(settings: Settings, run: RunFolder) -> Any:
     """The Lightning trainer with callbacks, loggers and checkpoints that survive a kill."""
-    from arena.callback.agreement import Agreement
+    from arena.callback.rank_consistency import RankConsistencyCheck
     from arena.callback.storage import AtomicCheckpointIO
     from arena.core.loop import UpdateLoop
     from arena.logger.journal import Journal
@@ -204,7 +204,7 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
     chosen = [instantiate(node) for node in (settings["logger"] or {}).values() if node]
     built = instantiate(
         lightnings(settings["trainer"]) | _length(settings),
-        callbacks=[Agreement(settings), *callbacks(settings)],
+        callbacks=[RankConsistencyCheck(settings), *callbacks(settings)],
         logger=[journal, *chosen],
         plugins=[AtomicCheckpointIO(apart=not str(settings["trainer"]["strategy"]).startswith("fsdp"))],
         default_root_dir=str(run.path),
@@ -223,7 +223,9 @@ def callbacks(settings: Settings) -> list[Any]:
     return [instantiate(node) for node in settings["callback"].values() if node]
 
 
-def evaluator(settings: Settings, run: RunFolder, callbacks: list[Any] | None = None, limited: bool = False) -> Any:
+def evaluation_trainer(
+    settings: Settings, run: RunFolder, callbacks: list[Any] | None = None, limited: bool = False
+) -> Any:
     """A trainer that only evaluates, as the run did; `limited`: on as many validation batches as its training."""
     from lightning.pytorch import Trainer
 

@@ -25,7 +25,7 @@ FINISHED = ("completed", "stopped_early")
 ENDS = ("trainer.max_epochs", "trainer.max_steps")
 ACCEPTED = {"accept_versions", "trusted_packages"}
 """Keys that say what the command may do, and nothing of the run."""
-JUDGING = ("baselines", "evaluate", "judge", "resamples", "test")
+JUDGING = ("baselines", "evaluate", "evaluator", "resamples", "test")
 """Keys with which a finished run is judged anew."""
 KEY = "resume="
 

@@ -57,9 +57,9 @@ def checked(run: RunFolder, plain: dict[str, Any], given: Collection[str] = ()) 
     """
     origin = Stored(run.path, frozenset(given))
     try:
-        checker = (plain.get("judge") or {}).get("checker") or {}
-        if checker.get("kind") == "callable" and origin.holds("judge.checker"):
-            require_trusted(str(checker.get("module")), "judge.checker.module", run.trusted)
+        checker = (plain.get("evaluator") or {}).get("checker") or {}
+        if checker.get("kind") == "callable" and origin.holds("evaluator.checker"):
+            require_trusted(str(checker.get("module")), "evaluator.checker.module", run.trusted)
         check_parts(plain, run.trusted)
         return config.checked(plain, run.trusted, origin)
     except NotTrustedError as error:

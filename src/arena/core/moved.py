@@ -25,6 +25,15 @@ MOVED = {
     "arena.task": "arena.task.module",
 }
 """Modules at fe1ba6d and before, and what they are called now."""
+RENAMED = {
+    "ClassJudge": "ClassEvaluator",
+    "Division": "SplitSettings",
+    "ReplyJudge": "ReplyEvaluator",
+    "ReplyRoom": "ReplyTruncationSettings",
+    "Room": "TruncationSettings",
+    "Serving": "LoaderSettings",
+}
+"""Classes of stored configurations that have another name now."""
 KINDS = {
     "arena.data.module.multihead.HeadData": "arena.task.multihead.MultiHead",
     "arena.data.module.sft.ReplyData": "arena.task.sft.Sft",
@@ -46,29 +55,31 @@ HEAD_LOSSES = {
 
 PARTS = {
     "arena.data.module.pairwise.PairData": {
-        "truncation": "arena.data.text.truncation.Room",
+        "truncation": "arena.data.text.truncation.TruncationSettings",
         "target": "arena.data.target.targets.Targets",
         "pseudo": "arena.data.target.pseudo.Pseudo",
         "sampling": "arena.data.loading.sampling.Plan",
     },
     "arena.data.module.multihead.HeadData": {
-        "truncation": "arena.data.text.truncation.Room",
+        "truncation": "arena.data.text.truncation.TruncationSettings",
         "pseudo": "arena.data.target.head_pseudo.HeadPseudo",
         "sampling": "arena.data.loading.head_sampling.HeadPlan",
     },
-    "arena.data.module.sft.ReplyData": {"truncation": "arena.data.text.reply_tokens.ReplyRoom"},
+    "arena.data.module.sft.ReplyData": {"truncation": "arena.data.text.reply_tokens.ReplyTruncationSettings"},
 }
 """Classes of the nodes of each data module, beside `COMMON`."""
 COMMON = {
-    "split": "arena.data.split.prepare.Division",
+    "split": "arena.data.split.prepare.SplitSettings",
     "ingest": "arena.data.source.ingest.Ingest",
-    "loader": "arena.data.loading.sampling.Serving",
+    "loader": "arena.data.loading.sampling.LoaderSettings",
 }
 
 
 def current(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the plain values of a configuration with classes where they are now, and with what has a new form."""
     found = _renamed(settings)
+    if "judge" in found:
+        found["evaluator"] = found.pop("judge")
     if isinstance(found.get("task"), dict) and "module" in found["task"]:
         return found
     known = KINDS.get(str(_target(found.get("data"))), "arena.task.pairwise.Pairwise")
@@ -90,7 +101,9 @@ def _renamed(node: Any) -> Any:
         return node
     found = {key: _renamed(value) for key, value in node.items()}
     module, _, name = str(found.get("_target_", "")).rpartition(".")
-    return found | {"_target_": f"{MOVED[module]}.{name}"} if module in MOVED else found
+    if module.startswith("arena."):
+        found["_target_"] = f"{MOVED.get(module, module)}.{RENAMED.get(name, name)}"
+    return found
 
 
 def _target(node: Any) -> Any:

@@ -87,7 +87,7 @@ PARTS = {
 READERS = tuple(f"arena.data.source.{name}." for name in ("pairs", "toy", "toy_replies", "head_reader", "reply_reader"))
 
 PLACES = {
-    "model": Kind("a model", ("arena.model.",), "torch.nn.Module", ("forward", "start_at")),
+    "model": Kind("a model", ("arena.model.",), "torch.nn.Module", ("forward", "init_from_class_prior")),
     "model.adapter": Kind("an adapter", ("arena.model.adapter.",), "arena.model.adapter.Adapter"),
     "model.head": Kind("settings of a head", ("arena.model.heads.",), "arena.model.heads.HeadSettings"),
     "loss": Kind("a loss", ("arena.loss.",), "torch.nn.Module", ("forward", "outcome", "predict")),
@@ -111,7 +111,7 @@ PLACES = {
     "data.tokenizer": TOKENIZER,
     **{f"data.{name}": Kind(f"the node data.{name}", ("arena.data.",), members=found) for name, found in PARTS.items()},
     "tokenizer": TOKENIZER,
-    "judge": Kind("a judge", ("arena.evaluation.",), members=("judge", "write", "show", "generations")),
+    "evaluator": Kind("an evaluator", ("arena.evaluation.",), members=("evaluate", "write", "show", "generations")),
     "task": Kind("a kind of task", ("arena.task.",), "arena.task.kind.TaskKind"),
     "task.module": Kind("a task", ("arena.task.",), "arena.task.module.Task", partial=True),
     "callback.*": Kind(

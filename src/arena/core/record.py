@@ -85,7 +85,7 @@ class Record:
         self.add(data=summary)
 
     def judged(self, split: str, judged: dict[str, Any]) -> None:
-        """Add what `arena.evaluation.judge.judge` said of one split (`val` is called `validation` in the result)."""
+        """Add the values of one split (`arena.evaluation.predictions`); `val` is called `validation` in the result."""
         values = judged["metrics"] | {"loss": {"value": judged["loss"]}}
         self.add(**{"validation" if split == "val" else split: values, "baselines": {split: judged["baselines"]}})
         self.add(gain_over_prior={split: judged["gain_over_prior"]}, skill={split: judged["skill"]})

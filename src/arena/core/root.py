@@ -64,7 +64,7 @@ class Root:
     trusted_packages: list[str]
     accept_versions: bool
     task: dict
-    judge: dict
+    evaluator: dict
     data: dict
     model: dict
     tokenizer: dict

@@ -57,7 +57,7 @@ def install() -> None:
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # the pipe is shared with the child
     threading.Thread(target=_end_at_second, args=(reader,), daemon=True, name="signals").start()
     report = sys.unraisablehook
-    sys.unraisablehook = lambda what: None if isinstance(what.exc_value, Interrupted) else report(what)
+    sys.unraisablehook = lambda what: None if _raised_by_signal(what.exc_value) else report(what)
 
 
 def noted() -> list[int]:
@@ -90,6 +90,14 @@ def cause(error: BaseException | None) -> Interrupted | None:
 
 def _interruption() -> Interrupted:
     return Interrupted(f"stopped by {name_of(_asked[0])}", _asked[0])
+
+
+def _raised_by_signal(error: BaseException | None) -> bool:
+    """Test for an exception that a signal handler (ours, or torch's for a lost data worker) raised in a destructor.
+
+    It is ignored there and raised again elsewhere: by `_insist`, or by torch's data loader when it asks for a batch.
+    """
+    return isinstance(error, Interrupted) or str(error).startswith("DataLoader worker (pid")
 
 
 def _insist(number: int, frame: FrameType | None) -> None:

@@ -122,7 +122,7 @@ def moved(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
 
 
 @dataclass(frozen=True)
-class Start:
+class ClassPrior:
     """What a model may know before its first step; see `arena.model.heads`.
 
     Attributes:

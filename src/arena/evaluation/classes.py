@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from arena.evaluation import show, tables
-from arena.evaluation.judge import judge
+from arena.evaluation.predictions import evaluate_predictions
 
 
-class ClassJudge:
+class ClassEvaluator:
     """What happens to the predictions of a split once they are written; one head or several.
 
     Another kind of task brings a class with the same methods (`arena.evaluation.replies`).
     """
 
-    def judge(
+    def evaluate(
         self,
         path: Path,
         metrics: Any,
@@ -24,8 +24,8 @@ class ClassJudge:
         seed: int,
         baselines: dict[str, np.ndarray] | None = None,
     ) -> dict[str, Any]:
-        """Metrics with intervals, beside baselines; see `arena.evaluation.judge.judge`."""
-        return judge(path, metrics, counts, resamples, seed, baselines)
+        """Metrics with intervals, beside baselines; see `arena.evaluation.predictions.evaluate_predictions`."""
+        return evaluate_predictions(path, metrics, counts, resamples, seed, baselines)
 
     def write(self, path: Path, metrics: Any, folder: Path, counts: np.ndarray, figures: bool = True) -> None:
         """Write the tables of all classes; see `arena.evaluation.tables.write`."""

@@ -21,8 +21,8 @@ LENGTHS = (8, 16, 32, 64, 128, 256, 512)
 """Reply tokens at which the table by length begins a new line."""
 
 
-class ReplyJudge:
-    """As `arena.evaluation.classes.ClassJudge`, for replies.
+class ReplyEvaluator:
+    """As `arena.evaluation.classes.ClassEvaluator`, for replies.
 
     Everything is weighed by tokens: sums of nats over sums of tokens. Intervals are over whole groups.
 
@@ -66,7 +66,7 @@ class ReplyJudge:
         }  # fmt: skip
         self.chosen = command.check(given) if samples else None
 
-    def judge(
+    def evaluate(
         self,
         path: Path,
         metrics: Any,
@@ -85,8 +85,8 @@ class ReplyJudge:
             baselines: log loss of each pair under other models, nats a token, `[N]`.
 
         Returns:
-            As `arena.evaluation.judge.judge`: `rows` (pairs), `groups`, `tokens`, `loss`, `metrics`, `baselines`,
-            `gain_over_prior` (nats a token) and `skill`.
+            As `arena.evaluation.predictions.evaluate_predictions`: `rows` (pairs), `groups`, `tokens`, `loss`,
+            `metrics`, `baselines`, `gain_over_prior` (nats a token) and `skill`.
         """
         table = read_parquet(path)
         columns = {name: table[name].to_numpy().astype(np.float64) for name in metrics.needs}

@@ -35,7 +35,7 @@ NOT_SHOWN = (
     "suggested.",
     "metric.",
     "task",
-    "judge",
+    "evaluator",
 )
 """Beginnings of keys that follow from others."""
 

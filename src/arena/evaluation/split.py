@@ -40,8 +40,8 @@ def predicted(task: Any, trainer: Any, data: Any, path: Path, split: Literal["va
     return write_predictions(path, found, data.covariates(split), data.labels, data.true_probabilities(split))
 
 
-def judge_split(
-    judge: Any,
+def evaluate_split(
+    evaluator: Any,
     path: Path,
     metrics: Any,
     counts: Any,
@@ -56,7 +56,7 @@ def judge_split(
     table of targets for `arena.evaluation.show.targets`.
 
     Args:
-        judge: of the task (`arena.evaluation.classes.ClassJudge`, or one with the same methods).
+        evaluator: of the task (`arena.evaluation.classes.ClassEvaluator`, or one with the same methods).
         path: the file.
         metrics: of the task.
         counts: training rows of each class.
@@ -66,15 +66,15 @@ def judge_split(
         baselines: probabilities of other models for these rows.
         figures: whether to draw.
     """
-    judged = judge.judge(path, metrics, counts, resamples, seed, baselines)
-    judge.write(path, metrics, folder, counts, figures)
+    judged = evaluator.evaluate(path, metrics, counts, resamples, seed, baselines)
+    evaluator.write(path, metrics, folder, counts, figures)
     reached = aims.lines(targets or {}, judged["metrics"], metrics)
     if targets:
         aims.write(folder / aims.FILE, reached)
     return judged, aims.shown(reached)
 
 
-def judge_run(
+def evaluate_and_finish(
     trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record, baselines: dict[str, Any]
 ) -> None:
     """Judge the best weights of a training on validation and test, finish its record, print the last split.
@@ -92,17 +92,17 @@ def judge_run(
     if not record.writes:
         return
     counts, resamples, seed = data.class_counts("train"), settings["resamples"], settings["seed"]
-    chosen, judge = settings["evaluate"], build.judge(settings)
+    chosen, evaluator = settings["evaluate"], build.evaluator(settings)
     for split in ("val", "test") if settings["test"] else ("val",):
         path, folder = record.run.predictions(split), record.run.path / "report" / split
         known = aligned(path, baselines, data, split)
-        judged, reached = judge_split(
-            judge, path, task.metrics, counts, folder, chosen["targets"], resamples, seed, known, chosen["figures"]
+        judged, reached = evaluate_split(
+            evaluator, path, task.metrics, counts, folder, chosen["targets"], resamples, seed, known, chosen["figures"]
         )
         record.judged(split, judged)
-    judge.show("test" if settings["test"] else "validation", judged, folder)  # pyright: ignore
+    evaluator.show("test" if settings["test"] else "validation", judged, folder)  # pyright: ignore
     show.targets(reached)  # pyright: ignore
-    record.add(generations=judge.generations(settings, task, data, record.run))
+    record.add(generations=evaluator.generations(settings, task, data, record.run))
     record.add(time={"test": time.time() - started})
     record.finish(build.status(trainer))
     say(f"result in {shown(record.run.path)}")

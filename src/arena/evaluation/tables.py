@@ -15,7 +15,7 @@ import numpy as np
 from arena.core import tables
 from arena.core.heads import Heads, Labels, column
 from arena.core.run import write_atomically
-from arena.evaluation.judge import Told, prior_of, read
+from arena.evaluation.predictions import LabelledPredictions, prior_of, read
 from arena.stats.classification import auroc, confusion_matrix, cramers_v, macro_f1_of
 from arena.stats.intervals import quotient, wilson
 from arena.stats.scores import exact_match, head_means, label_hits, label_log_losses
@@ -77,7 +77,7 @@ def write(
     return written
 
 
-def confusion(heads: Heads, told: Told, head: str) -> np.ndarray:
+def confusion(heads: Heads, told: LabelledPredictions, head: str) -> np.ndarray:
     """Rows by label and predicted class, `[K, K]`, of the rows that have a label of this head."""
     classes = len(heads.classes[head])
     target, guess = _index(heads, told, head, "true"), _index(heads, told, head, "predicted")
@@ -118,7 +118,7 @@ def confusion_lines(labels: Sequence[str], counts: np.ndarray) -> list[Line]:
 
 
 def head_lines(
-    heads: Heads, told: Told, confusions: dict[str, np.ndarray], class_counts: np.ndarray | None
+    heads: Heads, told: LabelledPredictions, confusions: dict[str, np.ndarray], class_counts: np.ndarray | None
 ) -> list[Line]:
     """One line for each head, then `mean` (every head counts the same) and `weighted` (by labelled rows).
 
@@ -160,7 +160,7 @@ def head_lines(
     return lines
 
 
-def given(heads: Heads, told: Told, head: str, other: str) -> list[Line]:
+def given(heads: Heads, told: LabelledPredictions, head: str, other: str) -> list[Line]:
     """What `head` is and says where `other` has each class, once by its label and once by what was predicted.
 
     Only rows with a label of `head` count, and for the classes `by` label only those with a label of `other`.
@@ -183,7 +183,7 @@ def given(heads: Heads, told: Told, head: str, other: str) -> list[Line]:
     return lines
 
 
-def joint(heads: Heads, told: Told) -> list[Line]:
+def joint(heads: Heads, told: LabelledPredictions) -> list[Line]:
     """How the heads go together: a line for all of them and one for each pair, of the rows that have all the labels."""
     right = [told.target[:, t] == _index(heads, told, head, "predicted") for t, head in enumerate(heads.names)]
     whole = (told.target >= 0).all(axis=1)
@@ -225,7 +225,7 @@ def _cell(value: Any) -> Any:
     return "" if math.isnan(value) else f"{value:.6f}"
 
 
-def _index(heads: Heads, told: Told, head: str, kind: str) -> np.ndarray:
+def _index(heads: Heads, told: LabelledPredictions, head: str, kind: str) -> np.ndarray:
     """Class index of each row within a head, `[N]`: its label (`true`, negative where unknown) or the prediction."""
     if kind == "true":
         return told.target[:, heads.names.index(head)]

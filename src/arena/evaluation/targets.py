@@ -33,7 +33,7 @@ def lines(targets: Mapping[str, float], values: Mapping[str, Mapping[str, float]
 
     Args:
         targets: values by the metric's name.
-        values: `value`, and where known `low` and `high`, by the metric's name (`arena.evaluation.judge.judge`).
+        values: `value`, and where known `low` and `high`, by the metric's name (`evaluate_predictions`).
         metrics: tells which direction is better (`higher_is_better(name)`).
     """
     found: list[list[Any]] = [list(HEADER)]

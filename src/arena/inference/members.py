@@ -241,7 +241,7 @@ def _run_model(member: Member, rows: "Rows", parts: list[tuple[bool, Part]]) -> 
     """Fill the parts with what the model says."""
     import time
 
-    from arena.callback.keeper import Keeper
+    from arena.callback.prediction_streamer import PredictionStreamer
 
     task = restore.rebuild(member.run, member.settings, member.checkpoint)
     data = build.data(member.settings)
@@ -257,8 +257,8 @@ def _run_model(member: Member, rows: "Rows", parts: list[tuple[bool, Part]]) -> 
         lengths = sequences.lengths
         costs = [int(lengths[batch % rows.num_rows].max()) * len(batch) for batch in loader.batches]
         before, started = part.rows, time.monotonic()
-        keeper = Keeper(part, costs, title, part.rows, rows.num_rows)
-        trainer = build.evaluator(member.settings, member.run, [keeper])
+        keeper = PredictionStreamer(part, costs, title, part.rows, rows.num_rows)
+        trainer = build.evaluation_trainer(member.settings, member.run, [keeper])
         trainer.predict(task, dataloaders=loader, return_predictions=False)
         rate = (rows.num_rows - before) / max(time.monotonic() - started, 1e-9)
         say(f"{title}: {rows.num_rows} rows predicted, {rate:.1f} a second")
@@ -281,7 +281,7 @@ def training_shares(members: list[Member], weights: list[float], heads: Heads) -
     """Mean class shares of the members' training rows, `[C]` float64 in the order of `heads`; of each head, sum 1."""
     import numpy as np
 
-    from arena.evaluation.judge import prior_of
+    from arena.evaluation.predictions import prior_of
 
     found = []
     for member in members:

@@ -160,7 +160,7 @@ def join_folds(runs: list[RunFolder], labels: list[str], output: Path) -> dict[s
 def _judged(table: pa.Table, labels: list[str]) -> dict[str, Any]:
     from torchmetrics.classification import MulticlassAccuracy
 
-    from arena.evaluation.judge import values_with_intervals
+    from arena.evaluation.predictions import values_with_intervals
     from arena.metric.collection import Metrics
     from arena.metric.probability import LogLoss
 

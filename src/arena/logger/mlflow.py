@@ -10,7 +10,7 @@ from arena.core import redact
 from arena.core.run import write_json
 from arena.core.schema import DatabaseAddress, Label, OutputPath, ProjectName
 from arena.core.stored import read
-from arena.logger.mirror import Entry, Mirror
+from arena.logger.journal_logger import Entry, JournalLogger
 
 IDENTITY = "mlflow.json"
 """File in the run folder that says which run of MLflow it is."""
@@ -18,7 +18,7 @@ LONGEST = 500
 """Characters of a parameter's value."""
 
 
-class MLflowRun(Mirror):
+class MLflowRun(JournalLogger):
     """The journal in a database of MLflow: `mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db` shows it.
 
     A database and not a server: a request that waits for a dead server would make the training wait.

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from arena.logger.mirror import Entry, Mirror
+from arena.logger.journal_logger import Entry, JournalLogger
 
 
-class TensorBoardRun(Mirror):
+class TensorBoardRun(JournalLogger):
     """The journal as scalars in `RUN/tensorboard`: `tensorboard --logdir multirun/STUDY` shows all trials of a study.
 
     Args:

@@ -15,7 +15,7 @@ from arena.core import redact
 from arena.core.run import RunFolder, write_json
 from arena.core.schema import Label, OutputPath, ProjectName, WholeNumber
 from arena.core.stored import read
-from arena.logger.mirror import Entry, Mirror
+from arena.logger.journal_logger import Entry, JournalLogger
 from arena.logger.sender import LAST_SECONDS, NO_ANSWER, server, start
 
 log = logging.getLogger("arena")
@@ -116,7 +116,7 @@ def close_run(opened: Any, result: dict[str, Any], code: int) -> None:
     opened.finish(exit_code=code)
 
 
-class WandbRun(Mirror):
+class WandbRun(JournalLogger):
     """The journal in W&B, offline into the run folder; with a key a side process sends it as it grows.
 
     The training itself never talks to the server: what is slow or dead there costs it nothing

@@ -35,7 +35,8 @@ class LogitAdjustment(Loss):
     accuracy and calibration on rows with the natural shares are worse for it; `decision: natural` adds the shares
     again, which gives the probabilities that training fits, those of the rows as they come.
 
-    The shares come from the training rows (`start_at`) and are kept in checkpoints. Before that all classes are equal.
+    The shares come from the training rows (`set_class_counts`) and are kept in checkpoints. Before that all classes are
+    equal.
     Not to be combined with class weights or balanced sampling, which correct for the same thing.
 
     Args:
@@ -59,7 +60,7 @@ class LogitAdjustment(Loss):
         self.tau, self.label_smoothing, self.decision = tau, label_smoothing, decision
         self.register_buffer("shares", torch.full((len(self.labels),), 1 / len(self.labels)))
 
-    def start_at(self, served: Tensor, natural: Tensor) -> Tensor:
+    def set_class_counts(self, served: Tensor, natural: Tensor) -> Tensor:
         r"""Learn how many rows each class has; a class without rows counts as one row.
 
         Args:

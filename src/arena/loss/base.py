@@ -146,7 +146,7 @@ class Loss(nn.Module):
         """By how much the loss multiplies the prior of each class in training, `[K]`; None where it does not.
 
         Training from rows with the shares q and these factors w is, at the minimum, training from rows with shares in
-        proportion to q w. `start_at` must have run.
+        proportion to q w. `set_class_counts` must have run.
         """
         return None
 

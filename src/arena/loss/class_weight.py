@@ -85,8 +85,8 @@ class WeightedLoss(Loss):
 
     Args:
         labels: names of the K classes, in the order of the logits.
-        chosen: a rule of `class_weights`, which `start_at` gives the counts; the factor of each class by name (a class
-            left out has 1); a list in the order of `labels`; or None for no factors.
+        chosen: a rule of `class_weights`, which `set_class_counts` gives the counts; the factor of each class by name
+            (a class left out has 1); a list in the order of `labels`; or None for no factors.
         beta: of the rule `effective`.
         cap: the largest factor that a rule may give; given factors are taken as they are.
         from_epoch: the first epoch, counted from 0, in which the factors act.
@@ -121,7 +121,7 @@ class WeightedLoss(Loss):
         self.register_buffer("chosen_weight", None if factors is None else factors.clone(), persistent=False)
         self._epoch: int | None = None
 
-    def start_at(self, served: Tensor, natural: Tensor) -> Tensor:
+    def set_class_counts(self, served: Tensor, natural: Tensor) -> Tensor:
         """Learn how many rows each class has.
 
         Args:

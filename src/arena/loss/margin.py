@@ -42,7 +42,8 @@ class Ldam(WeightedLoss):
     and 1. The heads here are plain: with $s$ = 30 they would start with losses of tens of nats. At $s$ = 1 a margin of
     0.5 is 0.5 nats. `predict` gives the softmax of $s z$, and the loss that is reported contains the margins.
 
-    The margins come from the training rows (`start_at`) and are kept in checkpoints. Before that all are `max_margin`.
+    The margins come from the training rows (`set_class_counts`) and are kept in checkpoints. Before that all are
+    `max_margin`.
 
     Args:
         labels: names of the K classes, in the order of the logits.
@@ -68,11 +69,11 @@ class Ldam(WeightedLoss):
         self.max_margin, self.scale = max_margin, scale
         self.register_buffer("margin", torch.full((len(self.labels),), float(max_margin)))
 
-    def start_at(self, served: Tensor, natural: Tensor) -> Tensor:
-        """As `WeightedLoss.start_at`; the margins come from the rows as they are."""
+    def set_class_counts(self, served: Tensor, natural: Tensor) -> Tensor:
+        """As `WeightedLoss.set_class_counts`; the margins come from the rows as they are."""
         check_counts(natural, self.labels)
         self.margin.copy_(margins(natural, self.max_margin))
-        return super().start_at(served, natural)
+        return super().set_class_counts(served, natural)
 
     def cost(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross entropy with margins of each row, `[N]` nats."""

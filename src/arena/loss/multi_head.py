@@ -75,7 +75,7 @@ class MultiHead(nn.Module):
         self.rdrop = RDrop(rdrop)
         self.register_buffer("head_factor", torch.ones(len(self.heads)))
 
-    def start_at(self, served: Tensor, natural: Tensor) -> Tensor:
+    def set_class_counts(self, served: Tensor, natural: Tensor) -> Tensor:
         """Learn how many rows each class of each head has.
 
         Args:
@@ -93,7 +93,11 @@ class MultiHead(nn.Module):
         starts, factors = [], []
         labelled = [natural[where].double().sum() for where in self.heads.slices.values()]
         for loss, rows, where in zip(self._losses(), labelled, self.heads.slices.values(), strict=True):
-            start = loss.start_at(served[where], natural[where]) if hasattr(loss, "start_at") else served[where]
+            start = (
+                loss.set_class_counts(served[where], natural[where])
+                if hasattr(loss, "set_class_counts")
+                else served[where]
+            )
             starts.append(start.double())
             factor = max(labelled) / rows if rows > 0 else torch.tensor(1.0, dtype=torch.float64)
             shares = (served[where].double() + 1) / (served[where].double() + 1).sum()

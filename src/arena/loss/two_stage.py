@@ -65,9 +65,9 @@ class TwoStage(WeightedLoss):
             raise UsageError(f"loss.first={first}: no such class; the classes are {', '.join(self.labels)}")
         self.first = 0 if first is None else self.labels.index(first)
 
-    def start_at(self, served: Tensor, natural: Tensor) -> Tensor:
-        """As `WeightedLoss.start_at`, for logits that give the shares of the rows through the two stages, `[K]`."""
-        super().start_at(served, natural)
+    def set_class_counts(self, served: Tensor, natural: Tensor) -> Tensor:
+        """Return the counts for logits that give the shares of the rows through the two stages, `[K]`."""
+        super().set_class_counts(served, natural)
         counts = served.double().clamp_min(1)
         others = counts[[place for place in range(len(counts)) if place != self.first]]
         start = counts.clone()

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.schema import Share
-from arena.core.types import UNLABELLED, ReplyBatch, Start, TokenLogits
+from arena.core.types import UNLABELLED, ClassPrior, ReplyBatch, TokenLogits
 from arena.model.adapter import Adapter
 from arena.model.backbone import HubModel
 from arena.model.sampling import Samples, Sampling, draw
@@ -72,7 +72,7 @@ class CausalModel(HubModel):
         """The model of transformers, with adapters inside its layers where there are some."""
         return self.backbone.get_base_model() if hasattr(self.backbone, "get_base_model") else self.backbone
 
-    def start_at(self, start: Start) -> None:
+    def init_from_class_prior(self, start: ClassPrior) -> None:
         """A language model begins with what it knows."""
 
     def forward(self, batch: ReplyBatch) -> TokenLogits:

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.schema import Share, WholeNumber
-from arena.core.types import Start, TextBatch
+from arena.core.types import ClassPrior, TextBatch
 from arena.model.adapter import Adapter
 from arena.model.backbone import Backbone, HubModel, start_anew, stored_rows
 from arena.model.formulation import Formulation, TieModel, with_offset
-from arena.model.heads import HeadSettings, ManyHeads, SideBySide, pairing_of
+from arena.model.heads import HeadSettings, MultiHeadClassifier, MultiHeadOutput, pairing_of
 from arena.model.pooling import Pool, Pooling
 
 log = logging.getLogger("arena")
@@ -37,8 +37,8 @@ class SequenceClassifier(HubModel):
         path: a local folder that is used instead of the hub.
         package: an installed Python package that carries the model.
         pretrained: false builds the same architecture with random weights and needs no file.
-        formulation: joint, symmetric, score or verbalizer, see `Pairing`. A verbalizer's head is the language model's
-            own, for the answer words of the template only: it works without training.
+        formulation: joint, symmetric, score or verbalizer, see `PairwiseOutput`. A verbalizer's head is the language
+            model's own, for the answer words of the template only: it works without training.
         ties: how two scores make a tie (score only).
         adapter: see `arena.model.adapter`; None trains the whole backbone.
         pooling: see `arena.model.pooling`.
@@ -100,7 +100,7 @@ class SequenceClassifier(HubModel):
         if reinit_layers and adapter is not None and adapter.method != "none":
             raise UsageError(f"model.reinit_layers={reinit_layers}: adapters freeze the layers; take adapter=none")
         self.pairing: Any = pairing_of(labels, formulation, ties)
-        many = isinstance(self.pairing, SideBySide)
+        many = isinstance(self.pairing, MultiHeadOutput)
         dropout = hidden_dropout, attention_dropout
         loaded = self.take(name, architecture, path, package, pretrained, adapter, dropout, gradient_checkpointing)
         self.reinit_layers = reinit_layers if self.folder is not None else 0
@@ -128,8 +128,8 @@ class SequenceClassifier(HubModel):
 
     def _add_logits(self, settings: HeadSettings, bias: bool, tune_words: bool) -> None:
         """One head for each of several classifications, or the linear one of a single; they start at zero."""
-        if isinstance(self.pairing, SideBySide):
-            self.head = ManyHeads(self.pairing.heads, self.config.hidden_size, settings)
+        if isinstance(self.pairing, MultiHeadOutput):
+            self.head = MultiHeadClassifier(self.pairing.heads, self.config.hidden_size, settings)
             return
         words = self.pairing.formulation == "verbalizer"
         bias = bias and self.pairing.formulation in ("joint", "symmetric")
@@ -141,15 +141,15 @@ class SequenceClassifier(HubModel):
         if words:
             self.register_buffer("word_ids", torch.zeros(self.pairing.outputs, dtype=torch.long))
 
-    def start_at(self, start: Start) -> None:
+    def init_from_class_prior(self, start: ClassPrior) -> None:
         """Give the head what is known before the first step: class shares, or the language model's answer words."""
-        shares = self.pairing.start_at(start)
+        shares = self.pairing.init_from_class_prior(start)
         if self.pairing.formulation == "verbalizer":
             assert start.words is not None, "the template has no words"
             with torch.no_grad():
                 self.word_ids.copy_(start.words)
                 self.head.weight.copy_(self._word_rows(start.words))
-        elif self.start == "prior" and isinstance(self.head, ManyHeads):
+        elif self.start == "prior" and isinstance(self.head, MultiHeadClassifier):
             self.head.set_bias(shares.log())
         elif self.start == "prior" and self.head.bias is not None:
             with torch.no_grad():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arena.core.types import Start, TextBatch
+from arena.core.types import ClassPrior, TextBatch
 from arena.model.preflight import check_labels
 
 Formulation = Literal["joint", "symmetric", "score", "verbalizer"]
@@ -48,7 +48,7 @@ def rao_kupper(first: Tensor, second: Tensor, threshold: Tensor) -> Tensor:
     return torch.stack([wins[0] + shift, wins[1] + shift, tie + shift], dim=1)
 
 
-class Pairing(nn.Module):
+class PairwiseOutput(nn.Module):
     """Outputs of the head for all sequences, `[V * N, C]` -> logits `[N, K]`.
 
     - joint, verbalizer: one sequence a row, C = K; nothing to do.
@@ -102,7 +102,7 @@ class Pairing(nn.Module):
             "P(tie) is the rest (Rao and Kupper 1967)."
         )
 
-    def start_at(self, start: Start) -> Tensor:
+    def init_from_class_prior(self, start: ClassPrior) -> Tensor:
         """Let two equal answers tie as often as the training rows do; returns the shares for the head's bias, `[K]`."""
         shares = start.shares.double()
         if self.formulation == "score" and "tie" in self.labels:

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from arena.core.heads import Heads, several
 from arena.core.schema import Count, Share, WholeNumber
-from arena.core.types import Start
-from arena.model.formulation import Formulation, Pairing, TieModel
+from arena.core.types import ClassPrior
+from arena.model.formulation import Formulation, PairwiseOutput, TieModel
 
 
 class HeadSettings:
@@ -29,7 +29,7 @@ class HeadSettings:
         self.layers, self.width, self.dropout, self.samples = layers, width, dropout, samples
 
 
-class ManyHeads(nn.Module):
+class MultiHeadClassifier(nn.Module):
     """One multi-layer perceptron for each head, `[N, H]` -> `[N, C]`, heads side by side in their order.
 
     The last layers start at zero, so that the first loss is known exactly (ln K of each head, or the entropy of its
@@ -73,8 +73,8 @@ class ManyHeads(nn.Module):
             layer.bias.copy_(part)
 
 
-class SideBySide(nn.Module):
-    """The logits of several heads as they are: what `arena.model.formulation.Pairing` is for two answers.
+class MultiHeadOutput(nn.Module):
+    """The logits of several heads as they are: what `arena.model.formulation.PairwiseOutput` is for two answers.
 
     Args:
         labels: classes of each head.
@@ -92,7 +92,7 @@ class SideBySide(nn.Module):
         """Logits of a row, C."""
         return self.heads.width
 
-    def start_at(self, start: Start) -> Tensor:
+    def init_from_class_prior(self, start: ClassPrior) -> Tensor:
         """The shares for the heads' biases, `[C]`."""
         return start.shares.double()
 
@@ -101,6 +101,6 @@ class SideBySide(nn.Module):
         return outputs
 
 
-def pairing_of(labels: Any, formulation: Formulation, ties: TieModel) -> SideBySide | Pairing:
+def pairing_of(labels: Any, formulation: Formulation, ties: TieModel) -> MultiHeadOutput | PairwiseOutput:
     """How logits become those of the classes: of several heads side by side, or of one comparison."""
-    return SideBySide(labels) if several(labels) else Pairing(formulation, labels, ties)
+    return MultiHeadOutput(labels) if several(labels) else PairwiseOutput(formulation, labels, ties)

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from arena.core.schema import Count, Share, WholeNumber
-from arena.core.types import Start, TextBatch
+from arena.core.types import ClassPrior, TextBatch
 from arena.model.formulation import TieModel, with_offset
-from arena.model.heads import HeadSettings, ManyHeads, SideBySide, pairing_of
+from arena.model.heads import HeadSettings, MultiHeadClassifier, MultiHeadOutput, pairing_of
 
 
 class TinyClassifier(nn.Module):
@@ -67,18 +67,18 @@ class TinyClassifier(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.pairing: Any = pairing_of(labels, formulation, ties)
-        if isinstance(self.pairing, SideBySide):
-            self.head = ManyHeads(self.pairing.heads, segments * width, head or HeadSettings())
+        if isinstance(self.pairing, MultiHeadOutput):
+            self.head = MultiHeadClassifier(self.pairing.heads, segments * width, head or HeadSettings())
             return
         self.head = nn.Linear(segments * width, self.pairing.outputs)
         # The first predictions are then uniform and the first loss is ln K.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def start_at(self, start: Start) -> None:
+    def init_from_class_prior(self, start: ClassPrior) -> None:
         """Let two equal answers tie as often as the training rows do; the bias of a single head stays at zero."""
-        shares = self.pairing.start_at(start)
-        if isinstance(self.head, ManyHeads):
+        shares = self.pairing.init_from_class_prior(start)
+        if isinstance(self.head, MultiHeadClassifier):
             self.head.set_bias(shares.log())
 
     def forward(self, batch: TextBatch) -> Tensor:

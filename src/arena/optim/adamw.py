@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from arena.core.errors import UsageError, first_line
 from arena.core.schema import Positive, Share
 from arena.optim.base import Recipe, pair
-from arena.optim.groups import Place
+from arena.optim.groups import ParameterInfo
 
 
 @dataclass
@@ -51,7 +51,7 @@ class AdamW8bit(AdamW):
             ) from None
         return kind(groups, lr=self.lr, betas=pair(self.betas, (0.9, 0.999)), eps=self.epsilon)
 
-    def options(self, place: Place) -> Mapping[str, Any]:
+    def options(self, place: ParameterInfo) -> Mapping[str, Any]:
         return {"bits": 32 if place.embedding else 8}
 
 

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from arena.core.errors import UsageError
 from arena.core.schema import NonNegative, Positive, Share
-from arena.optim.groups import Place, parameter_groups
+from arena.optim.groups import ParameterInfo, parameter_groups
 from arena.optim.schedule import Linear, Schedule
 
 
@@ -59,7 +59,7 @@ class Recipe(ABC):
     def make(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
         """The optimiser over parameter groups that have their learning rate and decay."""
 
-    def options(self, place: Place) -> Mapping[str, Any]:
+    def options(self, place: ParameterInfo) -> Mapping[str, Any]:
         """What the optimiser wants to be told of a parameter besides its learning rate and decay."""
         return {}
 

@@ -18,7 +18,7 @@ LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks?)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
-class Place:
+class ParameterInfo:
     """Where a parameter stands.
 
     Attributes:
@@ -34,7 +34,7 @@ class Place:
     hidden: bool
 
 
-def places(model: nn.Module) -> dict[str, Place]:
+def places(model: nn.Module) -> dict[str, ParameterInfo]:
     """The place of every parameter of a model, by its name.
 
     What comes before the first layer counts as the embeddings (their norm is part of them), and so does every table of
@@ -52,7 +52,7 @@ def places(model: nn.Module) -> dict[str, Place]:
     numbers = {name: layer_of(name) for name, _ in model.named_parameters()}
     over_backbone = any(name.startswith(BACKBONE) for name in numbers)
     layers = 1 + max((number for number in numbers.values() if number is not None), default=-1)
-    found: dict[str, Place] = {}
+    found: dict[str, ParameterInfo] = {}
     below = layers > 0
     for name, parameter in model.named_parameters():
         head = name.startswith(HEAD) or (over_backbone and not name.startswith(BACKBONE))
@@ -61,7 +61,7 @@ def places(model: nn.Module) -> dict[str, Place]:
         lowest = below or table or name.startswith(norms)
         above = layers - 1 - number if number is not None else (layers if lowest else 0)
         matrix = parameter.ndim == 2 and number is not None and not table
-        found[name] = Place(0 if head else above, head, table, matrix and not head)
+        found[name] = ParameterInfo(0 if head else above, head, table, matrix and not head)
     return found
 
 
@@ -78,7 +78,7 @@ def parameter_groups(
     weight_decay: float,
     head_lr_multiplier: float,
     layer_decay: float = 1.0,
-    options: Callable[[Place], Mapping[str, Any]] = lambda place: {},
+    options: Callable[[ParameterInfo], Mapping[str, Any]] = lambda place: {},
 ) -> list[dict[str, Any]]:
     """Trainable parameters by learning rate, decay and `options`; empty groups are left out.
 
@@ -115,5 +115,5 @@ def parameter_groups(
             add(parameter, rate, weight_decay if parameter.ndim >= 2 else 0.0, options(place))
     for parameter in loss.parameters():
         if parameter.requires_grad:
-            add(parameter, lr * head_lr_multiplier, 0.0, options(Place(0, True, False, False)))
+            add(parameter, lr * head_lr_multiplier, 0.0, options(ParameterInfo(0, True, False, False)))
     return list(groups.values())

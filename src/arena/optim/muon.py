@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from arena.core.errors import UsageError
 from arena.core.schema import Positive, Share
 from arena.optim.base import Recipe, library, pair
-from arena.optim.groups import Place
+from arena.optim.groups import ParameterInfo
 
 
 @dataclass
@@ -45,5 +45,5 @@ class Muon(Recipe):
             adamw_eps=self.epsilon,
         )
 
-    def options(self, place: Place) -> Mapping[str, Any]:
+    def options(self, place: ParameterInfo) -> Mapping[str, Any]:
         return {"use_muon": place.hidden}

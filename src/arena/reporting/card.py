@@ -27,7 +27,7 @@ def model_card(
         template: the text of a row (`arena.data.text.template`).
         words: a verbalizer's answer words.
         merge: whether the folder holds a whole model; else adapters.
-        ties: how two scores make the probability of a tie (`arena.model.formulation.Pairing.tie_law`).
+        ties: how two scores make the probability of a tie (`arena.model.formulation.PairwiseOutput.tie_law`).
     """
     model, data = settings["model"], settings["data"]
     formulation = model.get("formulation", "joint")

@@ -126,7 +126,7 @@ def read(composed: DictConfig, line: space.CommandLine) -> Plan:
         total=total,
         mode=monitor["mode"],
         monitor=monitor["name"],
-        starts=[space.check_start(start, parameters) for start in chosen["enqueue"]],
+        starts=[space.check_class_prior(start, parameters) for start in chosen["enqueue"]],
         settings=chosen,
         hydra=passed_on(composed),
         command=["python", "-m", "arena.train", *sys.argv[1:]],

@@ -158,7 +158,7 @@ def grid(parameters: list[Parameter]) -> list[dict[str, Any]]:
     return [dict(zip([p.name for p in parameters], chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
-def check_start(start: Any, parameters: list[Parameter]) -> dict[str, Any]:
+def check_class_prior(start: Any, parameters: list[Parameter]) -> dict[str, Any]:
     """A starting point of `hydra.sweeper.enqueue` with whole numbers made floats where a float is searched.
 
     Raises:

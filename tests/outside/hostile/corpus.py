@@ -95,7 +95,7 @@ def places(node: Any, key: str = "") -> Iterator[str]:
 
 NEW_PLACES = (
     *("callback.evil", "logger.evil", "trainer.profiler", "trainer.strategy", "trainer.plugins", "trainer.extra"),
-    *("loss.extra", "model.extra", "model.architecture.extra", "data.augment", "data.extra", "judge.checker"),
+    *("loss.extra", "model.extra", "model.architecture.extra", "data.augment", "data.extra", "evaluator.checker"),
     *("metric.metrics.evil", "evaluate.targets", "monitor.extra", "sampler", "hydra.callbacks.evil", "adapter.targets"),
 )
 """Where a run has no class, and an attacker would put one."""
@@ -155,7 +155,7 @@ def values(ground: Ground) -> dict[str, Any]:
             "_target_": "lightning.pytorch.profilers.SimpleProfiler", "dirpath": str(ground.sentinel), "filename": "x",
         },
         "trainer.default_root_dir": str(ground.sentinel),
-        "judge.checker": {"kind": "callable", "module": "canary", "function": "alarm", "allow": ["canary"]},
+        "evaluator.checker": {"kind": "callable", "module": "canary", "function": "alarm", "allow": ["canary"]},
         "model.package": "canary.part",
         "tokenizer.package": "canary.part",
         "study": "${oc.env:CANARY_SECRET}",

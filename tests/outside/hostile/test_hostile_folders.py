@@ -82,7 +82,7 @@ def test_interpolations_are_text(run, monkeypatch):
 
 TYPED = [
     (["evaluate", "run=run"], "loss", "function"),
-    (["predict", "run=run", "data.path=rows.csv", "output=o.csv"], "judge", "sender"),
+    (["predict", "run=run", "data.path=rows.csv", "output=o.csv"], "evaluator", "sender"),
     (["calibrate", "run=run"], "callback.evil", "outside"),
     (["export", "run=run", "output=out"], "logger.evil", "kind"),
     (["report", "run", "wandb=true"], "metric.metrics.log_loss", "outside"),

@@ -7,7 +7,7 @@ import wandb_file
 
 from arena.core.run import RunFolder
 from arena.logger.journal import Journal
-from arena.logger.mirror import Tail
+from arena.logger.journal_logger import JournalReader
 from arena.reporting.dashboards import command, rebuild
 
 
@@ -19,7 +19,8 @@ def test_a_rebuilt_run_equals_the_journal_and_is_made_once(folds, tmp_path):
     held = wandb_file.only(run.path / "wandb")
     assert fresh
     assert [(step, values) for step, _, values in held.values] == [
-        (entry.step, {n: v for n, v in entry.values.items() if v == v}) for entry in Tail(run.metrics).read(whole=True)
+        (entry.step, {n: v for n, v in entry.values.items() if v == v})
+        for entry in JournalReader(run.metrics).read(whole=True)
     ]
     assert (held.exit_code, held.summary["status"], held.statistics) == (0, "completed", 0)
     assert rebuild.rebuilt(run, command.DEFAULTS) == (folder, False)

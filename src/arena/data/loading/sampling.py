@@ -20,7 +20,7 @@ SMALLEST_LOSS = 0.1
 
 
 @dataclass(frozen=True)
-class Serving:
+class LoaderSettings:
     """Sizes of batches and who makes them: the node `data.loader`; see `arena.data.loading.loader.BucketLoader`.
 
     Attributes:

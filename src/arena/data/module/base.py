@@ -8,20 +8,20 @@ import pyarrow as pa
 from torch import Tensor
 
 from arena.core.cache import root_of
-from arena.core.types import Start
+from arena.core.types import ClassPrior
 from arena.data.loading.collate import Batches
 from arena.data.loading.loader import EvaluationLoader
-from arena.data.loading.sampling import Sampler, Serving
+from arena.data.loading.sampling import LoaderSettings, Sampler
 from arena.data.module.description import Description
-from arena.data.module.served import Served
+from arena.data.module.loaders import DataLoaderMixin
 from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
-from arena.data.split.prepare import Chosen, Division, divide, grouped, read_parts
+from arena.data.split.prepare import Chosen, SplitSettings, divide, grouped, read_parts
 from arena.data.text.tokenizer import Tokenizer
 
 
-class RowData(Description, Served):
+class RowData(Description, DataLoaderMixin):
     """Rows of one kind as Lightning wants them: read, split and encoded.
 
     A kind of rows is a subclass: it says which rows are used (`select`), how they become tokens (`encode`) and batches
@@ -47,15 +47,15 @@ class RowData(Description, Served):
         reader: Any,
         tokenizer: Tokenizer,
         path: str | list[str] | None,
-        split: Division,
+        split: SplitSettings,
         ingest: Ingest | None,
-        loader: Serving | None,
+        loader: LoaderSettings | None,
         cache: str | None,
     ) -> None:
         super().__init__()
         self.reader, self.tokenizer, self.path = reader, tokenizer, path
         self.division, self.ingest = split.check(), ingest or Ingest()
-        self.serving = loader or Serving()
+        self.serving = loader or LoaderSettings()
         self.cache = root_of(cache)
 
     def setup(self, stage: str | None = None) -> None:
@@ -133,14 +133,14 @@ class RowData(Description, Served):
 
     @abstractmethod
     def encode(self, rows: Rows, positions: np.ndarray | None) -> Any:
-        """The token sequences of these rows (all for None), such as `arena.data.text.views.Views`."""
+        """The token sequences of these rows (all for None), such as `arena.data.text.views.InputViews`."""
 
     def sampler(self) -> Sampler:
         """Which training rows an epoch serves, and how often."""
         return Sampler(self._rows["train"], self.table.num_rows, seed=self.serving.seed)
 
     @abstractmethod
-    def start(self, counts: Tensor) -> Start:
+    def start(self, counts: Tensor) -> ClassPrior:
         """What a model may know before its first step, given how often training serves each class."""
 
     @abstractmethod

@@ -15,7 +15,7 @@ from arena.core.files import replacing
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
 from arena.data.split.groups import Groups
-from arena.data.split.prepare import Division
+from arena.data.split.prepare import SplitSettings
 from arena.data.split.provenance import CONTENT, contents
 
 log = logging.getLogger("arena")
@@ -36,7 +36,7 @@ class Description:
 
     source: Rows
     positions: np.ndarray
-    division: Division
+    division: SplitSettings
     sequences: Any
     _table: pa.Table | None = None
     _rows: dict[str, np.ndarray]
@@ -77,7 +77,7 @@ class Description:
         """Share of each class in a split."""
         return {}
 
-    def served_counts(self) -> np.ndarray:
+    def sampled_class_counts(self) -> np.ndarray:
         """Training rows of each class as an epoch serves them, `[K]` float64."""
         return self.class_counts("train")
 

@@ -13,11 +13,11 @@ from arena.core import tables
 from arena.core.heads import Heads
 from arena.core.run import write_atomically
 from arena.core.schema import Count, InputPath, Label, Name, Share
-from arena.core.types import UNLABELLED, Start
+from arena.core.types import UNLABELLED, ClassPrior
 from arena.data.loading import augment as augmentations
 from arena.data.loading.collate import Collate
 from arena.data.loading.head_sampling import HeadPlan, served
-from arena.data.loading.sampling import Sampler, Serving
+from arena.data.loading.sampling import LoaderSettings, Sampler
 from arena.data.module.base import RowData
 from arena.data.module.description import Split
 from arena.data.source.examples import LABELLED_TEXT
@@ -25,14 +25,14 @@ from arena.data.source.head_reader import HeadReader
 from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
-from arena.data.split.prepare import Chosen, Division
+from arena.data.split.prepare import Chosen, SplitSettings
 from arena.data.target.head_pseudo import HeadPseudo
 from arena.data.target.head_table import indices, select_rows, template_of
 from arena.data.text.template import Layout, compile_template
 from arena.data.text.tokenizer import Tokenizer
 from arena.data.text.tokens import tokenize
-from arena.data.text.truncation import Room, fit
-from arena.data.text.views import Views
+from arena.data.text.truncation import TruncationSettings, fit
+from arena.data.text.views import InputViews
 
 log = logging.getLogger("arena")
 FEW = 10
@@ -75,19 +75,19 @@ class HeadData(RowData):
         group: str | None = None,
         formulation: Literal["joint"] = "joint",
         template: str | None = None,
-        truncation: Room | None = None,
-        split: Division | None = None,
+        truncation: TruncationSettings | None = None,
+        split: SplitSettings | None = None,
         ingest: Ingest | None = None,
         pseudo: HeadPseudo | None = None,
         sampling: HeadPlan | None = None,
         copies: Count = 1,
         augment: dict[str, Share] | None = None,
-        loader: Serving | None = None,
+        loader: LoaderSettings | None = None,
         cache: str | None = None,
     ) -> None:
-        super().__init__(reader, tokenizer, path, split or Division(), ingest, loader, cache)
+        super().__init__(reader, tokenizer, path, split or SplitSettings(), ingest, loader, cache)
         self.heads, self.labels = Heads(labels), {name: list(each) for name, each in labels.items()}
-        self.template, self.room = template_of(template, reader.form), truncation or Room(256)
+        self.template, self.room = template_of(template, reader.form), truncation or TruncationSettings(256)
         self.plan = (sampling or HeadPlan()).check(self.heads)
         self.pseudo = (pseudo or HeadPseudo()).check()
         augmentations.check(augment or {})
@@ -115,11 +115,11 @@ class HeadData(RowData):
         """See `RowData.label`: the class in each head."""
         self._target = indices(facts, self.heads)
 
-    def encode(self, rows: Rows, positions: np.ndarray | None) -> Views:
+    def encode(self, rows: Rows, positions: np.ndarray | None) -> InputViews:
         """See `RowData.encode`. A context that the template does not show is not there."""
         tokens = tokenize(rows, self.tokenizer, positions, root=self.cache, missing_text="")
         hidden = None if "{context}" in self.template else LABELLED_TEXT.texts.index("context")
-        return Views(
+        return InputViews(
             [fit(tokens, self._layout(), self.room.max_length, self.room.cut, self.room.turns, hidden)], [False]
         )
 
@@ -127,12 +127,12 @@ class HeadData(RowData):
         """See `RowData.sampler`."""
         return self.plan.sampler(self._rows["train"], self._target, self.heads)
 
-    def start(self, counts: Tensor) -> Start:
+    def start(self, counts: Tensor) -> ClassPrior:
         """What a model may know before its first step: the shares of each head's classes, one row added to each."""
         parts = [(part.double() + 1) / (part.double() + 1).sum() for part in torch.split(counts, self.heads.sizes)]
-        return Start(torch.cat(parts))
+        return ClassPrior(torch.cat(parts))
 
-    def predict_collate(self, rows: Rows, sequences: Views) -> Collate:
+    def predict_collate(self, rows: Rows, sequences: InputViews) -> Collate:
         """See `RowData.predict_collate`."""
         target = np.full((rows.num_rows, len(self.heads)), UNLABELLED, dtype=np.int64)
         return Collate(sequences, target, np.ones(rows.num_rows, np.float32), self.tokenizer.pad)
@@ -155,7 +155,7 @@ class HeadData(RowData):
         columns = zip(self.targets(split).T, self.heads.sizes, strict=True)
         return np.concatenate([np.bincount(index[index >= 0], minlength=size) for index, size in columns])
 
-    def served_counts(self) -> np.ndarray:
+    def sampled_class_counts(self) -> np.ndarray:
         """Training rows of each class as an epoch serves them, `[C]` float64."""
         return served(self._target, self._sampler, self.heads)
 

@@ -10,24 +10,24 @@ import torch
 from torch import Tensor
 
 from arena.core.schema import InputPath
-from arena.core.types import UNLABELLED, Start
+from arena.core.types import UNLABELLED, ClassPrior
 from arena.data.loading.collate import Collate
-from arena.data.loading.sampling import Plan, Sampler, Serving
+from arena.data.loading.sampling import LoaderSettings, Plan, Sampler
 from arena.data.module.base import RowData
 from arena.data.module.description import Split
 from arena.data.source.examples import PAIR, WINNERS
 from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
 from arena.data.source.toy import true_probabilities
-from arena.data.split.prepare import Chosen, Division
+from arena.data.split.prepare import Chosen, SplitSettings
 from arena.data.target import facts as tables
 from arena.data.target.pseudo import PART, Pseudo
 from arena.data.target.targets import Targets
 from arena.data.text.template import Layout, check_words, choose, compile_template, word_tokens
 from arena.data.text.tokenizer import Tokenizer
 from arena.data.text.tokens import MISSING, tokenize
-from arena.data.text.truncation import Room
-from arena.data.text.views import Views, views
+from arena.data.text.truncation import TruncationSettings
+from arena.data.text.views import InputViews, views
 
 log = logging.getLogger("arena")
 
@@ -61,21 +61,21 @@ class PairData(RowData):
         template: str = "auto",
         templates: dict | None = None,
         missing_text: str = MISSING,
-        truncation: Room | None = None,
-        split: Division | None = None,
+        truncation: TruncationSettings | None = None,
+        split: SplitSettings | None = None,
         ingest: Ingest | None = None,
         target: Targets | None = None,
         pseudo: Pseudo | None = None,
         sampling: Plan | None = None,
-        loader: Serving | None = None,
+        loader: LoaderSettings | None = None,
         cache: str | None = None,
     ) -> None:
-        division = split or Division()
+        division = split or SplitSettings()
         division = replace(division, stratify=division.stratify or ["winner"])
         super().__init__(reader, tokenizer, path, division, ingest, loader, cache)
         self.labels = tables.check_labels(labels)
         self.formulation, self.template = formulation, choose(template, templates or {}, formulation)
-        self.missing_text, self.room = missing_text, truncation or Room()
+        self.missing_text, self.room = missing_text, truncation or TruncationSettings()
         self.lesson = target or Targets()
         self.pseudo = (pseudo or Pseudo()).check()
         self.plan = (sampling or Plan()).check(self.labels)
@@ -107,7 +107,7 @@ class PairData(RowData):
         self._taught = self.lesson.build(facts, self.labels, self._target, train, pseudo)
         self._offset = self.lesson.offsets(facts, self.labels, train)
 
-    def encode(self, rows: Rows, positions: np.ndarray | None) -> Views:
+    def encode(self, rows: Rows, positions: np.ndarray | None) -> InputViews:
         """See `RowData.encode`."""
         tokens = tokenize(rows, self.tokenizer, positions, self.missing_text, self.cache)
         return views(tokens, self._layout()[0], self.room, self.formulation)
@@ -117,14 +117,14 @@ class PairData(RowData):
         ids = self.table["id"].take(pa.array(self._rows["train"])).to_pylist()
         return self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
 
-    def start(self, counts: Tensor) -> Start:
+    def start(self, counts: Tensor) -> ClassPrior:
         """What a model may know before its first step: the shares of classes with these counts, one row added to each
         so that none is impossible, and the tokens of the answer words. With an offset all classes start equal, so that
         the first predictions are the offset's."""
         if self.lesson.offset is not None:
             counts = torch.zeros_like(counts)  # the offset knows the shares
         counts = counts.double() + 1
-        return Start(counts / counts.sum(), None if self.words is None else torch.tensor(self.words))
+        return ClassPrior(counts / counts.sum(), None if self.words is None else torch.tensor(self.words))
 
     def _layout(self) -> tuple[Layout, list[int] | None]:
         """The template in token ids, and the token of each class's answer word for a model that answers in words."""
@@ -134,7 +134,7 @@ class PairData(RowData):
             words = word_tokens(known, self.tokenizer, self.template["text"])
         return compile_template(self.tokenizer, **self.template), words
 
-    def predict_collate(self, rows: Rows, sequences: Views) -> Collate:
+    def predict_collate(self, rows: Rows, sequences: InputViews) -> Collate:
         """See `RowData.predict_collate`."""
         target, weight = np.full(rows.num_rows, UNLABELLED, np.int64), np.ones(rows.num_rows, np.float32)
         offset = self.lesson.offsets(rows.facts, self.labels)
@@ -147,7 +147,7 @@ class PairData(RowData):
 
     def _batches(
         self,
-        sequences: Views,
+        sequences: InputViews,
         target: np.ndarray,
         weight: np.ndarray,
         teacher: np.ndarray | None = None,
@@ -169,7 +169,7 @@ class PairData(RowData):
         """Classes without a training row."""
         return [label for label, count in zip(self.labels, self.class_counts("train"), strict=True) if not count]
 
-    def served_counts(self) -> np.ndarray:
+    def sampled_class_counts(self) -> np.ndarray:
         """Training rows of each class as an epoch serves them, with sampling and exchanged answers, `[K]` float64."""
         return self._sampler.class_counts(self._target, tables.mirror(self.labels), len(self.labels))
 

@@ -10,19 +10,19 @@ from torch import Tensor
 
 from arena.core.errors import UsageError
 from arena.core.schema import InputPath
-from arena.core.types import Start
+from arena.core.types import ClassPrior
 from arena.data.loading.packing import check_packing
 from arena.data.loading.reply_collate import ReplyCollate
-from arena.data.loading.sampling import Sampler, Serving
+from arena.data.loading.sampling import LoaderSettings, Sampler
 from arena.data.module.base import RowData
 from arena.data.module.description import Split
 from arena.data.source.ingest import Ingest
 from arena.data.source.reply_reader import WholePrompts, said_before
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
-from arena.data.split.prepare import Division
+from arena.data.split.prepare import SplitSettings
 from arena.data.text.reply_layout import ReplyLayout, check_template, layout_of
-from arena.data.text.reply_tokens import ReplyRoom, ReplyTokens, fit_replies
+from arena.data.text.reply_tokens import ReplyTokens, ReplyTruncationSettings, fit_replies
 from arena.data.text.tokenizer import Tokenizer
 from arena.data.text.tokens import tokenize
 
@@ -64,19 +64,21 @@ class ReplyData(RowData):
         system: str | None = None,
         template: str = "auto",
         separator: str = "\n",
-        truncation: ReplyRoom | None = None,
-        split: Division | None = None,
+        truncation: ReplyTruncationSettings | None = None,
+        split: SplitSettings | None = None,
         ingest: Ingest | None = None,
         packing: bool = False,
         prompts: bool = False,
-        loader: Serving | None = None,
+        loader: LoaderSettings | None = None,
         cache: str | None = None,
         labels: list[str] | None = None,
     ) -> None:
-        super().__init__(reader, tokenizer, path, split or Division(0.1, 0.1), ingest, loader or Serving(16, 32), cache)
+        super().__init__(
+            reader, tokenizer, path, split or SplitSettings(0.1, 0.1), ingest, loader or LoaderSettings(16, 32), cache
+        )
         self.labels = labels or []
         self.template, self.separator = check_template(template), separator
-        self.room = (truncation or ReplyRoom()).check()
+        self.room = (truncation or ReplyTruncationSettings()).check()
         self.packing, self.prompts = check_packing(packing, self.serving.batch_size), prompts
         self._layout: ReplyLayout | None = None
         self._priors: dict[Split, np.ndarray] = {}
@@ -120,9 +122,9 @@ class ReplyData(RowData):
             )
         return super().sampler()
 
-    def start(self, counts: Tensor) -> Start:
+    def start(self, counts: Tensor) -> ClassPrior:
         """What a model may know before its first step: the shares of the tokens of replies, one added to each."""
-        return Start((counts.double() + 1) / (counts.double() + 1).sum())
+        return ClassPrior((counts.double() + 1) / (counts.double() + 1).sum())
 
     def predict_collate(self, rows: Rows, sequences: ReplyTokens) -> ReplyCollate:
         """See `RowData.predict_collate`."""
@@ -168,7 +170,7 @@ class ReplyData(RowData):
         """How often each token is learned in a split, `[V]` int64."""
         return self._tokens.counts(self.rows(split), self.tokenizer.size)
 
-    def served_counts(self) -> np.ndarray:
+    def sampled_class_counts(self) -> np.ndarray:
         """How often an epoch of training serves each token as a target, `[V]` int64."""
         return self.class_counts("train")
 

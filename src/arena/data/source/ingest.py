@@ -21,7 +21,7 @@ from arena.data.source import formats
 from arena.data.source.cells import REPAIRABLE, RowError
 from arena.data.source.examples import TRUE_PROBABILITY, Example
 from arena.data.source.files import Record, read_columns, read_records
-from arena.data.source.rows import ROWS_AT_ONCE, Account, RowWriter
+from arena.data.source.rows import ROWS_AT_ONCE, IngestStatistics, RowWriter
 from arena.data.source.seen import Seen
 from arena.data.source.stand_in import stand_in
 
@@ -155,7 +155,7 @@ def ingest(paths: list[Path], layout: str | Layout, rules: Rules, folder: Path, 
     more = [TRUE_PROBABILITY] if any(TRUE_PROBABILITY.name in columns for _, _, columns, _ in known) else []
     with ExitStack() as stack:
         writer = stack.enter_context(RowWriter(folder, known[0][3].example, more))
-        desk = _Desk(rules, writer, folder / "rejects.jsonl")
+        desk = _RecordFilter(rules, writer, folder / "rejects.jsonl")
         stack.callback(desk.close)
         for path, name, columns, form in known:
             desk.read(path, name, columns, form)
@@ -178,7 +178,7 @@ def names_of(paths: list[Path]) -> list[str]:
     raise DataError(f"{next(str(p) for p in paths if paths.count(p) > 1)}: the file is given twice in data.path")
 
 
-def _stop(paths: list[Path], rules: Rules, account: Account, folder: Path, rejects: Path | None) -> None:
+def _stop(paths: list[Path], rules: Rules, account: IngestStatistics, folder: Path, rejects: Path | None) -> None:
     source, place = folder / "rejects.jsonl", ""
     if rejects is not None:
         rejects.parent.mkdir(parents=True, exist_ok=True)
@@ -191,13 +191,13 @@ def _stop(paths: list[Path], rules: Rules, account: Account, folder: Path, rejec
     )
 
 
-class _Desk:
+class _RecordFilter:
     """Takes the records of one file after the other: keeps, rejects or merges each, and counts."""
 
     def __init__(self, rules: Rules, writer: RowWriter, rejects: Path) -> None:
         self.rules = rules
         self.writer = writer
-        self.account = Account()
+        self.account = IngestStatistics()
         self.codes: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.seen = Seen(writer.example)
@@ -273,7 +273,7 @@ class _Desk:
             self._file = open(self._path, "w", encoding="utf-8")  # noqa: SIM115 - `close` closes it
         self._file.write(json.dumps(entry) + "\n")
 
-    def finish(self) -> Account:
+    def finish(self) -> IngestStatistics:
         """The account, once all files are read; also written down."""
         account = self.account
         account.codes = dict(sorted(self.codes.items()))

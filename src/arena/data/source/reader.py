@@ -15,7 +15,7 @@ from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.data.source import hubfiles
 from arena.data.source.files import kind_of
 from arena.data.source.ingest import DATA_VERSION, READER_VERSION, Form, Layout, Rules, ingest, names_of, recognise_file
-from arena.data.source.rows import Account, Rows
+from arena.data.source.rows import IngestStatistics, Rows
 
 log = logging.getLogger("arena")
 
@@ -138,7 +138,7 @@ def _stamps(paths: list[Path]) -> list[tuple[int, int]]:
     return [(stat.st_size, stat.st_mtime_ns) for stat in (path.stat() for path in paths)]
 
 
-def _log(account: Account) -> None:
+def _log(account: IngestStatistics) -> None:
     for name, form in account.formats.items():
         log.info("%s: read as %s", name, form)
     codes = [f"{code} {count}" for code, count in (account.codes | account.notes).items()]

@@ -30,7 +30,7 @@ CODES = {
 """Reason codes of this kind of file, besides `arena.data.source.cells.CODES`."""
 
 
-class Talk(NamedTuple):
+class ParsedConversation(NamedTuple):
     """A conversation up to the last message of the user.
 
     Attributes:
@@ -140,7 +140,7 @@ class ReplyFormat:
         notes += cells.foreign_notes([*talk.asked, reply])
         return row
 
-    def _talk(self, raw: dict[str, Any], repair: bool, notes: list[str]) -> tuple[Talk, str]:
+    def _talk(self, raw: dict[str, Any], repair: bool, notes: list[str]) -> tuple[ParsedConversation, str]:
         """What was said before the reply, and the reply."""
         if self.messages is not None:
             said = _messages(self.messages, raw.get(self.messages), repair)
@@ -161,12 +161,12 @@ class ReplyFormat:
         return talk, cells.check_text(self.reply, cell or "", repair)
 
 
-def _prompt(column: str, cell: Any, repair: bool) -> Talk:
+def _prompt(column: str, cell: Any, repair: bool) -> ParsedConversation:
     """A prompt: one text, a list of turns that ends with the user's, or a list of messages."""
     if isinstance(cell, str) and cell.startswith("[") and cell.rstrip().endswith("]"):
         cell = _turns(column, cell)
     if cell is None or isinstance(cell, str):
-        return Talk("", [cells.check_text(column, cell or "", repair)], [])
+        return ParsedConversation("", [cells.check_text(column, cell or "", repair)], [])
     if not isinstance(cell, list):
         raise RowError("E_TYPE", column, f"{shown(cell)} is neither text nor a list of turns")
     if cell and all(isinstance(turn, dict) for turn in cell):
@@ -204,7 +204,7 @@ def _messages(column: str, cell: Any, repair: bool) -> list[tuple[str, str]]:
     return said
 
 
-def _before(column: str, said: Sequence[tuple[str, str]]) -> Talk:
+def _before(column: str, said: Sequence[tuple[str, str]]) -> ParsedConversation:
     """Messages that end with the user's as turns.
 
     Raises:
@@ -227,4 +227,4 @@ def _before(column: str, said: Sequence[tuple[str, str]]) -> Talk:
         texts = [""]
     if len(texts) % 2 == 0:
         raise RowError("E_ROLES", column, "the last message of the prompt is the assistant's; it must be the user's")
-    return Talk(system, texts[::2], texts[1::2])
+    return ParsedConversation(system, texts[::2], texts[1::2])

@@ -22,7 +22,7 @@ ROWS_AT_ONCE = 1024
 
 
 @dataclass
-class Account:
+class IngestStatistics:
     """Where the rows of the files went: `read = kept + rejected + merged`.
 
     Attributes:
@@ -43,7 +43,7 @@ class Account:
     notes: dict[str, int] = field(default_factory=dict)
     formats: dict[str, str] = field(default_factory=dict)
 
-    def add(self, other: "Account") -> None:
+    def add(self, other: "IngestStatistics") -> None:
         """Count the rows of other files too."""
         for name in ("read", "kept", "rejected", "merged"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -68,7 +68,7 @@ class Rows:
         self,
         facts: pa.Table,
         texts: pa.Table | Path | list["Rows"],
-        account: Account,
+        account: IngestStatistics,
         fingerprint: str,
         rejects: Path | None = None,
         example: Example = PAIR,
@@ -90,7 +90,7 @@ class Rows:
         """The rows in a folder that `RowWriter` filled."""
         with pa.ipc.open_file(pa.OSFile(str(folder / "facts.arrow"))) as file:
             facts = file.read_all()
-        account = Account(**json.loads((folder / "account.json").read_text(encoding="utf-8")))
+        account = IngestStatistics(**json.loads((folder / "account.json").read_text(encoding="utf-8")))
         rejects = folder / "rejects.jsonl"
         found = rejects if rejects.is_file() else None
         return cls(facts, folder / "texts.arrow", account, fingerprint, found, example)
@@ -103,7 +103,7 @@ class Rows:
             columns["true_probability"] = table["true_probability"]
         texts = table.select(example.texts).cast(example.text_schema)
         facts = pa.table(columns | {name: pa.array(values) for name, values in sizes(texts, example).items()})
-        account = Account(read=table.num_rows, kept=table.num_rows)
+        account = IngestStatistics(read=table.num_rows, kept=table.num_rows)
         return cls(facts, texts, account, fingerprint, example=example)
 
     @classmethod
@@ -112,7 +112,7 @@ class Rows:
         if len(parts) == 1:
             return parts[0]
         facts = pa.concat_tables([part.facts for part in parts], promote_options="default")
-        account = Account()
+        account = IngestStatistics()
         for part in parts:
             account.add(part.account)
         fingerprint = blake2b("".join(part.fingerprint for part in parts).encode(), digest_size=16).hexdigest()
@@ -192,7 +192,7 @@ class RowWriter:
         self._facts.write(facts)
         self._texts.write(texts)
 
-    def finish(self, account: Account) -> None:
+    def finish(self, account: IngestStatistics) -> None:
         """Write down where the rows went."""
         (self.folder / "account.json").write_text(json.dumps(asdict(account)), encoding="utf-8")
 

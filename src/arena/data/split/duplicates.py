@@ -21,7 +21,7 @@ Read = Callable[[np.ndarray], Iterator[Sequence[str]]]
 """From increasing numbers of items to their normalised texts, in order."""
 
 
-class Forest:
+class UnionFind:
     """Sets of numbers 0 to `size - 1` that can be joined (union-find); the smallest number of a set is its root."""
 
     def __init__(self, size: int) -> None:
@@ -89,7 +89,7 @@ def similar_pairs(
     else:
         kept = np.array([not joined(left, right) for left, right in pairs.tolist()], dtype=bool)
     pairs, promised = pairs[kept], promised[kept]
-    hanging = Forest(len(contents))
+    hanging = UnionFind(len(contents))
     for left, right in pairs.tolist():
         hanging.join(left, right)
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0], -promised, hanging.roots()[pairs[:, 0]]))]

@@ -17,7 +17,7 @@ import numpy as np
 
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import digest_of, normalise
-from arena.data.split.duplicates import Forest, similar_pairs
+from arena.data.split.duplicates import UnionFind, similar_pairs
 from arena.data.split.folding import fold, without_blanks
 from arena.data.split.minhash import Sketches
 
@@ -33,8 +33,8 @@ ROW_CHARACTERS = 400
 SAMPLE = 4
 """Of the runs of a whole row every fourth hash makes its signature: 60 of them at the least for most rows."""
 
-Known = Callable[[int, int], bool]
-Look = Callable[[float, Known], Iterator[tuple[int, int, float]]]
+AlreadyLinked = Callable[[int, int], bool]
+PairSearch = Callable[[float, AlreadyLinked], Iterator[tuple[int, int, float]]]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Groups:
     largest: int
 
 
-class Scan:
+class TextIndex:
     """What one pass over the texts tells of some rows. The classes of `prompt` and `either` are numbered in the order
     of their first rows.
 
@@ -154,7 +154,7 @@ class Scan:
                 self.prompt_sketches.add(prompt[:1])
         return digest_of(normalise(turns[0][0]))
 
-    def near_prompts(self, threshold: float, known: Known) -> Iterator[tuple[int, int, float]]:
+    def near_prompts(self, threshold: float, known: AlreadyLinked) -> Iterator[tuple[int, int, float]]:
         """Pairs of classes of `prompt` and the similarity of their prompts, where it reaches the threshold.
 
         Args:
@@ -169,7 +169,7 @@ class Scan:
 
         yield from similar_pairs(self.prompt_sketches, read, threshold, known)
 
-    def near_rows(self, threshold: float, known: Known) -> Iterator[tuple[int, int, float]]:
+    def near_rows(self, threshold: float, known: AlreadyLinked) -> Iterator[tuple[int, int, float]]:
         """Pairs of classes of `either` and the similarity of their whole rows; see `near_prompts`."""
         assert self.either_sketches is not None
         first = np.array(self.either_first, dtype=np.int64)
@@ -198,8 +198,8 @@ def join_rows(rows: Rows, positions: np.ndarray, threshold: float | None) -> Gro
         positions: which rows, increasing, `[R]`.
         threshold: the least similarity, above 0 and up to 1; None for equal texts only.
     """
-    scan = Scan(rows, positions, threshold is not None)
-    forest = Forest(len(scan.key))
+    scan = TextIndex(rows, positions, threshold is not None)
+    forest = UnionFind(len(scan.key))
     joined: dict[str, int] = dict.fromkeys(REASONS, 0)
     sessions = np.array([name or "" for name in rows.facts["session"].take(positions).to_pylist()], dtype=object)
     joined["prompt"] = _join_equal(forest, scan.prompt, scan.prompt >= 0)
@@ -224,7 +224,7 @@ def _number(digest: bytes) -> int:
     return int.from_bytes(blake2b(digest, digest_size=8).digest()) | 1
 
 
-def _join_equal(forest: Forest, values: np.ndarray, known: np.ndarray) -> int:
+def _join_equal(forest: UnionFind, values: np.ndarray, known: np.ndarray) -> int:
     """Join rows of equal values where they are known; how many were in different groups."""
     first: dict[object, int] = {}
     return sum(
@@ -233,7 +233,7 @@ def _join_equal(forest: Forest, values: np.ndarray, known: np.ndarray) -> int:
     )
 
 
-def _join_similar(forest: Forest, first: list[int], look: Look, threshold: float) -> int:
+def _join_similar(forest: UnionFind, first: list[int], look: PairSearch, threshold: float) -> int:
     """Join the rows `first` of classes that `look` finds similar; how many were in different groups."""
 
     def known(left: int, right: int) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from arena.core.errors import UsageError
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
-from arena.data.split.groups import Look, Scan
+from arena.data.split.groups import PairSearch, TextIndex
 
 KINDS = {
     "row": "prompt and answers are equal",
@@ -144,7 +144,7 @@ def leaks_between(
 def _report(
     rows: Rows, positions: np.ndarray, part: np.ndarray, names: tuple[str, ...], threshold: float | None
 ) -> LeakReport:
-    scan = Scan(rows, positions, threshold is not None)
+    scan = TextIndex(rows, positions, threshold is not None)
     ids = [str(name) for name in rows.facts["id"].take(positions).to_pylist()]
     places = [(row, other, 1.0) for row, other in _exchanged(scan)]
     kinds: dict[str, tuple[np.ndarray, Iterable[Pair] | None]] = {
@@ -170,13 +170,13 @@ def _report(
     return LeakReport(names, np.bincount(part, minlength=len(names)), threshold, overlap, examples)
 
 
-def _exchanged(scan: Scan) -> list[tuple[int, int]]:
+def _exchanged(scan: TextIndex) -> list[tuple[int, int]]:
     """Pairs of classes of equal rows that are each other with A and B exchanged."""
     pairs = np.stack([scan.row, scan.exchanged], axis=1)
     return [(left, right) for left, right in np.unique(pairs, axis=0).tolist() if 0 <= left < right]
 
 
-def _similar(look: Look, threshold: float, classes: np.ndarray, part: np.ndarray) -> list[Pair]:
+def _similar(look: PairSearch, threshold: float, classes: np.ndarray, part: np.ndarray) -> list[Pair]:
     """The similar classes that `look` finds. A pair is left out where both classes are known to be near to all parts of
     the other: it counts nothing new, and a cluster of 20,000 rows has millions of such pairs."""
     # A bit for each part.

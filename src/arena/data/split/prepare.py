@@ -25,7 +25,7 @@ STRATIFIABLE = ("winner", "language", "source", "model_a", "model_b", "turns")
 
 
 @dataclass(frozen=True)
-class Division:
+class SplitSettings:
     """How rows are divided into training, validation and test: the node `data.split`.
 
     Attributes:
@@ -157,7 +157,7 @@ def grouped(rows: Rows, positions: np.ndarray, threshold: float | None, cache: P
 
 
 def divide(
-    facts: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: Division, classes: np.ndarray | None = None
+    facts: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: SplitSettings, classes: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The split of each row, `[R]` strings, and which rows are left out because they leak into a hold-out file, `[R]`.
 

@@ -21,7 +21,7 @@ Shape = tuple[int, bool, bool]
 
 
 @dataclass(frozen=True)
-class Frame:
+class PromptScaffold:
     """The fixed ids of conversations of one shape with M messages in the prompt.
 
     Attributes:
@@ -54,7 +54,7 @@ class ReplyLayout:
     end_ids: list[int]
     draw: Callable[[list[str]], tuple[list[list[int]], list[int]]]
 
-    def frame(self, shape: Shape) -> Frame:
+    def frame(self, shape: Shape) -> PromptScaffold:
         """The frame of a shape. Raises an `InputOutputError` where the model's chat template refuses it."""
         rounds, opened, system = shape
         roles = ["system"] * system + ["user", "assistant"] * (rounds - 1) + ["user"]
@@ -62,7 +62,7 @@ class ReplyLayout:
             roles.remove("user")
         pieces, ends = self.draw(roles)
         arrays = [np.array(ids, np.int32) for ids in pieces]
-        return Frame(arrays, ends, roles, sum(map(len, arrays)))
+        return PromptScaffold(arrays, ends, roles, sum(map(len, arrays)))
 
 
 def check_template(template: str) -> str:

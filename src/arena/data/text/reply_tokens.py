@@ -9,7 +9,7 @@ import numpy as np
 from arena.core.errors import UsageError
 from arena.core.schema import Count
 from arena.data.source.examples import CONVERSATION
-from arena.data.text.reply_layout import Frame, ReplyLayout, Shape
+from arena.data.text.reply_layout import PromptScaffold, ReplyLayout, Shape
 from arena.data.text.tokens import TurnTokens
 
 FIELDS = len(CONVERSATION.texts)
@@ -20,7 +20,7 @@ Learn = Literal["last", "all"]
 
 
 @dataclass(frozen=True)
-class ReplyRoom:
+class ReplyTruncationSettings:
     """How long a pair may be, and what is learned of it: the node `data.truncation` of replies; see `fit_replies`.
 
     Attributes:
@@ -33,7 +33,7 @@ class ReplyRoom:
     max_reply_length: Count | None = None
     learn: Literal["last", "all"] = "last"
 
-    def check(self) -> "ReplyRoom":
+    def check(self) -> "ReplyTruncationSettings":
         """The room itself. Raises a `UsageError` where the reply may take all of it."""
         if self.max_reply_length is not None and self.max_reply_length >= self.max_length:
             raise UsageError(
@@ -63,7 +63,7 @@ class ReplyTokens:
     """
 
     turns: TurnTokens
-    frames: dict[Shape, Frame]
+    frames: dict[Shape, PromptScaffold]
     tail: np.ndarray
     first: np.ndarray
     opened: np.ndarray
@@ -184,7 +184,7 @@ def spans(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
 
 
-def fit_replies(turns: TurnTokens, layout: ReplyLayout, room: ReplyRoom) -> ReplyTokens:
+def fit_replies(turns: TurnTokens, layout: ReplyLayout, room: ReplyTruncationSettings) -> ReplyTokens:
     """Decide what every row keeps.
 
     A prompt that is too long loses its oldest tokens: whole rounds (a message of the user and the answer to it), then
@@ -249,7 +249,7 @@ class _Frames:
     """
 
     def __init__(self, layout: ReplyLayout, has_system: np.ndarray) -> None:
-        self.made: dict[Shape, Frame] = {}
+        self.made: dict[Shape, PromptScaffold] = {}
         self._layout, self._has_system = layout, has_system
 
     def sizes(self, shown: np.ndarray, opened: np.ndarray) -> np.ndarray:
@@ -260,7 +260,7 @@ class _Frames:
         return np.array([self.made[key].size for key in keys], np.int64)[index]
 
 
-def _check_limits(room: ReplyRoom, layout: ReplyLayout, least: int) -> None:
+def _check_limits(room: ReplyTruncationSettings, layout: ReplyLayout, least: int) -> None:
     """Insist on a token of the prompt (`least` with its frame), one of the reply, and what ends it."""
     tail = len(layout.tail)
     needs = {"max_length": least + 1 + tail, "max_reply_length": 1 + tail}

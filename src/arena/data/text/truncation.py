@@ -28,7 +28,7 @@ A or B."""
 
 
 @dataclass(frozen=True)
-class Room:
+class TruncationSettings:
     """How long a row may be and what goes where it is longer: the node `data.truncation`; see `fit`.
 
     Attributes:
@@ -172,7 +172,7 @@ def fit(
     single = over[number[over] == 1]
     if len(single):
         texts = turns.first[single][:, None] + np.arange(fields)
-        keep[texts] = np.minimum(counts[texts], fair_caps(counts[texts], room)[:, None])
+        keep[texts] = np.minimum(counts[texts], fair_token_budget(counts[texts], room)[:, None])
     share = _last_first if order == "last" else _all_turns
     for several in np.unique(number[over]).tolist():
         rows = over[number[over] == several]
@@ -199,7 +199,9 @@ def _last_first(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np
             full = going & (room < np.minimum(whole, SMALLEST_ROUND))
             first[full] = turn + 1
             going &= ~full
-        keep[:, turn] = np.where(going[:, None], np.minimum(here, fair_caps(here, np.maximum(room, 0))[:, None]), 0)
+        keep[:, turn] = np.where(
+            going[:, None], np.minimum(here, fair_token_budget(here, np.maximum(room, 0))[:, None]), 0
+        )
         used = keep[:, turn].sum(axis=1)
         left = room - used
         cut = going & (used < whole)
@@ -217,12 +219,12 @@ def _all_turns(counts: np.ndarray, layout: Layout, max_length: int) -> tuple[np.
     first = number - shown
     room = max_length - layout.base - layout.per_turn * shown
     keep = np.zeros_like(counts)
-    caps = fair_caps(counts[:, first:].reshape(rows, -1), room)
+    caps = fair_token_budget(counts[:, first:].reshape(rows, -1), room)
     keep[:, first:] = np.minimum(counts[:, first:], caps[:, None, None])
     return keep, np.full(rows, first)
 
 
-def fair_caps(lengths: np.ndarray, budget: int | np.ndarray) -> np.ndarray:
+def fair_token_budget(lengths: np.ndarray, budget: int | np.ndarray) -> np.ndarray:
     """The largest `c` of each row with `sum_f min(lengths[r, f], c) <= budget`; the longest field where all fit.
 
     Args:

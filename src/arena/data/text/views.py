@@ -14,11 +14,11 @@ import numpy as np
 
 from arena.data.text.template import Layout
 from arena.data.text.tokens import TurnTokens
-from arena.data.text.truncation import Room, Sequences, fit
+from arena.data.text.truncation import Sequences, TruncationSettings, fit
 
 
 @dataclass(frozen=True)
-class Views:
+class InputViews:
     """The sequences of R rows, V for each.
 
     Attributes:
@@ -95,7 +95,7 @@ class Views:
         return made[::-1] if swapped else made
 
 
-def views(turns: TurnTokens, layout: Layout, room: Room, formulation: str) -> Views:
+def views(turns: TurnTokens, layout: Layout, room: TruncationSettings, formulation: str) -> InputViews:
     """The sequences of a formulation (joint, symmetric, score or verbalizer).
 
     Raises:
@@ -103,6 +103,6 @@ def views(turns: TurnTokens, layout: Layout, room: Room, formulation: str) -> Vi
     """
     limits = (room.max_length, room.cut, room.turns)
     if formulation == "score":
-        return Views([fit(turns, layout, *limits, hidden=2), fit(turns, layout, *limits, hidden=1)], [False, True])
+        return InputViews([fit(turns, layout, *limits, hidden=2), fit(turns, layout, *limits, hidden=1)], [False, True])
     whole = fit(turns, layout, *limits)
-    return Views([whole, whole], [False, True]) if formulation == "symmetric" else Views([whole], [False])
+    return InputViews([whole, whole], [False, True]) if formulation == "symmetric" else InputViews([whole], [False])

@@ -127,7 +127,7 @@ def compare(
 ) -> dict[str, dict[str, Any]]:
     """For each member `seconds`, `tuning`, `out_of_fold` (log loss of the training rows and number of folds) and for
     each split `log_loss`, `accuracy` and `gain_over_prior` (nats) as value, low, high: 95% intervals over resampled
-    groups, the same draws as in `arena.evaluation.judge`; of several heads the means over heads.
+    groups, the same draws as in `arena.evaluation.predictions`; of several heads the means over heads.
 
     Args:
         outcomes: the members.

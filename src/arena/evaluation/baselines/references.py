@@ -39,7 +39,7 @@ def untrained(settings: dict[str, Any], task: Any, data: Any, run: RunFolder) ->
     """
     if UNTRAINED not in settings["baselines"]:
         return {}
-    began, trainer, found = time.time(), build.evaluator(settings, run), {}
+    began, trainer, found = time.time(), build.evaluation_trainer(settings, run), {}
     for split in evaluation.splits_of(data):
         path = run.path / "predictions" / UNTRAINED / f"{split}.parquet"
         if not path.is_file():

@@ -11,7 +11,7 @@ from arena.core.run import write_atomically
 from arena.evaluation import show
 from arena.evaluation.baselines import evaluation
 from arena.evaluation.baselines.names import members_of
-from arena.evaluation.judge import judge, prior_of
+from arena.evaluation.predictions import evaluate_predictions, prior_of
 
 
 def run_baselines(models: list[str] | None, data: Any, settings: build.Settings, record: Record) -> None:
@@ -37,7 +37,7 @@ def run_baselines(models: list[str] | None, data: Any, settings: build.Settings,
     others = {name: outcome for name, outcome in outcomes.items() if name not in (best, "prior")}
     for split in evaluation.splits_of(data):
         known = {name: outcome.probabilities[split] for name, outcome in others.items()}
-        judged = judge(
+        judged = evaluate_predictions(
             record.run.predictions(split), build.instantiate(settings["metric"]), counts, resamples, seed, known
         )
         record.judged(split, judged)

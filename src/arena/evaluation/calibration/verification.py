@@ -23,7 +23,7 @@ def verified(run: RunFolder, settings: build.Settings, heads: Heads) -> tuple[Sp
     """
     task = restore.rebuild(run, settings)
     data = build.data(settings)
-    loss = restore.verify(run, settings, task, build.evaluator(settings, run, limited=True), data, way_on="")
+    loss = restore.verify(run, settings, task, build.evaluation_trainer(settings, run, limited=True), data, way_on="")
     say(f"the model reproduces the recorded validation loss: {loss:.7f}")
     val = read_rows(run.predictions("val"), heads)
     check_validation(run, val, task.predictions["val"], data.covariates("val"))

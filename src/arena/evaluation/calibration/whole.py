@@ -13,7 +13,7 @@ from arena.evaluation.calibration.fitting import FOLDS, Fitted, fit
 from arena.evaluation.calibration.options import Options
 from arena.evaluation.calibration.rows import Array, HeadRows, SplitRows, group_folds
 from arena.evaluation.calibration.store import Calibration, HeadCalibration
-from arena.evaluation.judge import prior_of
+from arena.evaluation.predictions import prior_of
 
 
 @dataclass(frozen=True)

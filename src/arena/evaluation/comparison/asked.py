@@ -13,7 +13,7 @@ LEAST_RESAMPLES = 100
 
 
 @dataclass(frozen=True)
-class Asked:
+class ComparisonOptions:
     """The keys that both ways to compare have.
 
     Attributes:
@@ -43,13 +43,13 @@ class Asked:
         return self.rows == "common"
 
 
-def checked(given: dict[str, Any]) -> Asked:
+def checked(given: dict[str, Any]) -> ComparisonOptions:
     """The values of the command line.
 
     Raises:
         UsageError: one of them is wrong.
     """
-    check_values({key: given[key] for key in ("margin", "pass_margin", "resamples", "seed", "rows")}, Asked)
+    check_values({key: given[key] for key in ("margin", "pass_margin", "resamples", "seed", "rows")}, ComparisonOptions)
     if given["resamples"] < LEAST_RESAMPLES:
         raise UsageError(f"resamples={given['resamples']}: a whole number, {LEAST_RESAMPLES} or more, is needed")
     metric = given["metric"]
@@ -59,4 +59,6 @@ def checked(given: dict[str, Any]) -> Asked:
     check_trusted(given["trusted_packages"])
     bands = BANDS if given["bands"] is None else given["bands"]
     bands_of(bands)
-    return Asked(**{key: given[key] for key in Asked.__dataclass_fields__} | {"metric": metric, "bands": bands})
+    return ComparisonOptions(
+        **{key: given[key] for key in ComparisonOptions.__dataclass_fields__} | {"metric": metric, "bands": bands}
+    )

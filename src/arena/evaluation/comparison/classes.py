@@ -14,7 +14,7 @@ from arena.core.heads import Heads
 from arena.core.run import RunFolder
 from arena.evaluation.comparison.arms import predictions
 from arena.evaluation.comparison.rows import Aligned, Table, fingerprint_of, strings
-from arena.evaluation.judge import read
+from arena.evaluation.predictions import read
 from arena.inference.members import labels_of
 from arena.stats.arms import Array, Statistic, ratio
 from arena.stats.classification import absent, macro_f1_of

@@ -13,7 +13,7 @@ from arena.core.schema import closest
 from arena.core.stored import read
 from arena.evaluation.comparison import classes, replies
 from arena.evaluation.comparison.arms import Arm, check_seeds, find, kind_of, unfinished
-from arena.evaluation.comparison.asked import Asked
+from arena.evaluation.comparison.asked import ComparisonOptions
 from arena.evaluation.comparison.rows import Aligned, align, mean_statistic, measures_of, read_measures, read_replies
 from arena.evaluation.comparison.tables import COLUMNS, cell, finite, interval
 from arena.inference.members import labels_of
@@ -70,7 +70,7 @@ def arms_of(runs: list[RunFolder], key: str) -> dict[Any, Arm]:
     return arms
 
 
-def frontier(given: str, by: str, x: str, y: str, asked: Asked) -> dict[str, Any]:
+def frontier(given: str, by: str, x: str, y: str, asked: ComparisonOptions) -> dict[str, Any]:
     """Read all runs, join their rows, and place every value of the sweep.
 
     Args:
@@ -121,7 +121,9 @@ def frontier(given: str, by: str, x: str, y: str, asked: Asked) -> dict[str, Any
     return {**facts, "folder": os.path.commonpath([run.path.parent for run in runs]), "points": points, "notes": notes}
 
 
-def of_classes(runs: list[RunFolder], names: tuple[str, str], asked: Asked) -> dict[str, tuple[Statistic, Aligned]]:
+def of_classes(
+    runs: list[RunFolder], names: tuple[str, str], asked: ComparisonOptions
+) -> dict[str, tuple[Statistic, Aligned]]:
     """Both measures of runs that classify; all runs are in the statistic's base.
 
     Raises:
@@ -135,7 +137,9 @@ def of_classes(runs: list[RunFolder], names: tuple[str, str], asked: Asked) -> d
     return {axis: (found[name], rows) for axis, name in zip(AXES, names, strict=True)}
 
 
-def of_rows(runs: list[RunFolder], names: tuple[str, str], asked: Asked) -> dict[str, tuple[Statistic, Aligned]]:
+def of_rows(
+    runs: list[RunFolder], names: tuple[str, str], asked: ComparisonOptions
+) -> dict[str, tuple[Statistic, Aligned]]:
     """The same of runs of a kind of task that says by what its runs are compared."""
     known = measures_of(runs)
     check_names(names, list(known))
@@ -144,7 +148,9 @@ def of_rows(runs: list[RunFolder], names: tuple[str, str], asked: Asked) -> dict
     return {axis: (statistic, rows) for axis, statistic in made.items()}
 
 
-def of_replies(runs: list[RunFolder], names: tuple[str, str], asked: Asked) -> dict[str, tuple[Statistic, Aligned]]:
+def of_replies(
+    runs: list[RunFolder], names: tuple[str, str], asked: ComparisonOptions
+) -> dict[str, tuple[Statistic, Aligned]]:
     """The same of runs that write replies; log_loss is that of the held-out replies, others are of the samples."""
     found: dict[str, tuple[Statistic, Aligned]] = {}
     made = []

@@ -8,7 +8,7 @@ from arena.core.heads import Heads
 from arena.core.schema import closest
 from arena.evaluation.comparison import classes, replies
 from arena.evaluation.comparison.arms import Arm, differences, kind_of
-from arena.evaluation.comparison.asked import Asked
+from arena.evaluation.comparison.asked import ComparisonOptions
 from arena.evaluation.comparison.outcome import Rules, class_verdict, compared, reply_verdict
 from arena.evaluation.comparison.rows import Aligned, align, mean_statistic, measures_of, read_measures, read_replies
 from arena.evaluation.comparison.verdict import bands_of
@@ -18,12 +18,12 @@ from arena.stats.classification import left_out
 PRIMARY = {"classes": "log_loss", "replies": "distinct_2"}
 
 
-def rules_of(asked: Asked, primary: str) -> Rules:
+def rules_of(asked: ComparisonOptions, primary: str) -> Rules:
     """What is declared, with the primary measure."""
     return Rules(primary, bands_of(asked.bands), asked.margin, asked.pass_margin, asked.resamples, asked.seed)
 
 
-def choose(asked: Asked, known: Sequence[str], primary: str) -> tuple[list[str], str]:
+def choose(asked: ComparisonOptions, known: Sequence[str], primary: str) -> tuple[list[str], str]:
     """The measures to compare, and the primary one among them.
 
     Raises:
@@ -41,7 +41,7 @@ def choose(asked: Asked, known: Sequence[str], primary: str) -> tuple[list[str],
     return ([primary, *wanted] if primary not in wanted else wanted), primary
 
 
-def compare_arms(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
+def compare_arms(base: Arm, other: Arm, asked: ComparisonOptions) -> dict[str, Any]:
     """Read, join, compare, judge.
 
     Raises:
@@ -65,7 +65,7 @@ def compare_arms(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
     return {"kind": kind, "split": asked.split, **arms, "recipes_differ_in": apart, **found, "notes": notes}
 
 
-def compare_classes(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
+def compare_classes(base: Arm, other: Arm, asked: ComparisonOptions) -> dict[str, Any]:
     """Two arms that classify."""
     runs = [*base.runs, *other.runs]
     heads = Heads(labels_of(runs[0]))
@@ -82,7 +82,7 @@ def compare_classes(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
     return {**_facts(rows, rules), "measures": measures, "verdict": verdict, "notes": notes}
 
 
-def compare_rows(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
+def compare_rows(base: Arm, other: Arm, asked: ComparisonOptions) -> dict[str, Any]:
     """Two arms of a kind of task that says by what its runs are compared."""
     runs = [*base.runs, *other.runs]
     known = measures_of(runs)
@@ -94,7 +94,7 @@ def compare_rows(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
     return {**_facts(rows, rules), "measures": measures, "verdict": verdict, "notes": _left_out(rows, "rows")}
 
 
-def compare_replies(base: Arm, other: Arm, asked: Asked) -> dict[str, Any]:
+def compare_replies(base: Arm, other: Arm, asked: ComparisonOptions) -> dict[str, Any]:
     """Two arms that write replies."""
     runs = [*base.runs, *other.runs]
     made = [replies.read_generations(run, asked.name, asked.split) for run in runs]

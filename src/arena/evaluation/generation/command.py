@@ -200,7 +200,7 @@ def _sample(
     from arena.evaluation.generation.sampler import DRAWING, generate
     from arena.model.sampling import Sampling
 
-    trainer = build.evaluator(settings, run)
+    trainer = build.evaluation_trainer(settings, run)
     model = trainer.precision_plugin.convert_module(task.model)
     if next(model.parameters()).device != trainer.strategy.root_device:
         model.to(trainer.strategy.root_device)

@@ -22,7 +22,7 @@ from arena.core.console import say
 from arena.core.errors import DataError, OutOfMemoryError
 from arena.diversity.batches import attempt
 from arena.evaluation.generation.memory import left_padded, pieces
-from arena.evaluation.generation.store import FILE, Parts, insist, read_settings, write_settings
+from arena.evaluation.generation.store import FILE, Parts, read_settings, require_same_settings, write_settings
 from arena.inference.partial import Partial
 from arena.model.sampling import Sampling, evaluating
 
@@ -83,7 +83,7 @@ def generate(
     settings |= {"batch_size": batch_size, "fingerprint": data.summary()["fingerprint"], "weights": weights}
     target = folder / FILE
     if target.is_file():
-        insist(read_settings(folder), settings, folder)
+        require_same_settings(read_settings(folder), settings, folder)
         say(f"{target}: these replies are there already, nothing is generated")
         return target
     chosen = choose(data, split, prompts, seed)
@@ -91,7 +91,7 @@ def generate(
     with partial.locked(), evaluating(model):
         parts = Parts(partial.folder)
         if parts.rows:
-            insist(read_settings(partial.folder), settings, partial.folder)
+            require_same_settings(read_settings(partial.folder), settings, partial.folder)
         write_settings(partial.folder, settings)
         Work(model, data, sampling, seed, chosen, parts, context).run(batch_size)
         table = parts.table(chosen.row.tolist())

@@ -31,7 +31,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
         raise InputOutputError(f"{path}: cannot be read ({error}); delete {folder} to generate anew") from error
 
 
-def insist(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+def require_same_settings(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     """That replies were made with these settings.
 
     Raises:

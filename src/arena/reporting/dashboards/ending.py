@@ -30,12 +30,12 @@ class Dashboards:
             task: says which end of a metric is better.
             data: of the run, for texts.
         """
-        from arena.logger.mirror import Mirror
+        from arena.logger.journal_logger import JournalLogger
 
         if not trainer.is_global_zero:
             return
         self._data = data
-        self._mirrors = [logger for logger in trainer.loggers if isinstance(logger, Mirror)]
+        self._mirrors = [logger for logger in trainer.loggers if isinstance(logger, JournalLogger)]
         wanted = directions(task.metrics) if self._mirrors else {}
         for mirror in self._mirrors:
             mirror.begin(wanted)

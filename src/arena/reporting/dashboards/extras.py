@@ -11,7 +11,7 @@ from arena.core import stored, tables
 from arena.core.files import read_parquet
 from arena.core.heads import LOSS, Heads, column
 from arena.core.run import RunFolder
-from arena.evaluation.judge import Told, read
+from arena.evaluation.predictions import LabelledPredictions, read
 from arena.reporting.dashboards.curves import precision_recall, worst_and_random
 from arena.stats.calibration import reliability, top
 
@@ -64,7 +64,9 @@ def send(opened: Any, run: RunFolder, samples: int, texts: bool = False, data: A
     return list(found)
 
 
-def _of_head(run: RunFolder, split: str, told: Told, heads: Heads, number: int, head: str) -> dict[str, Any]:
+def _of_head(
+    run: RunFolder, split: str, told: LabelledPredictions, heads: Heads, number: int, head: str
+) -> dict[str, Any]:
     import wandb
 
     known = told.target[:, number] >= 0

@@ -14,7 +14,7 @@ from arena.core.errors import InputOutputError
 from arena.core.paths import shown
 from arena.core.run import RunFolder, write_json
 from arena.core.stored import read
-from arena.logger.mirror import Tail
+from arena.logger.journal_logger import JournalReader
 from arena.logger.sender import answers, server
 from arena.logger.wandb import Identity, close_run, open_run, write_entry
 
@@ -75,7 +75,7 @@ def write(run: RunFolder, identity: Identity, options: dict[str, Any]) -> Path:
     build.quiet()
     # This machine's load has nothing to do with that run.
     opened = open_run(run, identity, directions(build.instantiate(settings["metric"])), statistics=False)
-    for entry in Tail(run.metrics).read(whole=True):
+    for entry in JournalReader(run.metrics).read(whole=True):
         write_entry(opened, entry)
     send_tables(opened, run, options["samples"], options["texts"])
     result = run.read_result()

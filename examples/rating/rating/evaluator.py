@@ -13,10 +13,10 @@ from arena.stats.intervals import draws, paired_difference, percentiles
 from rating.metric import values
 
 
-class RatingJudge:
-    """As `arena.evaluation.classes.ClassJudge`, for scores."""
+class RatingEvaluator:
+    """As `arena.evaluation.classes.ClassEvaluator`, for scores."""
 
-    def judge(
+    def evaluate(
         self, path: Path, metrics: Any, counts: Any, resamples: int, seed: int, baselines: Any = None
     ) -> dict[str, Any]:
         """Every metric of one predictions file with its 95% interval, the prior's, and what the model gains on it.

@@ -19,7 +19,7 @@ class Store(Protocol):
     def flush(self) -> None: ...
 
 
-class Keeper(Callback):
+class PredictionStreamer(Callback):
     """Hands each predicted batch to a store; a signal stops after the batch, with all that was made on disk.
 
     Args:

@@ -8,14 +8,14 @@ from lightning.pytorch import LightningDataModule
 
 from arena.data.loading.collate import Batches
 from arena.data.loading.loader import BucketLoader, EvaluationLoader
-from arena.data.loading.sampling import Sampler, Serving
+from arena.data.loading.sampling import LoaderSettings, Sampler
 from arena.data.module.description import Split
 
-BEGINNING = {"epoch": 0, "position": 0}
+INITIAL_STATE = {"epoch": 0, "position": 0}
 """Where the training loader stands before its first batch."""
 
 
-class Served(LightningDataModule):
+class DataLoaderMixin(LightningDataModule):
     """Loaders over the rows of each split.
 
     A checkpoint keeps the position of the training loader under this module's name, so that a resumed run goes on with
@@ -25,16 +25,16 @@ class Served(LightningDataModule):
         serving: sizes of batches and who makes them.
     """
 
-    serving: Serving
+    serving: LoaderSettings
     _sampler: Sampler
     _loader: BucketLoader | None = None
-    _position = BEGINNING
+    _position = INITIAL_STATE
 
     def begin(self, stage: str | None) -> None:
         """A new fit starts its order anew; Lightning restores a checkpoint after this."""
         if stage == "fit":
             self._loader = None
-            self._position = BEGINNING
+            self._position = INITIAL_STATE
 
     def rows(self, split: Split) -> np.ndarray:
         """Positions of the rows of a split, increasing, `[M]` int64."""

@@ -44,7 +44,7 @@ def full_name(row: dict[str, Any]) -> str:
     return f"{row['split']}/{row['name']}" if row["split"] else row["name"]
 
 
-class Tail:
+class JournalReader:
     """Follows a journal while it is written.
 
     Which rows make one entry depends on the file alone and not on when it is read: an entry is given out when the next
@@ -75,7 +75,7 @@ class Tail:
         return done
 
 
-class Mirror(FolderLogger):
+class JournalLogger(FolderLogger):
     """Repeats `metrics.csv` in a dashboard: the same names, values and steps, in the same order.
 
     Lightning's loggers are not used for this: while a model trains their step is one behind, and each would be told on
@@ -93,7 +93,7 @@ class Mirror(FolderLogger):
         self.run = RunFolder(folder)
         self.wanted = True
         self._live = False
-        self._tail = Tail(self.run.metrics)
+        self._tail = JournalReader(self.run.metrics)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -113,7 +113,7 @@ class Mirror(FolderLogger):
         """Write the entries that are new."""
         self._attempt(lambda: [self.write(entry) for entry in self._tail.read(whole)])
 
-    def finish(self, result: dict[str, Any], code: int, more: Callable[["Mirror"], Any] | None = None) -> None:
+    def finish(self, result: dict[str, Any], code: int, more: Callable[["JournalLogger"], Any] | None = None) -> None:
         """Write the rest and close the run.
 
         Args:

@@ -13,7 +13,7 @@ from arena.core.run import plain
 log = logging.getLogger("arena")
 
 
-class Agreement(Callback):
+class RankConsistencyCheck(Callback):
     """Refuses a distributed run whose processes have different settings, before its first step.
 
     It happens without an error or a warning otherwise: with `-m` on the command line every process that Lightning

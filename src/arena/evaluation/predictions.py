@@ -28,7 +28,7 @@ HEADLINE_OF_HEADS = (*HEADLINE, "macro_f1")
 
 
 @dataclass(frozen=True)
-class Told:
+class LabelledPredictions:
     """The labelled rows of a predictions file; rows without any label are left out.
 
     Attributes:
@@ -48,7 +48,7 @@ class Told:
     kept: np.ndarray
 
 
-def read(path: Path, labels: Labels) -> Told:
+def read(path: Path, labels: Labels) -> LabelledPredictions:
     """The labelled rows of one predictions file."""
     table = read_parquet(path)
     heads = Heads(labels)
@@ -60,7 +60,7 @@ def read(path: Path, labels: Labels) -> Told:
         columns.append([place[label] for label in table.column(heads.target_column(head)).to_pylist()])
     target = np.array(columns, dtype=np.int64).T.reshape(-1, len(heads))
     kept = np.asarray((target >= 0).any(axis=1))
-    return Told(
+    return LabelledPredictions(
         probabilities[kept],
         target[kept],
         np.array(table.column("group").to_pylist())[kept],
@@ -70,7 +70,7 @@ def read(path: Path, labels: Labels) -> Told:
     )
 
 
-def judge(
+def evaluate_predictions(
     path: Path,
     metrics: Metrics | HeadMetrics,
     class_counts: np.ndarray,
@@ -134,7 +134,7 @@ def _headline(heads: Heads) -> list[str]:
     return [*HEADLINE_OF_HEADS, *(f"{head}/{name}" for head in heads.names for name in HEADLINE_OF_HEADS)]
 
 
-def _skill(heads: Heads, baseline: np.ndarray, told: Told, resamples: int, seed: int) -> dict[str, Any]:
+def _skill(heads: Heads, baseline: np.ndarray, told: LabelledPredictions, resamples: int, seed: int) -> dict[str, Any]:
     """Compute what the model adds to one baseline, in nats and in right labels, with ten times the resamples (cheap).
 
     Everything is a mean over heads, as the metrics of these names are (`arena.metric.heads`).
