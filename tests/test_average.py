@@ -8,8 +8,12 @@ import torch
 
 from arena import evaluate, export, predict
 from arena.config import restore
+from arena.config.options import read
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.run import RunFolder
+from arena.evaluate import EvaluateOptions
+from arena.export import ExportOptions
+from arena.inference.options import PredictOptions
 
 pytestmark = pytest.mark.slow  # two runs are trained for it
 
@@ -17,7 +21,7 @@ pytestmark = pytest.mark.slow  # two runs are trained for it
 def mean_of(runs, output, *arguments):
     names = ",".join(str(run.path) for run in runs)
     given = [f"run=[{names}]", "average=true", f"output={output}", *arguments]
-    return RunFolder(export.export(restore.options(given, export.DEFAULTS, "", several=True)))
+    return RunFolder(export.export(read(ExportOptions, given)))
 
 
 @pytest.fixture
@@ -56,7 +60,7 @@ def test_predict_and_evaluate_accept_it(folds, averaged, tmp_path):
     (tmp_path / "rows.jsonl").write_text(rows)
     common = [f"run={averaged.path}", f"data.path={tmp_path / 'rows.jsonl'}", "data.cache=null"]
     output = tmp_path / "x.csv"
-    predict.predict(restore.options([*common, f"output={output}"], predict.DEFAULTS, "", several=True))
+    predict.predict(read(PredictOptions, [*common, f"output={output}"]))
     found = np.loadtxt(output, delimiter=",", skiprows=1)[:, 1:]
     task = restore.rebuild(folds["0"], restore.settings_of(folds["0"]))
     state = torch.load(averaged.best, weights_only=True)["state_dict"]
@@ -70,7 +74,7 @@ def test_predict_and_evaluate_accept_it(folds, averaged, tmp_path):
             expected[batch.row.numpy()] = task.loss.predict(task.model(batch)).numpy()
     assert found == pytest.approx(expected, abs=1e-5)
     given = [*common, "verify=false", "resamples=0", f"output={tmp_path / 'evaluation'}"]
-    judged = evaluate.evaluate(restore.options(given, evaluate.DEFAULTS, ""))
+    judged = evaluate.evaluate(read(EvaluateOptions, given)).details
     target = np.arange(60) % 3
     assert judged["metrics"]["log_loss"]["value"] == pytest.approx(
         -np.log(found[np.arange(60), target]).mean(), abs=1e-5
@@ -89,7 +93,7 @@ def test_the_mean_of_folds_has_no_validation_rows_left(folds, averaged):
     assert len(data.rows("val")) == 0
     assert data.table["id"].take(data.rows("test")).equals(before.table["id"].take(before.rows("test")))
     with pytest.raises(UsageError, match=r"no validation rows; give data.path=FILE"):
-        evaluate.evaluate(restore.options([f"run={averaged.path}", "verify=false"], evaluate.DEFAULTS, ""))
+        evaluate.evaluate(read(EvaluateOptions, [f"run={averaged.path}", "verify=false"]))
 
 
 def test_runs_that_differ_are_refused_by_the_first_key(folds, tmp_path):

@@ -10,6 +10,7 @@ from support import compose
 from arena import baseline
 from arena.config import build
 from arena.config import compose as config
+from arena.config.options import read
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.heads import LOG_PROBABILITY
 from arena.core.run import RunFolder
@@ -23,8 +24,8 @@ from arena.stats.scores import log_loss
 def run(tmp_path_factory):
     """A finished run on 600 toy rows."""
     folder = tmp_path_factory.mktemp("baseline") / "run"
-    models, output, rest = baseline.options([f"output={folder}", "data.limit=600", "toy_rows=700", "resamples=50"])
-    baseline.baseline(models, *baseline.prepare(output, rest))
+    given = [f"output={folder}", "data.limit=600", "toy_rows=700", "resamples=50"]
+    baseline.baseline(read(baseline.BaselineOptions, given))
     return RunFolder(folder)
 
 
@@ -88,7 +89,7 @@ def test_which_member_of_a_trained_run_has_to_be_said(train_run):
 
 def test_a_used_folder_is_refused(run):
     with pytest.raises(UsageError, match="holds a run already"):
-        baseline.prepare(str(run.path), ["data.limit=100"])
+        baseline.baseline(read(baseline.BaselineOptions, [f"output={run.path}", "data.limit=100"]))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_a_used_folder_is_refused(run):
 )
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(UsageError, match=message.replace("[", r"\[")):
-        baseline.options(arguments)
+        baseline.baseline(read(baseline.BaselineOptions, arguments))
 
 
 @pytest.mark.slow

@@ -14,10 +14,13 @@ import torch
 from support import ROOT, compose, replace_best
 
 from arena import calibrate, predict
+from arena.calibrate import CalibrateOptions
 from arena.config import restore
+from arena.config.options import read
 from arena.core.errors import DataError, UsageError
 from arena.core.run import RunFolder
 from arena.evaluation.calibration import scaling
+from arena.inference.options import PredictOptions
 
 LABELS = ["model_a", "model_b", "tie"]
 
@@ -58,7 +61,7 @@ def own(trained, tmp_path):
 
 def run(folder, *arguments):
     given = [f"run={folder.path}", "resamples=20", *arguments]
-    return calibrate.calibrate(restore.options(given, calibrate.DEFAULTS, ""))
+    return calibrate.calibrate(read(CalibrateOptions, given))
 
 
 def asked(folders, tmp_path, *arguments):
@@ -68,7 +71,7 @@ def asked(folders, tmp_path, *arguments):
         write_rows(source, 40)
     runs = "[" + ",".join(str(folder.path) for folder in folders) + "]"
     given = [f"run={runs}", f"data.path={source}", f"output={tmp_path / 'x.csv'}", *arguments]
-    predict.predict(restore.options(given, predict.DEFAULTS, "", several=True))
+    predict.predict(read(PredictOptions, given))
     with open(tmp_path / "x.csv", newline="", encoding="utf-8") as file:
         header, *lines = csv.reader(file)
     called = [line[header.index("predicted")] for line in lines] if "predicted" in header else []
@@ -257,7 +260,7 @@ def test_a_second_calibration_replaces_the_first(own):
         (["decision=best"], "decision=best: one of none, bias, thresholds is needed"),
         (["bins=0"], "bins=0: a whole number, 1 or more is needed"),
         (["resamples=true"], "resamples=True: a whole number, 0 or more is needed"),
-        (["heads=stance"], r"heads=stance: give the names in brackets"),
+        (["heads=stance"], r"heads=stance: a list or null is needed"),
         (["heads=[stance]"], "there is no head 'stance'"),
         (["data.path=x.csv"], "data.path: a run is calibrated on its own validation rows"),
         (["bin=3"], "bin: no such key; did you mean 'bins'"),

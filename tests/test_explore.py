@@ -6,6 +6,7 @@ import json
 import pytest
 
 from arena import explore
+from arena.config.options import read
 from arena.reporting.explored import headline
 
 WORDS = [
@@ -73,8 +74,8 @@ def test_a_page_with_tables_and_a_leak_report(planted, arena, tmp_path):
 def test_the_same_folder_is_written_again(planted, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for limit in (20, 30):
-        own, rest = explore.options(["data=pairs", "data.path=rows.jsonl", f"data.limit={limit}", "output=page"])
-        found = explore.explore(own, rest)
+        given = ["data=pairs", "data.path=rows.jsonl", f"data.limit={limit}", "output=page"]
+        found = explore.explore(read(explore.ExploreOptions, given))
         assert headline(found).startswith(f"62 rows read, {limit} used: ")
     assert json.loads((tmp_path / "page" / "summary.json").read_text())["rows"] == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.jsonl", "page", "rows.jsonl"]

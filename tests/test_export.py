@@ -7,7 +7,7 @@ import torch
 from support import small_folder
 
 from arena import export
-from arena.config import restore
+from arena.config.options import make
 from arena.core.errors import UsageError
 
 QUICK = ["trainer.max_steps=2", "data.max_length=300", "trainer.accelerator=cpu", "toy_rows=150", "optim.lr=1e-2"]
@@ -26,7 +26,7 @@ def trained(train_run, tmp_path, kind, *overrides):
 
 
 def exported(run, tmp_path, **others):
-    given = restore.Options([run], {}, export.DEFAULTS | {"output": str(tmp_path / "out")} | others)
+    given = make(export.ExportOptions, **{"run": str(run.path), "output": str(tmp_path / "out")} | others)
     return export.export(given)
 
 

@@ -16,12 +16,17 @@ from support import HEADS, compose, head_settings, replace_best, write_head_rows
 from test_resume import equal, stop_at
 
 from arena import baseline, calibrate, evaluate, export, predict
+from arena.calibrate import CalibrateOptions
 from arena.config import build, restore
 from arena.config import compose as config
+from arena.config.options import read
 from arena.config.weights import read_checkpoint
 from arena.core.errors import DataError, Interrupted, UsageError
 from arena.core.heads import Heads
 from arena.core.run import RunFolder
+from arena.evaluate import EvaluateOptions
+from arena.export import ExportOptions
+from arena.inference.options import PredictOptions
 from arena.logger import journal
 
 LABELS = HEADS
@@ -183,14 +188,14 @@ def test_the_result_has_every_head_beside_its_baselines(good):
 
 
 def evaluated(run: RunFolder, *arguments: str) -> dict:
-    return evaluate.evaluate(restore.options([f"run={run.path}", "resamples=0", *arguments], evaluate.DEFAULTS, ""))
+    return evaluate.evaluate(read(EvaluateOptions, [f"run={run.path}", "resamples=0", *arguments])).details
 
 
 def predicted(runs: list[RunFolder], source: Path, output: Path, *arguments: str) -> tuple[list[dict], np.ndarray]:
     """The lines of the file, and their probabilities `[N, C]`."""
     names = ",".join(str(run.path) for run in runs)
     given = [f"run=[{names}]", f"data.path={source}", f"output={output}", *arguments]
-    predict.predict(restore.options(given, predict.DEFAULTS, "", several=True))
+    predict.predict(read(PredictOptions, given))
     lines = table_of(output)
     columns = [name for head in LABELS for name in HEAD.probability_columns(head)]
     return lines, np.array([[float(line[name]) for name in columns] for line in lines])
@@ -246,8 +251,8 @@ def test_ensembles_are_means(good, rows, tmp_path):
     """Of two seeds; and of a model and a run of reference models."""
     second = trained(tmp_path / "second", rows, "seed=1", "test=false", "trainer.max_steps=20")
     output = tmp_path / "reference"
-    given = baseline.options([*head_settings(rows)[:-2], "resamples=0", f"output={output}"])
-    baseline.baseline(given[0], *baseline.prepare(given[1], given[2]))
+    given = [*head_settings(rows)[:-2], "resamples=0", f"output={output}"]
+    baseline.baseline(read(baseline.BaselineOptions, given))
     reference_run = RunFolder(output)
     bare = write_head_rows(tmp_path / "bare.csv", 60, seed=3, labelled=False)
     alone = {run.path: predicted([run], bare, tmp_path / "x.csv")[1] for run in (good, second, reference_run)}
@@ -261,7 +266,7 @@ def test_ensembles_are_means(good, rows, tmp_path):
 
 
 def calibrated(run: RunFolder, *arguments: str) -> dict:
-    return calibrate.calibrate(restore.options([f"run={run.path}", "resamples=20", *arguments], calibrate.DEFAULTS, ""))
+    return calibrate.calibrate(read(CalibrateOptions, [f"run={run.path}", "resamples=20", *arguments]))
 
 
 @pytest.mark.slow
@@ -445,7 +450,7 @@ def test_the_order_of_the_heads_only_moves_columns(rows, tmp_path):
 
 
 def test_export_says_that_it_cannot(own, tmp_path):
-    given = restore.options([f"run={own.path}", f"output={tmp_path / 'out'}"], export.DEFAULTS, "")
+    given = read(ExportOptions, [f"run={own.path}", f"output={tmp_path / 'out'}"])
     with pytest.raises(UsageError, match="several heads, .* arena.predict"):
         export.export(given)
     assert not (tmp_path / "out").exists()
@@ -456,7 +461,7 @@ def test_weights_of_two_seeds_are_averaged(good, rows, tmp_path):
     """Runs of one recipe; the mean predicts and is judged like any run."""
     runs = [trained(tmp_path / f"{seed}", rows, *QUICK, f"seed={seed}") for seed in (0, 1)]
     given = [f"run=[{runs[0].path},{runs[1].path}]", f"output={tmp_path / 'mean'}", "average=true"]
-    mean = RunFolder(export.export(restore.options(given, export.DEFAULTS, "", several=True)))
+    mean = RunFolder(export.export(read(ExportOptions, given)))
     states = [torch.load(run.best, weights_only=True)["state_dict"] for run in (*runs, mean)]
     for name, value in states[2].items():
         half = (states[0][name].double() + states[1][name].double()) / 2

@@ -14,8 +14,9 @@ import pytest
 from support import ROOT
 
 from arena import predict
-from arena.config import restore
+from arena.config.options import read
 from arena.core.errors import DataError, InputOutputError, Interrupted, UsageError
+from arena.inference.options import PredictOptions
 
 pytestmark = pytest.mark.slow  # two runs are trained for it
 
@@ -48,7 +49,7 @@ def run(folders, tmp_path, name, *arguments):
     runs = "[" + ",".join(str(folder.path) for folder in folders) + "]"
     given = [f"run={runs}", f"data.path={source}", f"output={tmp_path / name}", "data.cache=null"]
     given = [each for each in given if not any(a.partition("=")[0] == each.partition("=")[0] for a in arguments)]
-    predict.predict(restore.options([*given, *arguments], predict.DEFAULTS, "", several=True))
+    predict.predict(read(PredictOptions, [*given, *arguments]))
     with open(tmp_path / name, newline="", encoding="utf-8") as file:
         header, *lines = csv.reader(file)
     return header, [line[0] for line in lines], np.array([list(map(float, line[1:])) for line in lines])
@@ -204,7 +205,7 @@ def test_folds_are_joined(folds, tmp_path, capsys):
     chosen = [folds["1"], folds["0"]]
     runs = f"run=[{','.join(str(each.path) for each in chosen)}]"
     arguments = [runs, f"output={tmp_path / 'oof.parquet'}", "out_of_fold=true"]
-    predict.predict(restore.options(arguments, predict.DEFAULTS, "", several=True))
+    predict.predict(read(PredictOptions, arguments))
     table = pq.read_table(tmp_path / "oof.parquet")
     parts = [pq.read_table(each.predictions("val")) for each in chosen]
     assert table.column_names == [*parts[0].column_names, "fold", "run"]
@@ -223,7 +224,7 @@ def test_a_fold_given_twice_and_other_data_are_refused(folds, train_run, tmp_pat
     def join(*runs):
         names = ",".join(str(each.path) for each in runs)
         arguments = [f"run=[{names}]", f"output={tmp_path / 'oof.parquet'}", "out_of_fold=true"]
-        predict.predict(restore.options(arguments, predict.DEFAULTS, "", several=True))
+        predict.predict(read(PredictOptions, arguments))
 
     with pytest.raises(DataError, match="validated by more than one of the runs"):
         join(folds["0"], folds["focal"])

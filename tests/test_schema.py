@@ -23,7 +23,7 @@ def node(**values):
         ({"gamma": -1}, "loss.gamma=-1: a number from 0 to 10 is needed"),
         ({"gamma": True}, "loss.gamma=True: a number from 0 to 10 is needed"),
         ({"label_smoothing": 1.5}, "loss.label_smoothing=1.5: a number from 0 to 1 is needed"),
-        ({"labels": "a"}, "loss.labels=a: a list is needed"),
+        ({"labels": "a"}, "loss.labels=a: a list is needed, as in loss.labels=[a]"),
         ({"labels": [1]}, "loss.labels=[1]: a list where each is text is needed"),
     ],
 )

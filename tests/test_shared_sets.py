@@ -9,8 +9,9 @@ import pytest
 from support import PAIRWISE_ROWS
 
 from arena import predict
-from arena.config import restore
+from arena.config.options import read
 from arena.data.source.examples import PAIR
+from arena.inference.options import PredictOptions
 
 
 def normalised(prompt: str | None) -> str:
@@ -66,7 +67,7 @@ def test_a_kaggle_test_file_becomes_a_submission(shared, train_run, tmp_path):
     )  # fmt: skip
     output = tmp_path / "submission.csv"
     arguments = [f"run={run.path}", f"data.path={folder / 'kaggle_test.csv'}", f"output={output}"]
-    predict.predict(restore.options(arguments, predict.DEFAULTS, ""))
+    predict.predict(read(PredictOptions, arguments))
     with open(output, newline="") as file:
         lines = list(csv.reader(file))
     assert lines[0] == ["id", "winner_model_a", "winner_model_b", "winner_tie"]

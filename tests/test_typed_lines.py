@@ -4,6 +4,7 @@ import ast
 import re
 import shlex
 import subprocess
+from dataclasses import fields
 from importlib import import_module
 
 import pytest
@@ -65,12 +66,15 @@ MODULES = ["baseline", "calibrate", "compare", "evaluate", "explore", "export", 
 
 
 def options_of(module: str) -> set[str]:
-    """The keys that a command's `--help` lists, at the beginning of a line or one behind the other."""
-    usage = import_module(f"arena.{module}").USAGE
-    for name, more in {"evaluate": "evaluation.generation", "report": "reporting.dashboards"}.items():
-        usage += import_module(f"arena.{more}.command").USAGE if name == module else ""
-    lines = [line for line in usage.splitlines() if re.match(r"  +[a-z_.]+=", line)]
-    return {key for line in lines for key in re.findall(r"(?:^ +|\S )([a-z_.]+)=", line)} - {"data"}
+    """The keys of a command that its `--help` shows."""
+    found = import_module(f"arena.{module}")
+    if module == "report":
+        usage = found.USAGE + import_module("arena.reporting.dashboards.command").USAGE
+        lines = [line for line in usage.splitlines() if re.match(r"  +[a-z_.]+=", line)]
+        return {key for line in lines for key in re.findall(r"(?:^ +|\S )([a-z_.]+)=", line)} - {"data"}
+    known = [each for each in fields(getattr(found, f"{module.capitalize()}Options")) if each.metadata["help"]]
+    names = {each.name for each in known if each.metadata["takes"] != "overrides"}
+    return {"data.path" if name == "data" else name for name in names}
 
 
 def typed_in_tests() -> dict[str, set[str]]:

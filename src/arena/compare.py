@@ -3,104 +3,94 @@
 Nothing heavy is imported at the top: a wrong command line is answered before torch would even be there.
 """
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.config.restore import read_keys
-from arena.core.closest import closest
-from arena.core.console import answer_help, run_command
+from arena.config.options import make, option, read
+from arena.core.console import run_command
 from arena.core.errors import UsageError
-from arena.evaluation.comparison.asked import ComparisonOptions, checked
+from arena.evaluation.comparison.asked import ComparisonOptions
+from arena.evaluation.results import Comparison
 
-USAGE = """python -m arena.compare base=RUN other=RUN [key=value] ...
-python -m arena.compare runs=FOLDER x=log_loss y=distinct_2 by=loss.lambda [key=value] ...
-
-Compares runs on the same rows: the difference of each measure with its 95% interval over prompts (and over seeds,
-where an arm has several), the words that it allows, and the number of rows that it would take where they allow none.
-Runs that write replies (task=sft) get a verdict on diversity, which counts only if quality is not worse and the samples
-were drawn alike. Writes comparison.json, comparison.tsv and comparison.png; the exit code is 0 whatever the verdict.
-
-  base=RUN, other=RUN  a run folder of arena.train; or the seeds of one recipe: FOLDER,FOLDER, a pattern in quotes
-                       ('multirun/study/*'), or a folder that holds the runs 0, 1, 2, ...
-  split=test           whose predictions: test or val
-  name=default         which generations of the runs (generations/NAME)
-  metric=null          only these measures: accuracy, or [distinct_2,vendi]; null for all
-  primary=null         the measure that decides, to be chosen before looking: log_loss, or distinct_2 for replies; the p
-                       of the others is adjusted by Holm's method
-  rows=same            refuses runs with other rows; common: compares the rows that all runs have
-  margin=0.02          nats a token by which the log loss of replies may rise and still count as not worse
-  pass_margin=0.02     the same for the share of samples that pass the checker, downwards
-  bands={none: 0, weak: 0.05, moderate: 0.15, strong: 0.3}
-                       names for relative gains of diversity by their lower edge; the lower end of the interval is named
-  resamples=10000      bootstrap resamples behind each interval
-  seed=0               of all draws
-  trusted_packages=[NAME]  packages of your own whose kinds of task the runs may name
-  output=FOLDER        where the files go (default: comparison/<base> below the first run of other, or frontier/ below
-                       the folder of the swept runs)
-
-A sweep, all of its runs side by side:
-
-  runs=FOLDER          the runs: a folder that holds 0, 1, 2, ..., a pattern or a list
-  x=log_loss           quality
-  y=distinct_2         diversity, or another measure
-  by=loss.lambda       what was swept: any key of the runs' config.yaml
-"""
-RUNS = ("base", "other", "runs")
-DEFAULTS: dict[str, Any] = asdict(ComparisonOptions()) | {
-    "output": None,
-    "x": "log_loss",
-    "y": "distinct_2",
-    "by": None,
-}
+ARM = (
+    "a run folder of arena.train; or the seeds of one recipe: FOLDER,FOLDER, a pattern in quotes ('multirun/study/*'), "
+)
+ARM += "or a folder that holds the runs 0, 1, 2, ..."
 
 
-def compare(given: dict[str, Any]) -> dict[str, Any]:
-    """Check, read, compare, write, print; returns what was written to `comparison.json`, or `frontier.json`.
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(ComparisonOptions):
+    """python -m arena.compare base=RUN other=RUN [key=value] ...
+    python -m arena.compare runs=FOLDER x=log_loss y=distinct_2 by=loss.lambda [key=value] ...
+
+    Compare runs on the same rows: the difference of each measure with its 95% interval over prompts (and over seeds,
+    where an arm has several), the words that it allows, and the number of rows that it would take where they allow
+    none. Runs that write replies (task=sft) get a verdict on diversity, which counts only if quality is not worse and
+    the samples were drawn alike. Writes comparison.json, comparison.tsv and comparison.png; the exit code is 0
+    whatever the verdict.
+    """
+
+    base: str | None = option(ARM, default=None, shown="RUN", takes="text")
+    other: str | None = option("the same, of what is compared with it", default=None, shown="RUN", takes="text")
+    runs: str | None = option(
+        "a sweep, all of its runs side by side, instead of base and other: a folder that holds 0, 1, 2, ..., a pattern "
+        "or a list",
+        default=None,
+        shown="FOLDER",
+        takes="text",
+    )
+    x: str = option("quality, of a sweep", default="log_loss")
+    y: str = option("diversity, or another measure, of a sweep", default="distinct_2")
+    by: str | None = option("what was swept: any key of the runs' config.yaml, such as loss.lambda", default=None)
+
+
+def compare_runs(base: str | Path, other: str | Path, **options: Any) -> Comparison:
+    """Compare two runs, or two recipes with several seeds: `python -m arena.compare` as a function.
+
+    Args:
+        base, other: a run folder, or what else `base=` takes.
+        options: fields of `CompareOptions`, such as `split="val"`.
 
     Raises:
-        UsageError, InputOutputError, DataError: one line each; nothing is written then.
+        UsageError, InputOutputError, DataError: as the command; nothing is written then.
     """
-    asked = checked(given)
-    if given.get("runs") and not given["by"]:
-        raise UsageError("by: a value is needed; give the key that was swept, such as by=loss.lambda")
+    return compare(make(CompareOptions, base=base, other=other, **options))
+
+
+def compare(options: CompareOptions) -> Comparison:
+    """Check, read, compare, write, print."""
+    _check(options)
     from arena.evaluation.comparison import arms, frontier, output, whole
 
-    if given.get("runs"):
-        found = frontier.frontier(given["runs"], str(given["by"]), str(given["x"]), str(given["y"]), asked)
-        return output.write_frontier(Path(given["output"] or Path(found["folder"], "frontier")), found)
-    base, other = (arms.open_arm(key, given[key], asked.trusted_packages) for key in ("base", "other"))
-    found = whole.compare_arms(base, other, asked)
+    if options.runs:
+        found = frontier.frontier(options.runs, str(options.by), options.x, options.y, options)
+        folder = Path(options.output or Path(found["folder"], "frontier"))
+        return Comparison.of(folder, output.write_frontier(folder, found))
+    named = {"base": options.base, "other": options.other}
+    base, other = (arms.open_arm(key, given, options.trusted_packages) for key, given in named.items())
+    found = whole.compare_arms(base, other, options)
     first = base.runs[0].path
-    place = other.runs[0].path / "comparison" / f"{first.parent.name}-{first.name}"
-    return output.write_comparison(Path(given["output"] or place), found)
+    folder = Path(options.output or other.runs[0].path / "comparison" / f"{first.parent.name}-{first.name}")
+    return Comparison.of(folder, output.write_comparison(folder, found))
 
 
-def options(arguments: list[str]) -> dict[str, Any]:
-    """Read `key=value` arguments over `DEFAULTS`.
-
-    Raises:
-        SystemExit: after `--help`.
-        UsageError: a key that does not exist or is missing.
-    """
-    answer_help(arguments, USAGE)
-    runs, others = read_keys(arguments, RUNS.__contains__)
-    for key in others:
-        if key not in DEFAULTS:
-            raise UsageError(f"{key}: no such key{closest(key, [*DEFAULTS, *RUNS])}")
-    needed = ["runs"] if "runs" in runs else ["base", "other"]
+def _check(options: CompareOptions) -> None:
+    """Check that the keys belong to one way to compare."""
+    options.check()
+    for key in ("base", "other"):
+        if options.runs and getattr(options, key):
+            raise UsageError(f"{key}={getattr(options, key)}: give base= and other=, or runs=, not both")
+    needed = ["runs", "by"] if options.runs else ["base", "other"]
     for key in needed:
-        if not runs.get(key):
-            raise UsageError(f"{key}: a value is needed; give {key}={'FOLDER' if key == 'runs' else 'RUN'}")
-    for key in runs:
-        if key not in needed:
-            raise UsageError(f"{key}={runs[key]}: give base= and other=, or runs=, not both")
-    return DEFAULTS | others | runs
+        if not getattr(options, key):
+            example = {"runs": "FOLDER", "by": "loss.lambda"}.get(key, "RUN")
+            raise UsageError(f"{key}: a value is needed; give {key}={example}")
 
 
 def main() -> None:
     """The command line."""
-    run_command(lambda typed: compare(options(typed)))
+    run_command(lambda typed: compare(read(CompareOptions, typed)))
 
 
 if __name__ == "__main__":

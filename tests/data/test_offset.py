@@ -14,6 +14,7 @@ from support import built, compose
 from arena import baseline
 from arena.config import build
 from arena.config.compose import resolved
+from arena.config.options import read
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.run import RunFolder
 from arena.data.module.pairwise import PairData
@@ -167,10 +168,8 @@ def test_preflight_looks_at_the_files(tmp_path):
 def base(tmp_path_factory):
     """A baseline of 300 toy rows."""
     folder = tmp_path_factory.mktemp("offset") / "base"
-    models, output, rest = baseline.options(
-        [f"output={folder}", "data.limit=300", "resamples=0", "models=[prior,length]"]
-    )
-    baseline.baseline(models, *baseline.prepare(output, rest))
+    given = [f"output={folder}", "data.limit=300", "resamples=0", "models=[prior,length]"]
+    baseline.baseline(read(baseline.BaselineOptions, given))
     return RunFolder(folder)
 
 

@@ -9,10 +9,12 @@ import pytest
 from support import built, compose
 
 from arena.config.compose import resolved
+from arena.config.options import read
 from arena.core.errors import DataError, UsageError
 from arena.data.module.pairwise import PairData
 from arena.data.source.pairs import PairReader
 from arena.data.text.tokenizer import ByteTokenizer
+from arena.inference.options import PredictOptions
 from arena.task.pairwise import Pairwise
 
 LABELS = ["model_a", "model_b", "tie"]
@@ -213,7 +215,7 @@ def test_a_run_trains_on_what_an_earlier_run_predicts(train_run, tmp_path):
     common = ["data=pairs", f"data.path={labelled}", "trainer.max_steps=4", "data.cache=null"]
     first = train_run("first", *common)
     given = [f"run={first.path}", f"data.path={rows}", f"output={tmp_path / 'said.csv'}"]
-    file = predict.predict(restore.options(given, predict.DEFAULTS, ""))
+    file = predict.predict(read(PredictOptions, given))
     pseudo = [
         f"data.pseudo_path={rows}",
         f"data.pseudo_labels={file}",

@@ -10,10 +10,12 @@ import pytest
 from support import built, compose
 
 from arena.config.compose import resolved
+from arena.config.options import read
 from arena.core.errors import DataError, InputOutputError
 from arena.data.module.pairwise import PairData
 from arena.data.source.toy import ToyReader
 from arena.data.text.tokenizer import ByteTokenizer
+from arena.evaluate import EvaluateOptions
 from arena.task.pairwise import Pairwise
 
 LABELS = ["model_a", "model_b", "tie"]
@@ -159,7 +161,6 @@ def test_columns_are_looked_at_before_the_rows_are_read(tmp_path):
 def test_a_run_learns_from_a_teacher(train_run, tmp_path):
     """The teacher knows the truth of the toy. Other losses refuse it; afterwards the run is rebuilt without it."""
     from arena import evaluate
-    from arena.config import restore
     from arena.core.errors import UsageError
 
     ids, probabilities = truth(120)
@@ -169,13 +170,13 @@ def test_a_run_learns_from_a_teacher(train_run, tmp_path):
     run = train_run("run", f"data.teacher={teacher}", "loss=distillation", "loss.share=0.8", "trainer.max_steps=5")
     loss = run.read_result()["validation"]
     assert loss["loss"]["value"] == pytest.approx(loss["log_loss"]["value"], abs=1e-6)
-    found = evaluate.evaluate(restore.options([f"run={run.path}", "resamples=0"], evaluate.DEFAULTS, ""))
+    found = evaluate.evaluate(read(EvaluateOptions, [f"run={run.path}", "resamples=0"])).details
     assert found["metrics"]["log_loss"]["value"] == pytest.approx(loss["log_loss"]["value"], abs=1e-6)
     (tmp_path / "t.parquet").unlink()
     with pytest.raises(InputOutputError, match=r"data\.teacher=.*no such file"):
-        evaluate.evaluate(restore.options([f"run={run.path}", "resamples=0"], evaluate.DEFAULTS, ""))
+        evaluate.evaluate(read(EvaluateOptions, [f"run={run.path}", "resamples=0"]))
     path = tmp_path / "rows.jsonl"
     rows = ToyReader(rows=20, seed=5).table().drop_columns(["true_probability"]).to_pylist()
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     given = [f"run={run.path}", f"data.path={path}", "resamples=0", "verify=false"]
-    assert evaluate.evaluate(restore.options(given, evaluate.DEFAULTS, ""))["rows"] == 20
+    assert evaluate.evaluate(read(EvaluateOptions, given)).rows == 20

@@ -10,12 +10,14 @@ from sklearn import metrics as sklearn_metrics
 from support import HEADS, head_predictions, metrics_of_heads
 
 from arena.callback.predictions import prediction_table, write_table
+from arena.config.options import read
 from arena.core.errors import UsageError
 from arena.core.heads import Heads
 from arena.core.types import UNLABELLED
-from arena.evaluation import show
+from arena.evaluate import EvaluateOptions
+from arena.evaluation import predictions, show
 from arena.evaluation import targets as aims
-from arena.evaluation.predictions import evaluate_predictions, read
+from arena.evaluation.predictions import evaluate_predictions
 
 LABELS = HEADS
 COUNTS = np.array([50, 30, 4, 20, 60])
@@ -52,7 +54,7 @@ def test_the_file_has_a_column_for_each_head(told):
     assert table.column_names == ["id", *names, "loss", "group"]
     for i, row in enumerate(table.to_pylist()):
         assert row["target_stance"] == (LABELS["stance"][target[i, 0]] if target[i, 0] >= 0 else None)
-    back = read(path, LABELS)
+    back = predictions.read(path, LABELS)
     assert (back.target == target[labelled(target)]).all()
     assert (back.probabilities == probabilities[labelled(target)]).all()
 
@@ -196,7 +198,6 @@ def test_a_target_needs_a_metric(train_run):
 def test_a_run_and_its_evaluation_leave_the_tables(train_run, capsys):
     """A single classification, from the command to the files; evaluation takes the run's targets or others."""
     from arena import evaluate
-    from arena.config import restore
 
     run = train_run("run", "trainer.max_steps=2", "evaluate.targets={accuracy: 0.9}", "evaluate.figures=true")
     for split in ("val", "test"):
@@ -208,7 +209,7 @@ def test_a_run_and_its_evaluation_leave_the_tables(train_run, capsys):
     assert f"every class, confusion matrices: {run.path / 'report/test'}" in capsys.readouterr().out
 
     def evaluated(*arguments):
-        given = restore.options([f"run={run.path}", "resamples=0", *arguments], evaluate.DEFAULTS, "")
+        given = read(EvaluateOptions, [f"run={run.path}", "resamples=0", *arguments])
         evaluate.evaluate(given)
         return (run.path / "evaluation/val/targets.csv").read_text().splitlines()[1:]
 

@@ -41,7 +41,7 @@ TYPED = {
         "'run=[pairwise,other]' data.path=rows.csv output=k.csv format=kaggle",
     ],
     "calibrate": [
-        "run=heads method=bias decision=bias heads=null bins=5 resamples=10 output=c 'trusted_packages=[mine]'",
+        "run=heads method=bias decision=bias heads=null bins=5 resamples=10 seed=1 output=c 'trusted_packages=[mine]'",
     ],
     "compare": [
         """base=pairwise other=other split=test name=default metric=accuracy primary=accuracy rows=common
@@ -140,6 +140,24 @@ def test_explore_names_a_missing_tokenizer(shell, tmp_path):
     shell("explore", "data=pairs", "data.path=rows.csv", "output=page", "model=minilm", "model.path=none").refused(
         74, "none"
     )
+
+
+@pytest.mark.slow
+def test_push_is_refused_before_anything_is_written(shell, trained, tmp_path):
+    run = f"run={trained('pairwise')}"
+    shell("export", run, "output=x", "push=me/judge").refused(74, "push=me/judge", "hub cannot be reached")
+    shell("export", run, "output=x", "push=a/b/c").refused(2, "push=a/b/c", "USER/NAME")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["predict", "baseline", "compare"])
+def test_cfg_prints_the_values(shell, tmp_path, command):
+    """`--cfg job`, as for arena.train: nothing is read and nothing is written."""
+    typed = {"predict": ["run=x", "data.limit=3"], "baseline": ["toy_rows=30"], "compare": ["metric=a,b"]}[command]
+    wanted = {"predict": "limit: 3", "baseline": "toy_rows: 30", "compare": "metric:\n- a\n- b"}[command]
+    answer = shell(command, *typed, "--cfg", "job").ok()
+    assert wanted in answer.out
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def with_paths(arguments: list[str], sweeps: bool = False) -> list[str]:
 
 def _path(text: str, sweeps: bool) -> str:
     """The value of an override for what was typed as a path."""
-    override = _parsed(text)
+    override = parsed(text)
     value = None if override is None else override._value
     if value == text and "${" not in text:
         return text
@@ -73,8 +73,8 @@ def _path(text: str, sweeps: bool) -> str:
     return text if written_so else quoted(text)
 
 
-def _parsed(text: str) -> Any:
-    """What Hydra's grammar reads in a value, None where it cannot."""
+def parsed(text: str) -> Any:
+    """Parse a value by Hydra's grammar; None where it cannot be read."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -118,13 +118,15 @@ def _as_text(argument: str, key: str) -> str:
     if text.startswith(("[", "{")):
         bare = r"([\[,:]\s*)([^\s\[\]{},:'\"][^\[\]{},:'\"]*?)(?=\s*[,\]}])"
         return f"{name}={re.sub(bare, lambda found: found[1] + quoted(found[2]), text)}"
-    override = _parsed(text)
+    override = parsed(text)
     several = override is not None and override.is_sweep_override()
     return f"{name}={','.join(map(quoted, text.split(','))) if several else quoted(text)}"
 
 
 def unreadable(error: Any) -> UsageError:
-    """One line for an override that Hydra's grammar (`OverrideParseException`) cannot read."""
+    """Make the error for an override that Hydra's grammar cannot read (its `OverrideParseException`, or the text)."""
+    if isinstance(error, str):
+        return UsageError(f"cannot read '{error}'; quote values with special characters")
     reason = str(error).strip().splitlines()[0]
     reason = "a character that has a meaning of its own" if "Exception" in reason else reason
     return UsageError(f"cannot read '{error.override}': {reason}; quote values with special characters")

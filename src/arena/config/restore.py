@@ -1,19 +1,14 @@
 """A trained model back from its run folder, for everything that comes after training."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena.config import build, stored, weights
-from arena.config.overrides import expanded
 from arena.core import checkpoints, paths
-from arena.core.console import answer_help
 from arena.core.data_keys import get, put, replace_keys
-from arena.core.errors import DataError, UsageError, first_line
-from arena.core.run import RunFolder, find_runs
-from arena.core.schema import closest
+from arena.core.errors import DataError, UsageError
+from arena.core.run import RunFolder
 from arena.core.values import flat
 from arena.model import preflight
 
@@ -28,91 +23,7 @@ INPUTS = (
 """Keys of `data` that name files of the training."""
 TOLERANCE = 1e-6
 """Nats by which a rebuilt model may miss the recorded validation loss."""
-TRUST = """
-  trusted_packages=[NAME]   packages of your own whose classes a run may name (its loss, its callbacks, ...)
-"""
-"""Usage of the key that all entry points on runs have."""
 WAY_ON = " (verify=false goes on regardless)"
-
-
-@dataclass
-class Options:
-    """Command line of the entry points that work on finished runs; `data` holds every `data.*` override."""
-
-    runs: list[RunFolder]
-    data: dict[str, Any]
-    others: dict[str, Any]
-
-    @property
-    def run(self) -> RunFolder:
-        """The run, of a command that works on one."""
-        return self.runs[0]
-
-
-def read_keys(arguments: list[str], literal: Callable[[str], bool]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Read `key=value` arguments: the texts of keys that are taken literally, and the values of the others, read as
-    YAML; paths (`arena.core.paths.value`) under their whole key.
-
-    Raises:
-        UsageError: an argument that is no `key=value`, or a value that is no YAML.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    for argument in arguments:
-        if "=" not in argument:
-            raise UsageError(f"cannot read '{argument}'; write key=value (see --help)")
-    # A file's name is no YAML: one that begins with * or has a colon in it would not even be read.
-    pairs = [argument.partition("=") for argument in arguments]
-    texts = {key: text for key, _, text in pairs if literal(key)}
-    typed_paths = {key: paths.value(text) for key, _, text in pairs if key not in texts and paths.is_path(key)}
-    rest = [f"{key}={text}" for key, _, text in pairs if key not in texts and key not in typed_paths]
-    try:
-        given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(rest))
-    except OmegaConfBaseException as error:
-        raise UsageError(f"cannot read the command line: {first_line(error)}") from None
-    return texts, given | typed_paths
-
-
-def check_trusted(names: Any) -> None:
-    """Insist that `trusted_packages=` is a list of names.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
-        raise UsageError(f"trusted_packages={names}: give the names in brackets, trusted_packages=[NAME,NAME]")
-
-
-def options(arguments: list[str], allowed: dict[str, Any], usage: str, several: bool = False) -> Options:
-    """Read `key=value` arguments; `allowed` gives the keys besides `run` and `data.*` with their defaults.
-
-    `several`: `run=` may name more than one run (`arena.core.run.find_runs`).
-
-    Raises:
-        SystemExit: after `--help`.
-        UsageError: a key that does not exist, or no `run=`.
-        InputOutputError: `run=` is not a run folder.
-    """
-    answer_help(arguments, usage + TRUST)
-    texts, given = read_keys([expanded(argument) for argument in arguments], lambda key: key == "run")
-    runs = texts.pop("run", None)
-    data = given.pop("data", {})
-    trusted = given.pop("trusted_packages", [])
-    check_trusted(trusted)
-    if not isinstance(data, dict):
-        raise UsageError(f"data={data}: give the file as data.path=FILE")
-    for key in [key for key in given if key.startswith("data.")]:
-        put(data, key.removeprefix("data."), given.pop(key))
-    for key in given:
-        if key not in allowed:
-            raise UsageError(f"{key}: no such key{closest(key, [*allowed, 'run', 'data.path'])}")
-    if not runs:
-        raise UsageError("run: a value is needed; give run=FOLDER")
-    found = find_runs(runs) if several else [RunFolder(paths.unquoted(runs)).require()]
-    for run in found:
-        run.trusted = tuple(trusted)
-    return Options(found, data, allowed | given)
 
 
 def settings_of(run: RunFolder, data: dict[str, Any] | None = None) -> build.Settings:

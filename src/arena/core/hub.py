@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlparse
 
-from arena.core.errors import InputOutputError, first_line
+from arena.core.errors import InputOutputError, UsageError, first_line
 from arena.core.files import read_json
 
 REACH_SECONDS = 3.0
@@ -118,3 +118,42 @@ def check_folder(folder: Path, name: str) -> None:
             raise InputOutputError(
                 f"{path}: damaged or cut short ({path.stat().st_size:,} bytes); copy or download the weights again"
             ) from None
+
+
+def check_push(name: str) -> None:
+    """Check a name on the hub and that it can be reached, before anything is made.
+
+    Raises:
+        UsageError: not USER/NAME.
+        InputOutputError: the hub cannot be reached, or nobody is logged in.
+    """
+    from huggingface_hub import get_token
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise UsageError(f"push={name}: USER/NAME is needed ({first_line(error)})") from None
+    if not reachable():
+        raise InputOutputError(
+            f"push={name}: the hub cannot be reached; export without push=, and upload the folder later"
+        )
+    if get_token() is None:
+        raise InputOutputError(f"push={name}: nobody is logged in to the hub; run hf auth login, or set HF_TOKEN")
+
+
+def push(folder: Path, name: str) -> str:
+    """Upload a model folder as a private repository; returns its address.
+
+    Raises:
+        InputOutputError: the hub does not take it.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        address = HfApi().create_repo(name, private=True, exist_ok=True)
+        HfApi().upload_folder(repo_id=name, folder_path=folder)
+    except Exception as error:  # the client raises many unrelated types; each means the same to the reader
+        raise InputOutputError(f"push={name}: the hub refused ({first_line(error)}); {folder} is complete") from error
+    return str(address)

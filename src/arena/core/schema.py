@@ -118,7 +118,7 @@ def _check_outputs(node: dict[str, Any], key: str, stored: Stored) -> None:
         place = f"{key}.{name}"
         if value is None or parameter is None or not stored.holds(place):
             continue
-        names = _names(parameter.annotation)
+        names = names_in_annotation(parameter.annotation)
         if "DatabaseAddress" in names:
             inside = parameter.default is not None and value == ast.literal_eval(parameter.default)
         elif "OutputPath" in names or name in ("dirpath", "filename"):
@@ -189,10 +189,15 @@ def check_arguments(node: dict[str, Any], key: str, partial: bool = True) -> Non
 def _check_value(key: str, value: Any, annotation: ast.expr | None) -> None:
     wanted = _mismatch(value, annotation)
     if wanted is not None:
-        message = f"{as_typed(key)}={_shown(value)}: {wanted} is needed"
+        example = f", as in {as_typed(key)}=[{value}]" if wanted.startswith("a list") and isinstance(value, str) else ""
+        message = f"{as_typed(key)}={_shown(value)}: {wanted} is needed{example}"
         raise UsageError(message) if _mismatch(_as_text(value), annotation) else NotTextError(message, key)
     for path in value if isinstance(value, list) else [value]:
-        if "InputPath" in _names(annotation) and isinstance(path, str) and not os.path.exists(os.path.expanduser(path)):
+        if (
+            "InputPath" in names_in_annotation(annotation)
+            and isinstance(path, str)
+            and not os.path.exists(os.path.expanduser(path))
+        ):
             raise InputOutputError(f"{as_typed(key)}={path}: no such file or folder (looked in {os.getcwd()})")
 
 
@@ -268,8 +273,13 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, bool | int | float) else value
 
 
-def _names(annotation: ast.expr | None) -> set[str]:
-    """The plain names in an annotation."""
+def fits(value: Any, annotation: ast.expr | None) -> bool:
+    """Test a value against an annotation."""
+    return _mismatch(value, annotation) is None
+
+
+def names_in_annotation(annotation: ast.expr | None) -> set[str]:
+    """Collect the plain names in an annotation."""
     return {each.id for each in ast.walk(annotation or ast.Constant(None)) if isinstance(each, ast.Name)}
 
 

@@ -42,11 +42,11 @@ def signature_of(target: str) -> Signature | None:
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             return _from_arguments(item.args, skip_self=True)
-    bases = (signature_of(base) for base in _bases(node, module))
-    inherited = next((signature for signature in bases if signature is not None), None)
+    bases = [signature for base in _bases(node, module) if (signature := signature_of(base)) is not None]
+    inherited = bases[0] if bases else None
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-        own = _from_fields(node)
-        return Signature(inherited.parameters | own.parameters, inherited.open) if inherited is not None else own
+        parameters = {name: each for base in reversed(bases) for name, each in base.parameters.items()}
+        return Signature(parameters | _from_fields(node).parameters, any(base.open for base in bases))
     made_otherwise = any(isinstance(item, ast.FunctionDef) and item.name == "__new__" for item in node.body)
     return inherited if node.bases or node.keywords or made_otherwise else Signature({}, False)
 

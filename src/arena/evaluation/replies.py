@@ -64,7 +64,8 @@ class ReplyEvaluator:
             "temperature": temperature, "top_p": top_p, "top_k": top_k, "encoder": encoder, "batch_size": batch_size,
             "name": name, "checker": checker, "success": success, "seed": seed,
         }  # fmt: skip
-        self.chosen = command.check(given) if samples else None
+        options = command.ReplyOptions(**given) if samples else None
+        self.chosen = (options, command.check(options)) if options else None
 
     def evaluate(
         self,

@@ -1,63 +1,98 @@
-"""What the command line of `arena.predict` chooses, and its way without a model; nothing heavy at the top."""
+"""Options of `arena.predict`, and the output that needs no model; nothing heavy at the top."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from arena.config import build
+from arena.config.options import RunOptions, option
 from arena.core.console import say
 from arena.core.data_keys import refuse_idle_keys
 from arena.core.errors import DataError, UsageError
 from arena.core.heads import Heads
 from arena.core.paths import shown
 from arena.core.run import RunFolder
-from arena.core.schema import check_values
+from arena.core.schema import InputPath, OutputPath
 from arena.inference.members import labels_of
 
 
-@dataclass(frozen=True)
-class Options:
-    """See `arena.predict.USAGE`; the format is checked with the classes of the runs (`arena.inference.formats`)."""
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(RunOptions):
+    """Write one line for each row of the file, in its order. The file needs no labels. A prediction that was stopped
+    goes on where it stopped when the same command is given again.
 
-    output: Any = None
-    checkpoint: Any = None
-    format: Any = "probabilities"
-    swap: bool = False
-    average: Literal["probability", "logarithm"] = "probability"
-    weights: Any = "equal"
-    rules: bool = False
-    calibrated: bool = True
-    out_of_fold: bool = False
-    on_bad_row: Any = None
-
-
-def check(others: dict[str, Any], runs: int) -> None:
-    """The values of the command line, before anything heavy.
-
-    Args:
-        others: the keys of `Options`.
-        runs: how many there are.
-
-    Raises:
-        UsageError: one of them is wrong.
+    A single run that was calibrated with a decision rule also gets the column predicted (predicted_<head>), with
+    format=probabilities.
     """
-    check_values(others, Options)
-    if not others["output"]:
-        raise UsageError("output: a value is needed; give output=FILE.csv or output=FILE.parquet")
-    average, weights = others["average"], others["weights"]
-    if others["on_bad_row"] not in (None, "prior"):
-        told = "prior or null is needed; how other rows are read is said by data.on_bad_row=error|quarantine"
-        raise UsageError(f"on_bad_row={others['on_bad_row']}: {told}")
-    if isinstance(weights, list):
-        numbers = [each for each in weights if isinstance(each, int | float) and each >= 0]
-        if len(weights) != runs or len(numbers) != runs or not sum(numbers) > 0:
-            raise UsageError(
-                f"weights={weights}: {runs} numbers, 0 or more and not all 0, are needed, one for each run"
-            )
-    elif weights not in ("equal", "validation"):
-        raise UsageError(f"weights={weights}: one of equal, validation, or [number,...] is needed")
-    elif weights == "validation" and average == "logarithm":
-        raise UsageError("weights=validation: only with average=probability are the best weights a convex problem")
+
+    run: str = option(
+        "a run folder of arena.train, or several, whose probabilities are averaged: [FOLDER,FOLDER], a pattern in "
+        "quotes ('multirun/study/*'), or a folder that holds the runs 0, 1, 2, ...",
+        shown="FOLDER",
+        takes="text",
+    )
+    data: dict[str, Any] = option(
+        "rows to predict, data.path=FILE; other data.* keys say how they are read (data.limit=100), and those that "
+        "only training has a use for are refused",
+        default={},
+        shown="path=FILE",
+        takes="dotted",
+    )
+    output: OutputPath = option("a .csv or .parquet file, replaced in one step", shown="FILE")
+    format: Literal["probabilities", "kaggle", "wsdm"] = option(
+        "probabilities: .csv or .parquet, id and winner_<label> for each class of the run; of several heads "
+        "probability_<head>_<class> and predicted_<head>; in_sample where a row trained one of the runs\n"
+        "kaggle: .csv, id,winner_model_a,winner_model_b,winner_tie (a run without ties gives them 0.000001)\n"
+        "wsdm: .csv, id,winner; a tie counts half for each answer, and model_a wins where they are equal",
+        default="probabilities",
+    )
+    swap: bool = option(
+        "true: predict every row with its answers in both orders and average; takes twice the time", default=False
+    )
+    average: Literal["probability", "logarithm"] = option(
+        "mean of the probabilities; logarithm: geometric mean, renormalised", default="probability"
+    )
+    weights: Literal["equal", "validation"] | list[float] = option(
+        "of the runs; validation: fitted to their validation predictions (runs that differ only in data.fold share one "
+        "weight); or one number for each run, [0.5,0.5]",
+        default="equal",
+    )
+    rules: bool = option(
+        "the model's own answer for every row; true: constants of one Kaggle team instead where the two answers are "
+        "identical (.06 .06 .88 for A, B, tie) or one is empty (.04 against .88)",
+        default=False,
+    )
+    on_bad_row: Literal["prior"] | None = option(
+        "as data.on_bad_row: error stops, quarantine leaves out rows that cannot be used; prior: such rows get the "
+        "class shares of the training, so that every id is in the output",
+        default=None,
+    )
+    calibrated: bool = option(
+        "a run with a calibration.json (arena.calibrate) gives calibrated probabilities, each run of an ensemble its "
+        "own; false: the probabilities as the model gives them",
+        default=True,
+    )
+    checkpoint: InputPath | None = option("weights other than the run's best", default=None, shown="FILE")
+    out_of_fold: bool = option(
+        "true: predict nothing; write the validation predictions of runs that differ in data.fold as one .parquet "
+        "file, with the columns fold and run",
+        default=False,
+    )
+
+    def check(self) -> None:
+        """Check the values together, before anything heavy.
+
+        Raises:
+            UsageError: weights that do not fit the runs or the average.
+        """
+        if isinstance(self.weights, list):
+            count = len(self.runs)
+            if len(self.weights) != count or any(each < 0 for each in self.weights) or not sum(self.weights) > 0:
+                raise UsageError(
+                    f"weights={self.weights}: {count} numbers, 0 or more and not all 0, are needed, one for each run"
+                )
+        elif self.weights == "validation" and self.average == "logarithm":
+            raise UsageError("weights=validation: only with average=probability are the best weights a convex problem")
 
 
 def out_of_fold(runs: list[RunFolder], data: dict[str, Any], output: Path) -> Path:

@@ -1,5 +1,6 @@
 """Predictions of a kind of task that predicts numbers of a row instead of classes, such as a rating."""
 
+from dataclasses import fields
 from pathlib import Path
 
 from arena.config import restore
@@ -11,14 +12,12 @@ from arena.core.files import replacing
 from arena.core.paths import shown
 from arena.core.run import RunFolder
 from arena.inference.members import Member, in_one_order, read_rows, short_names
+from arena.inference.options import PredictOptions
 from arena.inference.partial import Partial
 
 ENDINGS = (".csv", ".parquet")
-OF_CLASSES = {
-    **{"format": "probabilities", "swap": False, "average": "probability", "rules": False, "calibrated": True},
-    **{"on_bad_row": None},
-}
-"""Keys of `arena.predict` that are about classes, with the values that say nothing."""
+OF_CLASSES = ("format", "swap", "average", "rules", "calibrated", "on_bad_row")
+"""Options that are about classes."""
 
 
 def outputs_of(runs: list[RunFolder]) -> tuple[str, ...]:
@@ -39,13 +38,12 @@ def outputs_of(runs: list[RunFolder]) -> tuple[str, ...]:
     return found[0]
 
 
-def write_outputs(names: tuple[str, ...], given: restore.Options, output: Path, partial: Partial) -> None:
+def write_outputs(names: tuple[str, ...], options: PredictOptions, partial: Partial) -> None:
     """Write the id and each output of every row, averaged over the runs.
 
     Args:
         names: of the outputs.
-        given: the command line, checked (`arena.predict`).
-        output: a file that ends in one of `ENDINGS`; replaced in one step.
+        options: the command line, checked; its output ends in one of `ENDINGS`.
         partial: where the outputs of each run are kept meanwhile.
 
     Raises:
@@ -56,19 +54,21 @@ def write_outputs(names: tuple[str, ...], given: restore.Options, output: Path, 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    others, weights = given.others, given.others["weights"]
-    idle = [key for key, value in OF_CLASSES.items() if others[key] != value]
+    output, weights = Path(options.output), options.weights
+    idle = [each for each in fields(options) if each.name in OF_CLASSES and getattr(options, each.name) != each.default]
     if idle or weights == "validation":
-        key = idle[0] if idle else "weights"
-        raise UsageError(f"{key}={others[key]}: it is about classes, and these runs predict {', '.join(names)}")
+        key = idle[0].name if idle else "weights"
+        raise UsageError(
+            f"{key}={getattr(options, key)}: it is about classes, and these runs predict {', '.join(names)}"
+        )
     if output.suffix not in ENDINGS:
         raise UsageError(f"output={output}: the name must end in {' or '.join(ENDINGS)}")
     members = []
-    for run, name in zip(given.runs, short_names(given.runs), strict=True):
-        checkpoint = Path(others["checkpoint"]) if others["checkpoint"] else run.best
+    for run, name in zip(options.runs, short_names(options.runs), strict=True):
+        checkpoint = Path(options.checkpoint) if options.checkpoint else run.best
         checkpoints.check(checkpoint)
-        members.append(Member(run, name, [], restore.settings_of(run, given.data), checkpoint))
-    rows = read_rows(members, given.data)
+        members.append(Member(run, name, [], restore.settings_of(run, options.data), checkpoint))
+    rows = read_rows(members, options.data)
     values = [in_one_order(member, rows, partial, len(names)) for member in members]
     mean = np.average(values, axis=0, weights=None if weights == "equal" else weights)
     columns = {"id": rows.facts["id"].to_pylist()} | {name: mean[:, place] for place, name in enumerate(names)}

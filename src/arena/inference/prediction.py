@@ -9,19 +9,16 @@ from arena.core.heads import Heads, column
 from arena.core.paths import shown
 from arena.inference import formats, mixture, recipes, rules
 from arena.inference.members import Member, predict, read_rows, training_shares
+from arena.inference.options import PredictOptions
 from arena.inference.partial import Partial
 
 
-def write_predictions(
-    members: list[Member], data: dict[str, Any], others: dict[str, Any], output: Path, partial: Partial
-) -> None:
+def write_predictions(members: list[Member], options: PredictOptions, partial: Partial) -> None:
     """Read the rows, ask every member, average, apply the rules, write.
 
     Args:
         members: see `gather`.
-        data: `data.*` keys of the command line.
-        others: the other keys, checked (`arena.predict.DEFAULTS`).
-        output: the file.
+        options: the command line, checked.
         partial: where probabilities are kept meanwhile.
 
     Raises:
@@ -32,46 +29,46 @@ def write_predictions(
     for member in members:
         if member.calibration:
             say(f"{member.name}: calibrated {member.calibration}")
-    weights = others["weights"]
+    weights = options.weights
     if weights == "validation":
         if Heads(labels).named:
             raise UsageError("weights=validation: with several heads give numbers, or weights=equal")
         weights = recipes.fitted_weights(members, labels)
     elif weights == "equal":
         weights = [1.0] * len(members)
-    stands_in = others["on_bad_row"] == "prior"
-    rows = read_rows(members, data, stands_in)
+    stands_in = options.on_bad_row == "prior"
+    rows = read_rows(members, options.data, stands_in)
     if (lost := rows.account.rejected) and not stands_in:
         said = f"{lost} of {rows.account.read} records cannot be used ({', '.join(rows.account.codes)})"
-        if others["format"] != "probabilities":
+        if options.format != "probabilities":
             raise DataError(
-                f"{said}; format={others['format']} needs every row: mend the file, try data.repair=true, or give "
+                f"{said}; format={options.format} needs every row: mend the file, try data.repair=true, or give "
                 "these rows the class shares of the training with on_bad_row=prior"
             )
         say(f"{said}: they are not in the output")
     heads = Heads(labels)
-    mean = mixture.Mean(others["average"], heads.sizes)
+    mean = mixture.Mean(options.average, heads.sizes)
     for member, weight in zip(members, weights, strict=True):
         if weight == 0:
             say(f"{member.name}: weight 0, left out")
             continue
-        orders = predict(member, labels, rows, others["swap"], partial)
-        if others["swap"]:
+        orders = predict(member, labels, rows, options.swap, partial)
+        if options.swap:
             say_disagreement(member.name, *orders)
         for probabilities in orders:
             mean.add(probabilities, weight / len(orders))
     probabilities = mean.result()
-    if others["rules"] and not heads.named:
+    if options.rules and not heads.named:
         touched = rules.apply(probabilities, labels, rows)
         say(f"rules: {touched.identical} rows with identical answers, {touched.empty} with one empty answer overridden")
     if rows.stand_ins:
         give_shares(members, weights, heads, rows, probabilities)
-    if others["format"] == "kaggle" and "tie" not in heads.columns:
+    if options.format == "kaggle" and "tie" not in heads.columns:
         say(f"the run has no class for ties: winner_tie is {formats.NO_TIE} in every row (13.8 nats for each tie)")
     ids = rows.facts["id"].to_pylist()
     called = (likeliest(heads, probabilities) if heads.named else {}) | predicted(members, probabilities)
-    formats.write(output, others["format"], ids, probabilities, labels, called | in_sample(members, rows))
-    say(f"{rows.num_rows} rows written to {shown(output)}")
+    formats.write(Path(options.output), options.format, ids, probabilities, labels, called | in_sample(members, rows))
+    say(f"{rows.num_rows} rows written to {shown(options.output)}")
 
 
 def give_shares(members: list[Member], weights: list[float], heads: Heads, rows: Any, probabilities: Any) -> None:

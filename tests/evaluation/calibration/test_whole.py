@@ -19,7 +19,7 @@ from arena.core.run import RunFolder
 from arena.evaluation.calibration import fitting, skill, store
 from arena.evaluation.calibration.comparison import MEASURES, lines_of, measure, tsv_of
 from arena.evaluation.calibration.rows import HeadRows, group_folds, read_rows
-from arena.evaluation.calibration.whole import Options, calibrate_heads
+from arena.evaluation.calibration.whole import CalibrationOptions, calibrate_heads
 from arena.stats.classification import macro_f1
 
 HEADS = Heads({"stance": ["AGAINST", "FAVOR", "NONE"], "tone": ["plain", "rude"]})
@@ -68,7 +68,7 @@ def vague(tmp_path_factory):
 
 def run(splits, test=True, **options: Any):
     defaults: dict[str, Any] = {"resamples": 20}
-    chosen = Options(**(defaults | options))
+    chosen = CalibrationOptions(**(defaults | options))
     return calibrate_heads(HEADS, splits[0], splits[1] if test else None, COUNTS, "abc", chosen)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import fields
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from support import HEADS, head_predictions
 
 from arena import compare
 from arena.callback.predictions import write_table
+from arena.config.options import read
 from arena.core.errors import DataError, UsageError
 
 ROWS = 240
@@ -35,7 +37,7 @@ def made(path, seed=0, strength=1.0, noise=0, **settings):
 
 
 def asked(*arguments):
-    return compare.compare(compare.options([*arguments, "resamples=400"]))
+    return compare.compare(read(compare.CompareOptions, [*arguments, "resamples=400"])).details
 
 
 @pytest.fixture
@@ -218,10 +220,10 @@ def test_bad_input_is_one_line(case, bad_runs, typed):
 
 def test_help(capsys):
     with pytest.raises(SystemExit) as end:
-        compare.options(["--help"])
+        read(compare.CompareOptions, ["--help"])
     assert end.value.code == 0
     shown = capsys.readouterr().out
-    assert all(f"  {key}" in shown for key in (*compare.DEFAULTS, "runs"))
+    assert all(f"  {each.name}=" in shown for each in fields(compare.CompareOptions))
 
 
 def test_a_run_of_other_classes_is_refused(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from hand_made_runs import classes, folder, generations, replies
 
 from arena import compare
+from arena.config.options import read
 from arena.core.errors import DataError
 
 PROMPTS = 150
@@ -32,7 +33,9 @@ def made(path, gain=0.0, loss=0.0, seed=0, measures=None, **settings):
 
 
 def asked(base, other, *arguments):
-    return compare.compare(compare.options([f"base={base}", f"other={other}", "resamples=400", *arguments]))
+    return compare.compare(
+        read(compare.CompareOptions, [f"base={base}", f"other={other}", "resamples=400", *arguments])
+    ).details
 
 
 @pytest.fixture
@@ -182,7 +185,7 @@ def test_what_was_asked_for_is_not_there(base, tmp_path, typed):
 
 
 def sweep(*arguments):
-    return compare.compare(compare.options([*arguments, "resamples=400"]))
+    return compare.compare(read(compare.CompareOptions, [*arguments, "resamples=400"])).details
 
 
 def test_a_sweep(tmp_path, capsys):

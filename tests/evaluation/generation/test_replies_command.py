@@ -8,8 +8,10 @@ import pytest
 from replies_support import Replies
 
 from arena.config import build, restore
+from arena.config.options import help_text, read
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.run import RunFolder
+from arena.evaluate import EvaluateOptions
 from arena.evaluation.generation import command
 
 SMALL = ["samples=3", "max_new_tokens=8", "prompts=6", "encoder=hash"]
@@ -23,10 +25,10 @@ def run(train_run):
 
 
 def evaluate(run: RunFolder, *arguments: str):
-    given = command.read([f"run={run.path}", *arguments], {"checkpoint": None, "resamples": 20} | command.DEFAULTS, "")
-    command.check(given.others)
+    given = read(EvaluateOptions, [f"run={run.path}", "resamples=20", *arguments])
     settings = restore.settings_of(run)
-    return command.evaluate_replies(given, settings, restore.rebuild(run, settings), build.data(settings), run)
+    task, data = restore.rebuild(run, settings), build.data(settings)
+    return command.evaluate_replies(given, given.split, given.name, settings, task, data, run)
 
 
 @pytest.mark.slow
@@ -99,7 +101,7 @@ def test_a_run_is_judged_on_its_replies(run, capsys):
 def test_one_line_for_what_is_wrong(tmp_path, arguments, message):
     (tmp_path / "config.yaml").write_text("a: 1\n")
     with pytest.raises(UsageError) as error:
-        command.check(command.read([f"run={tmp_path}", *arguments], command.DEFAULTS, "").others)
+        command.check(read(EvaluateOptions, [f"run={tmp_path}", *arguments]))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert error.value.code == 2
@@ -107,19 +109,19 @@ def test_one_line_for_what_is_wrong(tmp_path, arguments, message):
 
 def test_prompts_null_means_all(tmp_path):
     (tmp_path / "config.yaml").write_text("a: 1\n")
-    given = command.read([f"run={tmp_path}", "prompts=null", "encoder=null"], command.DEFAULTS, "")
-    options, checker = command.check(given.others)
-    assert (options.prompts, options.encoder, checker) == (None, None, None)
+    options = read(EvaluateOptions, [f"run={tmp_path}", "prompts=null", "encoder=null"])
+    assert (options.prompts, options.encoder, command.check(options)) == (None, None, None)
     assert command.encoder_of(options.encoder) is None
 
 
 def test_every_key_is_in_the_usage():
-    for key in command.DEFAULTS:
-        assert f" {key}=" in command.USAGE, key
+    usage = help_text(EvaluateOptions)
+    for key in command.KEYS:
+        assert f" {key}=" in usage, key
     from arena.evaluation.generation.choice import CHECKERS
 
     for name in CHECKERS:
-        assert f"    {name} " in command.USAGE, name
+        assert f" {name}: " in usage, name
 
 
 def test_a_checker_without_references():
@@ -127,7 +129,7 @@ def test_a_checker_without_references():
         def references(self, split):
             return [""] * len(self.prompts)
 
-    _, checker = command.check({"checker": "exact_number"})
+    checker = command.check(read(EvaluateOptions, ["run=x", "checker=exact_number"]))
     assert checker is not None
     with pytest.raises(UsageError, match="none of split=test is of use: the rows have no replies"):
         command.insist_on_references(checker, Without(), "test")

@@ -11,13 +11,13 @@ from arena.core.heads import Heads
 from arena.core.run import plain, write_atomically, write_json
 from arena.evaluation import show
 from arena.evaluation.calibration import comparison, store
-from arena.evaluation.calibration.options import Options
+from arena.evaluation.calibration.options import CalibrationOptions
 from arena.evaluation.calibration.whole import Outcome
 from arena.reporting.reliability import diagram
 from arena.stats.classification import left_out
 
 
-def write(folder: Path, outcome: Outcome, heads: Heads, options: Options) -> dict[str, Any]:
+def write(folder: Path, outcome: Outcome, heads: Heads, options: CalibrationOptions) -> dict[str, Any]:
     """Write the report, and then `calibration.json`: whoever sees that sees all of it; returns what that holds."""
     calibration = outcome.calibration
     found = plain(

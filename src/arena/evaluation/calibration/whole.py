@@ -10,7 +10,7 @@ from arena.core.heads import Heads
 from arena.evaluation.calibration import decision, scaling, skill
 from arena.evaluation.calibration.comparison import Compared, compare
 from arena.evaluation.calibration.fitting import FOLDS, Fitted, fit
-from arena.evaluation.calibration.options import Options
+from arena.evaluation.calibration.options import CalibrationOptions
 from arena.evaluation.calibration.rows import Array, HeadRows, SplitRows, group_folds
 from arena.evaluation.calibration.store import Calibration, HeadCalibration
 from arena.evaluation.predictions import prior_of
@@ -38,7 +38,7 @@ class Outcome:
 
 
 def calibrate_heads(
-    heads: Heads, val: SplitRows, test: SplitRows | None, counts: Array, sha256: str, options: Options
+    heads: Heads, val: SplitRows, test: SplitRows | None, counts: Array, sha256: str, options: CalibrationOptions
 ) -> Outcome:
     """Check, fit on validation, compare on test.
 
@@ -92,7 +92,7 @@ def compared_on(rows: HeadRows, fitted: Fitted) -> Compared:
     return Compared(rows, calibrated, decision.decide(calibrated, fitted.decision or [0.0] * calibrated.shape[1]))
 
 
-def cross_compared(rows: HeadRows, fitted: Fitted, options: Options) -> Compared:
+def cross_compared(rows: HeadRows, fitted: Fitted, options: CalibrationOptions) -> Compared:
     """The rows of the fit, before and after: each calibrated by numbers that were fitted without it and its group."""
     calibrated = rows.probabilities.copy()
     called = calibrated.argmax(axis=1)

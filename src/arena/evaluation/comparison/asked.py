@@ -1,64 +1,70 @@
-"""What the command line of `arena.compare` asks for. Nothing heavy is imported here."""
+"""Options of both ways to compare runs. Nothing heavy is imported here."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from arena.config.restore import check_trusted
+from arena.config.options import option
 from arena.core.errors import UsageError
-from arena.core.schema import Positive, WholeNumber, check_values
+from arena.core.schema import OutputPath, Positive, WholeNumber
 from arena.evaluation.comparison.verdict import BANDS, bands_of
 
-LEAST_RESAMPLES = 100
+MIN_RESAMPLES = 100
 """Fewer have no ends of a 95% interval."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComparisonOptions:
-    """The keys that both ways to compare have.
+    """Both ways to compare take:"""
 
-    Attributes:
-        split, name: which predictions, and which generations.
-        metric: the measures to compare; None for all.
-        primary: the measure that decides; None for that of `arena.evaluation.comparison.whole.PRIMARY`.
-        rows: `common` compares the rows that all runs have.
-        trusted_packages: whose kinds of task the runs may name.
-        bands, margin, pass_margin, resamples, seed: see `arena.evaluation.comparison.outcome.Rules`.
-    """
-
-    split: str = "test"
-    name: str = "default"
-    metric: list[str] | None = None
-    primary: str | None = None
-    rows: Literal["same", "common"] = "same"
-    margin: Positive = 0.02
-    pass_margin: Positive = 0.02
-    trusted_packages: list[str] = field(default_factory=list)
-    bands: Any = None
-    resamples: int = 10_000
-    seed: WholeNumber = 0
+    split: Literal["test", "val"] = option("whose predictions", default="test")
+    name: str = option("which generations of the runs (generations/NAME)", default="default")
+    metric: list[str] | str | None = option(
+        "only these measures: accuracy, or [distinct_2,vendi]; null for all", default=None
+    )
+    primary: str | None = option(
+        "the measure that decides, to be chosen before looking (default: log_loss, or distinct_2 for replies); the p "
+        "of the others is adjusted by Holm's method",
+        default=None,
+    )
+    rows: Literal["same", "common"] = option(
+        "same refuses runs with other rows; common compares the rows that all runs have", default="same"
+    )
+    margin: Positive = option(
+        "nats a token by which the log loss of replies may rise and still count as not worse", default=0.02
+    )
+    pass_margin: Positive = option("the same for the share of samples that pass the checker, downwards", default=0.02)
+    bands: dict[str, Any] = option(
+        "names for relative gains of diversity by their lower edge; the lower end of the interval is named",
+        default=BANDS,
+    )
+    resamples: int = option("bootstrap resamples behind each interval", default=10_000)
+    seed: WholeNumber = option("of all draws", default=0)
+    trusted_packages: list[str] = option(
+        "packages of your own whose kinds of task the runs may name", default=[], shown="[NAME]"
+    )
+    output: OutputPath | None = option(
+        "where the files go (default: comparison/<base> below the first run of other, or frontier/ below the folder of "
+        "the swept runs)",
+        default=None,
+        shown="FOLDER",
+    )
 
     @property
     def common(self) -> bool:
-        """Whether only the rows that all runs have are compared."""
+        """Compare only the rows that all runs have."""
         return self.rows == "common"
 
+    @property
+    def metrics(self) -> list[str] | None:
+        """The measures to compare; None for all."""
+        return [self.metric] if isinstance(self.metric, str) else self.metric
 
-def checked(given: dict[str, Any]) -> ComparisonOptions:
-    """The values of the command line.
+    def check(self) -> None:
+        """Check what the types do not say.
 
-    Raises:
-        UsageError: one of them is wrong.
-    """
-    check_values({key: given[key] for key in ("margin", "pass_margin", "resamples", "seed", "rows")}, ComparisonOptions)
-    if given["resamples"] < LEAST_RESAMPLES:
-        raise UsageError(f"resamples={given['resamples']}: a whole number, {LEAST_RESAMPLES} or more, is needed")
-    metric = given["metric"]
-    metric = metric.split(",") if isinstance(metric, str) else metric
-    if metric is not None and not (isinstance(metric, list) and all(isinstance(each, str) for each in metric)):
-        raise UsageError(f"metric={metric}: give names, metric=[NAME,NAME]")
-    check_trusted(given["trusted_packages"])
-    bands = BANDS if given["bands"] is None else given["bands"]
-    bands_of(bands)
-    return ComparisonOptions(
-        **{key: given[key] for key in ComparisonOptions.__dataclass_fields__} | {"metric": metric, "bands": bands}
-    )
+        Raises:
+            UsageError: too few resamples, or bands that do not rise from 0.
+        """
+        if self.resamples < MIN_RESAMPLES:
+            raise UsageError(f"resamples={self.resamples}: a whole number, {MIN_RESAMPLES} or more, is needed")
+        bands_of(self.bands)

@@ -29,11 +29,11 @@ def choose(asked: ComparisonOptions, known: Sequence[str], primary: str) -> tupl
     Raises:
         UsageError: one that there is not.
     """
-    wanted = list(asked.metric) if asked.metric else list(known)
+    wanted = asked.metrics or list(known)
     for name in wanted:
         if name not in known:
             raise UsageError(f"metric={name}: there is no such measure{closest(name, known)}")
-    if asked.primary is None and asked.metric and primary not in wanted:
+    if asked.primary is None and asked.metrics and primary not in wanted:
         primary = wanted[0]
     primary = asked.primary or primary
     if primary not in known:

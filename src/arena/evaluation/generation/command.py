@@ -1,90 +1,69 @@
 """What `python -m arena.evaluate` does with a run that writes replies. Nothing heavy is imported at the top."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from arena.config import restore
+from arena.config.options import option
 from arena.core.console import say
 from arena.core.errors import Interrupted, UsageError
 from arena.core.files import read_parquet
 from arena.core.paths import shown
-from arena.core.schema import Count, Name, NonNegative, Share, WholeNumber, check_values
+from arena.core.schema import Count, Name, NonNegative, Share, WholeNumber
 
 if TYPE_CHECKING:
     from arena.core.run import RunFolder
     from arena.evaluation.generation.checkers import Checker
 
-USAGE = """
-A run that writes replies is also judged on replies sampled from it. What was stopped goes on when the same command is
-given again.
 
-  samples=8           replies to each prompt
-  max_new_tokens=64   tokens of a reply at most
-  temperature=1.0     of the sampling; 0 takes the likeliest token each time (samples=1)
-  top_p=1.0 top_k=0   sample from the likeliest tokens only
-  prompts=200         of the split, drawn with seed; null for all
-  split=test          or val, train
-  seed=0              of the draw of prompts and of every token
-  batch_size=16       prompts in one batch
-  name=default        replies, measures and pictures go to FOLDER/generations/NAME
-  encoder=minilm      for the measures of meaning; hash needs no weights, null leaves them out
-  checker=NAME        judges each reply, which gives pass@k and its like:
-    exact_number      the number behind #### (or the last one) is that of the reference
-    regex             checker.pattern=PATTERN occurs in the reply (checker.must=false: does not)
-    rules             checker.min_words=1 checker.max_words=50 checker.language=en
-    likelihood        of the reply under checker.path=FOLDER or checker.name=MODEL; checker.threshold=-2 (nats a token),
-                      or checker.scale=probability|rank
-    callable          checker.function=NAME in checker.module=MODULE, if it is one of checker.allow=[MODULE]
-  success=0.5         quality from which on a reply is right
-"""
+@dataclass(frozen=True, kw_only=True)
+class ReplyOptions:
+    """A run that writes replies (task=sft) is also evaluated on replies sampled from it. What was stopped goes on when
+    the same command is given again.
+    """
 
-
-@dataclass(frozen=True)
-class Options:
-    """The keys of `USAGE` besides the checker's."""
-
-    samples: Count = 8
-    max_new_tokens: Count = 64
-    temperature: NonNegative = 1.0
-    top_p: Share = 1.0
-    top_k: WholeNumber = 0
-    prompts: Count | None = 200
-    split: Literal["train", "val", "test"] = "test"
-    seed: WholeNumber = 0
-    batch_size: Count = 16
-    name: Name = "default"
-    encoder: Literal["minilm", "hash"] | None = "minilm"
-    success: Share = 0.5
+    samples: Count = option("replies to each prompt", default=8)
+    max_new_tokens: Count = option("tokens of a reply at most", default=64)
+    temperature: NonNegative = option("of the sampling; 0 takes the likeliest token each time (samples=1)", default=1.0)
+    top_p: Share = option("sample from the likeliest tokens only, up to this probability", default=1.0)
+    top_k: WholeNumber = option("sample from the k likeliest tokens only; 0 for all", default=0)
+    prompts: Count | None = option("of the split, drawn with seed; null for all", default=200)
+    split: Literal["train", "val", "test"] = option("whose prompts", default="test")
+    seed: WholeNumber = option("of the draw of prompts and of every token", default=0)
+    batch_size: Count = option("prompts in one batch", default=16)
+    name: Name = option("replies, measures and pictures go to FOLDER/generations/NAME", default="default")
+    encoder: Literal["minilm", "hash"] | None = option(
+        "for the measures of meaning; hash needs no weights, null leaves them out", default="minilm"
+    )
+    checker: dict[str, Any] | None = option(
+        "evaluates each reply, which gives pass@k and its like:\n"
+        "exact_number: the number after #### (or the last one) is that of the reference\n"
+        "regex: checker.pattern=PATTERN occurs in the reply (checker.must=false: does not)\n"
+        "rules: checker.min_words=1 checker.max_words=50 checker.language=en\n"
+        "likelihood: of the reply under checker.path=FOLDER or checker.name=MODEL; checker.threshold=-2 (nats a token) "
+        "or checker.scale=probability|rank\n"
+        "callable: checker.function=NAME in checker.module=MODULE, if it is one of checker.allow=[MODULE]",
+        default=None,
+        shown="NAME",
+        takes="raw",
+    )
+    success: Share = option("quality from which on a reply is right", default=0.5)
 
 
-DEFAULTS: dict[str, Any] = {each.name: each.default for each in fields(Options)} | {"checker": None}
-"""For `arena.config.restore.options`, beside those of the entry point."""
+KEYS = tuple(each.name for each in fields(ReplyOptions))
 
 
-def read(arguments: Sequence[str], defaults: dict[str, Any], usage: str, several: bool = False) -> restore.Options:
-    """As `arena.config.restore.options`, with the checker's keys, whose values may be no YAML, under
-    `others["checker"]`."""
-    from arena.evaluation.generation.choice import KIND, separate
+def check(options: Any) -> "Checker | None":
+    """Check the keys of `ReplyOptions` together, before anything heavy; returns the checker.
 
-    rest, chosen = separate(arguments)
-    given = restore.options(rest, defaults, usage, several)
-    given.others["checker"] = None if chosen in ({}, {KIND: "null"}) else chosen  # as `DEFAULTS` says none
-    return given
-
-
-def check(others: dict[str, Any]) -> "tuple[Options, Checker | None]":
-    """What the command line chose, before anything heavy.
+    Args:
+        options: has the fields of `ReplyOptions`.
 
     Raises:
-        UsageError: a value of a wrong type or out of range, or see `arena.evaluation.generation.choice.make`.
+        UsageError: values that contradict each other, or see `arena.evaluation.generation.choice.make`.
     """
-    from arena.evaluation.generation.choice import KIND, make
+    from arena.evaluation.generation.choice import make
 
-    chosen = {each.name: others[each.name] for each in fields(Options) if each.name in others}
-    check_values(chosen, Options)
-    options = Options(**chosen)
     if options.temperature == 0 and options.samples > 1:
         raise UsageError(
             f"temperature=0: all {options.samples} samples of a prompt would be the same; give samples=1, or a "
@@ -92,28 +71,29 @@ def check(others: dict[str, Any]) -> "tuple[Options, Checker | None]":
         )
     if options.top_p == 0:
         raise UsageError("top_p=0: no token would be left; a number above 0 is needed (1 for all tokens)")
-    given = others.get("checker") or {}
-    return options, make({KIND: given} if isinstance(given, str) else given)
+    return make(options.checker or {})
 
 
-def refuse(others: dict[str, Any]) -> None:
-    """Insist that nothing is said of sampling where the run is no language model.
+def refuse(options: Any) -> None:
+    """Refuse keys about sampling where the run is no language model.
 
     Raises:
-        UsageError: something is.
+        UsageError: one was given.
     """
-    for key, default in DEFAULTS.items():
-        if others.get(key, default) != default:
-            raise UsageError(f"{key}: this run judges, it writes no replies; {key} is for runs of a language model")
+    for each in fields(ReplyOptions):
+        if getattr(options, each.name) != each.default:
+            key = each.name
+            raise UsageError(f"{key}: this run classifies, it writes no replies; {key} is for runs of a language model")
 
 
 def evaluate_replies(
-    given: restore.Options, settings: dict[str, Any], task: Any, data: Any, run: "RunFolder"
+    options: Any, split: str, name: str, settings: dict[str, Any], task: Any, data: Any, run: "RunFolder"
 ) -> dict[str, Any]:
     """Sample replies to the prompts of a split, judge them, draw, print; returns what `evaluation.json` holds.
 
     Args:
-        given: of the command line, see `read`.
+        options: of `arena.evaluate`.
+        split, name: whose prompts, and the folder below `generations/`.
         settings: the run's configuration.
         task: with the run's model.
         data: prompts and references.
@@ -124,15 +104,15 @@ def evaluate_replies(
         DataError: the split is empty.
         Interrupted: a signal; what was sampled is kept.
     """
-    options, checker = check(given.others)
+    checker, chosen = check(options), {key: getattr(options, key) for key in KEYS}
     data.setup()
-    checkpoint = Path(given.others.get("checkpoint") or run.best)
-    resamples = given.others.get("resamples", 200)
-    return sampled_and_judged(options, checker, settings, task, data, run, checkpoint, resamples)
+    checkpoint = Path(options.checkpoint or run.best)
+    reply_options = ReplyOptions(**chosen | {"split": split, "name": name})
+    return sampled_and_judged(reply_options, checker, settings, task, data, run, checkpoint, options.resamples)
 
 
 def sampled_and_judged(
-    options: Options,
+    options: ReplyOptions,
     checker: "Checker | None",
     settings: dict[str, Any],
     task: Any,
@@ -141,10 +121,10 @@ def sampled_and_judged(
     checkpoint: Path,
     resamples: int,
 ) -> dict[str, Any]:
-    """The same from options that are checked and data that are set up.
+    """Sample and evaluate replies from options that are checked and data that are set up.
 
     Args:
-        options, checker: see `check`.
+        options, checker: what is sampled, and what evaluates each reply.
         settings, task, data, run: see `evaluate_replies`.
         checkpoint: the file that the task's weights come from.
         resamples: of the bootstrap, tenfold here, where they cost nothing.
@@ -192,7 +172,7 @@ def encoder_of(name: str | None) -> Any:
 
 
 def _sample(
-    checkpoint: Path, options: Options, settings: dict[str, Any], task: Any, data: Any, run: Any, folder: Path
+    checkpoint: Path, options: ReplyOptions, settings: dict[str, Any], task: Any, data: Any, run: Any, folder: Path
 ) -> None:
     """On the device and in the precision of the run."""
     from arena.config import build

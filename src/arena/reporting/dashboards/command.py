@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from arena.config import restore
+from arena.config.options import RunOptions, option, read
 from arena.config.resolvers import wandb_offline
 from arena.core.console import say
 from arena.core.errors import InputOutputError, UsageError
@@ -61,6 +62,18 @@ class Layout:
 DEFAULTS = asdict(Sync())
 
 
+@dataclass(frozen=True, kw_only=True)
+class SyncOptions(RunOptions):
+    """Keys of `wandb=true`."""
+
+    online: bool = option("", default=False)
+    project: ProjectName | None = option("", default=None)
+    entity: ProjectName | None = option("", default=None)
+    group: ProjectName | None = option("", default=None)
+    samples: WholeNumber = option("", default=100)
+    texts: bool = option("", default=False)
+
+
 def check(others: dict[str, Any]) -> None:
     """The keys of `wandb=true`, before anything heavy.
 
@@ -80,14 +93,14 @@ def sync(folders: list[str], given: dict[str, str]) -> None:
         InputOutputError: a run without a journal; a server that does not answer or does not take the run.
     """
     runs = folders[0] if len(folders) == 1 else f"[{','.join(folders)}]"
-    typed = restore.options([f"run={runs}", *(f"{k}={v}" for k, v in given.items())], DEFAULTS, "", several=True)
-    check(typed.others)
+    typed = read(SyncOptions, [f"run={runs}", *(f"{k}={v}" for k, v in given.items())])
+    check({name: getattr(typed, name) for name in DEFAULTS})
     for run in typed.runs:
         restore.settings_of(run)  # a folder that is none is refused before anything heavy
     from arena.reporting.dashboards import rebuild
 
     for run in typed.runs:
-        rebuild.tell(run, typed.others)
+        rebuild.tell(run, {name: getattr(typed, name) for name in DEFAULTS})
 
 
 def dashboard(address: str, given: dict[str, str]) -> None:

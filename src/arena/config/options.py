@@ -1,0 +1,250 @@
+"""The command line of the commands on finished runs: Hydra's override grammar over one dataclass of options.
+
+Each field made by `option` is a key: its annotation is checked as those of the configuration are (`arena.core.schema`),
+and its help text is what `--help` prints and the reference page shows.
+"""
+
+import ast
+import shutil
+import textwrap
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from arena.config.overrides import given_values, parsed, unreadable
+from arena.core import paths, schema, signatures
+from arena.core.closest import closest
+from arena.core.data_keys import put
+from arena.core.errors import UsageError
+from arena.core.run import RunFolder, find_runs
+
+Options = TypeVar("Options")
+EXIT_CODES = "Exit codes: 0 ok, 2 usage or config, 65 data, 74 input/output, 130 Ctrl-C, 143 SIGTERM, 1 anything else."
+COLUMN = 26
+"""Where the help of a key begins."""
+LAST = "trusted_packages"
+"""The key at the end of the help."""
+
+
+def option(help: str, default: Any = MISSING, shown: str | None = None, takes: str | None = None) -> Any:
+    """Make a field of an options dataclass.
+
+    Args:
+        help: what the key does, a line break starts a new line of the printed help; empty for a key that is not shown.
+        default: value where the key is not given; without one it has to be.
+        shown: what stands for a value in the help, such as FOLDER.
+        takes: `dotted` for a mapping that takes KEY.NAME=VALUE, `raw` for one whose values stay text as typed,
+            `overrides` for the field that gets every key of the configuration of arena.train, `folders` for the one
+            that gets arguments without `=`.
+    """
+    metadata = {"help": help, "shown": shown, "takes": takes, "required": default is MISSING}
+    if isinstance(default, list | dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=None if default is MISSING else default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Keys of every command on finished runs."""
+
+    run: str = option("a run folder of arena.train", shown="FOLDER", takes="text")
+    data: dict[str, Any] = option(
+        "",
+        default={},
+        takes="dotted",
+    )
+    trusted_packages: list[str] = option(
+        "packages of your own whose classes a run may name (its loss, its callbacks, ...)", default=[], shown="[NAME]"
+    )
+
+    @cached_property
+    def runs(self) -> list[RunFolder]:
+        """The run folders that `run` names (`arena.core.run.find_runs`)."""
+        return self._trusting(find_runs(self.run))
+
+    @cached_property
+    def one_run(self) -> RunFolder:
+        """The run folder of a command that works on one."""
+        return self._trusting([RunFolder(paths.unquoted(self.run)).require()])[0]
+
+    def _trusting(self, runs: list[RunFolder]) -> list[RunFolder]:
+        for run in runs:
+            run.trusted = tuple(self.trusted_packages)
+        return runs
+
+
+def read(options: type[Options], typed: Sequence[str]) -> Options:
+    """Read a command line.
+
+    Args:
+        options: dataclass whose fields are made by `option`.
+        typed: arguments, `KEY=VALUE` each.
+
+    Raises:
+        SystemExit: after `--help` and `--cfg job`, which print to standard output.
+        UsageError: an unknown key (with the nearest one), a value of a wrong type, a key that is missing.
+        InputOutputError: a path that does not exist.
+    """
+    if {"--help", "-h"} & set(typed):
+        print(help_text(options))
+        raise SystemExit(0)
+    rest, shows = _without_cfg(list(typed))
+    values = _values(options, rest)
+    if shows:
+        from omegaconf import OmegaConf
+
+        print(OmegaConf.to_yaml(OmegaConf.create(_as_configuration(options, values))), end="")
+        raise SystemExit(0)
+    return make(options, **values)
+
+
+def make(options: type[Options], **values: Any) -> Options:
+    """Check values and make the dataclass; what `read` and the Python functions share.
+
+    Raises:
+        UsageError, InputOutputError: see `read`.
+    """
+    known = {each.name: each for each in fields(options)}  # pyright: ignore[reportArgumentType]
+    for name in values:
+        if name not in known:
+            raise UsageError(f"{name}: no such option{closest(name, known)}")
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    schema.check_values(values, options)
+    for name, each in known.items():
+        if each.metadata["required"] and values.get(name) in (None, "", []):
+            raise UsageError(f"{name}: a value is needed; give {name}={each.metadata['shown'] or 'VALUE'}")
+    return options(**values)
+
+
+def help_text(options: type) -> str:
+    """Compose what `--help` prints: the docstring, and each key with its default and meaning."""
+    width = min(max(shutil.get_terminal_size((120, 24)).columns, 80), 120)
+    known = {each.name: each for each in fields(options)}
+    doc = textwrap.dedent(f"    {options.__doc__}").strip()
+    if not doc.startswith("python -m"):
+        command = options.__name__.removesuffix("Options").lower()
+        required = [f"{each.name}={each.metadata['shown']}" for each in known.values() if each.metadata["required"]]
+        doc = " ".join([f"python -m arena.{command}", *required, "[key=value] ..."]) + f"\n\n{doc}"
+    parts = [each for each in options.__mro__[1:] if each not in (RunOptions, object)]
+    inherited = {name for part in parts for name in part.__annotations__} - set(options.__annotations__)
+    own = sorted(set(known) - inherited, key=lambda name: (_place(name), list(known).index(name)))
+    lines = [doc, "", *(line for name in own if name != LAST for line in _key_lines(known[name], width))]
+    for part in parts:
+        lines += ["", textwrap.fill(" ".join((part.__doc__ or "").split()), width), ""]
+        names = [name for name in part.__annotations__ if name in inherited and name != LAST]
+        lines += [line for name in names for line in _key_lines(known[name], width)]
+    if LAST in known:
+        lines += ["", *_key_lines(known[LAST], width)]
+    return "\n".join([*lines, "", textwrap.fill(f"--cfg job prints the values. {EXIT_CODES}", width)])
+
+
+def _place(name: str) -> int:
+    """What a command works on comes first in its help."""
+    return {"run": 0, "configuration": 0, "data": 1}.get(name, 2)
+
+
+def _key_lines(each: Any, width: int) -> list[str]:
+    """The lines of one key in the help."""
+    if not each.metadata["help"]:
+        return []
+    default = each.default if each.default is not MISSING else each.default_factory()
+    shown, text = each.metadata["shown"] or _written(default), each.metadata["help"]
+    takes = each.metadata["takes"]
+    left = shown if takes in ("folders", "overrides") else f"{each.name}{'.' if takes == 'dotted' else '='}{shown}"
+    if each.metadata["shown"] and default not in (None, [], {}):
+        text += f" (default: {_written(default)})"
+    lines = [part for line in text.split("\n") for part in textwrap.wrap(line, width - COLUMN, subsequent_indent="  ")]
+    if len(left) + 4 > COLUMN:
+        lines.insert(0, "")
+    head = f"  {left}".ljust(COLUMN) + lines[0]
+    return [head.rstrip(), *(" " * COLUMN + line for line in lines[1:])]
+
+
+def _written(value: Any) -> str:
+    """A value as one types it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_written(each)}" for key, each in value.items()) + "}"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _without_cfg(typed: list[str]) -> tuple[list[str], bool]:
+    """The arguments without `--cfg job`, and whether it was there."""
+    for position, argument in enumerate(typed):
+        name, equals, what = argument.partition("=")
+        if name in ("--cfg", "-c"):
+            following = typed[position + 1 : position + 2] if not equals else [what]
+            if following != ["job"]:
+                raise UsageError(f"{argument}: give --cfg job, which prints the values of all keys")
+            return typed[:position] + typed[position + (1 if equals else 2) :], True
+    return typed, False
+
+
+def _values(options: type, typed: list[str]) -> dict[str, Any]:
+    """The values of the keys that were typed."""
+    known = {each.name: each for each in fields(options)}
+    takes = {each.metadata["takes"]: name for name, each in known.items() if each.metadata["takes"]}
+    signature = signatures.signature_of(f"{options.__module__}.{options.__qualname__}")
+    assert signature is not None, options
+    found: dict[str, Any] = {}
+    for argument in typed:
+        key, equals, text = argument.partition("=")
+        first, _, below = key.lstrip("+").partition(".")
+        if equals and key in known and known[key].metadata["takes"] not in ("overrides", "folders", "dotted", "raw"):
+            found[key] = _value(key, text, signature.parameters[key].annotation, known[key].metadata["takes"])
+        elif equals and first in known and known[first].metadata["takes"] == "dotted":
+            if not below:
+                raise UsageError(f"{argument}: give keys below it, {first}.path=FILE")
+            (given,) = given_values([argument])
+            put(found.setdefault(first, {}), given.key.removeprefix(f"{first}."), given.value)
+        elif equals and first in known and known[first].metadata["takes"] == "raw":
+            found.setdefault(first, {})[below or "kind"] = paths.unquoted(text)
+        elif "overrides" in takes and (equals or argument.startswith("~")):
+            found.setdefault(takes["overrides"], []).append(argument)
+        elif "folders" in takes and (not equals or "/" in key or Path(argument).expanduser().exists()):
+            if argument.startswith("-"):
+                raise UsageError(f"cannot read '{argument}'; give folders and key=value (see --help)")
+            found.setdefault(takes["folders"], []).append(argument)
+        elif not equals:
+            raise UsageError(f"cannot read '{argument}'; write key=value (see --help)")
+        else:
+            names = [name for name, each in known.items() if each.metadata["takes"] not in ("overrides", "folders")]
+            raise UsageError(f"{key}: no such key{closest(key, [*names, *(['data.path'] if 'data' in known else [])])}")
+    return found
+
+
+def _value(key: str, text: str, annotation: ast.expr | None, takes: str | None) -> Any:
+    """The value of one key: by Hydra's grammar, or the text itself where only a text fits."""
+    if takes == "text":
+        return text
+    if schema.names_in_annotation(annotation) & {"InputPath", "OutputPath"}:
+        return paths.value(text)
+    override = parsed(text)
+    if override is not None and not override.is_sweep_override():
+        value = override.value()
+        if schema.fits(value, annotation) or not schema.fits(text, annotation):
+            return value
+    if override is not None and override.is_sweep_override() and schema.fits([], annotation):
+        return [part.strip() for part in text.split(",")]
+    if schema.fits(text, annotation):
+        return text
+    if override is None:
+        raise unreadable(f"{key}={text}")
+    raise UsageError(f"{key}={text}: a single value is needed, {key}=VALUE")
+
+
+def _as_configuration(options: type, values: dict[str, Any]) -> dict[str, Any]:
+    """What `--cfg job` prints: every key with its value, `???` where one is missing."""
+    from arena.config.compose import typed_settings
+    from arena.config.resolvers import register_resolvers
+
+    register_resolvers()
+    found = {}
+    for each in fields(options):
+        default = each.default if each.default is not MISSING else each.default_factory()  # pyright: ignore
+        value = values.get(each.name, "???" if each.metadata["required"] else default)
+        found |= typed_settings(value) if each.metadata["takes"] == "overrides" else {each.name: value}
+    return found
