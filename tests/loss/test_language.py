@@ -72,7 +72,7 @@ def test_memory_does_not_grow_with_tokens_times_vocabulary() -> None:
 
 def test_a_pair_without_reply_tokens_is_undefined_and_the_others_are_means() -> None:
     logits, batch, head = example()
-    found = LanguageModel().outcome(logits, batch)
+    found = LanguageModel().per_example_outputs(logits, batch)
     each = nn.functional.cross_entropy(head(logits.states), logits.target, reduction="none")
     for pair in range(PAIRS - 1):
         here = logits.pair == pair

@@ -53,7 +53,7 @@ class RatingLoss(nn.Module):
         active = batch.weight != 0
         return LossOutput(mean_over_rows(cost, batch.weight, active, batch.supervised), batch.supervised, {})
 
-    def outcome(self, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
+    def per_example_outputs(self, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
         """What is kept of each row, `[N]` float32: `score` as predicted, `target`, `prior` (the mean of the training
         scores), `absolute_error`, `squared_error` and `loss`."""
         score, target = self.predict(logits).float(), batch.target.float()

@@ -28,7 +28,7 @@ class RatingMetrics(nn.Module):
         labels: there are no classes.
     """
 
-    needs = ("score", "target")
+    required_outputs = ("score", "target")
     names = tuple(NAMES)
 
     def __init__(self) -> None:

@@ -65,10 +65,11 @@ def write_predictions(
     classes (`labels` empty) everything that the loss keeps of a row becomes a column."""
     row = predictions.row.numpy()
     if not labels:
-        write_table(path, outcome_table(covariates, row, {n: each.numpy() for n, each in predictions.outcome.items()}))
+        outputs = {name: each.numpy() for name, each in predictions.outputs.items()}
+        write_table(path, outputs_table(covariates, row, outputs))
         return path
     probabilities, target, loss = (getattr(predictions, n).numpy() for n in ("probabilities", "target", "loss"))
-    logs = predictions.outcome.get("log_probabilities")
+    logs = predictions.outputs.get("log_probabilities")
     logs = None if logs is None else logs.numpy()
     write_table(path, prediction_table(covariates, labels, row, probabilities, target, loss, true_probabilities, logs))
     return path
@@ -116,11 +117,11 @@ def prediction_table(
     return pa.table(columns)
 
 
-def outcome_table(covariates: pa.Table, row: np.ndarray, outcome: dict[str, np.ndarray]) -> pa.Table:
+def outputs_table(covariates: pa.Table, row: np.ndarray, outputs: dict[str, np.ndarray]) -> pa.Table:
     """The same for what has no classes: id, everything that the loss keeps of a row (`[N]` each), the covariates."""
     known = covariates.take(pa.array(_places(covariates, row)))
-    rest = {name: known.column(name) for name in known.column_names if name not in ("id", "row", *outcome)}
-    return pa.table({"id": known.column("id"), **outcome, **rest})
+    rest = {name: known.column(name) for name in known.column_names if name not in ("id", "row", *outputs)}
+    return pa.table({"id": known.column("id"), **outputs, **rest})
 
 
 def _places(covariates: pa.Table, row: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ PLACES = {
     "model": Kind("a model", ("arena.model.",), "torch.nn.Module", ("forward", "init_from_class_prior")),
     "model.adapter": Kind("an adapter", ("arena.model.adapter.",), "arena.model.adapter.Adapter"),
     "model.head": Kind("settings of a head", ("arena.model.heads.",), "arena.model.heads.HeadSettings"),
-    "loss": Kind("a loss", ("arena.loss.",), "torch.nn.Module", ("forward", "outcome", "predict")),
+    "loss": Kind("a loss", ("arena.loss.",), "torch.nn.Module", ("forward", "per_example_outputs", "predict")),
     "loss.head": HEAD_LOSS,
     "loss.overrides.*": replace(HEAD_LOSS, optional=True),
     "loss.score": SCORE,
@@ -100,7 +100,9 @@ PLACES = {
     "loss.reward": Kind(
         "a checker of replies", ("arena.evaluation.generation.checkers.",), members=("check", "check_all")
     ),
-    "metric": Kind("a set of metrics", ("arena.metric.",), "torch.nn.Module", ("needs", "update", "compute")),
+    "metric": Kind(
+        "a set of metrics", ("arena.metric.",), "torch.nn.Module", members=("required_outputs", "update", "compute")
+    ),
     "metric.metrics.*": Kind(
         "a metric", ("arena.metric.", "torchmetrics."), "torchmetrics.metric.Metric", partial=True
     ),

@@ -90,7 +90,7 @@ class ReplyEvaluator:
             `metrics`, `baselines`, `gain_over_prior` (nats a token) and `skill`.
         """
         table = read_parquet(path)
-        columns = {name: table[name].to_numpy().astype(np.float64) for name in metrics.needs}
+        columns = {name: table[name].to_numpy().astype(np.float64) for name in metrics.required_outputs}
         known = columns["tokens"] > 0
         tokens, loss = columns["tokens"][known], columns["log_loss"][known]
         groups = np.array(table["group"].to_pylist())[known]

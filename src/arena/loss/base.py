@@ -133,10 +133,10 @@ class Loss(nn.Module):
         """Probabilities `[N, K]` float32 of the classes: the softmax of the logits."""
         return torch.softmax(logits.float(), dim=-1)
 
-    def outcome(self, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
+    def per_example_outputs(self, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
         """What is kept of each row to be judged: `probabilities` `[N, K]`, `log_probabilities` (float64),
         `target` and `loss` `[N]` (`rows`)."""
-        return class_outcome(self, logits, batch)
+        return class_outputs(self, logits, batch)
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Logarithms of what `predict` gives, `[N, K]` float32, or float64 for such logits."""
@@ -151,8 +151,8 @@ class Loss(nn.Module):
         return None
 
 
-def class_outcome(loss: Any, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
-    """See `Loss.outcome`; for every loss over classes, of several heads as well."""
+def class_outputs(loss: Any, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
+    """See `Loss.per_example_outputs`; for every loss over classes, of several heads as well."""
     return {
         "probabilities": loss.predict(logits).float(),
         "log_probabilities": loss.log_probabilities(precise(logits)),

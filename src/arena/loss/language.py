@@ -101,7 +101,7 @@ class LanguageModel(nn.Module):
         output = LossOutput(token_mean(tokens.cost, logits, batch), batch.supervised, means)
         return output, token_mean(tokens.diversity, logits, batch)
 
-    def outcome(self, logits: TokenLogits, batch: ReplyBatch) -> dict[str, Tensor]:
+    def per_example_outputs(self, logits: TokenLogits, batch: ReplyBatch) -> dict[str, Tensor]:
         """What is kept of each pair, `[N]` float32: `log_loss` and `entropy` (mean nats a token), `tokens` and `loss`
         (mean cost a token); NaN where a pair has no reply token."""
         tokens = self.tokens(logits)

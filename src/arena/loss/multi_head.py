@@ -13,7 +13,7 @@ from arena.core.errors import UsageError
 from arena.core.heads import Heads, Labels
 from arena.core.schema import NonNegative, check_arguments
 from arena.core.types import LossOutput, TextBatch
-from arena.loss.base import Loss, class_outcome, has_target, mean_over_rows, refuse_teacher
+from arena.loss.base import Loss, class_outputs, has_target, mean_over_rows, refuse_teacher
 from arena.loss.class_weight import check_counts
 from arena.loss.classification import CrossEntropy
 from arena.loss.rdrop import RDrop, symmetric_divergence
@@ -174,9 +174,9 @@ class MultiHead(nn.Module):
             parts["rdrop"] = divergence.detach()
         return LossOutput(loss, batch.supervised, parts)
 
-    def outcome(self, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
-        """See `Loss.outcome`; `[N, C]` and `[N, T]`."""
-        return class_outcome(self, logits, batch)
+    def per_example_outputs(self, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
+        """See `Loss.per_example_outputs`; `[N, C]` and `[N, T]`."""
+        return class_outputs(self, logits, batch)
 
     def predict(self, logits: Tensor) -> Tensor:
         """Probabilities `[N, C]` float32, which sum to 1 within each head: each head by its own loss."""

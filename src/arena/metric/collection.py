@@ -74,7 +74,7 @@ class Metrics(nn.Module):
         UsageError: no such class, another number of classes, or a name that is taken.
     """
 
-    needs = ("probabilities", "target")
+    required_outputs = ("probabilities", "target")
 
     def __init__(self, labels: list[str], metrics: dict[str, Metric], positive: str | None = None) -> None:
         super().__init__()

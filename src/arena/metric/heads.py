@@ -42,7 +42,7 @@ class HeadMetrics(nn.Module):
         UsageError: heads that cannot be (`arena.core.heads.Heads`), a binary metric, or a name that is taken.
     """
 
-    needs = ("probabilities", "target")
+    required_outputs = ("probabilities", "target")
 
     def __init__(self, labels: dict[str, list[str]], metrics: dict[str, Any]) -> None:
         super().__init__()

@@ -17,11 +17,11 @@ class ReplyMetrics(nn.Module):
 
     Attributes:
         labels: there are no classes.
-        needs: what of the loss's outcome the metrics are fed with.
+        required_outputs: what of the loss's outputs the metrics are fed with.
         names: of the values.
     """
 
-    needs = ("log_loss", "tokens", "entropy")
+    required_outputs = ("log_loss", "tokens", "entropy")
     names = ("log_loss", "perplexity", "entropy")
 
     def __init__(self) -> None:

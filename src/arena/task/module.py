@@ -24,21 +24,21 @@ class Batch(Protocol):
 
 
 class Loss(Protocol):
-    """A likelihood: `loss(logits, batch)` trains, `predict` holds the link function, `outcome` is what is kept of each
-    row to be judged, by name, `[N, ...]` each; `loss` is always among it."""
+    """A likelihood: `predict` is the link function, `per_example_outputs` gives what evaluation reads of each row, by
+    name, `[N, ...]` each; `loss` is always among it."""
 
     def __call__(self, logits: Any, batch: Any) -> LossOutput: ...
-    def outcome(self, logits: Any, batch: Any) -> dict[str, Tensor]: ...
+    def per_example_outputs(self, logits: Any, batch: Any) -> dict[str, Tensor]: ...
     def predict(self, logits: Any) -> Tensor: ...
 
 
 class Metrics(Protocol):
-    """Numbers over a whole split, by name; undefined ones are NaN. `needs` names what of the outcome they are fed."""
+    """Numbers over a whole split, by name; undefined ones are NaN. `required_outputs` names the inputs of `update`."""
 
-    needs: tuple[str, ...]
+    required_outputs: tuple[str, ...]
 
     def reset(self) -> None: ...
-    def update(self, *outcome: Tensor) -> None: ...
+    def update(self, *outputs: Tensor) -> None: ...
     def compute(self) -> Mapping[str, float]: ...
 
 
@@ -54,26 +54,26 @@ class Predictions:
 
     Attributes:
         row: positions in the data table, `[N]` int64.
-        outcome: what the loss keeps of each row (`Loss.outcome`), `[N, ...]` each.
+        outputs: `Loss.per_example_outputs` of each row, `[N, ...]` each.
     """
 
     row: Tensor
-    outcome: dict[str, Tensor]
+    outputs: dict[str, Tensor]
 
     @property
     def loss(self) -> Tensor:
         """Loss of each row in nats, `[N]` float32; NaN for rows without a target."""
-        return self.outcome["loss"]
+        return self.outputs["loss"]
 
     @property
     def probabilities(self) -> Tensor:
         """Of classes: `[N, K]` float32; of several heads side by side, `[N, C]`."""
-        return self.outcome["probabilities"]
+        return self.outputs["probabilities"]
 
     @property
     def target(self) -> Tensor:
         """Of classes: indices `[N]` or probabilities `[N, K]`; of several heads indices `[N, T]`."""
-        return self.outcome["target"]
+        return self.outputs["target"]
 
 
 class Task(pl.LightningModule):
@@ -169,7 +169,7 @@ class Task(pl.LightningModule):
 
     def _keep(self, batch: Any) -> None:
         # Stays on the device: the copy to the host waits for the end of the split.
-        self._kept.append({"row": batch.row} | self.loss.outcome(self.model(batch), batch))
+        self._kept.append({"row": batch.row} | self.loss.per_example_outputs(self.model(batch), batch))
 
     def _finish(self, split: str) -> None:
         columns = {name: torch.cat([kept[name] for kept in self._kept]).cpu() for name in self._kept[0]}
@@ -187,7 +187,7 @@ class Task(pl.LightningModule):
 
     def _log_split(self, split: str, predictions: Predictions) -> None:
         self.metrics.reset()
-        self.metrics.update(*(predictions.outcome[name] for name in self.metrics.needs))
+        self.metrics.update(*(predictions.outputs[name] for name in self.metrics.required_outputs))
         values = {f"{split}/loss": float(predictions.loss.double().nanmean())} | {
             f"{split}/{name}": value for name, value in self.metrics.compute().items()
         }
