@@ -5,18 +5,21 @@ Nothing heavy is imported at the top: a wrong command line is answered before to
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arena.config import build, resume
 from arena.config import compose as config
-from arena.config.fitting import fit
+from arena.config.fitting import fit as fit_model
+from arena.core import devices
 from arena.core.console import say
 from arena.core.errors import run_main
 from arena.core.files import check_room
 from arena.core.paths import shown
 from arena.core.record import Record
 from arena.core.run import RunFolder, rank
+from arena.evaluation.results import Fit
 from arena.model.identity import identity, reason_against_export
 from arena.reporting.dashboards.ending import Dashboards
 from arena.sweep import lifeline
@@ -60,12 +63,38 @@ def trained(settings: build.Settings) -> float | None:
             known |= references.untrained(settings, task, data, run)
         trainer = build.trainer(settings, run)
         dashboards.begin(trainer, task, data)
-        fit(trainer, task, data, settings, record)
+        fit_model(trainer, task, data, settings, record)
         if (reason := build.pruned(trainer)) is not None:
             finish_pruned(record, reason)
         else:
             evaluate_and_finish(trainer, task, data, settings, record, known)
         return record.result["monitor"]["value"]
+
+
+def fit(overrides: Sequence[str] = ()) -> Fit:
+    """Train one model: `python -m arena.train` as a function, without Hydra's own files and without sweeps.
+
+    Args:
+        overrides: as typed on the command line, such as `["model=minilm", "loss=focal", "resume=FOLDER"]`.
+
+    Raises:
+        UsageError, InputOutputError, DataError, DivergedError: as the command.
+    """
+    typed = list(overrides)
+    if resume.folder_of(typed):
+        settings = resume.prepare(typed)
+        folder = str(resume.folder_of(typed)) if settings is None else settings["run_dir"]
+    else:
+        config.register_resolvers()
+        settings = config.typed_settings(typed)
+        devices.check(settings["trainer"])
+        folder = settings["run_dir"]
+        guard(settings, folder)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    if settings is not None:
+        resume.log_to(RunFolder(folder))
+        trained(settings)
+    return Fit.of(RunFolder(folder).path, RunFolder(folder).read_result())
 
 
 def seed(settings: build.Settings) -> None:

@@ -39,3 +39,9 @@ class Rating(TaskKind):
 
         choose(data["template"], {}, "score")
         open_files(reader, data["path"], *instantiate(data["split"]).check().hold_outs.values())
+
+    def example(self) -> Any:
+        """See `TaskKind.example`."""
+        from rating.source import RATED
+
+        return RATED

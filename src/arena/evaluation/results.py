@@ -20,6 +20,35 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """A trained run, as result.json holds it.
+
+    Attributes:
+        folder: the run folder; `metrics.csv` in it has the learning curves.
+        status: completed, stopped_early or pruned.
+        monitor: name, best value and step of what chose the weights.
+        metrics: of the test split, or of the validation split where there is no test; with intervals over prompts.
+        baselines: metrics of each baseline on that split, by its name.
+        details: all of result.json.
+    """
+
+    folder: Path
+    status: str
+    monitor: dict[str, Any]
+    metrics: dict[str, Value]
+    baselines: dict[str, Any]
+    details: dict[str, Any]
+
+    @classmethod
+    def of(cls, folder: Path, result: dict[str, Any]) -> Self:
+        """Read what `result.json` holds."""
+        split = "test" if result.get("test") else "validation"
+        metrics = {name: Value.of(found) for name, found in (result.get(split) or {}).items()}
+        baselines = result.get("baselines", {}).get("test" if split == "test" else "val", {})
+        return cls(folder, result["status"], result["monitor"], metrics, baselines, result)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One split's metrics, as `arena.evaluate` prints them.
 

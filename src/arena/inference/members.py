@@ -185,7 +185,7 @@ def predict(member: Member, labels: Any, rows: "Rows", swap: bool, partial: Part
         _run_model(member, rows, parts)
     for swapped, part in parts:
         logs = None if member.is_baseline else part.read(rows.num_rows, own.width)
-        probabilities = _ask_baseline(member, rows, swapped) if logs is None else np.exp(logs)
+        probabilities = ask_baseline(member, rows, swapped) if logs is None else np.exp(logs)
         if not np.isfinite(probabilities).all():
             raise DataError(f"{member.run.path}: its probabilities are not finite in {_broken(probabilities)} rows")
         # The calibration knows the answers in the order in which the model sees them.
@@ -264,8 +264,8 @@ def _run_model(member: Member, rows: "Rows", parts: list[tuple[bool, Part]]) -> 
         say(f"{title}: {rows.num_rows} rows predicted, {rate:.1f} a second")
 
 
-def _ask_baseline(member: Member, rows: "Rows", swapped: bool) -> "np.ndarray":
-    """Probabilities `[N, K]` of a run of `arena.baseline`, in the order of its labels."""
+def ask_baseline(member: Member, rows: "Rows", swapped: bool) -> "np.ndarray":
+    """Compute the probabilities `[N, K]` of a run of `arena.baseline`, in the order of its labels."""
     import numpy as np
 
     from arena.evaluation.baselines.store import predict as baseline  # pyright: ignore[reportMissingImports]

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from arena.config import restore
 from arena.config.pairing import kind_of
@@ -38,6 +39,20 @@ def outputs_of(runs: list[RunFolder]) -> tuple[str, ...]:
     return found[0]
 
 
+def gather_outputs(runs: list[RunFolder], data: dict[str, Any], checkpoint: str | None = None) -> list[Member]:
+    """Look at every run of such a kind, without importing anything heavy.
+
+    Raises:
+        InputOutputError: a run without weights.
+    """
+    members = []
+    for run, name in zip(runs, short_names(runs), strict=True):
+        weights = Path(checkpoint) if checkpoint else run.best
+        checkpoints.check(weights)
+        members.append(Member(run, name, [], restore.settings_of(run, data), weights))
+    return members
+
+
 def write_outputs(names: tuple[str, ...], options: PredictOptions, partial: Partial) -> None:
     """Write the id and each output of every row, averaged over the runs.
 
@@ -63,11 +78,7 @@ def write_outputs(names: tuple[str, ...], options: PredictOptions, partial: Part
         )
     if output.suffix not in ENDINGS:
         raise UsageError(f"output={output}: the name must end in {' or '.join(ENDINGS)}")
-    members = []
-    for run, name in zip(options.runs, short_names(options.runs), strict=True):
-        checkpoint = Path(options.checkpoint) if options.checkpoint else run.best
-        checkpoints.check(checkpoint)
-        members.append(Member(run, name, [], restore.settings_of(run, options.data), checkpoint))
+    members = gather_outputs(options.runs, options.data, options.checkpoint)
     rows = read_rows(members, options.data)
     values = [in_one_order(member, rows, partial, len(names)) for member in members]
     mean = np.average(values, axis=0, weights=None if weights == "equal" else weights)

@@ -4,10 +4,13 @@
 imported here: a wrong pairing is said before torch is there.
 """
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from arena.core import signatures
 from arena.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from arena.data.source.examples import Example
 
 GROUPS = ("data", "model", "loss", "metric")
 """Groups of the configuration whose choices belong to a kind of task."""
@@ -67,6 +70,10 @@ class TaskKind:
             InputOutputError: a file cannot be found or read.
             DataError: a file's columns are not those that are needed.
         """
+
+    def example(self) -> "Example":
+        """The schema of a row: its columns of text are what a judge is asked with."""
+        raise NotImplementedError
 
     def require(self, command: str) -> None:
         """Insist that this kind has a command.

@@ -1,10 +1,13 @@
 """`task=multihead`: several classifications of one text, each with a head of its own over one backbone."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arena.core.construct import instantiate
 from arena.model import preflight
 from arena.task.kind import TaskKind, open_files
+
+if TYPE_CHECKING:
+    from arena.data.source.examples import Example
 
 
 class MultiHead(TaskKind):
@@ -45,3 +48,9 @@ class MultiHead(TaskKind):
         division = instantiate(data["split"]).check()
         instantiate(data["pseudo"]).check()
         open_files(reader, data["path"], *division.hold_outs.values())
+
+    def example(self) -> "Example":
+        """See `TaskKind.example`."""
+        from arena.data.source.examples import LABELLED_TEXT
+
+        return LABELLED_TEXT

@@ -1,11 +1,14 @@
 """`task=pairwise`: which of two answers to a prompt a person prefers."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arena.core.construct import instantiate
 from arena.core.errors import UsageError
 from arena.model import preflight
 from arena.task.kind import TaskKind, open_files
+
+if TYPE_CHECKING:
+    from arena.data.source.examples import Example
 
 
 class Pairwise(TaskKind):
@@ -61,3 +64,9 @@ class Pairwise(TaskKind):
         if target["offset"] is not None:
             offset.check(target["offset"], labels)
         open_files(reader, data["path"], *division.hold_outs.values(), pseudo.path)
+
+    def example(self) -> "Example":
+        """See `TaskKind.example`."""
+        from arena.data.source.examples import PAIR
+
+        return PAIR

@@ -1,6 +1,6 @@
 """`task=sft`: a language model learns replies."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arena.core.construct import instantiate
 from arena.task.kind import TaskKind, open_files
@@ -9,6 +9,9 @@ JUDGES = (
     "is about models that judge; of one that writes replies, arena.evaluate run=FOLDER samples and judges replies, "
     "and arena.compare compares runs"
 )
+
+if TYPE_CHECKING:
+    from arena.data.source.examples import Example
 
 
 class Sft(TaskKind):
@@ -39,3 +42,9 @@ class Sft(TaskKind):
         instantiate(data["truncation"]).check()
         check_packing(data["packing"], data["loader"]["batch_size"])
         open_files(reader, data["path"], *instantiate(data["split"]).check().hold_outs.values())
+
+    def example(self) -> "Example":
+        """See `TaskKind.example`."""
+        from arena.data.source.examples import CONVERSATION
+
+        return CONVERSATION
