@@ -30,7 +30,7 @@ LAYERS = {
     "reporting": 5,
 }
 """A package imports from its own layer and below; what is no package is a command."""
-HYDRA_USERS = {"compose.py", "overrides.py", "space.py", "train.py"}
+HYDRA_USERS = {"completion.py", "compose.py", "overrides.py", "space.py", "train.py"}
 
 WANDB_USERS = {SOURCE / "logger" / "wandb.py"} | set((SOURCE / "reporting" / "dashboards").glob("*.py"))
 """One file opens, writes and closes a run; the room beside it holds what only W&B shows: tables, curves, workspaces."""
