@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from arena.compare import compare_runs
     from arena.evaluate import evaluate_run
-    from arena.inference.judge import load
+    from arena.inference.trained_judge import load
     from arena.train import fit
 
 __all__ = ["compare_runs", "evaluate_run", "fit", "load"]
-_PLACES = {"compare_runs": "compare", "evaluate_run": "evaluate", "fit": "train", "load": "inference.judge"}
+_PLACES = {"compare_runs": "compare", "evaluate_run": "evaluate", "fit": "train", "load": "inference.trained_judge"}
 
 
 def __getattr__(name: str) -> Any:

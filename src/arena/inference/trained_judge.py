@@ -24,7 +24,7 @@ def load(
     calibrated: bool = True,
     checkpoint: str | Path | None = None,
     trusted_packages: Sequence[str] = (),
-) -> "Judge":
+) -> "TrainedJudge":
     """Load a trained judge from its run folder.
 
     Args:
@@ -51,10 +51,10 @@ def load(
             raise UsageError(f"run={run}: it was trained with data.offset; use python -m arena.predict data.offset=...")
         data["cache"] = None  # rows in memory have no file whose tokens could be kept
         data["loader"]["num_workers"] = 0
-    return Judge(members)
+    return TrainedJudge(members)
 
 
-class Judge:
+class TrainedJudge:
     """A trained judge, or the mean of several.
 
     Called with one row of texts it returns the probability of each class, with lists of texts a list of these:
