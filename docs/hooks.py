@@ -177,7 +177,7 @@ def config_pages() -> dict[str, str]:
 
 def _choice(path: Path, group: str, level: int) -> str:
     text = path.read_text()
-    head, _ = re.match(r"((?:#.*\n)*)(.*)", text, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    head = re.split(r"^(?!#)", text, maxsplit=1, flags=re.MULTILINE)[0]
     lines = [line[2:] for line in head.splitlines() if not line.startswith("# @package")]
     parts = [f"{'#' * level} {path.stem} {{#{_slug(path.stem)}}}"] if level else []
     if path.stem.startswith("_"):
@@ -280,7 +280,10 @@ def api_pages() -> dict[str, str]:
     for folder in sorted(path for path in SOURCE.iterdir() if (path / "__init__.py").is_file()):
         modules = [path for path in sorted(folder.rglob("*.py")) if path.name != "__init__.py" and _public(path)]
         names = [".".join(path.relative_to(SOURCE.parent).with_suffix("").parts) for path in modules]
-        sections = "".join(f"\n## {name}\n\n::: {name}\n    options: {{show_root_heading: false}}\n" for name in names)
+        sections = "".join(
+            f"\n## {name}\n\n::: {name}\n    options: {{show_root_heading: false, show_root_toc_entry: false}}\n"
+            for name in names
+        )
         pages[f"{API}/{folder.name}.md"] = f"# arena.{folder.name}\n{sections}"
     return pages
 

@@ -64,7 +64,8 @@ if __name__ == "__main__":
     write("tickets.csv", ["id", "text", "topic", "urgency"], tickets(1200, draw))
     every = votes(360, draw)
     write("votes.csv", ["id", "prompt", "response_a", "response_b", "winner"], every[:300])
-    write("new.csv", ["id", "prompt", "response_a", "response_b"], [row[:4] for row in every[300:]])
+    turns = [[row[0], *(json.dumps([text]) for text in row[1:4])] for row in every[300:]]  # as Kaggle's test.csv
+    write("new.csv", ["id", "prompt", "response_a", "response_b"], turns)
     other_names = ["id", "question", "answer_1", "answer_2", "label"]
     write("broken.csv", other_names, [*every[:41], ["v900", "Why?", "Because.", "No idea.", "first"]])
     chats = [{"prompt": row[1], "reply": row[2]} for row in every[:120]]

@@ -18,7 +18,30 @@ from arena.config.resolvers import register_resolvers
 MEANING = re.compile(r"[][(){}*?<>|;&$`!~]")
 """What a shell does not take literally outside of quotes."""
 COMMANDS = {path.stem for path in (ROOT / "src" / "arena").glob("*.py")} - {"__init__"}
-TRAININGS = list(dict.fromkeys(line for name, line in arena_commands() if name == "train" and "resume=" not in line))
+CHOICES = {
+    "adapter",
+    "callback",
+    "data",
+    "experiment",
+    "loss",
+    "model",
+    "optim",
+    "schedule",
+    "sweep",
+    "task",
+    "trainer",
+}
+
+
+def keys(line: str) -> frozenset[str]:
+    """What a line asks of the composition: its keys, and which choice of a group."""
+    return frozenset(word if word.partition("=")[0] in CHOICES else word.partition("=")[0] for word in words(line))
+
+
+def trainings() -> list[str]:
+    """The trainings of the pages, without those whose keys another one has as well."""
+    lines = {keys(line): line for name, line in arena_commands() if name == "train" and "resume=" not in line}
+    return [line for typed, line in lines.items() if not any(typed < other for other in lines)]
 
 
 @pytest.mark.parametrize("line", [line for _, line in arena_commands()])
@@ -27,7 +50,7 @@ def test_commands_can_be_pasted(line):
     assert subprocess.run(["bash", "-n", "-c", line], capture_output=True).returncode == 0
 
 
-@pytest.mark.parametrize("line", [line for line in TRAININGS if "--config-dir" not in line])
+@pytest.mark.parametrize("line", [line for line in trainings() if "--config-dir" not in line])
 def test_trainings_compose(line):
     register_resolvers()
     sweeps = bool({"-m", "--multirun"} & set(shlex.split(line)))
@@ -80,6 +103,7 @@ def typed(line: str, block: Block) -> str:
 def execute(block: Block, folder: Path) -> None:
     """Run the commands of a block, or its Python, each in a process of its own."""
     if block.kind == "file":
+        (folder / block.said).parent.mkdir(parents=True, exist_ok=True)
         (folder / block.said).write_text(block.text + "\n")
     elif block.language == "python" and block.mode == "needs":
         module, _, name = block.said.removeprefix("needs ").rpartition(".")
