@@ -51,9 +51,19 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if name == "reference/index.md":
         markdown += "\n" + "".join(f"- [{heading(text)}]({path.removeprefix('reference/')})\n"
                                    for path, text in generated_pages().items() if "/api/" not in path)  # fmt: skip
-    if name == "reference/python.md" and (SOURCE / "__init__.py").read_text().strip():
-        markdown += "\n## Functions\n\n::: arena\n    options: {show_root_heading: false, heading_level: 3}\n"
+    if name == "reference/python.md":
+        markdown += "".join(f"\n::: {each}\n    options: {{heading_level: 2}}\n" for each in public_functions())
     return markdown
+
+
+def public_functions() -> list[str]:
+    """Where the names of `arena` itself are defined."""
+    nodes = [
+        node for node in ast.walk(ast.parse((SOURCE / "__init__.py").read_text())) if isinstance(node, ast.ImportFrom)
+    ]
+    return [
+        f"{node.module}.{each.name}" for node in nodes for each in node.names if str(node.module).startswith("arena.")
+    ]
 
 
 def _filled(nav: list, generated: dict[str, str]) -> list:
@@ -101,7 +111,7 @@ def generated_pages() -> dict[str, str]:
 
 def commands() -> list[str]:
     """The commands, training first."""
-    names = sorted(path.stem for path in SOURCE.glob("*.py") if '__name__ == "__main__"' in path.read_text())
+    names = sorted(path.stem for path in SOURCE.glob("[a-z]*.py"))
     return sorted(names, key=lambda name: name != "train")
 
 

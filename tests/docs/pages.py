@@ -91,8 +91,13 @@ def arena_commands() -> list[tuple[str, str]]:
     return [(found[1], line) for line in lines if (found := ARENA.search(line))]
 
 
-def words(line: str) -> list[str]:
-    """The `key=value` words behind the command."""
+def arguments(line: str) -> list[str]:
+    """The words behind the command."""
     start = ARENA.search(line)
     assert start, line
-    return [word for word in shlex.split(line[start.end() :], comments=True) if "=" in word]
+    return shlex.split(line[start.end() :], comments=True)
+
+
+def words(line: str) -> list[str]:
+    """The `key=value` words behind the command."""
+    return [word for word in arguments(line) if "=" in word]
