@@ -32,7 +32,7 @@ CONFIG, API = "reference/config", "reference/api"
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Fill `FOLDER/*` in the navigation with the pages of that folder, generated ones included."""
-    config.nav = _filled(config.nav, generated_pages())
+    config.nav = _filled(config.nav or [], generated_pages())
     return config
 
 
