@@ -135,8 +135,8 @@ def prune(options: argparse.Namespace) -> None:
 
 def stood_in(options: argparse.Namespace, pruner: str, seed: int) -> tuple[float, float, float]:
     """Steps, best value and pruned trials of one sweep."""
-    from arena.sweep import sweeper, workers
-    from arena.sweep.pool import Pool, core_slots
+    from arena.sweep import sweeper
+    from arena.sweep.pool import Pool, core_slots, pool_of
 
     with tempfile.TemporaryDirectory() as place:
         plan = plan_of(
@@ -148,7 +148,7 @@ def stood_in(options: argparse.Namespace, pruner: str, seed: int) -> tuple[float
             lr = next(each.partition("=")[2] for each in overrides if each.startswith("optim.lr="))
             return [sys.executable, "-c", STAND_IN, str(folder), lr, str(seed), str(STEPS)]
 
-        told = workers.of(plan, composed_for(plan))
+        told = pool_of(plan, composed_for(plan))
         assert isinstance(told, Pool)
         pool = Pool(core_slots(1), plan.objectives, variables=told.variables, program=program)
         os.environ["PYTHONPATH"] = environment()["PYTHONPATH"]
@@ -197,7 +197,8 @@ def resume(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as place:
         chosen = ["sweep=lr", *TINY, f"hydra.sweeper.n_trials={options.trials}"]
         plan = plan_of(Path(place) / "multirun" / "lr", *chosen)
-        study = Study.open(plan).study
+        plan.folder.mkdir(parents=True)
+        study = Study(plan).study
         space = {each.name: each.distribution for each in plan.parameters}
         draw = random.Random(0)
         for number in range(options.trials):
@@ -268,8 +269,8 @@ def kill(options: argparse.Namespace) -> None:
 
 SLEEPER = """
 import json, random, sys, time
-from arena.sweep import lifeline
-lifeline.hold()
+from arena.sweep import parent
+parent.die_with_parent()
 folder, lr = sys.argv[1].removeprefix("hydra.run.dir="), float(sys.argv[2])
 time.sleep(random.uniform(0.5, 3))
 with open(f"{folder}/result.json", "w") as file:

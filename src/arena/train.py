@@ -22,7 +22,7 @@ from arena.core.run import RunFolder, rank
 from arena.evaluation.results import Fit
 from arena.model.identity import identity, reason_against_export
 from arena.reporting.dashboards.ending import Dashboards
-from arena.sweep import lifeline
+from arena.sweep import parent
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -146,7 +146,7 @@ def _sweeps(overrides: list[str], config_name: str) -> bool:
 
 def main() -> None:
     """The command line."""
-    lifeline.hold()
+    parent.die_with_parent()
     typed = sys.argv[1:]
     if resume.folder_of(typed) and not {"--help", "-h"} & set(typed):
         run_main(lambda: go_on(typed))

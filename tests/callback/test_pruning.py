@@ -15,8 +15,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from arena.callback.pruning import Pruning
 from arena.logger.journal import read
 from arena.sweep import process
-from arena.sweep.outcome import outcome_of
 from arena.sweep.pool import Pool
+from arena.sweep.result import read_trial_result
 
 FOUR = ["trainer.max_steps=8", "validate_every=2", "schedule.warmup=0", "data.limit=60", "baselines=[]"]
 """Four validations."""
@@ -75,7 +75,7 @@ def test_a_trial_worse_than_the_median_is_pruned_with_its_best_value_kept(train_
     lines = [line for line in capsys.readouterr().out.splitlines() if "pruned by" in line]
     assert len(lines) == 1
     assert made.trials[3].intermediate_values == pytest.approx({0: rows[0]["value"], 1: rows[1]["value"]}, rel=1e-6)
-    found = outcome_of(run.path, 0, ["monitor"])
+    found = read_trial_result(run.path, 0, ["monitor"])
     assert (found.kind, found.values) == ("pruned", [result["monitor"]["value"]])
 
 

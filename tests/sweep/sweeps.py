@@ -10,8 +10,8 @@ from typing import Any
 from arena.config import compose as config
 from arena.sweep import plan as plans
 from arena.sweep import sweeper
-from arena.sweep.outcome import Outcome
 from arena.sweep.pool import Pool, core_slots
+from arena.sweep.result import TrialResult
 
 QUICK = """
 import json, pathlib, sys, time
@@ -78,20 +78,20 @@ class Instant:
     """Workers that need no processes, where only the suggestions matter: each trial is over when it is asked about."""
 
     def __init__(self) -> None:
-        self.over: list[tuple[int, Outcome]] = []
+        self.over: list[tuple[int, TrialResult]] = []
 
     def free(self) -> int:
         return 1 - len(self.over)
 
     def submit(self, number: int, overrides: list[str], folder: str | Path) -> None:
         values = {key: float(text) for key, _, text in (o.partition("=") for o in overrides) if key in SEARCHED}
-        self.over.append((number, Outcome("complete", [valley(values)], None, 0, 1.0)))
+        self.over.append((number, TrialResult("complete", [valley(values)], None, 0, 1.0)))
 
-    def finished(self, wait: float = 0.0) -> list[tuple[int, Outcome]]:
+    def finished(self, wait: float = 0.0) -> list[tuple[int, TrialResult]]:
         self.over, over = [], self.over
         return over
 
-    def stop(self) -> list[tuple[int, Outcome]]:
+    def stop(self) -> list[tuple[int, TrialResult]]:
         return []
 
 

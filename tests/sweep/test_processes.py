@@ -13,7 +13,7 @@ import pytest
 from arena.core.errors import ArenaError, UsageError
 from arena.core.run import RunFolder
 from arena.sweep import pool, process
-from arena.sweep.outcome import objective, outcome_of
+from arena.sweep.result import objective, read_trial_result
 
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
 SLEEP = [sys.executable, "-c", "import time; print('awake', flush=True); time.sleep(60)"]
@@ -74,7 +74,7 @@ RESULTS = [
 @pytest.mark.parametrize(("status", "reason", "value", "code", "kind", "values"), RESULTS)
 def test_outcome_is_read_from_result_and_exit_code(tmp_path, status, reason, value, code, kind, values):
     RunFolder(tmp_path).write_result({"status": status, "reason": reason, "monitor": {"value": value}})
-    found = outcome_of(tmp_path, code, ["monitor"])
+    found = read_trial_result(tmp_path, code, ["monitor"])
     assert (found.kind, found.values, found.exit_code) == (kind, values, code)
     assert (found.reason is None) == (kind == "complete")
     if code == -9 and kind == "failed":
@@ -84,13 +84,13 @@ def test_outcome_is_read_from_result_and_exit_code(tmp_path, status, reason, val
 def test_a_trial_that_another_launcher_ran_has_the_time_of_its_result(tmp_path):
     took = {"setup": 1.5, "fit": 20.0, "test": None, "rows_per_second": 300.0}
     RunFolder(tmp_path).write_result({"status": "completed", "monitor": {"value": 1.0}, "time": took})
-    assert outcome_of(tmp_path, 0, ["monitor"]).seconds == 21.5
+    assert read_trial_result(tmp_path, 0, ["monitor"]).seconds == 21.5
 
 
 def test_a_trial_without_a_result_tells_its_last_words(tmp_path):
     (tmp_path / "trial.log").write_text("step 1\narena: data.path=x.csv: no such file or folder\nbye\n")
-    assert outcome_of(tmp_path, 74, ["monitor"]).reason == "data.path=x.csv: no such file or folder"
-    assert outcome_of(tmp_path / "nothing", 1, ["monitor"]).reason == "exit code 1"
+    assert read_trial_result(tmp_path, 74, ["monitor"]).reason == "data.path=x.csv: no such file or folder"
+    assert read_trial_result(tmp_path / "nothing", 1, ["monitor"]).reason == "exit code 1"
 
 
 def test_objectives_are_paths_and_never_the_test_split(tmp_path):
@@ -163,7 +163,7 @@ def test_stop_ends_the_whole_group_even_where_it_does_not_listen(tmp_path):
     crew = started(tmp_path / "0", python(code))
     says(tmp_path / "0", "child ")
     child = int((tmp_path / "0" / "trial.log").read_text().split()[1])
-    trial = crew.running[0][0].pid
+    trial = crew.running[0][0].process.pid
     ((_, outcome),) = crew.stop(grace=0.3)
     assert outcome.exit_code == -signal.SIGKILL
     assert gone(trial)
@@ -177,7 +177,7 @@ def test_stop_ends_the_whole_group_even_where_it_does_not_listen(tmp_path):
 def test_sigkill_of_a_trial_is_a_failure_with_its_signal(tmp_path):
     crew = started(tmp_path / "0", SLEEP)
     says(tmp_path / "0", "awake")
-    os.kill(crew.running[0][0].pid, signal.SIGKILL)
+    os.kill(crew.running[0][0].process.pid, signal.SIGKILL)
     outcome = ended(crew)
     assert (outcome.kind, outcome.exit_code) == ("failed", -9)
     assert "SIGKILL" in str(outcome.reason)
@@ -185,8 +185,8 @@ def test_sigkill_of_a_trial_is_a_failure_with_its_signal(tmp_path):
 
 CHILD = """
 import os, subprocess, sys, time
-from arena.sweep import lifeline
-lifeline.hold()
+from arena.sweep import parent
+parent.die_with_parent()
 if len(sys.argv) < 2:  # as Lightning starts the processes of further devices
     subprocess.Popen([sys.executable, __file__, "second"])
 print("here", os.getpid(), flush=True)
@@ -196,7 +196,7 @@ CONTROLLER = """
 import sys, time
 from pathlib import Path
 from arena.sweep import process
-trial = process.start([], Path(sys.argv[1]), {}, [sys.executable, sys.argv[2]])
+trial = process.Process([], Path(sys.argv[1]), {}, program=[sys.executable, sys.argv[2]])
 time.sleep(60)
 """
 

@@ -1,15 +1,15 @@
 """Bad input of a sweep: refused at once, in one line, with nothing written."""
 
 import sqlite3
-from pathlib import Path
 
 import pytest
 from sweeps import Instant, plan_of, run
 
 from arena.config import compose as config
 from arena.core.errors import UsageError
-from arena.sweep import identity, plan, samplers, space
+from arena.sweep import plan, samplers, space
 from arena.sweep.space import parameter
+from arena.sweep.study import Study
 
 ARENA = ["-m", "hydra/sweeper=arena"]
 LR = "optim.lr=interval(1e-5,1e-2)"
@@ -40,35 +40,20 @@ def test_wrong_sweeps_end_with_2_and_one_line(typed, tmp_path, arguments, words)
     assert list(tmp_path.iterdir()) == []
 
 
-def make(path: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "code", "words"), [("text", 65, "not a database"), ("folder", 74, "unable to open")])
+def test_what_is_no_database_is_left_alone(typed, tmp_path, kind, code, words):
+    path = tmp_path / "multirun" / "default" / "study.db"
     path.parent.mkdir(parents=True)
     if kind == "text":
         path.write_text("these are no pages of a database" * 100)
-    elif kind == "folder":
-        path.mkdir()
     else:
-        with sqlite3.connect(path) as database:
-            database.execute("CREATE TABLE bills (sum REAL)")
-        database.close()
-
-
-@pytest.mark.parametrize(
-    ("kind", "code", "words"),
-    [
-        ("text", 65, "not a database"),
-        ("other", 65, "not of an Optuna study (its tables: bills)"),
-        ("folder", 74, "not a file"),
-    ],
-)
-def test_foreign_databases_are_left_alone(typed, tmp_path, kind, code, words):
-    path = tmp_path / "multirun" / "default" / "study.db"
-    make(path, kind)
+        path.mkdir()
     before = path.read_bytes() if path.is_file() else None
     found, lines = typed(*ARENA, LR)
     assert (found, len(lines)) == (code, 1), lines
     assert words in lines[0]
     assert before is None or path.read_bytes() == before
-    assert [each.name for each in path.parent.iterdir()] == ["study.db"]
+    assert sorted(each.name for each in path.parent.iterdir()) == [".lock", "study.db"]
 
 
 def test_a_locked_database(typed, tmp_path):
@@ -93,7 +78,7 @@ def test_a_study_that_arena_did_not_make(tmp_path):
     study = optuna.create_study(study_name="default", storage=url)
     study.tell(study.ask(), 1.0)
     with pytest.raises(Exception, match="arena did not make"):
-        identity.check(plan_of(tmp_path / "study", LR))
+        Study(plan_of(tmp_path / "study", LR))
 
 
 def test_plain_sweeps_stay_with_hydra(typed):

@@ -1,5 +1,6 @@
-"""What a sweep is to do, read from `hydra.sweeper` and the command line and checked before anything is written."""
+"""The plan of a sweep, read from `hydra.sweeper` and the command line and checked before anything is written."""
 
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from arena.config import compose as config
-from arena.core import devices, schema
+from arena.core import devices, redact, schema
 from arena.core.errors import UsageError
 from arena.core.root import Monitor
 from arena.core.values import flat
@@ -20,10 +21,10 @@ from arena.sweep.settings import TARGET, Settings
 DIRECTIONS = {"min": "minimize", "max": "maximize"}
 MONITOR = "monitor"
 """The objective that is the best validation value of the run's monitor."""
-
-
 OF_THE_SWEEP = ("hydra.run.dir", "hydra.sweep", "hydra.launcher", "hydra.mode", "hydra.job.num")
 """Overrides of Hydra's that concern the sweep and no single trial."""
+SILENT = ("logger", "tags", "study")
+"""Overrides that may differ between two calls of one sweep, because no value depends on them."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,24 @@ class Plan:
 
     @property
     def own_file(self) -> bool:
-        """Whether the study lies in its folder, where one controller at a time may work on it."""
+        """True where the study lies in its folder, where one controller at a time may work on it."""
         return self.settings["storage"] is None
 
     @property
     def typed(self) -> dict[str, str]:
         """The parameters as they were typed."""
         return {each.name: each.typed for each in self.parameters}
+
+    def identity(self) -> dict[str, Any]:
+        """All that has to stay equal over the calls of a sweep."""
+        from optuna.distributions import distribution_to_json
+
+        parameters = {
+            each.name: {"typed": each.typed, "distribution": json.loads(distribution_to_json(each.distribution))}
+            for each in self.parameters
+        }
+        fixed = [each for each in self.fixed if space.name_of(each).split(".")[0] not in SILENT]
+        return {"params": parameters, "objectives": self.objectives, "fixed": sorted(map(redact.text, fixed))}
 
     def overrides(self, values: dict[str, Any]) -> list[str]:
         """The overrides of a trial with these values."""
@@ -68,7 +80,7 @@ class Plan:
 def check(overrides: list[str], config_name: str = "train") -> bool:
     """Check a command line before Hydra runs: False if its sweeper is another one than arena's.
 
-    Every end of every interval and every choice is composed and held against the signatures that it configures.
+    Every end of every interval and every choice is composed and checked against the signatures that it configures.
 
     Raises:
         UsageError: anything about the sweep that cannot work.
@@ -126,7 +138,7 @@ def read(composed: DictConfig, line: space.CommandLine) -> Plan:
         total=total,
         mode=monitor["mode"],
         monitor=monitor["name"],
-        starts=[space.check_class_prior(start, parameters) for start in chosen["enqueue"]],
+        starts=[space.check_start(start, parameters) for start in chosen["enqueue"]],
         settings=chosen,
         hydra=passed_on(composed),
         command=["python", "-m", "arena.train", *sys.argv[1:]],

@@ -1,36 +1,38 @@
-"""Several trials at a time, each with a GPU (or some) or an equal share of the cores; nothing here ever blocks."""
+"""Several trials at a time: on this machine, each with GPUs or a share of the cores, or by one of Hydra's launchers."""
 
 import os
 import signal
-import subprocess
+import time
 from collections.abc import Callable, Mapping
-from concurrent import futures
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from arena.config.overrides import quoted
 from arena.core.devices import visible_gpus
-from arena.core.errors import UsageError
-from arena.sweep import process
-from arena.sweep.outcome import Outcome
+from arena.core.errors import UsageError, first_line
+from arena.sweep import process, samplers
+from arena.sweep.plan import Plan
+from arena.sweep.result import TrialResult, read_trial_result
 
 Slot = dict[str, str]
 """The variables that give a trial its place on the machine."""
+POLL = 0.05
+"""Seconds between two looks at the trials that run."""
+OWN = ("hydra_plugins.arena_launcher.", "hydra._internal.core_plugins.basic_launcher.")
+"""Launchers in whose place the sweep starts processes by itself: Hydra's basic one runs every job in one process."""
 
 
 def gpu_slots(gpus: list[str] | list[int], per_trial: int = 1) -> list[Slot]:
-    """A slot for each `per_trial` GPUs.
-
-    Args:
-        gpus: names or numbers as in CUDA_VISIBLE_DEVICES; they must be among the visible ones.
-        per_trial: GPUs of one trial.
+    """A slot for each `per_trial` GPUs, named or numbered as in CUDA_VISIBLE_DEVICES.
 
     Raises:
         UsageError: a GPU that there is not, one named twice, or too few for one trial.
     """
     visible, names = visible_gpus(), [str(gpu) for gpu in gpus]
-    unknown = [name for name in names if name not in visible]
-    if unknown:
+    if unknown := [name for name in names if name not in visible]:
         has = f"this machine has {', '.join(visible)}" if visible else "this machine has none"
         raise UsageError(f"gpus={','.join(names)}: there is no GPU {', '.join(unknown)}; {has}")
     if len(set(names)) < len(names):
@@ -58,11 +60,11 @@ def core_slots(workers: int) -> list[Slot]:
 
 
 def slots(workers: int | None = None, gpus: Any = None, per_trial: int = 1) -> list[Slot]:
-    """The slots that a configuration asks for.
+    """The slots of a configuration.
 
     Args:
         workers: trials at a time; None: as many as there are GPUs for, or one without GPUs.
-        gpus: None: no GPU is dealt out, each trial sees what this process sees; `auto`: every visible one; or a list.
+        gpus: None: each trial sees what this process sees; `auto`: every visible GPU is dealt out; or a list.
         per_trial: GPUs of one trial.
 
     Raises:
@@ -79,10 +81,10 @@ def slots(workers: int | None = None, gpus: Any = None, per_trial: int = 1) -> l
 
 
 class Pool:
-    """The trials that run now.
+    """Trials as processes of this machine, one in each slot.
 
     Args:
-        slots: from `slots`.
+        slots: see `slots`.
         objectives: names of the objectives; default `[monitor]`.
         timeout: seconds that one trial may take; None: any.
         variables: gives the variables of a trial from its number (`process.trial_variables`).
@@ -107,8 +109,7 @@ class Pool:
         self.timeout = timeout
         self.variables = variables or (lambda number: {})
         self.program = program
-        self.running: dict[int, tuple[subprocess.Popen, Slot, Future[Outcome]]] = {}
-        self._waiting = ThreadPoolExecutor(len(slots), thread_name_prefix="trial")
+        self.running: dict[int, tuple[process.Process, Slot]] = {}
 
     def free(self) -> int:
         """How many more trials can start now."""
@@ -123,29 +124,91 @@ class Pool:
         place = Path(folder).expanduser().resolve()
         overrides = [*overrides, f"hydra.job.num={number}"]
         program = self.program(overrides, place) if self.program else None
-        trial = process.start(overrides, place, {**self.slots[0], **self.variables(number)}, program)
-        end = self._waiting.submit(process.wait, trial, place, self.objectives, self.timeout)
-        self.running[number] = (trial, self.slots.pop(0), end)
+        variables = {**self.slots[0], **self.variables(number)}
+        trial = process.Process(overrides, place, variables, self.timeout, program)
+        self.running[number] = trial, self.slots.pop(0)
 
-    def finished(self, wait: float = 0.0) -> list[tuple[int, Outcome]]:
-        """The trials that ended since the last call, with their outcomes.
+    def finished(self, wait: float = 0.0) -> list[tuple[int, TrialResult]]:
+        """The trials that ended since the last call; waits up to `wait` seconds for the first one."""
+        until = time.monotonic() + wait
+        while True:
+            ended = [number for number, (trial, _) in self.running.items() if trial.ended()]
+            if ended or not self.running or time.monotonic() >= until:
+                break
+            time.sleep(POLL)
+        over = {number: self.running.pop(number) for number in ended}
+        self.slots += [slot for _, slot in over.values()]
+        return [(number, trial.result(self.objectives)) for number, (trial, _) in over.items()]
 
-        Args:
-            wait: seconds to wait for the first one where none has ended yet.
-        """
-        futures.wait(self._ends(), wait, futures.FIRST_COMPLETED)
-        ended = [number for number, (_, _, end) in self.running.items() if end.done()]
-        self.slots += [self.running[number][1] for number in ended]
-        return [(number, self.running.pop(number)[2].result()) for number in ended]
-
-    def stop(self, grace: float = process.GRACE) -> list[tuple[int, Outcome]]:
-        """Stop all trials, all at once, and return their outcomes."""
-        for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, None)):
-            for trial, _, end in self.running.values():
-                if not end.done():
-                    process.tell(trial, number)
-            futures.wait(self._ends(), seconds)
+    def stop(self, grace: float = process.GRACE) -> list[tuple[int, TrialResult]]:
+        """Stop all trials, all at once, and return their results."""
+        until = time.monotonic() + grace
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for trial, _ in self.running.values():
+                trial.signal(number)
+            while not all(trial.ended() for trial, _ in self.running.values()):
+                if number == signal.SIGTERM and time.monotonic() > until:
+                    break
+                time.sleep(POLL)
         return self.finished()
 
-    def _ends(self) -> list[Future[Outcome]]:
-        return [end for _, _, end in self.running.values()]
+
+class Launched:
+    """Trials that a launcher of Hydra (submitit, joblib) runs, in batches: the next ones begin when all are over.
+
+    They are not pruned: what a trial has to know for that goes through the environment of arena's own processes.
+    """
+
+    def __init__(self, launcher: Any, jobs: int, plan: Plan) -> None:
+        self.launcher, self.jobs, self.plan = launcher, jobs, plan
+        self.waiting: dict[int, list[str]] = {}
+
+    def free(self) -> int:
+        """How many more trials fit into the next batch."""
+        return self.jobs - len(self.waiting)
+
+    def submit(self, number: int, overrides: list[str], folder: str | Path) -> None:
+        """Put a trial into the next batch."""
+        place = Path(folder)
+        places = [f"hydra.sweep.dir={quoted(str(place.parent))}", f"hydra.sweep.subdir={place.name}"]
+        self.waiting[number] = [*overrides, *places]
+
+    def finished(self, wait: float = 0.0) -> list[tuple[int, TrialResult]]:
+        """Run the batch and return how its trials ended."""
+        batch, self.waiting = self.waiting, {}
+        returned = self.launcher.launch(list(batch.values()), initial_job_idx=min(batch)) if batch else []
+        return [(number, self._result(number, job)) for number, job in zip(batch, returned, strict=True)]
+
+    def stop(self) -> list[tuple[int, TrialResult]]:
+        """A launcher stops its own jobs; what they finished is found in their folders."""
+        return []
+
+    def _result(self, number: int, job: Any) -> TrialResult:
+        error = job._return_value if job.status.name == "FAILED" else None
+        code = 0 if error is None else getattr(error, "code", 1)
+        result = read_trial_result(self.plan.folder / str(number), code, self.plan.objectives)
+        return replace(result, reason=first_line(error)) if result.kind == "failed" and error is not None else result
+
+
+def pool_of(plan: Plan, composed: DictConfig, launcher: Callable[[], Any] | None = None) -> Pool | Launched:
+    """The workers of a plan, `hydra.sweeper.n_jobs` at a time; `launcher` makes the launcher that Hydra composed.
+
+    Raises:
+        UsageError: more trials at a time than the GPUs allow.
+    """
+    jobs = plan.settings["n_jobs"]
+    chosen: Any = OmegaConf.to_container(composed.hydra.launcher, resolve=True)
+    if launcher is not None and not str(chosen.get("_target_")).startswith(OWN):
+        return Launched(launcher(), jobs, plan)
+    if "gpus" not in chosen:  # Hydra's basic launcher: as many GPUs to each trial as its trainer wants
+        devices = OmegaConf.select(composed, "trainer.devices")
+        shared = jobs > 1 and OmegaConf.select(composed, "trainer.accelerator") != "cpu"
+        chosen["gpus"] = "auto" if shared else None
+        chosen["gpus_per_trial"] = devices if isinstance(devices, int) and devices > 0 else 1
+    pruner = samplers.pruner_node(plan.settings["pruner"]) if plan.settings["pruner"]["name"] != "none" else None
+
+    def variables(number: int) -> dict[str, str]:
+        return process.trial_variables(plan.storage, plan.study, number, plan.objectives, pruner)
+
+    dealt = slots(jobs, chosen["gpus"], chosen["gpus_per_trial"])
+    return Pool(dealt, plan.objectives, chosen.get("timeout"), variables)

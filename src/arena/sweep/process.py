@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -16,8 +17,8 @@ from typing import Any
 from arena.config.overrides import quoted
 from arena.core.errors import UsageError
 from arena.core.trial import TRIAL
-from arena.sweep import lifeline
-from arena.sweep.outcome import OUTPUT, Outcome, outcome_of
+from arena.sweep import parent
+from arena.sweep.result import OUTPUT, TrialResult, read_trial_result
 
 GRACE = 20.0
 """Seconds that a trial has to save its work after SIGTERM."""
@@ -28,8 +29,8 @@ RANKS = re.compile(
     r"|OMPI_COMM_WORLD_.*|PMIX?_(RANK|SIZE)|MPI_LOCAL(RANKID|NRANKS)|JSM_NAMESPACE_.*|LSB_DJOB_.*|XLA_.*RANK|LT_.*"
     r"|PL_GLOBAL_SEED|PL_SEED_WORKERS|PL_EXP_VERSION"
 )
-"""Variables by which Lightning, torchrun, Slurm, MPI or LSF tell a process that it is one of several, and seeds that an
-earlier training in this process left behind. A trial that saw them would wait for others that never come."""
+"""Variables by which Lightning, torchrun, Slurm, MPI or LSF mark a process as one of several, and seeds of an earlier
+training in this process. A trial that saw them would wait for others that never come."""
 OWN = re.compile(r"WANDB_(RUN_ID|RESUME|SERVICE|NAME)|_WANDB_.*|ARENA_TRIAL|ARENA_PARENT")
 """Variables that belong to one run: two trials must not share them."""
 
@@ -40,81 +41,82 @@ def inherited(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def trial_variables(
-    storage: str | None,
-    study: str,
-    number: int,
-    objectives: list[str],
-    pruner: Mapping[str, Any] | None = None,
+    storage: str | None, study: str, number: int, objectives: list[str], pruner: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
-    """The variables that tell a process which trial it is.
+    """The variables that identify a trial to its own process; `study` is also the group in Weights & Biases.
 
     Args:
         storage: URL of the Optuna storage; None for trials of a sweep without a study.
-        study: name of the study; also the group of the runs in Weights & Biases.
+        study: name of the study.
         number: of the trial.
         objectives: names as in `hydra.sweeper.objectives`; with several there is no pruning.
-        pruner: its class and options, `{"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 5, ...}`; its
-            steps are validations, counted from 0. None: never prune, and Optuna is not even imported in the trial.
+        pruner: `{"_target_": "optuna.pruners.MedianPruner", ...}`, whose steps are validations, counted from 0. None:
+            never prune, and Optuna is not even imported in the trial.
     """
-    told = {"storage": storage, "study": study, "number": number, "objectives": objectives, "pruner": pruner}
-    return {TRIAL: json.dumps(told), "WANDB_RUN_GROUP": study}
+    trial = {"storage": storage, "study": study, "number": number, "objectives": objectives, "pruner": pruner}
+    return {TRIAL: json.dumps(trial), "WANDB_RUN_GROUP": study}
 
 
-def command(overrides: list[str], folder: Path) -> list[str]:
-    """The command line of a trial; without `-m`, so that every process Lightning starts for it sees the same values."""
-    return [sys.executable, "-m", "arena.train", *overrides, f"hydra.run.dir={quoted(str(folder))}"]
-
-
-def start(
-    overrides: list[str], folder: Path, environment: Mapping[str, str], program: list[str] | None = None
-) -> subprocess.Popen:
-    """Start a trial; the thread that does so must outlive it (see `arena.sweep.lifeline`).
+class Process:
+    """A running trial. The thread that starts it must outlive it (`arena.sweep.parent`).
 
     Args:
-        overrides: of the configuration.
+        overrides: of the configuration; without `-m`, so that every process Lightning starts sees the same values.
         folder: of the run; it must not exist, so that no two trials ever share one.
         environment: variables on top of the inherited ones.
-        program: command line instead of arena.train's.
+        timeout: seconds after which it is asked to stop; None: never.
+        program: command line in place of arena.train's.
 
     Raises:
         UsageError: the folder exists.
     """
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise UsageError(f"{folder}: the folder of a new trial exists already; choose another study name") from None
-    with open(folder / OUTPUT, "wb") as output:
-        return subprocess.Popen(
-            program or command(overrides, folder),
-            env=inherited(os.environ) | dict(environment) | {lifeline.VARIABLE: str(os.getpid())},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the sweep alone, which then stops its trials in order
-        )
 
-
-def wait(process: subprocess.Popen, folder: Path, objectives: list[str], timeout: float | None) -> Outcome:
-    """The outcome of a trial once it has ended, which it is asked to do after `timeout` seconds."""
-    began, timed_out = time.monotonic(), False
-    try:
-        process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        timed_out = True
-        tell(process, signal.SIGTERM)
+    def __init__(
+        self,
+        overrides: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        timeout: float | None = None,
+        program: list[str] | None = None,
+    ) -> None:
         try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            tell(process, signal.SIGKILL)
-            process.wait()
-    tell(process, signal.SIGKILL)  # processes of further devices that outlived the first
-    outcome = outcome_of(folder, process.returncode, objectives)
-    if timed_out and outcome.kind not in ("complete", "pruned", "diverged"):
-        outcome = Outcome("timeout", None, f"stopped after timeout={timeout:g} seconds", process.returncode)
-    return replace(outcome, seconds=time.monotonic() - began)
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            raise UsageError(f"{folder}: the folder of a new trial exists already; choose another study name") from None
+        self.folder, self.timeout = folder, timeout
+        self.began = time.monotonic()
+        self.due = math.inf if timeout is None else self.began + timeout
+        self.timed_out = False
+        command = [sys.executable, "-m", "arena.train", *overrides, f"hydra.run.dir={quoted(str(folder))}"]
+        with open(folder / OUTPUT, "wb") as output:
+            self.process = subprocess.Popen(
+                program or command,
+                env=inherited(os.environ) | dict(environment) | {parent.VARIABLE: str(os.getpid())},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the sweep alone, which then stops its trials in order
+            )
 
+    def ended(self) -> bool:
+        """True once it is over; to be asked now and then, because it also enforces the timeout."""
+        if self.process.poll() is not None:
+            return True
+        if time.monotonic() > self.due:
+            self.signal(signal.SIGKILL if self.timed_out else signal.SIGTERM)
+            self.timed_out, self.due = True, time.monotonic() + GRACE
+        return False
 
-def tell(process: subprocess.Popen, number: int) -> None:
-    """Send a signal to all processes of a trial."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+    def result(self, objectives: list[str]) -> TrialResult:
+        """The result once it has ended; processes of further devices that outlived the first are killed."""
+        self.signal(signal.SIGKILL)
+        result = read_trial_result(self.folder, self.process.returncode, objectives)
+        if self.timed_out and result.kind not in ("complete", "pruned", "diverged"):
+            reason = f"stopped after timeout={self.timeout:g} seconds"
+            result = replace(result, kind="timeout", values=None, reason=reason)
+        return replace(result, seconds=time.monotonic() - self.began)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all of its processes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from arena.core.closest import closest
 from arena.core.construct import instantiate
-from arena.core.errors import UsageError
+from arena.core.errors import UsageError, first_line
 from arena.sweep.settings import PRUNERS, SAMPLERS
 
 
@@ -36,23 +36,22 @@ def check(what: Literal["sampler", "pruner"], choice: dict[str, Any], objectives
     try:
         build(choice)  # Optuna looks at the options' values
     except (TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{key}: {str(error).strip().splitlines()[0]}") from None
+        raise UsageError(f"{key}: {first_line(error)}") from None
 
 
 def sampler(choice: dict[str, Any]) -> Any:
-    """The sampler of a study; `choice` is `{name: tpe, seed: 0, ...}`, as `sweep.json` holds it.
+    """The sampler of `{name: tpe, seed: 0, ...}`, seeded anew for every trial from the seed and the trial's number.
 
-    Its generator is seeded anew for every trial from the seed and the trial's number. So the next suggestion depends on
-    the seed and the history alone: a controller that was stopped goes on where it stood instead of repeating its first
-    random trials, and two controllers of one study do not suggest the same.
+    So the next suggestion depends on the seed and the history alone: a sweep that was stopped goes on where it stood,
+    and two controllers of one study do not suggest the same.
     """
     from optuna import samplers
 
     kind: Any = getattr(samplers, SAMPLERS[choice["name"]])
     seed = choice.get("seed")
-    # A sampler's words about its own workings (a parameter that it cannot model jointly) help nobody in a sweep.
-    wordy = {"warn_independent_sampling", "warn_asynchronous_seeding"} & inspect.signature(kind).parameters.keys()
-    options = dict.fromkeys(wordy, False) | _options(choice)
+    # Warnings of a sampler about its own workings (a parameter that it cannot model jointly) help nobody in a sweep.
+    warns = {"warn_independent_sampling", "warn_asynchronous_seeding"} & inspect.signature(kind).parameters.keys()
+    options = dict.fromkeys(warns, False) | _options(choice)
 
     def before_trial(self: Any, study: Any, trial: Any) -> None:
         # The scrambling of a quasi-random sequence has to stay the same over the whole study.
@@ -72,12 +71,12 @@ def seed_of(seed: int, number: int) -> int:
 
 
 def pruner(choice: dict[str, Any]) -> Any:
-    """The pruner of a study; `choice` is `{name: median, ...}`, as `sweep.json` holds it."""
-    return instantiate(target(choice))
+    """The pruner of `{name: median, ...}`."""
+    return instantiate(pruner_node(choice))
 
 
-def target(choice: dict[str, Any]) -> dict[str, Any]:
-    """The pruner as a trial's process is told of it: its class by `_target_`, and its options."""
+def pruner_node(choice: dict[str, Any]) -> dict[str, Any]:
+    """The pruner as a trial's process makes it: its class by `_target_`, and its options."""
     return {"_target_": f"optuna.pruners.{PRUNERS[choice['name']]}", **_options(choice)}
 
 

@@ -22,7 +22,7 @@ from arena.core.errors import UsageError
 
 @dataclass(frozen=True)
 class Parameter:
-    """One thing that is searched: its name, the key of its override, what was typed, and Optuna's distribution.
+    """One searched parameter: its name, the key of its override, what was typed, and Optuna's distribution.
 
     `texts` are a choice's values as the command line spells them, in the order of the distribution's choices.
     """
@@ -42,7 +42,7 @@ class Parameter:
         return f"{self.key}={f'{value:.12g}' if stepped else repr(value)}"  # 0.1 * 3 is 0.30000000000000004
 
     def holds(self, value: Any) -> bool:
-        """Whether the value lies in the distribution."""
+        """True if the value lies in the distribution."""
         try:
             return bool(self.distribution._contains(self.distribution.to_internal_repr(value)))
         except ValueError:
@@ -62,7 +62,7 @@ class Parameter:
         return [low + step * i for i in range(round((high - low) / step) + 1)]
 
     def ends(self) -> list[Any]:
-        """The values that are tried on the configuration before anything runs: both ends, or every choice."""
+        """The values that are checked before anything runs: both ends, or every choice."""
         if self.texts:
             return list(self.distribution.choices)
         return list(dict.fromkeys((self.distribution.low, self.distribution.high)))
@@ -131,16 +131,16 @@ def parameter(key: str, typed: str) -> Parameter | None:
         raise UsageError(f"{name}: Hydra's own settings cannot be searched")
     if not override.is_sweep_override():
         return None
-    shown = f"{name}={typed}"
+    where = f"{name}={typed}"
     if override.is_interval_sweep():
-        return Parameter(name, key, typed, _interval(shown, override.value()))
+        return Parameter(name, key, typed, _interval(where, override.value()))
     if override.is_range_sweep():
-        return Parameter(name, key, typed, _range(shown, override.value()))
-    return Parameter(name, key, typed, *_choice(shown, override))
+        return Parameter(name, key, typed, _range(where, override.value()))
+    return Parameter(name, key, typed, *_choice(where, override))
 
 
 def points(parameters: list[Parameter]) -> Iterator[list[str]]:
-    """Overrides to hold against the configuration: every end of every parameter, the others at their first value."""
+    """Overrides to check: every end of every parameter, the others at their first value."""
     first = [each.override(each.ends()[0]) for each in parameters]
     yield first
     for position, each in enumerate(parameters):
@@ -158,8 +158,8 @@ def grid(parameters: list[Parameter]) -> list[dict[str, Any]]:
     return [dict(zip([p.name for p in parameters], chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
-def check_class_prior(start: Any, parameters: list[Parameter]) -> dict[str, Any]:
-    """A starting point of `hydra.sweeper.enqueue` with whole numbers made floats where a float is searched.
+def check_start(start: Any, parameters: list[Parameter]) -> dict[str, Any]:
+    """Check a starting point of `hydra.sweeper.enqueue`; whole numbers become floats where a float is searched.
 
     Raises:
         UsageError: an unknown parameter, or a value outside what is searched.
@@ -177,9 +177,6 @@ def check_class_prior(start: Any, parameters: list[Parameter]) -> dict[str, Any]
             raise UsageError(f"hydra.sweeper.enqueue: {name}={value} lies outside {each.typed}")
         values[name] = value
     return values
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def _parsed(text: str) -> Any:
@@ -200,28 +197,28 @@ def _spelled(value: Any) -> str:
     return text.lower() if isinstance(value, bool) else text
 
 
-def _interval(typed: str, interval: Any) -> Any:
+def _interval(where: str, interval: Any) -> Any:
     from optuna.distributions import FloatDistribution, IntDistribution
 
     low, high, log = interval.start, interval.end, "log" in interval.tags
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise UsageError(f"{typed}: both ends must be finite numbers")
+        raise UsageError(f"{where}: both ends must be finite numbers")
     if low >= high:
-        raise UsageError(f"{typed}: an empty interval; the first number must be the smaller one")
+        raise UsageError(f"{where}: an empty interval; the first number must be the smaller one")
     if log and low <= 0:
-        raise UsageError(f"{typed}: a log scale needs a lower end above 0")
+        raise UsageError(f"{where}: a log scale needs a lower end above 0")
     kind = IntDistribution if isinstance(low, int) and isinstance(high, int) else FloatDistribution
     return kind(low, high, log=log)
 
 
-def _range(typed: str, numbers: Any) -> Any:
+def _range(where: str, numbers: Any) -> Any:
     from optuna.distributions import FloatDistribution, IntDistribution
 
     low, stop, step = numbers.start, numbers.stop, numbers.step
     if step <= 0 or low >= stop:
-        raise UsageError(f"{typed}: an empty range; it goes up from the first number to below the second")
+        raise UsageError(f"{where}: an empty range; it goes up from the first number to below the second")
     if "log" in numbers.tags:
-        raise UsageError(f"{typed}: a range has equal steps; for a log scale give tag(log, interval(...))")
+        raise UsageError(f"{where}: a range has equal steps; for a log scale give tag(log, interval(...))")
     # The tolerance keeps range(0, 0.3, 0.1) at three values, though 3 * 0.1 > 0.3.
     high = low + step * (math.ceil((stop - low) / step - 1e-9) - 1)
     if all(isinstance(each, int) for each in (low, stop, step)):
@@ -229,7 +226,7 @@ def _range(typed: str, numbers: Any) -> Any:
     return FloatDistribution(float(low), float(high), step=float(step))
 
 
-def _choice(typed: str, override: Any) -> tuple[Any, tuple[str, ...]]:
+def _choice(where: str, override: Any) -> tuple[Any, tuple[str, ...]]:
     """The distribution of a choice, and its values as the command line spells them."""
     from hydra.errors import HydraException
     from optuna.distributions import CategoricalDistribution
@@ -237,7 +234,7 @@ def _choice(typed: str, override: Any) -> tuple[Any, tuple[str, ...]]:
     try:
         elements = list(override.sweep_iterator())
     except HydraException:  # a glob: its names are not known to the grammar
-        raise UsageError(f"{typed}: give interval(...), range(...) or choice(...)") from None
+        raise UsageError(f"{where}: give interval(...), range(...) or choice(...)") from None
     texts = tuple(map(_spelled, elements))
     plain = (str, bool, int, float, type(None))
     choices = [
@@ -245,5 +242,5 @@ def _choice(typed: str, override: Any) -> tuple[Any, tuple[str, ...]]:
         for each, text in zip(elements, texts, strict=True)
     ]
     if len({(type(choice), choice) for choice in choices}) < len(choices):
-        raise UsageError(f"{typed}: a value is named twice")
+        raise UsageError(f"{where}: a value is named twice")
     return CategoricalDistribution(choices), texts

@@ -1,71 +1,71 @@
-"""The study of a sweep: Optuna's trials, how they are counted, asked for, finished, tried again and taken up later.
+"""The study of a sweep in Optuna's storage: opened and checked, asked for trials, told how they ended.
 
-A trial counts towards the total while it runs and when it is complete, pruned or failed in its own way. It does not
-count when another trial tries the same again (`retry_of`), nor when it was withdrawn because others had filled the
-total. So a sweep that is stopped, killed or resumed ends with exactly as many counted trials as were asked for.
+A trial counts towards the total while it runs and once it is complete, pruned or failed for good. It does not count
+where another trial tries the same again (`retry_of`), nor where it was withdrawn because other controllers of the same
+database had filled the total. So a sweep that is stopped, killed or resumed ends with exactly as many as were asked
+for.
 """
 
+import contextlib
 import json
 import math
-import os
-import socket
+import threading
 import time
 import warnings
 from dataclasses import replace
 from typing import Any
 
-from arena.core import heartbeat
-from arena.sweep import identity, samplers, storage
-from arena.sweep.outcome import Outcome, outcome_of
+from arena.core import redact
+from arena.core.errors import DataError, UsageError
+from arena.sweep import samplers, storage
 from arena.sweep.plan import Plan
+from arena.sweep.result import TrialResult, read_trial_result
 
 FAILURES = ("failed", "diverged", "out_of_memory", "timeout")
 RETRIES = 3
 """Times that a trial may be preempted from outside before it counts as failed."""
+IDENTITY = "arena"
+"""User attribute of the study: `Plan.identity`, to be equal whenever it is resumed."""
 
 
 class Study:
-    """An open study."""
+    """The open study of a plan; trials of a controller that is gone are settled.
 
-    def __init__(self, study: Any, plan: Plan) -> None:
-        self.study = study
-        self.plan = plan
-        self.controller = f"{socket.gethostname()}/{os.getpid()}"
-        self._beaten = 0.0
+    Raises:
+        UsageError: it exists and must not, is another sweep, or its folder holds runs of a study that is gone.
+        DataError, InputOutputError: its database is damaged, locked or out of reach.
+    """
 
-    @classmethod
-    def open(cls, plan: Plan) -> "Study":
-        """Open the study, or make it with its starting points; trials that nobody runs any more are settled.
-
-        Raises:
-            DataError, InputOutputError: its database is foreign, damaged, locked or out of reach.
-        """
+    def __init__(self, plan: Plan) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        plan.folder.mkdir(parents=True, exist_ok=True)
-        connection = storage.connected(plan.storage, None if plan.own_file else plan.settings["heartbeat"])
-        with storage.explained(plan.storage):
-            study = optuna.create_study(
+        self.plan = plan
+        self.running: dict[int, int] = {}
+        with storage.alone(plan.storage):
+            heartbeat = None if plan.own_file else plan.settings["heartbeat"]
+            self.storage = storage.open_storage(plan.storage, heartbeat, lambda _, trial: self._retry(trial))
+            known = plan.study in optuna.get_all_study_names(self.storage)
+            if not known:
+                _refuse_leftovers(plan)
+            self.study = optuna.create_study(
                 study_name=plan.study,
-                storage=connection,
+                storage=self.storage,
                 sampler=samplers.sampler(plan.settings["sampler"]),
                 pruner=samplers.pruner(plan.settings["pruner"]),  # some samplers ask it for its brackets
                 directions=plan.directions,  # pyright: ignore[reportArgumentType]
                 load_if_exists=True,
             )
-            if identity.RECORD not in study.user_attrs:
-                study.set_user_attr(identity.RECORD, identity.record(plan))
-            opened = cls(study, plan)
-            for start in plan.starts:
-                study.enqueue_trial(start, skip_if_exists=True)
-            opened.recover()
+            if known:
+                check_same_sweep(self.study, plan)
+            self.study.set_user_attr(IDENTITY, plan.identity())
+            self._fill_queue()
+            self._recover()
             if plan.settings["retry_failed"]:
-                for trial in opened.failures():
-                    opened._again(trial)
-        return opened
-
-    # --- counting -----------------------------------------------------------------------------------------------------
+                for trial in self.failures():
+                    self._retry(trial)
+        if self.storage.get_heartbeat_interval() is not None:
+            threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
 
     def trials(self) -> list[Any]:
         """Every trial of the study, in the order of the numbers."""
@@ -73,155 +73,181 @@ class Study:
 
     def counted(self) -> list[Any]:
         """The trials that count towards the total."""
-        return _counted(self.trials())
+        trials = self.trials()
+        retried = {trial.user_attrs.get("retry_of") for trial in trials}
+        started = [trial for trial in trials if trial.state.name != "WAITING" and trial.number not in retried]
+        return [trial for trial in started if trial.user_attrs.get("kind") != "withdrawn"]
 
     def failures(self) -> list[Any]:
         """Those of the counted trials that failed."""
         return [trial for trial in self.counted() if trial.user_attrs.get("kind") in FAILURES]
 
-    def full(self) -> bool:
-        """Whether there are as many trials as were asked for."""
-        return self.plan.total is not None and len(self.counted()) >= self.plan.total
+    def best(self) -> Any:
+        """The best complete trial; None without one, and where several objectives have no single best."""
+        complete = [trial for trial in self.trials() if trial.state.name == "COMPLETE"]
+        return self.study.best_trial if complete and len(self.plan.directions) == 1 else None
 
-    # --- one trial ----------------------------------------------------------------------------------------------------
+    def full(self) -> bool:
+        """True once there are as many trials as were asked for."""
+        return self.plan.total is not None and len(self.counted()) >= self.plan.total
 
     def ask(self) -> tuple[int, dict[str, Any]] | None:
         """Number and values of the next trial; None where no more are needed.
 
         Several controllers of one database may ask at the same time. Each number is given once, and a trial is seen by
-        whoever gets a higher number; so the one whose predecessors fill the total withdraws its own, and the total is
-        never exceeded.
+        whoever gets a higher number; so the one whose predecessors fill the total withdraws its own.
         """
-        with storage.alone(self.plan.storage):
-            return self._ask()
+        distributions = {each.name: each.distribution for each in self.plan.parameters}
+        with storage.alone(self.plan.storage), warnings.catch_warnings(action="ignore"):
+            if not self.plan.own_file:
+                self._recover()
+            while not self.full() and not (self.plan.grid is not None and self._queue_is_empty()):
+                trial = self.study.ask(distributions)
+                self.running[trial.number] = trial._trial_id
+                if not self.plan.own_file:
+                    self.storage.record_heartbeat(trial._trial_id)
+                    if reason := self._surplus(trial):
+                        self._finish(trial.number, "FAIL", TrialResult("failed", None, reason), kind="withdrawn")
+                        continue
+                trial.set_user_attr("folder", str(trial.number))
+                return trial.number, trial.params
+        return None
 
-    def _ask(self) -> tuple[int, dict[str, Any]] | None:
-        if self.full() or (self.plan.grid is not None and not self._enqueue_next()):
-            return None
-        with warnings.catch_warnings(action="ignore"):
-            trial = self.study.ask({each.name: each.distribution for each in self.plan.parameters})
-        if self.study._storage.get_heartbeat_interval() is not None:
-            self.study._storage.record_heartbeat(trial._trial_id)
-        if not self.plan.own_file:
-            trial.set_user_attr("controller", self.controller)
-            if reason := self._surplus(trial):
-                self._tell(trial.number, "FAIL", Outcome("failed", None, reason), kind="withdrawn")
-                return None if self.plan.grid is None else self._ask()
-        trial.set_user_attr("folder", str(trial.number))
-        return trial.number, trial.params
-
-    def tell(self, number: int, outcome: Outcome, stopped: bool = False) -> Outcome:
-        """Record how a trial ended and return the outcome that was recorded.
-
-        Args:
-            number: of the trial.
-            outcome: of its process.
-            stopped: whether the sweep itself stopped it.
-        """
-        trial = self.trials()[number]
-        if trial.state.is_finished():
-            return outcome
-        if outcome.kind == "complete" and not all(map(math.isfinite, outcome.values or [math.nan])):
-            outcome = replace(outcome, kind="failed", values=None, reason=f"no finite value: {outcome.values}")
-        if outcome.kind == "preempted":
-            before = trial.user_attrs.get("preempted", 0)
+    def tell(self, number: int, result: TrialResult, stopped: bool = False) -> TrialResult:
+        """Record how a trial ended and return the result that was recorded; `stopped`: by the sweep itself."""
+        frozen = self.trials()[number]
+        if frozen.state.is_finished():
+            return result
+        if result.kind == "complete" and not all(map(math.isfinite, result.values or [math.nan])):
+            result = replace(result, kind="failed", values=None, reason=f"no finite value: {result.values}")
+        if result.kind == "preempted":
+            before = frozen.user_attrs.get("preempted", 0)
             if not stopped and before >= RETRIES:
-                reason = f"preempted {RETRIES + 1} times ({outcome.reason})"
-                outcome = replace(outcome, kind="failed", reason=reason)
+                result = replace(result, kind="failed", reason=f"preempted {RETRIES + 1} times ({result.reason})")
             else:
-                self._again(trial, preempted=before + (not stopped))
-        state = {"complete": "COMPLETE", "pruned": "PRUNED"}.get(outcome.kind, "FAIL")
-        self._tell(number, state, outcome, kind=outcome.kind, stopped=stopped)
-        return outcome
+                self._retry(frozen, preempted=before + (not stopped))
+        state = {"complete": "COMPLETE", "pruned": "PRUNED"}.get(result.kind, "FAIL")
+        self._finish(number, state, result, kind=result.kind, stopped=stopped)
+        return result
 
-    def beat(self, numbers: list[int]) -> None:
-        """Say now and then that these trials are alive; only studies of several machines need to be told."""
-        interval = self.study._storage.get_heartbeat_interval()
-        if interval is not None and time.monotonic() - self._beaten > interval:
-            for trial in map(self.trials().__getitem__, numbers):
-                self.study._storage.record_heartbeat(trial._trial_id)
-            self._beaten = time.monotonic()
+    def release(self) -> None:
+        """Settle the trials that this controller asked for and does not run any more."""
+        for number in list(self.running):
+            self.tell(number, self._left_behind(number), stopped=True)
 
-    def recover(self, own: bool = False) -> list[int]:
-        """Settle the trials that were left RUNNING; returns their numbers.
+    def _recover(self) -> None:
+        """Settle the trials that were left RUNNING by a controller that is gone.
 
-        What a trial finished before its controller was killed is recorded; anything else is tried again.
-
-        Args:
-            own: settle those of this controller, which is about to end.
+        The lock of a study's own folder says at once that it is: what had finished is recorded, all else is tried
+        again. In a database of several controllers the heartbeats say it, and lost trials are tried again.
         """
-        settled = []
+        import optuna
+
+        if not self.plan.own_file:
+            with warnings.catch_warnings(action="ignore"):  # experimental
+                optuna.storages.fail_stale_trials(self.study)
+            return
         for trial in self.trials():
-            mine = own and trial.user_attrs.get("controller") == self.controller
-            if trial.state.name == "RUNNING" and (mine or self._lost(trial)):
-                folder = self.plan.folder / str(trial.number)
-                self.tell(trial.number, outcome_of(folder, None, self.plan.objectives), stopped=True)
-                settled.append(trial.number)
-        return settled
+            if trial.state.name == "RUNNING":
+                self.tell(trial.number, self._left_behind(trial.number), stopped=True)
 
-    # --- inside -------------------------------------------------------------------------------------------------------
-
-    def _lost(self, trial: Any) -> bool:
-        """Whether no living controller runs the trial. In a study of its own file the lock has answered that."""
-        if self.plan.own_file:
-            return True
-        host, _, process = str(trial.user_attrs.get("controller", "")).partition("/")
-        if host == socket.gethostname() and process.isdigit() and not heartbeat.runs(int(process)):
-            return True
-        return trial._trial_id in self.study._storage._get_stale_trial_ids(self.study._study_id)
+    def _left_behind(self, number: int) -> TrialResult:
+        return read_trial_result(self.plan.folder / str(number), None, self.plan.objectives)
 
     def _surplus(self, trial: Any) -> str | None:
         earlier = [other for other in self.counted() if other.number < trial.number]
         if self.plan.total is not None and len(earlier) >= self.plan.total:
             return "withdrawn: other controllers had filled the total"
-        if self.plan.grid is not None and any(other.params == trial.params for other in earlier):
+        queued = self.plan.grid is not None or "fixed_params" in self.trials()[trial.number].system_attrs
+        if queued and any(_key(other.params) == _key(trial.params) for other in earlier):
             return "withdrawn: another controller runs the same combination"
         return None
 
-    def _enqueue_next(self) -> bool:
-        """Put the first missing combination of the grid into the queue; False where none is missing."""
-        trials = self.trials()
-        if any(trial.state.name == "WAITING" for trial in trials):
-            return True
-        there = {_key(trial.params) for trial in _counted(trials)}
-        missing = next((values for values in self.plan.grid or [] if _key(values) not in there), None)
-        if missing is not None:
-            self.study.enqueue_trial(missing)
-        return missing is not None
+    def _fill_queue(self) -> None:
+        """Enqueue the starting points and the combinations of a grid that are not there yet."""
+        there = {_key(trial.system_attrs.get("fixed_params", trial.params)) for trial in self.trials()}
+        for values in [*self.plan.starts, *(self.plan.grid or [])[: self.plan.total]]:
+            if _key(values) not in there:
+                self.study.enqueue_trial(values)
 
-    def _again(self, trial: Any, preempted: int = 0) -> None:
+    def _queue_is_empty(self) -> bool:
+        return not any(trial.state.name == "WAITING" for trial in self.trials())
+
+    def _retry(self, trial: Any, preempted: int = 0) -> None:
         """Enqueue the same values once more, unless that was done already."""
-        if trial.number not in _retried(self.trials()):
+        if all(other.user_attrs.get("retry_of") != trial.number for other in self.trials()):
             values = trial.params or trial.system_attrs.get("fixed_params", {})
             attributes = {"retry_of": trial.number} | ({"preempted": preempted} if preempted else {})
             self.study.enqueue_trial(values, user_attrs=attributes)
 
-    def _tell(self, number: int, state: str, outcome: Outcome, **attributes: Any) -> None:
+    def _finish(self, number: int, state: str, result: TrialResult, **attributes: Any) -> None:
         """Attributes first: a trial that is finished can get no more."""
         from optuna.trial import TrialState
 
-        known = {"reason": outcome.reason, "exit_code": outcome.exit_code, "seconds": round(outcome.seconds, 3)}
+        trial_id = self.trials()[number]._trial_id
+        known = {"reason": result.reason, "exit_code": result.exit_code, "seconds": round(result.seconds, 3)}
         for name, value in (known | attributes).items():
             if value is not None and value is not False:  # every attribute is a transaction
-                self.study._storage.set_trial_user_attr(self.trials()[number]._trial_id, name, value)
-        values = outcome.values if state == "COMPLETE" else None
+                self.storage.set_trial_user_attr(trial_id, name, value)
+        values = result.values if state == "COMPLETE" else None
         with warnings.catch_warnings(action="ignore"):
             self.study.tell(number, values, state=TrialState[state], skip_if_finished=True)
+        self.running.pop(number, None)
+
+    def _beat(self) -> None:
+        """Record heartbeats of the trials of this controller, also while a launcher of Hydra runs a batch."""
+        while True:
+            time.sleep(self.storage.get_heartbeat_interval())
+            with contextlib.suppress(Exception):  # the next statement of the sweep itself says what is wrong
+                for trial_id in list(self.running.values()):
+                    self.storage.record_heartbeat(trial_id)
 
 
-def _counted(trials: list[Any]) -> list[Any]:
-    again = _retried(trials)
-    return [
-        trial
-        for trial in trials
-        if trial.number not in again and trial.state.name != "WAITING" and trial.user_attrs.get("kind") != "withdrawn"
-    ]
+def check_same_sweep(study: Any, plan: Plan) -> None:
+    """Refuse to go on with a stored study that is not the same sweep.
+
+    Raises:
+        UsageError: other parameters, directions, objectives or settings, or `resume=false`.
+        DataError: a study that arena did not make.
+    """
+    here = f"study {plan.study} in {redact.text(plan.storage)}"
+    other = "choose another study=NAME"
+    if not plan.settings["resume"]:
+        raise UsageError(f"{here}: it exists; {other}, or hydra.sweeper.resume=true to go on with it")
+    directions = [direction.name.lower() for direction in study.directions]
+    if directions != plan.directions:
+        change = f"it was begun to {', '.join(directions)}, now it is {', '.join(plan.directions)}"
+        raise UsageError(f"{here}: {change}; {other}")
+    before = study.user_attrs.get(IDENTITY)
+    if before is None and study.get_trials(deepcopy=False):
+        raise DataError(f"{here}: a study that arena did not make; {other}")
+    if before is not None and (change := _changed(before, plan.identity())):
+        raise UsageError(f"{here}: {change}; {other}")
 
 
-def _retried(trials: list[Any]) -> set[int]:
-    """Numbers of the trials that others try again."""
-    return {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """The first difference of two identities."""
+    if before["objectives"] != now["objectives"]:
+        return f"it was begun with objectives {before['objectives']}"
+    for name in sorted(before["params"] | now["params"]):
+        old, new = before["params"].get(name), now["params"].get(name)
+        if old is None or new is None:
+            return f"{'it does not search' if old is None else 'it also searches'} {name}"
+        if old["distribution"] != new["distribution"]:
+            return f"it searches {name}={old['typed']}, not {new['typed']}"
+    changed = sorted(set(before["fixed"]) ^ set(now["fixed"]))
+    return f"its trials ran with other settings ({', '.join(changed)})" if changed else None
+
+
+def _refuse_leftovers(plan: Plan) -> None:
+    runs = [path for path in plan.folder.glob("*") if path.name.isdigit()]
+    if runs:
+        raise UsageError(
+            f"{plan.folder}: it holds runs ({len(runs)}) of which the study {plan.study} knows nothing; "
+            "choose another study=NAME, or move them away"
+        )
 
 
 def _key(values: dict[str, Any]) -> str:
+    """Values as text that tells 1, 1.0 and true apart."""
     return json.dumps(values, sort_keys=True)

@@ -17,12 +17,12 @@ from arena.core.console import say
 from arena.core.errors import ArenaError, Interrupted
 from arena.core.paths import shown
 from arena.core.run import RunFolder, git_state, plain, versions, write_atomically
-from arena.sweep import identity, space, storage, workers
 from arena.sweep import plan as plans
-from arena.sweep.outcome import Outcome
+from arena.sweep import pool, progress, space, storage
 from arena.sweep.plan import Plan
+from arena.sweep.progress import Progress
+from arena.sweep.result import TrialResult
 from arena.sweep.study import Study
-from arena.sweep.table import Watch
 
 WAIT = 0.5
 """Seconds that one round waits for a trial to end."""
@@ -39,104 +39,75 @@ def sweep(composed: DictConfig, arguments: list[str], launcher: Callable[[], Any
         launcher: makes the launcher that the configuration chooses.
 
     Raises:
-        UsageError, DataError, InputOutputError: it cannot begin; see `plan.read` and `identity.check`.
+        UsageError, DataError, InputOutputError: it cannot begin; see `plan.read` and `Study`.
         ArenaError: too many trials failed.
         Interrupted: Ctrl-C or SIGTERM; the trials that ran were stopped and are tried again by the next call.
     """
     plan = plans.read(composed, space.split(arguments))
-    run(plan, workers.of(plan, composed, launcher))
+    run(plan, pool.pool_of(plan, composed, launcher))
 
 
-def run(plan: Plan, trials: Any) -> Study:
+def run(plan: Plan, workers: Any) -> Study:
     """Run the missing trials of a plan with a `Pool` or what stands for one; see `sweep`."""
-    identity.check(plan)
     with RunFolder(plan.folder).locked(enabled=plan.own_file), storage.explained(plan.storage):
+        study = Study(plan)
         write_plan(plan)
-        study = Study.open(plan)
-        before, best = study.counted(), _best(study)
+        before, best = study.counted(), study.best()
         total = "no fixed number of" if plan.total is None else str(plan.total)
         done = f", {len(before)} of them done before" if before else ""
-        say(f"sweep {plan.study}: {total} trials{done}; in {_shown(plan.folder)}")
+        say(f"sweep {plan.study}: {total} trials{done}; in {_short(plan.folder)}")
+        watch = Progress(plan.total, plan.directions, len(before), best and best.value)
         try:
-            with Watch(
-                plan.total, plan.directions, plan.objectives, len(before), best and best.value, plan.monitor, plan.mode
-            ) as watch:
-                _run_missing(study, trials, watch)
+            _run_missing(study, workers, watch)
         except BaseException as error:
             with _undisturbed(), contextlib.suppress(ArenaError), storage.explained(plan.storage):
-                for number, outcome in trials.stop():
-                    if outcome.kind in ("failed", "timeout", "preempted"):  # tried again, however abruptly it ended
-                        outcome = replace(outcome, kind="preempted", reason="stopped with its sweep")
-                    study.tell(number, outcome, stopped=True)
-                study.recover(own=True)
-                if isinstance(error, KeyboardInterrupt | Interrupted):
-                    over = sum(trial.state.is_finished() for trial in study.counted())
-                    of_all = "" if plan.total is None else f" of {plan.total}"
-                    say(f"sweep {plan.study}: ends with {over}{of_all} trials; the same command goes on")
+                _stop(study, workers, error)
             raise
-        _conclude(study)
+        _report(study)
     return study
 
 
 def write_plan(plan: Plan) -> None:
-    """`sweep.json` in the study's folder: what the sweep does, for the report and for people. Holds no password."""
-    settings = plan.settings
-    known = {
-        "study": plan.study,
-        "storage": plan.storage,
-        "directions": plan.directions,
-        "objectives": plan.objectives,
-        "mode": plan.mode,
-        "monitor": plan.monitor,
-        "sampler": settings["sampler"],
-        "pruner": settings["pruner"],
-        "params": plan.typed,
-        "fixed": plan.fixed,
-        "n_trials": plan.total,
-        "n_jobs": settings["n_jobs"],
-        "enqueue": plan.starts,
-        "command": plan.command,
-        "versions": versions(),
-        "git": git_state(Path(__file__).parent),
-    }
+    """Write `sweep.json` into the study's folder, for the report and for people; it holds no password."""
+    names = ("study", "storage", "directions", "objectives", "mode", "monitor", "fixed", "command")
+    known = {name: getattr(plan, name) for name in names}
+    known |= {name: plan.settings[name] for name in ("sampler", "pruner", "n_jobs")}
+    known |= {"params": plan.typed, "n_trials": plan.total, "enqueue": plan.starts}
+    known |= {"versions": versions(), "git": git_state(Path(__file__).parent)}
     text = json.dumps(redact.node(plain(known)), indent=2, ensure_ascii=False)
+    plan.folder.mkdir(parents=True, exist_ok=True)
     write_atomically(plan.folder / "sweep.json", text + "\n")
 
 
-def drive(
-    trials: Any,
-    watch: Watch,
+def run_jobs(
+    workers: Any,
+    watch: Progress,
     following: Callable[[], Job | None],
-    ended: Callable[[int, Outcome], Outcome | None],
-    beat: Callable[[list[int]], None] = lambda running: None,
+    ended: Callable[[int, TrialResult], TrialResult | None],
 ) -> None:
-    """Start trials where there is room until none follows and all are over.
+    """Start trials in every free slot until none follows and all are over.
 
     Args:
-        trials: a `Pool` or what stands for one.
-        watch: is told what happens.
+        workers: a `Pool` or what stands for one.
+        watch: prints what happens.
         following: the next trial, None where no more are to begin.
-        ended: gets number and outcome of every trial; returns another outcome where that is to be shown.
-        beat: gets the numbers that run, in every round.
+        ended: gets number and result of every trial; may return another result to print.
     """
-    running: dict[int, Path] = {}
+    running = 0
     while True:
-        while trials.free() > 0 and (job := following()) is not None:
+        while workers.free() > 0 and (job := following()) is not None:
             number, values, overrides, folder = job
-            trials.submit(number, overrides, folder)
-            running[number] = folder
+            workers.submit(number, overrides, folder)
+            running += 1
             watch.started(number, values)
         if not running:
             return
-        for number, outcome in trials.finished(WAIT):
-            del running[number]
-            watch.finished(number, ended(number, outcome) or outcome)
-        for number, folder in running.items():
-            watch.progress(number, folder)
-        beat(list(running))
+        for number, result in workers.finished(WAIT):
+            running -= 1
+            watch.finished(number, ended(number, result) or result)
 
 
-def _run_missing(study: Study, trials: Any, watch: Watch) -> None:
+def _run_missing(study: Study, workers: Any, watch: Progress) -> None:
     plan, timeout = study.plan, study.plan.settings["timeout"]
     until = time.monotonic() + timeout if timeout else float("inf")
 
@@ -145,9 +116,9 @@ def _run_missing(study: Study, trials: Any, watch: Watch) -> None:
         asked = study.ask() if time.monotonic() < until else None
         return asked and (*asked, plan.overrides(asked[1]), plan.folder / str(asked[0]))
 
-    drive(trials, watch, following, study.tell, study.beat)
+    run_jobs(workers, watch, following, study.tell)
     if time.monotonic() >= until and not study.full():
-        watch.note(f"hydra.sweeper.timeout={timeout:g} seconds are over; the same command goes on")
+        say(f"hydra.sweeper.timeout={timeout:g} seconds are over; the same command goes on")
 
 
 def _check_failures(study: Study) -> None:
@@ -157,15 +128,28 @@ def _check_failures(study: Study) -> None:
         ArenaError: they did.
     """
     plan, failures = study.plan, study.failures()
-    whole = plan.total or max(10, len(study.counted()))
+    expected = plan.total or max(10, len(study.counted()))
     rate = plan.settings["max_failure_rate"]
-    if len(failures) > rate * whole:
+    if len(failures) > rate * expected:
         last = failures[-1]
         raise ArenaError(
-            f"{len(failures)} of {whole} trials failed, more than hydra.sweeper.max_failure_rate={rate:g} allows; "
+            f"{len(failures)} of {expected} trials failed, more than hydra.sweeper.max_failure_rate={rate:g} allows; "
             f"trial {last.number}: {last.user_attrs.get('reason')} (see {plan.folder / str(last.number)}); "
             "hydra.sweeper.retry_failed=true tries them again"
         )
+
+
+def _stop(study: Study, workers: Any, error: BaseException) -> None:
+    """Stop all trials; those that had not finished are tried again by the next call, however abruptly they ended."""
+    for number, result in workers.stop():
+        if result.kind in ("failed", "timeout", "preempted"):
+            result = replace(result, kind="preempted", reason="stopped with its sweep")
+        study.tell(number, result, stopped=True)
+    study.release()
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        over = sum(trial.state.is_finished() for trial in study.counted())
+        of_all = "" if study.plan.total is None else f" of {study.plan.total}"
+        say(f"sweep {study.plan.study}: ends with {over}{of_all} trials; the same command goes on")
 
 
 @contextlib.contextmanager
@@ -179,25 +163,22 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _best(study: Study) -> Any:
-    """The best complete trial of a single objective, None where there is none."""
-    with contextlib.suppress(ValueError, RuntimeError):  # Optuna's words for none, and for several objectives
-        return study.study.best_trial
-    return None
-
-
-def _conclude(study: Study) -> None:
-    plan, best = study.plan, _best(study)
-    kinds = Counter(trial.user_attrs.get("kind", trial.state.name.lower()) for trial in study.counted())
+def _report(study: Study) -> None:
+    """Print how the trials ended, and the best of them."""
+    plan, best, counted = study.plan, study.best(), study.counted()
+    kinds = Counter(trial.user_attrs.get("kind", trial.state.name.lower()) for trial in counted)
     ends = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in sorted(kinds.items()))
     say(f"sweep {plan.study}: {ends}")
+    complete = [trial for trial in counted if trial.state.name == "COMPLETE"]
+    order = -1 if plan.directions[0] == "maximize" else 1
+    progress.print_best(sorted(complete, key=lambda trial: order * trial.values[0]), plan.objectives)
     if best is not None and plan.grid is None:
         chosen = " ".join(each.override(best.params[each.name]) for each in plan.parameters)
         say(f"best: trial {best.number}, {best.value:.6g} with {chosen}")
-    say(f"one page of it: python -m arena.report {_shown(plan.folder)}")
+    say(f"one page of it: python -m arena.report {_short(plan.folder)}")
 
 
-def _shown(folder: Path) -> str:
+def _short(folder: Path) -> str:
     """The folder as it is shortest to type."""
     here = Path.cwd()
     return shown(folder.relative_to(here) if folder.is_relative_to(here) else folder)

@@ -15,25 +15,21 @@ from hydra.plugins.launcher import Launcher
 
 @dataclass
 class ArenaLauncherConf:
-    """Options of the launcher.
-
-    `workers`: jobs at a time; null: one for each slot of GPUs, else one (a sweeper's `n_jobs` takes precedence).
-    `gpus`: null: each trial sees what this process sees; auto: every visible GPU is a slot; a list: these are.
-    `gpus_per_trial`: how many GPUs a slot has. `timeout`: seconds that one job may take.
-    """
+    """Options of the launcher."""
 
     _target_: str = "hydra_plugins.arena_launcher.launcher.ArenaLauncher"
+    # jobs at a time; null: one for each slot of GPUs, else one (a sweeper's n_jobs takes precedence)
     workers: Optional[int] = None  # noqa: UP045 - Hydra 1.3 reads this form only
-    gpus: Any = None
+    gpus: Any = None  # null: each trial sees what this process sees; auto: every visible GPU is a slot; a list: these
     gpus_per_trial: int = 1
-    timeout: Optional[float] = None  # noqa: UP045
+    timeout: Optional[float] = None  # noqa: UP045 - seconds that one job may take
 
 
 ConfigStore.instance().store(group="hydra/launcher", name="arena", node=ArenaLauncherConf, provider="arena")
 
 
 class ArenaLauncher(Launcher):
-    """See `ArenaLauncherConf`. What arena's sweeper launches does not come here: `arena.sweep.workers`."""
+    """See `ArenaLauncherConf`. The trials of arena's sweeper do not come here: `arena.sweep.pool.pool_of`."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -41,7 +37,7 @@ class ArenaLauncher(Launcher):
         self.context: Any = None
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
-        """Keep what `launch` needs; the task function is arena.train's and is called in other processes."""
+        """Keep the context; the task function is arena.train's and is called in other processes."""
         self.config, self.context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Any]:
@@ -50,10 +46,10 @@ class ArenaLauncher(Launcher):
         from arena.core.errors import UsageError
         from arena.sweep.plan import passed_on
         from arena.sweep.pool import Pool, slots
-        from arena.sweep.sweeper import drive
-        from arena.sweep.table import Watch
+        from arena.sweep.progress import Progress
+        from arena.sweep.sweeper import run_jobs
 
-        options, monitor = self.options, self.config.monitor
+        options = self.options
         gpus = options["gpus"] if isinstance(options["gpus"], str | int | None) else list(options["gpus"])
         pool = Pool(slots(options["workers"], gpus, options["gpus_per_trial"]), timeout=options["timeout"])
         jobs = {initial_job_idx + i: list(overrides) for i, overrides in enumerate(job_overrides)}
@@ -66,14 +62,13 @@ class ArenaLauncher(Launcher):
             (number, dict(each.split("=", 1) for each in overrides), [*overrides, *common], places[number][0])
             for number, overrides in jobs.items()
         )
-        outcomes: dict[int, Any] = {}
+        results: dict[int, Any] = {}
         try:
-            with Watch(len(jobs), [], [], monitor=monitor.name, mode=monitor.mode) as watch:
-                drive(pool, watch, lambda: next(trials, None), outcomes.__setitem__)
+            run_jobs(pool, Progress(len(jobs)), lambda: next(trials, None), results.__setitem__)
         finally:
             if stopped := pool.stop():
                 say(f"stopped: {', '.join(str(places[number][0]) for number, _ in stopped)}")
-        return [_returned(places[number][1], jobs[number], outcomes[number]) for number in jobs]
+        return [_returned(places[number][1], jobs[number], results[number]) for number in jobs]
 
     def _job(self, number: int, overrides: list[str]) -> tuple[Path, Any]:
         """The folder that `hydra.sweep` gives a job, and its configuration."""
@@ -87,19 +82,18 @@ class ArenaLauncher(Launcher):
         return Path(composed.hydra.sweep.dir).absolute() / str(composed.hydra.sweep.subdir), composed
 
 
-def _returned(composed: Any, overrides: list[str], outcome: Any) -> Any:
-    """What Hydra expects of a job: the objective, or the error that ended it."""
+def _returned(composed: Any, overrides: list[str], result: Any) -> Any:
+    """The objective of a job as Hydra expects it, or the error that ended it."""
     from hydra.core.utils import JobReturn, JobStatus
 
     from arena.core.errors import ArenaError
 
     done = JobReturn(overrides=overrides, cfg=composed, working_dir=str(Path.cwd()), task_name="train")
-    done.status = JobStatus.COMPLETED if outcome.values is not None else JobStatus.FAILED
-    if outcome.values is not None:
-        done.return_value = outcome.values[0]
-    else:
-        error = ArenaError(f"{' '.join(overrides)}: {outcome.kind}: {outcome.reason}")
-        if outcome.exit_code is not None and outcome.exit_code > 0:
-            error.code = outcome.exit_code
-        done.return_value = error
+    if result.values is not None:
+        done.status, done.return_value = JobStatus.COMPLETED, result.values[0]
+        return done
+    error = ArenaError(f"{' '.join(overrides)}: {result.kind}: {result.reason}")
+    if result.exit_code is not None and result.exit_code > 0:
+        error.code = result.exit_code
+    done.status, done.return_value = JobStatus.FAILED, error
     return done

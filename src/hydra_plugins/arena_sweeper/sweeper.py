@@ -1,14 +1,11 @@
-"""`hydra/sweeper: arena`: Optuna sweeps that resume. All of the work is done in `arena.sweep`.
-
-Hydra imports every module of `hydra_plugins` whenever any application of the environment starts, so nothing heavy is
-imported here.
-"""
+"""`hydra/sweeper: arena`: Optuna sweeps that resume, see `arena.sweep`. Hydra imports this module at every start of
+every program, so nothing heavy is imported here."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -17,7 +14,7 @@ from arena.sweep.settings import PRUNERS, SAMPLERS, TARGET, Settings
 
 
 class ArenaSweeper(Sweeper):
-    """Hands the composed configuration and the command line on to `arena.sweep.sweeper`."""
+    """Passes the composed configuration and the command line on to `arena.sweep.sweeper`."""
 
     def __init__(self, **settings: Any) -> None:
         self.given: dict[str, Any] = {}
@@ -28,18 +25,16 @@ class ArenaSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the trials that are missing."""
-        from arena.sweep import sweeper
-
-        sweeper.sweep(self.given["config"], arguments, self._launcher)
-
-    def _launcher(self) -> Launcher:
         from hydra.core.plugins import Plugins
 
-        return Plugins.instance().instantiate_launcher(**self.given)
+        from arena.sweep import sweeper
+
+        launcher = partial(Plugins.instance().instantiate_launcher, **self.given)
+        sweeper.sweep(self.given["config"], arguments, launcher)
 
 
 def register() -> None:
-    """Make the sweeper, its samplers and its pruners known to Hydra; their options are Optuna's own."""
+    """Register the sweeper, its samplers and its pruners with Hydra; their options are Optuna's own."""
     store = ConfigStore.instance()
     defaults = [{"sampler": "tpe"}, {"pruner": "none"}, "_self_"]
     node = {"defaults": defaults, "_target_": TARGET, **asdict(Settings())}

@@ -1,4 +1,4 @@
-"""How a trial ended, told from what it left behind: its `result.json`, its exit code, the last words of its output."""
+"""How a trial ended, by its `result.json`, its exit code and the tail of its output."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from arena.core.run import RunFolder
 Kind = Literal["complete", "pruned", "diverged", "out_of_memory", "preempted", "failed", "timeout"]
 
 OUTPUT = "trial.log"
-"""What a trial printed, in its folder."""
+"""Standard output and error of a trial, in its folder."""
 BY_EXIT_CODE: dict[int, Kind] = {
     77: "out_of_memory",
     130: "preempted",
@@ -26,16 +26,15 @@ BY_EXIT_CODE: dict[int, Kind] = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialResult:
     """The end of one trial.
 
     Attributes:
-        kind: complete; pruned by the sweep's pruner; diverged (no finite loss); out_of_memory; preempted (SIGTERM or
-            Ctrl-C from outside, or its sweep was killed: worth another try); timeout; failed (anything else).
+        kind: preempted: stopped by SIGTERM, Ctrl-C or with its sweep, worth another try; failed: anything else.
         values: the objectives in their order; of a pruned trial the best monitored value; None where there are none.
         reason: one line, None for a complete trial.
-        exit_code: of the process, negative for a signal, None if nobody saw it end.
-        seconds: wall time of the process, or what `result.json` knows of it; 0 if unknown.
+        exit_code: negative for a signal, None if nobody saw the process end.
+        seconds: wall time of the process, or of what `result.json` knows; 0 if unknown.
     """
 
     kind: Kind
@@ -45,49 +44,47 @@ class Outcome:
     seconds: float = 0.0
 
 
-def outcome_of(folder: str | Path, exit_code: int | None, objectives: list[str]) -> Outcome:
-    """Judge a trial that is over.
+def read_trial_result(folder: str | Path, exit_code: int | None, objectives: list[str]) -> TrialResult:
+    """Read how a trial ended from its run folder.
 
-    A run that says in `result.json` that it is complete or pruned is believed whatever happened to its process
-    afterwards: nothing that was finished is lost.
+    A `result.json` that says complete or pruned is believed whatever happened to the process afterwards.
 
     Args:
-        folder: the run folder of the trial.
-        exit_code: of its process; None where the process is gone and nobody saw its end (the sweep was killed).
+        folder: of the run.
+        exit_code: None where nobody saw the process end (the sweep was killed).
         objectives: `monitor`, or dotted paths in `result.json`.
     """
     try:
         result = RunFolder(folder).read_result()
     except InputOutputError as error:
-        return Outcome("failed", None, str(error), exit_code)
+        return TrialResult("failed", None, str(error), exit_code)
     took = result.get("time") or {}
-    seconds = math.fsum(_number(took.get(part)) or 0.0 for part in ("setup", "fit", "test"))
-    return replace(_judged(Path(folder), result, exit_code, objectives), exit_code=exit_code, seconds=seconds)
+    seconds = math.fsum(_finite(took.get(part)) or 0.0 for part in ("setup", "fit", "test"))
+    return replace(_end(Path(folder), result, exit_code, objectives), exit_code=exit_code, seconds=seconds)
 
 
-def _judged(folder: Path, result: dict[str, Any], exit_code: int | None, objectives: list[str]) -> Outcome:
+def _end(folder: Path, result: dict[str, Any], exit_code: int | None, objectives: list[str]) -> TrialResult:
     status, reason = result.get("status"), result.get("reason")
     if status in ("completed", "stopped_early"):
         values = {name: objective(result, name) for name in objectives}
-        known = [value for value in values.values() if value is not None]
-        missing = ", ".join(name for name, value in values.items() if value is None)
-        if missing:
-            return Outcome("failed", None, f"result.json has no finite value of {missing}")
-        return Outcome("complete", known)
+        if missing := ", ".join(name for name, value in values.items() if value is None):
+            return TrialResult("failed", None, f"result.json has no finite value of {missing}")
+        return TrialResult("complete", [value for value in values.values() if value is not None])
     if status == "pruned":
         best = objective(result, "monitor")
-        return Outcome("pruned", None if best is None else [best], reason)
-    told = None if reason is None or str(reason).startswith(KILLED) else str(reason)
+        return TrialResult("pruned", None if best is None else [best], reason)
+    known = None if reason is None or str(reason).startswith(KILLED) else str(reason)
     if status == "diverged" or exit_code == 76:
-        return Outcome("diverged", None, told or last_words(folder))
+        return TrialResult("diverged", None, known or last_line(folder))
     if exit_code is None:
-        if status != "failed" or told is None:
-            return Outcome("preempted", None, told or "the sweep ended while it ran")
-        return Outcome("out_of_memory" if told.startswith("out of memory") else "failed", None, told)
-    words, by_signal, code = last_words(folder), killed(exit_code), f"exit code {exit_code}"
+        if status != "failed" or known is None:
+            return TrialResult("preempted", None, known or "the sweep ended while it ran")
+        return TrialResult("out_of_memory" if known.startswith("out of memory") else "failed", None, known)
+    by_signal, code = killed(exit_code), f"exit code {exit_code}"
     if exit_code in BY_EXIT_CODE or status == "preempted":
-        return Outcome(BY_EXIT_CODE.get(exit_code, "preempted"), None, told or words or by_signal or code)
-    return Outcome("failed", None, told or by_signal or words or code)
+        kind = BY_EXIT_CODE.get(exit_code, "preempted")
+        return TrialResult(kind, None, known or last_line(folder) or by_signal or code)
+    return TrialResult("failed", None, known or by_signal or last_line(folder) or code)
 
 
 def objective(result: dict[str, Any], name: str) -> float | None:
@@ -99,25 +96,25 @@ def objective(result: dict[str, Any], name: str) -> float | None:
         ArenaError: the path leads to the test split, on which nothing may be chosen.
     """
     if name == "monitor":
-        return _number(result.get("monitor", {}).get("value"))
-    if name.split(".")[0] == "test" or ".test." in f".{name}.":
+        return _finite(result.get("monitor", {}).get("value"))
+    if "test" in name.split("."):
         raise ArenaError(f"objective {name}: nothing may be chosen by the test split; use validation")
     found: Any = result
     for part in name.split("."):
         found = found.get(part) if isinstance(found, dict) else None
-    return _number(found)
+    return _finite(found)
 
 
-def last_words(folder: str | Path) -> str | None:
-    """The last line of a trial's output in which arena says what went wrong (`arena: ...`), or simply its last line."""
+def last_line(folder: str | Path) -> str | None:
+    """The last error line of a trial's output (`arena: ...`), or simply its last line."""
     path = Path(folder) / OUTPUT
     if not path.is_file():
         return None
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - 8192))
         lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    spoken = [line.removeprefix("arena: ") for line in lines if line.startswith("arena: ")]
-    chosen = spoken or lines
+    errors = [line.removeprefix("arena: ") for line in lines if line.startswith("arena: ")]
+    chosen = errors or lines
     return re.sub(r"\x1b\[[0-9;]*m", "", chosen[-1])[:300] if chosen else None
 
 
@@ -130,6 +127,6 @@ def killed(exit_code: int) -> str | None:
     return f"killed by {name}{hint}"
 
 
-def _number(value: Any) -> float | None:
+def _finite(value: Any) -> float | None:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if number else None
