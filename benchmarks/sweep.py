@@ -92,21 +92,21 @@ def cost(options: argparse.Namespace) -> None:
 
 STAND_IN = """
 import json, math, os, random, sys
-from arena.core.trial import Reporter, reported
+from arena.core.trial import Reporter, reported_metric
 folder, lr, seed, steps = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-told = json.loads(os.environ["ARENA_TRIAL"])
+trial = json.loads(os.environ["ARENA_TRIAL"])
 noise = random.Random(f"{seed}/{lr!r}")
 distance = math.log10(lr) + 3  # best at 1e-3; a rate that is too small learns slowly, too large a one ends high
 final, speed = 0.3 + 0.25 * distance**2, 0.35 if distance > -1 else 0.15
 reporter = None
-if reported(told, "val/log_loss"):
-    reporter = Reporter(told)
+if reported_metric(trial, "val/log_loss"):
+    reporter = Reporter(trial)
     reporter.start()
 best, status = math.inf, "completed"
 for step in range(steps):
     value = final + (1.1 - final) * math.exp(-speed * (step + 1)) + noise.gauss(0, 0.01)
     best = min(best, value)
-    if reporter and reporter.ask(step, value, 60) and step < steps - 1:
+    if reporter and reporter.report(step, value, 60) and step < steps - 1:
         status = "pruned"
         break
 result = {"status": status, "reason": None, "monitor": {"value": best}, "steps": step + 1}

@@ -203,7 +203,7 @@ def test_conf_mirrors_the_packages():
                     besides = {
                         "model": ("arena.data.text.tokenizer.", "arena.evaluation."),
                         "optim": ("arena.callback.averaging.",),
-                        "loss": ("arena.task.sampling.", "arena.callback.diversity."),
+                        "loss": ("arena.task.sampling.", "arena.callback.diagnostics."),
                     }
                     allowed = (f"arena.{group}.", *besides.get(group, ()))
                     assert target.startswith(allowed), f"{path}: {target}"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from support import ROOT
 
-from arena.callback.finite import FiniteLoss
+from arena.callback.diagnostics import FiniteLoss
 from arena.callback.random_state import RandomState
 from arena.config.weights import read_checkpoint
 from arena.core.errors import Interrupted

@@ -67,7 +67,7 @@ def test_checkpoints_with_code_in_them_are_refused(tmp_path):
 @pytest.mark.parametrize("what", ["loss", "weights"])
 def test_a_diverged_run_stops_and_keeps_the_last_good_weights(train_run, monkeypatch, tmp_path, what):
     """A loss, or a weight, that becomes NaN at step 5: status, exit code 76, finite checkpoints of before."""
-    from arena.callback.finite import FiniteLoss
+    from arena.callback.diagnostics import FiniteLoss
     from arena.core.run import RunFolder
 
     original = FiniteLoss.on_train_batch_end

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from support import head_settings, write_head_rows
 from torch.utils.data import DataLoader
 
-from arena.callback.imbalance import ImbalanceReport, effective_prior, turned_round
+from arena.callback.diagnostics import ImbalanceReport, effective_prior, prior_reversed
 from arena.callback.loss_schedule import LossSchedule
 from arena.config.weights import read_checkpoint
 from arena.loss.adjustment import LogitAdjustment
@@ -42,8 +42,8 @@ def test_effective_prior_fixture() -> None:
     found = effective_prior(torch.full((3,), 1000 / 3), weights)
     assert found[2].item() == pytest.approx(0.797, abs=5e-4)
     assert found[2].item() == pytest.approx((1 / 0.06) / (2 / 0.47 + 1 / 0.06))
-    assert turned_round(torch.tensor([0.47, 0.47, 0.06]), found)
-    assert not turned_round(torch.tensor([0.47, 0.47, 0.06]), torch.ones(3) / 3)
+    assert prior_reversed(torch.tensor([0.47, 0.47, 0.06]), found)
+    assert not prior_reversed(torch.tensor([0.47, 0.47, 0.06]), torch.ones(3) / 3)
 
 
 def test_two_corrections_at_once_are_warned_of(caplog) -> None:
@@ -164,7 +164,7 @@ def test_a_resumed_run_ends_with_the_same_bits(train_run, monkeypatch, tmp_path,
     import os
     import signal
 
-    from arena.callback.finite import FiniteLoss
+    from arena.callback.diagnostics import FiniteLoss
     from arena.core.errors import Interrupted
 
     if "loss.weighting=dynamic" in extra:

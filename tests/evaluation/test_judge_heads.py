@@ -241,8 +241,7 @@ def test_first_losses_and_collapses_know_heads(caplog):
     from types import SimpleNamespace
     from typing import Any, cast
 
-    from arena.callback.collapse import CollapseWarning
-    from arena.callback.first_loss import row_log_losses
+    from arena.callback.diagnostics import CollapseWarning, row_log_losses
 
     heads = Heads(LABELS)
     equal = torch.tensor([[1 / 3] * 3 + [1 / 2] * 2] * 4)

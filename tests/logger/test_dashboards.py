@@ -251,7 +251,7 @@ def test_texts_are_in_wandb_only_where_they_are_asked_for(train_run, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_breaks_is_marked_as_failed(train_run, monkeypatch, tmp_path):
-    from arena.callback.finite import FiniteLoss
+    from arena.callback.diagnostics import FiniteLoss
 
     def diverge(self, trainer, *rest):
         if trainer.global_step == 3:

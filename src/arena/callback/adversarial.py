@@ -1,4 +1,4 @@
-"""Adversarial training: each batch a second time, with weights moved the way that hurts most."""
+"""Adversarial training: each batch a second time, with perturbed weights."""
 
 import math
 from collections.abc import Iterator
@@ -18,9 +18,7 @@ TINY = 1e-12
 
 
 class Adversarial(Callback):
-    r"""After the backward pass of each batch, a second one with perturbed weights, whose gradient is added.
-
-    With g the gradient that this batch gave to a tensor w:
+    r"""Adds the gradient of a second pass over each batch, with weights w perturbed along the batch's gradient g:
 
     - fgm (Miyato et al., arXiv 1605.07725) moves the word embeddings, all of them as one vector:
       $w + \epsilon g / \lVert g \rVert$;
@@ -44,10 +42,8 @@ class Adversarial(Callback):
         lr: Positive = 1.0,
         start: Share = 0.0,
     ) -> None:
-        self.method = method
+        self.method, self.lr, self.start = method, lr, start
         self.epsilon = epsilon if epsilon is not None else {"fgm": 1.0, "awp": 0.01}[method]
-        self.lr = lr
-        self.start = start
         self._first = 0
         self._batch: Any = None
         self._before: list[Tensor | None] = []
@@ -66,11 +62,7 @@ class Adversarial(Callback):
         self.targets(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From which step on.
-
-        Raises:
-            UsageError: a share of a run that has no end.
-        """
+        """Find the first step; a `UsageError` for a share of a run that has no end."""
         steps = trainer.estimated_stepping_batches
         if self.start and math.isinf(steps):
             raise UsageError("callback.adversarial.start is a share of all steps: give trainer.max_steps or max_epochs")
@@ -81,7 +73,7 @@ class Adversarial(Callback):
         self._batch = batch if trainer.global_step >= self._first else None
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Keep what earlier batches of the same step have added up: the direction is that of this batch alone."""
+        """Keep the gradient of earlier batches of the same step: the direction is that of this batch alone."""
         if self._batch is not None:
             gradients = [target.grad for target in self.targets(pl_module)]
             self._before = [None if gradient is None else gradient.clone() for gradient in gradients]
@@ -122,17 +114,17 @@ class Adversarial(Callback):
 
     @torch.no_grad()
     def perturbation(self, weight: Tensor, gradient: Tensor) -> Tensor:
-        """What is added to a tensor, of its shape; zeros where the gradient is zero."""
+        """The perturbation of a tensor, of its shape; zeros where the gradient is zero."""
         direction = gradient / gradient.norm().clamp_min(TINY)
         if self.method == "fgm":
             return self.epsilon * direction
-        most = self.epsilon * weight.abs()
-        return (self.lr * weight.norm() * direction).clamp(-most, most)
+        limit = self.epsilon * weight.abs()
+        return (self.lr * weight.norm() * direction).clamp(-limit, limit)
 
 
 @torch.no_grad()
 def own_gradient(parameter: nn.Parameter, earlier: Tensor | None) -> Tensor:
-    """What the last backward pass added to the gradient of a parameter; zeros where it has none."""
+    """The gradient of the last backward pass alone; zeros where a parameter has none."""
     if parameter.grad is None:
         return torch.zeros_like(parameter)
     return parameter.grad.clone() if earlier is None else parameter.grad - earlier
@@ -141,8 +133,7 @@ def own_gradient(parameter: nn.Parameter, earlier: Tensor | None) -> Tensor:
 @contextmanager
 def perturbed(parameters: list[nn.Parameter], changes: list[Tensor]) -> Iterator[None]:
     """Inside, the parameters are changed; afterwards they have the very bits of before, whatever happened."""
-    with torch.no_grad():
-        kept = [parameter.clone() for parameter in parameters]
+    kept = [parameter.detach().clone() for parameter in parameters]
     try:
         with torch.no_grad():
             for parameter, change in zip(parameters, changes, strict=True):

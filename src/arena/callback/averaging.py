@@ -1,4 +1,4 @@
-"""Models that train with one set of weights and are judged with an average of them."""
+"""Validation and the final model with an average of the weights, training without."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,63 +14,55 @@ from arena.core.errors import UsageError
 from arena.core.schema import Count, Share, WholeNumber
 
 
-class Averaging:
-    """A callback that lets the validation see an average of the weights.
+class Averaging(Callback):
+    """A callback that validates an average of the weights.
 
     The weights that train are put aside for the validation and put back bit for bit. `best.ckpt` has the weights that
-    were validated (`judged`), `last.ckpt` those that train, beside what the average needs to go on. When the fit ends,
-    the model keeps the average.
+    were validated (`averaged`), `last.ckpt` those that train, beside the state of the average. When the fit ends, the
+    model keeps the average.
     """
 
     def __init__(self) -> None:
         self._aside: list[Tensor] | None = None
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here on the model has the average."""
-        self.show(trainer, pl_module)
+        """Put the average into the model; after the fit it is there already."""
+        if trainer.state.fn == "fit" and self.ready(trainer):
+            self._aside = [parameter.detach().clone() for parameter in trained(pl_module)]
+            self.swap_in(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """And the weights that train again."""
-        self.hide(trainer, pl_module)
-
-    def show(self, trainer: Trainer, module: LightningModule) -> None:
-        """Put the average into the model, until `hide`; after the fit it is there already."""
-        if trainer.state.fn == "fit" and self.averages(trainer):
-            self._aside = [parameter.detach().clone() for parameter in trained(module)]
-            self.put(trainer, module)
-
-    def hide(self, trainer: Trainer, module: LightningModule) -> None:
-        """Put back what `show` put aside."""
+        """Put the weights that train back."""
         if self._aside is not None:
-            self.take_out(trainer)
-            copy(self._aside, trained(module))
+            self.swap_out(trainer)
+            copy(self._aside, trained(pl_module))
             self._aside = None
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The average, for good; only here, because a last checkpoint may be written when the training ends."""
-        if self.averages(trainer):
-            self.put(trainer, pl_module)
+        if self.ready(trainer):
+            self.swap_in(trainer, pl_module)
 
-    def averages(self, trainer: Trainer) -> bool:
-        """Whether there is an average yet."""
+    def ready(self, trainer: Trainer) -> bool:
+        """True once there is an average."""
         raise NotImplementedError
 
-    def put(self, trainer: Trainer, module: LightningModule) -> None:
+    def swap_in(self, trainer: Trainer, module: LightningModule) -> None:
         """Overwrite the model's trained parameters with their average."""
         raise NotImplementedError
 
-    def take_out(self, trainer: Trainer) -> None:
-        """Whatever else has to be undone before the weights that train come back."""
+    def swap_out(self, trainer: Trainer) -> None:
+        """Undo all else of `swap_in` before the weights that train come back."""
 
 
 @contextmanager
-def judged(trainer: Trainer, module: LightningModule) -> Iterator[None]:
+def averaged(trainer: Trainer, module: LightningModule) -> Iterator[None]:
     """Inside, the model has the weights that a validation sees."""
     averaging = [callback for callback in trainer.callbacks if isinstance(callback, Averaging)]  # pyright: ignore
     with ExitStack() as stack:
         for callback in averaging:
-            callback.show(trainer, module)
-            stack.callback(callback.hide, trainer, module)
+            callback.on_validation_epoch_start(trainer, module)
+            stack.callback(callback.on_validation_epoch_end, trainer, module)
         yield
 
 
@@ -84,13 +76,12 @@ class TrainedAverage(AveragedModel):
         super().update_parameters(trained(model))
 
 
-class ExponentialAverage(Averaging, Callback):
+class ExponentialAverage(Averaging):
     """An exponential moving average of the weights: a ← decay a + (1 - decay) w after each optimiser step.
 
-    Different from Lightning's `EMAWeightAveraging`, which averages a copy of the whole model: only parameters that
-    train are averaged (frozen weights of 16 or 4 bits under adapters, and whole numbers in buffers, would come out
-    changed by rounding, and take memory twice), before the first average a validation sees the weights as they are,
-    and files that hold weights only have the average (`Averaging`).
+    Unlike Lightning's `EMAWeightAveraging`, which averages a copy of the whole model, it averages only parameters that
+    train (frozen weights of 16 or 4 bits under adapters would be changed by rounding, and take memory twice), validates
+    the weights as they are before the first average, and keeps `best.ckpt` free of the weights that train.
 
     Args:
         decay: it spans about 1 / (1 - decay) steps, which should be few compared to the whole run.
@@ -114,11 +105,7 @@ class ExponentialAverage(Averaging, Callback):
         self._updated = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """A copy of what trains.
-
-        Raises:
-            UsageError: the weights are in pieces on several devices.
-        """
+        """Copy what trains; a `UsageError` where the weights are in pieces on several devices."""
         if isinstance(trainer.strategy, FSDPStrategy):
             raise UsageError("callback.ema: an average of weights in pieces (FSDP) is not possible; take trainer=ddp")
         if stage == "fit":
@@ -131,16 +118,16 @@ class ExponentialAverage(Averaging, Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
-        """Update the average, once behind each optimiser step that counts."""
+        """Update the average, once after each optimiser step that counts."""
         step = trainer.global_step
         if step > self._updated and step > self.first and (step - 1) % self.every == 0:
             self.average.update_parameters(pl_module)
             self._updated = step
 
-    def averages(self, trainer: Trainer) -> bool:
+    def ready(self, trainer: Trainer) -> bool:
         return bool(self.average.n_averaged)
 
-    def put(self, trainer: Trainer, module: LightningModule) -> None:
+    def swap_in(self, trainer: Trainer, module: LightningModule) -> None:
         copy(self.average.module, trained(module))
 
     def state_dict(self) -> dict[str, Any]:
@@ -152,11 +139,11 @@ class ExponentialAverage(Averaging, Callback):
         self.average.load_state_dict(state_dict["average"])
 
 
-class ScheduleFree(Averaging, Callback):
-    """Tells a Schedule-Free optimiser when to train and when to be judged (`arena.optim.schedule_free`).
+class ScheduleFree(Averaging):
+    """Switches a Schedule-Free optimiser between training and evaluation (`arena.optim.schedule_free`).
 
-    The optimiser's own way back from the average to the weights that train goes through a subtraction and an addition:
-    each validation, and each checkpoint, would change their last bits. They are put aside instead.
+    The optimiser's own way back from the average to the weights that train is a subtraction and an addition: each
+    validation, and each checkpoint, would change their last bits. They are put aside instead.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -169,14 +156,14 @@ class ScheduleFree(Averaging, Callback):
         if not all(hasattr(optimizer, "eval") for optimizer in trainer.optimizers):
             raise UsageError("callback.schedule_free: only for optim=schedule_free; take callback.schedule_free=null")
 
-    def averages(self, trainer: Trainer) -> bool:
+    def ready(self, trainer: Trainer) -> bool:
         return any(optimizer.state for optimizer in trainer.optimizers)
 
-    def put(self, trainer: Trainer, module: LightningModule) -> None:
+    def swap_in(self, trainer: Trainer, module: LightningModule) -> None:
         for optimizer in trainer.optimizers:
             optimizer.eval()  # pyright: ignore[reportAttributeAccessIssue]
 
-    def take_out(self, trainer: Trainer) -> None:
+    def swap_out(self, trainer: Trainer) -> None:
         for optimizer in trainer.optimizers:
             optimizer.train()  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckpoint
 
-from arena.callback.averaging import Averaging, judged
+from arena.callback.averaging import Averaging, averaged
 from arena.core.checkpoints import BEST, LAST, check, reserve
 from arena.core.errors import DivergedError, Interrupted
 from arena.core.paths import shown
@@ -22,17 +22,17 @@ log = logging.getLogger("arena")
 
 
 class Checkpoint(LightningCheckpoint):
-    """`best.ckpt` holds the weights of the best validation (an average, where it saw one: `arena.callback.averaging`),
-    `last.ckpt` all that an exact resume needs; `last-1.ckpt` is the one before (`arena.core.checkpoints`).
+    """Writes `best.ckpt`, the weights of the best validation (`arena.callback.averaging`), and `last.ckpt`, all that an
+    exact resume needs; `last-1.ckpt` is the one before (`arena.core.checkpoints`).
 
     `last.ckpt` is written after every validation, every `every_minutes`, at the last step and when SIGTERM or Ctrl-C
     asks to stop. A stop or a save that falls on a step with a validation waits for that validation, so a resumed run
     sees the same validations as an undisturbed one. Weights that are not finite are never written over finite ones.
 
     Args:
-        folder: where the two files go.
-        monitor: name of the watched value, such as `val/log_loss`.
-        mode: whether lower or higher is better.
+        folder: where the files go.
+        monitor: name of the monitored value, such as `val/log_loss`.
+        mode: of the monitor.
         every_minutes: at most this much work is lost when the machine dies.
         save_last: false saves the time and disk of `last.ckpt`; such a run cannot be resumed.
     """
@@ -45,9 +45,7 @@ class Checkpoint(LightningCheckpoint):
         every_minutes: Positive = 10,
         save_last: bool = True,
     ) -> None:
-        self.folder = Path(folder)
-        self.monitor = monitor
-        self.mode = mode
+        self.folder, self.monitor, self.mode = Path(folder), monitor, mode
         self.every_seconds = 60 * every_minutes
         self.save_last = save_last
         self.best_value: float | None = None
@@ -69,7 +67,7 @@ class Checkpoint(LightningCheckpoint):
             check(self.folder / BEST)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Insist on room for the checkpoints; see `arena.core.checkpoints.reserve`."""
+        """Require room for the checkpoints; see `arena.core.checkpoints.reserve`."""
         module: Any = pl_module
         weights = sum(tensor.nbytes for tensor in module.own_state().values())
         trained = sum(parameter.nbytes for parameter in module.parameters() if parameter.requires_grad)
@@ -78,11 +76,8 @@ class Checkpoint(LightningCheckpoint):
             reserve(self.folder, weights, int(kept * trained) if self.save_last else 0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Only note SIGTERM and Ctrl-C from here on.
-
-        Lightning's own handlers are in place by now and are replaced: on SIGTERM they end the loop in the middle of
-        the step's bookkeeping.
-        """
+        """Only note SIGTERM and Ctrl-C from here on: Lightning's own handlers, in place by now, end the loop in the
+        middle of the step's bookkeeping."""
         self._signals = noted()
 
     def on_train_batch_end(
@@ -115,7 +110,7 @@ class Checkpoint(LightningCheckpoint):
             names = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
             raise KeyError(f"monitor.name={self.monitor}: the validation logs no such value; there are: {names}")
         if self.would_improve(float(value)):
-            with judged(trainer, pl_module):
+            with averaged(trainer, pl_module):
                 self._refuse_non_finite(pl_module)
                 self.best_value, self.best_step = float(value), trainer.global_step
                 trainer.save_checkpoint(self.folder / BEST, True, self._twin(trainer, self._saved_step, LAST))
@@ -132,7 +127,7 @@ class Checkpoint(LightningCheckpoint):
             self._obey(trainer)
 
     def kept(self) -> str:
-        """Which checkpoint a training that ends with an error leaves behind."""
+        """The checkpoint that a training that ends with an error leaves behind, in words."""
         if self._saved_step >= 0 and self.save_last:
             return f"the checkpoint of step {self._saved_step} is kept"
         if self.best_step is not None:
@@ -145,7 +140,7 @@ class Checkpoint(LightningCheckpoint):
             self._obey(trainer)
 
     def would_improve(self, value: float) -> bool:
-        """Whether `value` is better than all before; NaN never is."""
+        """True if a value is better than all before; NaN never is."""
         if math.isnan(value):
             return False
         return self.best_value is None or (value < self.best_value if self.mode == "min" else value > self.best_value)
@@ -188,5 +183,5 @@ class Checkpoint(LightningCheckpoint):
 
 
 def _averaged(trainer: Trainer) -> bool:
-    """Whether validations see other weights than those that train."""
+    """True where validations see other weights than those that train."""
     return any(isinstance(callback, Averaging) for callback in trainer.callbacks)  # pyright: ignore

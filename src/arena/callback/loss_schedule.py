@@ -1,4 +1,4 @@
-"""Tells the loss how far training is."""
+"""Losses that change over the training."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ class LossSchedule(Callback):
             self._steps = float(trainer.estimated_stepping_batches)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What begins with an epoch: factors of the classes that were deferred, weights from the last epochs."""
-        self._tell(trainer)
+        """Deferred class factors, weights from the last epochs."""
+        self._call(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """What follows the steps: a warm-up."""
-        self._tell(trainer)
+        """A warm-up."""
+        self._call(trainer)
 
-    def _tell(self, trainer: Trainer) -> None:
+    def _call(self, trainer: Trainer) -> None:
         if self._at is not None:
             endless = self._steps == float("inf")
             self._at(trainer.current_epoch, 1.0 if endless else trainer.global_step / max(self._steps, 1.0))

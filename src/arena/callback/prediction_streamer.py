@@ -1,4 +1,4 @@
-"""Predictions as they are made: handed on batch by batch, with a word on progress, and stopped in good order."""
+"""Predictions as they are made: stored batch by batch, with lines on progress, stopped in good order."""
 
 import math
 import time
@@ -20,13 +20,12 @@ class Store(Protocol):
 
 
 class PredictionStreamer(Callback):
-    """Hands each predicted batch to a store; a signal stops after the batch, with all that was made on disk.
+    """Adds each predicted batch to a store; a signal stops after the batch, with all that was made on disk.
 
     Args:
         store: gets positions `[N]` and log probabilities `[N, K]` of each batch.
-        costs: padded tokens of each batch that is to come, in order; the time left is judged by them, because the
-            longest rows come first.
-        title: what is being predicted, the beginning of each line.
+        costs: padded tokens of each batch to come, by which the time left is estimated: the longest rows come first.
+        title: the beginning of each line.
         done: rows that are done already.
         total: rows in all.
         seconds: time between two lines, where no bar shows the progress.
@@ -43,7 +42,7 @@ class PredictionStreamer(Callback):
         self.seconds = seconds
         self._signals: list[int] = []
         self._began = 0.0
-        self._spoken = -math.inf
+        self._printed = -math.inf
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on a signal is only noted."""
@@ -53,11 +52,11 @@ class PredictionStreamer(Callback):
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0
     ) -> None:
-        """Keep the batch, say how far it is, obey a signal."""
+        """Store the batch, print the progress, obey a signal."""
         row, log_probabilities = outputs
         self.store.add(row.cpu().numpy(), log_probabilities.cpu().numpy())
         self.done += len(row)
-        self._report(batch_idx)
+        self._print(batch_idx)
         if self._signals:
             self.on_predict_end(trainer, pl_module)
 
@@ -67,11 +66,11 @@ class PredictionStreamer(Callback):
         if self._signals:
             raise Interrupted(f"stopped by {name_of(self._signals[0])}", self._signals[0])
 
-    def _report(self, batch: int) -> None:
+    def _print(self, batch: int) -> None:
         now = time.monotonic()
-        if terminal() or now - self._spoken < self.seconds or self.done == self.total:
+        if terminal() or now - self._printed < self.seconds or self.done == self.total:
             return
-        self._spoken = now
+        self._printed = now
         passed = max(now - self._began, 1e-9)
         rate = (self.done - self.before) / passed
         left = passed * float(self.costs[-1] / self.costs[batch] - 1)

@@ -1,4 +1,4 @@
-"""`predictions/<split>.parquet`: what the model said of every row, the one source of every table and plot."""
+"""`predictions/<split>.parquet`: predicted values of every row, the one source of every table and plot."""
 
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ TRUE_PROBABILITY = "true_probability_"
 class PredictionWriter(Callback):
     """Writes the validation predictions of the best weights, and the test predictions.
 
-    Columns: id, one `probability_<label>` for each class and its logarithm `log_probability_<label>` as float64, target
-    (label name), loss (nats, the training loss of the row), the row's covariates as the data module gives them
-    (`covariates(split)`), and `true_probability_<label>` where the truth is known. Several heads have
-    `probability_<head>_<label>` and `target_<head>` each.
+    Columns: id, `probability_<label>` and its logarithm `log_probability_<label>` (float64) for each class, target
+    (label name), loss (nats, the training loss of the row), the row's covariates (`covariates(split)` of the data
+    module), and `true_probability_<label>` where the truth is known. Several heads have `probability_<head>_<label>`
+    and `target_<head>` each.
 
     Args:
         folder: where the files go.
@@ -33,7 +33,7 @@ class PredictionWriter(Callback):
         self.labels = labels
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the predictions: whether they are the best is known once the checkpoint callback has judged them."""
+        """Write the predictions of the best weights; this comes before the checkpoint callback notes the best value."""
         if not trainer.sanity_checking and self._is_best(trainer, pl_module.monitor):
             self._write(trainer, pl_module, "val")
 
@@ -44,10 +44,8 @@ class PredictionWriter(Callback):
     @staticmethod
     def _is_best(trainer: Trainer, monitor: Any) -> bool:
         callback: Any = trainer.checkpoint_callback
-        if callback is None:
-            return True
         value = trainer.callback_metrics.get(monitor)
-        return value is not None and callback.would_improve(float(value))
+        return callback is None or (value is not None and callback.would_improve(float(value)))
 
     def _write(self, trainer: Trainer, module: Any, split: str) -> None:
         if not trainer.is_global_zero:
@@ -61,17 +59,20 @@ class PredictionWriter(Callback):
 def write_predictions(
     path: Path, predictions: Any, covariates: pa.Table, labels: Labels, true_probabilities: np.ndarray | None
 ) -> Path:
-    """Write one predictions file from what the task kept (`arena.task.module.Predictions`); returns `path`. Without
-    classes (`labels` empty) everything that the loss keeps of a row becomes a column."""
+    """Write the predictions file of a split (`arena.task.module.Predictions`) and return its path.
+
+    Without classes (`labels` empty) every output of the loss becomes a column.
+    """
     row = predictions.row.numpy()
-    if not labels:
-        outputs = {name: each.numpy() for name, each in predictions.outputs.items()}
-        write_table(path, outputs_table(covariates, row, outputs))
-        return path
-    probabilities, target, loss = (getattr(predictions, n).numpy() for n in ("probabilities", "target", "loss"))
-    logs = predictions.outputs.get("log_probabilities")
-    logs = None if logs is None else logs.numpy()
-    write_table(path, prediction_table(covariates, labels, row, probabilities, target, loss, true_probabilities, logs))
+    outputs = {name: each.numpy() for name, each in predictions.outputs.items()}
+    if labels:
+        known = (outputs[name] for name in ("probabilities", "target", "loss"))
+        logs = outputs.get("log_probabilities")
+        write_table(path, prediction_table(covariates, labels, row, *known, true_probabilities, logs))
+    else:
+        covariates = covariates.take(pa.array(_places(covariates, row)))
+        rest = {n: covariates.column(n) for n in covariates.column_names if n not in ("id", "row", *outputs)}
+        write_table(path, pa.table({"id": covariates.column("id"), **outputs, **rest}))
     return path
 
 
@@ -96,7 +97,7 @@ def prediction_table(
             of several heads class indices `[N, T]`.
         loss: nats, `[N]`.
         true_probabilities: `[M, K]` or `[M, C]` in the order of `covariates`, or None.
-        log_probabilities: as `probabilities`, float64; None where nobody knows better than these.
+        log_probabilities: as `probabilities`, float64; None: only the probabilities are known.
     """
     take = _places(covariates, row)
     covariates = covariates.take(pa.array(take))
@@ -117,19 +118,12 @@ def prediction_table(
     return pa.table(columns)
 
 
-def outputs_table(covariates: pa.Table, row: np.ndarray, outputs: dict[str, np.ndarray]) -> pa.Table:
-    """The same for what has no classes: id, everything that the loss keeps of a row (`[N]` each), the covariates."""
-    known = covariates.take(pa.array(_places(covariates, row)))
-    rest = {name: known.column(name) for name in known.column_names if name not in ("id", "row", *outputs)}
-    return pa.table({"id": known.column("id"), **outputs, **rest})
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a parquet file in one step: a reader sees the old or the new one."""
+    with replacing(path) as partial:
+        pq.write_table(table, partial)
 
 
 def _places(covariates: pa.Table, row: np.ndarray) -> np.ndarray:
     order = {int(position): i for i, position in enumerate(covariates.column("row").to_pylist())}
     return np.array([order[int(position)] for position in row], dtype=np.int64)
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a parquet file in one step: a reader sees the old or the new one."""
-    with replacing(path) as partial:
-        pq.write_table(table, partial)

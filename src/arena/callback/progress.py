@@ -1,4 +1,4 @@
-"""Progress for a person, in plain lines: a bar would hide validations, and messages would break it."""
+"""Progress in plain lines: a bar would hide validations, and messages would break it."""
 
 import logging
 import math
@@ -17,8 +17,8 @@ class PlainProgress(Callback):
     """One line at the first step, every `seconds` seconds, and after each validation.
 
     Args:
-        monitor: the watched value, shown after each validation with the best so far.
-        seconds: least time between two lines of training.
+        monitor: the monitored value, printed after each validation.
+        seconds: minimum time between two lines of training.
     """
 
     def __init__(self, monitor: str, seconds: Positive = 10) -> None:
@@ -29,7 +29,7 @@ class PlainProgress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
-        """The first step at once, then a line now and then, always behind a whole update."""
+        """Print the first step at once, then a line now and then, always after a complete update."""
         now = time.monotonic()
         if not trainer.is_global_zero or now - self._last < self.seconds:
             return
@@ -40,15 +40,15 @@ class PlainProgress(Callback):
         say(f"step {trainer.global_step}{_total(trainer)}  train/loss {loss:.4f}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The watched value, and whether it is the best."""
+        """Print the monitored value, and mark the best."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         value = float(trainer.callback_metrics.get(self.monitor, math.nan))
         best = trainer.checkpoint_callback is not None and trainer.checkpoint_callback.would_improve(value)  # pyright: ignore
         accuracy = trainer.callback_metrics.get("val/accuracy")
-        shown = f"  val/accuracy {float(accuracy):.4f}" if accuracy is not None else ""
+        second = f"  val/accuracy {float(accuracy):.4f}" if accuracy is not None else ""
         mark = "  best so far" if best else ""
-        say(f"step {trainer.global_step}{_total(trainer)}  {self.monitor} {value:.4f}{shown}{mark}")
+        say(f"step {trainer.global_step}{_total(trainer)}  {self.monitor} {value:.4f}{second}{mark}")
 
 
 def _total(trainer: Trainer) -> str:

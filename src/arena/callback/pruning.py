@@ -1,7 +1,4 @@
-"""Stops a trial of a sweep that does worse than the others did; nothing happens in a run that is no trial.
-
-See `arena.core.trial` for how it speaks with the sweep.
-"""
+"""Pruning of a trial of a sweep that does worse than the others did; nothing happens in a run that is no trial."""
 
 import json
 import logging
@@ -12,20 +9,20 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from arena.core.schema import NonNegative
-from arena.core.trial import TRIAL, Reporter, pruner_name, reported
+from arena.core.trial import TRIAL, Reporter, pruner_name, reported_metric
 
 log = logging.getLogger("arena")
 
 SHARE = 0.02
-"""Of the training time that may be spent on waiting for answers, beyond `patience`."""
+"""Share of the training time that may be spent on waiting for answers, beyond `patience`."""
 
 
 class Pruning(Callback):
     """Reports the objective after each validation and stops all processes together where the sweep's pruner says so.
 
-    The steps that the pruner sees are validations, counted from 0 as Optuna's pruners expect (`n_warmup_steps: 1`
-    spares the first one); trials with different batch sizes share them. The last validation is reported but not asked
-    about: a run that is over is complete.
+    The steps of the pruner are validations, counted from 0 as Optuna's pruners expect (`n_warmup_steps: 1` spares the
+    first one); trials with different batch sizes share them. The last validation never prunes: a run that is over is
+    complete.
 
     A storage that is slow, locked or gone never stops the run and costs it at most `patience` seconds in all, plus 2%
     of the training time: after that nothing waits any more, reports go on in the background, and a late answer counts
@@ -37,11 +34,10 @@ class Pruning(Callback):
     """
 
     def __init__(self, monitor: str, patience: NonNegative = 5.0) -> None:
-        self.monitor = monitor
-        self.patience = patience
+        self.monitor, self.patience = monitor, patience
         self.validations = 0
         self.pruned: str | None = None
-        self._name: str | None = None
+        self._metric: str | None = None
         self._pruner = ""
         self._reporter: Reporter | None = None
         self._began = 0.0
@@ -54,23 +50,23 @@ class Pruning(Callback):
         self.validations = state_dict.get("validations", 0)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find out what there is to report; the first process opens the storage."""
-        told = json.loads(os.environ.get(TRIAL) or "{}")
-        self._name = reported(told, self.monitor)
-        if self._name is None:
+        """Find what is to be reported; the first process opens the storage."""
+        trial = json.loads(os.environ.get(TRIAL) or "{}")
+        self._metric = reported_metric(trial, self.monitor)
+        if self._metric is None:
             return
-        self._pruner = pruner_name(told)
+        self._pruner = pruner_name(trial)
         self._began = time.monotonic()
         if trainer.is_global_zero:
-            self._reporter = Reporter(told)
+            self._reporter = Reporter(trial)
             self._reporter.start()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report, ask, and let every process hear the answer."""
-        if self._name is None or trainer.sanity_checking or trainer.state.fn != "fit":
+        """Report, and give every process the answer."""
+        if self._metric is None or trainer.sanity_checking or trainer.state.fn != "fit":
             return
         self.validations += 1
-        stop = self._ask(trainer, self._name) if self._reporter is not None else False
+        stop = self._report(trainer, self._metric)
         if trainer.world_size > 1:
             stop = bool(trainer.strategy.broadcast(stop))
         if stop and trainer.global_step < trainer.estimated_stepping_batches:
@@ -78,25 +74,27 @@ class Pruning(Callback):
             trainer.should_stop = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let the thread go; what it has not reported by now is of no use any more."""
+        """Close the thread; what it has not reported by now is of no use any more."""
         if self._reporter is not None:
             self._reporter.close()
             self._reporter = None
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """As above."""
+        """Close the thread."""
         self.on_fit_end(trainer, pl_module)
 
-    def _ask(self, trainer: Trainer, name: str) -> bool:
-        value = trainer.callback_metrics.get(name)
-        if value is None or self._reporter is None:
+    def _report(self, trainer: Trainer, metric: str) -> bool:
+        if self._reporter is None:
+            return False
+        value = trainer.callback_metrics.get(metric)
+        if value is None:
             if self.validations == 1:
-                log.warning("%s: the validation logs no such value; this trial cannot be pruned", name)
+                log.warning("%s: the validation logs no such value; this trial cannot be pruned", metric)
             return False
         now = time.monotonic()
         left = self.patience + SHARE * (now - self._began) - self._waited
-        stop = self._reporter.ask(self.validations - 1, float(value), max(0.0, left))
+        stop = self._reporter.report(self.validations - 1, float(value), max(0.0, left))
         self._waited += time.monotonic() - now
-        for trouble in self._reporter.troubles():
-            log.warning("%s; the training goes on", trouble)
+        for warning in self._reporter.new_warnings():
+            log.warning("%s; the training goes on", warning)
         return stop

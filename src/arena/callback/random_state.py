@@ -1,4 +1,4 @@
-"""The state of the random generators, which Lightning does not keep."""
+"""The state of the random generators, which Lightning's checkpoints lack."""
 
 import random
 from typing import Any

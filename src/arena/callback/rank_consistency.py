@@ -1,4 +1,4 @@
-"""Do all processes of a distributed run train the same thing?"""
+"""A check that all processes of a distributed run have the same settings."""
 
 import hashlib
 import json
@@ -16,8 +16,8 @@ log = logging.getLogger("arena")
 class RankConsistencyCheck(Callback):
     """Refuses a distributed run whose processes have different settings, before its first step.
 
-    It happens without an error or a warning otherwise: with `-m` on the command line every process that Lightning
-    starts runs a sweep of its own, draws parameters of its own, and the gradients of different models are averaged.
+    Otherwise it goes unnoticed: with `-m` on the command line every process that Lightning starts runs a sweep of its
+    own, draws parameters of its own, and the gradients of different models are averaged.
 
     Args:
         settings: the resolved configuration of this process; where it runs (`run_dir`) makes no difference.
@@ -30,7 +30,7 @@ class RankConsistencyCheck(Callback):
         self.digest = hashlib.sha256(text.replace(str(settings["run_dir"]), "").encode()).hexdigest()[:16]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Hold the digests against each other; all processes raise, or none."""
+        """Compare the digests; all processes raise, or none."""
         if trainer.world_size == 1:
             return
         rank = trainer.global_rank

@@ -15,11 +15,9 @@ from arena.core.files import naming, temporary
 class AtomicCheckpointIO(CheckpointIO):
     """Temporary file in the target's own folder, fsync, hash into the manifest, rename, fsync of the folder.
 
-    Lightning stages in `$TMPDIR`: when that is another file system, its rename is a copy over the old checkpoint, and
-    a kill or a full disk leaves neither. It also drops PermissionError silently (pytorch-lightning #21253, #21800).
-
-    Weights and the rest of `last.ckpt` are files of their own (`arena.core.checkpoints`): weights that are the best
-    ones are not written again.
+    Lightning stages in `$TMPDIR`: on another file system its rename is a copy over the old checkpoint, and a kill or a
+    full disk leaves neither. It also drops PermissionError silently (pytorch-lightning #21253, #21800). Weights and the
+    rest of `last.ckpt` are files of their own (`arena.core.checkpoints`), so the best weights are written once.
 
     Args:
         apart: false keeps the weights inside `last.ckpt`, for strategies that read the file themselves.
@@ -78,7 +76,7 @@ def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def _linked(folder: Path, twin: str | None) -> tuple[Path, checkpoints.Entry] | None:
-    """A second name for weights that are on the disk already, with their entry; None where there can be none."""
+    """A hard link to weights that are on the disk already, with their entry; None where there can be none."""
     entries = checkpoints.manifest(folder) if twin is not None else {}
     name = entries.get(twin or "", {}).get("weights", twin)
     if name not in entries:

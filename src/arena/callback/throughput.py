@@ -1,4 +1,4 @@
-"""How long training took and how many real tokens a second it did."""
+"""Training time and real tokens a second."""
 
 import time
 from typing import Any
@@ -8,10 +8,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class Throughput(Callback):
-    """Counts rows, real tokens (padding left out) and seconds of training steps; validations are not counted.
+    """Counts rows, real tokens (padding left out) and seconds of training steps, without validations.
 
-    `seconds` runs from the end of the first step of this process, which pays for warm-up, to the end of the last.
-    `first_step` is the moment (`time.time()`) at which the first step was done.
+    `seconds` starts at the end of the first step of this process, which pays for warm-up; `first_step` is that moment.
     """
 
     def __init__(self) -> None:

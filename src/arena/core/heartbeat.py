@@ -1,4 +1,4 @@
-"""The sign of life of a running training in its `result.json`, and who has none any more."""
+"""The heartbeat of a running training in its `result.json`."""
 
 import os
 import socket
@@ -7,40 +7,38 @@ from typing import Any
 
 RUNNING = "running"
 EVERY = 30.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 SILENCE = 300.0
-"""Seconds without one after which a process is taken to be dead, wherever it ran."""
+"""Seconds without a heartbeat after which a process counts as dead, wherever it ran."""
 KILLED = "killed, or its machine went down"
 
 
 def beat() -> dict[str, Any]:
-    """A sign of life of this process, now."""
+    """A heartbeat of this process, now."""
     return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "pid": os.getpid(), "host": socket.gethostname()}
 
 
-def judged(result: dict[str, Any]) -> dict[str, Any]:
-    """A `result.json` as it is to be read: a run that says "running" and whose process is gone has failed."""
-    if result.get("status") != RUNNING:
+def with_failure(result: dict[str, Any]) -> dict[str, Any]:
+    """A `result.json`, failed where it says "running" and the process is gone."""
+    last = result.get("heartbeat") or {}
+    if result.get("status") != RUNNING or _alive(last):
         return result
-    sign = result.get("heartbeat") or {}
-    if _alive(sign):
-        return result
-    reason = f"{KILLED}; the last sign of life is of {sign.get('time') or 'an unknown time'}"
+    reason = f"{KILLED}; the last sign of life is of {last.get('time') or 'an unknown time'}"
     return result | {"status": "failed", "reason": reason}
 
 
-def _alive(sign: dict[str, Any]) -> bool:
+def _alive(last: dict[str, Any]) -> bool:
     try:
-        silent = (datetime.now(UTC) - datetime.fromisoformat(sign["time"])).total_seconds()
+        silent = (datetime.now(UTC) - datetime.fromisoformat(last["time"])).total_seconds()
         if silent > SILENCE:
             return False
-        return sign["host"] != socket.gethostname() or runs(int(sign["pid"]))
+        return last["host"] != socket.gethostname() or runs(int(last["pid"]))
     except (KeyError, TypeError, ValueError):
         return False
 
 
 def runs(process: int) -> bool:
-    """Whether a process of this machine runs."""
+    """True if a process of this machine runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -6,6 +6,11 @@ from arena.core.data_keys import SHORT
 from arena.core.signatures import signature_of
 
 MOVED = {
+    "arena.callback.collapse": "arena.callback.diagnostics",
+    "arena.callback.diversity": "arena.callback.diagnostics",
+    "arena.callback.finite": "arena.callback.diagnostics",
+    "arena.callback.first_loss": "arena.callback.diagnostics",
+    "arena.callback.imbalance": "arena.callback.diagnostics",
     "arena.callback.mlflow": "arena.logger.mlflow",
     "arena.callback.tensorboard": "arena.logger.tensorboard",
     "arena.callback.wandb": "arena.logger.wandb",
@@ -34,6 +39,11 @@ RENAMED = {
     "Serving": "LoaderSettings",
 }
 """Classes of stored configurations that have another name now."""
+ARGUMENTS = {
+    "arena.callback.diagnostics.DiversityShare": {"least": "min_ratio"},
+    "arena.callback.diagnostics.FirstLoss": {"most": "margin"},
+}
+"""Arguments of stored configurations that have another name now, by the class's present one."""
 KINDS = {
     "arena.data.module.multihead.HeadData": "arena.task.multihead.MultiHead",
     "arena.data.module.sft.ReplyData": "arena.task.sft.Sft",
@@ -102,7 +112,9 @@ def _renamed(node: Any) -> Any:
     found = {key: _renamed(value) for key, value in node.items()}
     module, _, name = str(found.get("_target_", "")).rpartition(".")
     if module.startswith("arena."):
-        found["_target_"] = f"{MOVED.get(module, module)}.{RENAMED.get(name, name)}"
+        found["_target_"] = target = f"{MOVED.get(module, module)}.{RENAMED.get(name, name)}"
+        renamed = ARGUMENTS.get(target, {})
+        found = {renamed.get(key, key): value for key, value in found.items()}
     return found
 
 

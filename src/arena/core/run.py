@@ -83,7 +83,7 @@ class RunFolder:
         """`result.json`, or an empty dictionary where there is none; a run that was killed says "failed"."""
         if not self.result.is_file():
             return {}
-        return heartbeat.judged(read_json(self.result, "delete it to go on without it"))
+        return heartbeat.with_failure(read_json(self.result, "delete it to go on without it"))
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replace `result.json` in one step; NaN and infinity are written as null, which every reader understands."""

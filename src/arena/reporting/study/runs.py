@@ -54,7 +54,7 @@ class Run:
         # A run keeps the places of its keys; people typed their short names, and folds are known by them.
         pairs = [str(each).partition("=") for each in given] if isinstance(given, list) else []
         overrides = tuple(f"{as_typed(key)}{sign}{value}" for key, sign, value in pairs)
-        return cls(folder, heartbeat.judged(result), damage, overrides)
+        return cls(folder, heartbeat.with_failure(result), damage, overrides)
 
     @property
     def monitor(self) -> dict[str, Any]:
