@@ -1,7 +1,7 @@
-"""What a kind of task is: the parts that belong to it, what they need of each other, and the commands that it has.
+"""Kinds of task: the parts that belong to each, what they require of each other, and the commands that it has.
 
 `task=pairwise|multihead|sft` chooses one, `task._target_=mine.Rating` one from a package of your own. Nothing heavy is
-imported here: a wrong pairing is said before torch is there.
+imported here: a wrong pairing is an error before torch is there.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,20 +17,20 @@ GROUPS = ("data", "model", "loss", "metric")
 
 
 class TaskKind:
-    """One kind of task. Subclasses say what is different; an instance knows nothing of a run.
+    """One kind of task, independent of any run.
 
     Args:
-        module: the LightningModule, for `arena.config.build`; not looked at here.
+        module: the LightningModule, for `arena.config.build`; not used here.
 
     Attributes:
         name: as in `task=NAME`.
         parts: base class of what belongs to this kind alone, by group.
         advice: what to choose instead of a part of another kind, by group.
-        writes_replies: whether replies are sampled from the model, and not classes predicted.
+        writes_replies: replies are sampled from the model, and no classes predicted.
         outputs: names of what is predicted of each row, where that is no class: the columns of `arena.predict`.
-        measures: columns of a file of predictions that `arena.compare` compares by their means over rows, where nothing
-            is classified or written, and whether more is better; the first one decides unless another is chosen.
-        without: commands that this kind does not have, and what follows the command's name in a message.
+        measures: columns of a file of predictions that `arena.compare` compares by their means, where nothing is
+            classified or written, and whether higher is better; the first one decides unless another is chosen.
+        without: commands that this kind lacks, and what follows the command's name in the message.
     """
 
     name: ClassVar[str]
@@ -45,21 +45,13 @@ class TaskKind:
         pass
 
     def check(self, settings: dict[str, Any]) -> None:
-        """Hold the parts of a resolved configuration against each other.
-
-        Raises:
-            UsageError: they do not go together.
-        """
+        """Check the parts of a resolved configuration against each other; a `UsageError` where they do not fit."""
 
     def check_model(self, model: dict[str, Any]) -> None:
-        """Hold the node `model` against what this kind asks of a model.
-
-        Raises:
-            UsageError: it cannot do the task as it is set.
-        """
+        """Check the node `model`; a `UsageError` where it cannot do the task as it is set."""
 
     def check_data(self, data: dict[str, Any], reader: Any) -> None:
-        """Hold the node `data` against what its class will ask, and look at the files' columns.
+        """Check the node `data` and the columns of its files.
 
         Args:
             data: arguments of the class of `parts`.
@@ -76,25 +68,20 @@ class TaskKind:
         raise NotImplementedError
 
     def require(self, command: str) -> None:
-        """Insist that this kind has a command.
-
-        Raises:
-            UsageError: it has not.
-        """
+        """Require that this kind has a command; a `UsageError` where it has not."""
         if command in self.without:
             raise UsageError(f"arena.{command} {self.without[command]}")
 
     def owns(self, group: str, target: str) -> bool:
-        """Whether a class is, or builds on, this kind's own part of a group."""
+        """True if a class is, or builds on, this kind's own part of a group."""
         return group in self.parts and self.parts[group] in signatures.ancestors(target)
 
 
 def open_files(reader: Any, path: Any, *others: Any) -> None:
-    """Look at the columns of the files that a reader will read, where it reads files; `others` that are not None.
+    """Check the columns of the files of a reader that reads files, of `others` too where they are not None.
 
     Raises:
-        InputOutputError: a file cannot be found or read.
-        DataError: a file's columns are not those that are needed.
+        InputOutputError, DataError: see `TaskKind.check_data`.
     """
     if hasattr(reader, "open"):
         for each in (path, *(other for other in others if other is not None)):

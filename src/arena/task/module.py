@@ -33,7 +33,7 @@ class Loss(Protocol):
 
 
 class Metrics(Protocol):
-    """Numbers over a whole split, by name; undefined ones are NaN. `required_outputs` names the inputs of `update`."""
+    """Metrics of a split, by name; undefined ones are NaN. `required_outputs` names the inputs of `update`."""
 
     required_outputs: tuple[str, ...]
 
@@ -50,7 +50,7 @@ class Optimizer(Protocol):
 
 @dataclass
 class Predictions:
-    """What the model said of one split, in row order and without the repeats that several processes make.
+    """The outputs of one split, in row order and without the duplicates that several processes make.
 
     Attributes:
         row: positions in the data table, `[N]` int64.
@@ -77,18 +77,18 @@ class Predictions:
 
 
 class Task(pl.LightningModule):
-    """One forward, one scalar, one optimiser: pairwise judging, several heads and fine-tuning differ in the parts.
+    """One forward, one scalar, one optimiser: pairwise, multi-head and fine-tuning tasks differ in the parts.
 
-    Validation and test keep the predictions of every row, gather them over the processes, drop repeated rows and
-    compute the metrics once from all of them: exact for any batch size and any number of devices. So is an update: its
-    loss, and its gradient, is the mean over all of its items (`arena.core.update`).
+    Validation and test gather the outputs of every row over the processes, drop duplicates and compute the metrics once
+    from all of them: exact for any batch size and any number of devices. So is an update: its loss, and its gradient,
+    is the mean over all of its items (`arena.core.update`).
 
     Args:
         model: `model(batch) -> logits`.
         loss: see `Loss`; a module, so that parameters of a likelihood train and are saved.
         metrics: see `Metrics`.
         optimizer: see `Optimizer`; not needed to evaluate.
-        monitor: name of the watched value, for schedules that react to it.
+        monitor: name of the monitored value, for schedules that react to it.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Task(pl.LightningModule):
         return self.share(output)
 
     def share(self, output: LossOutput) -> Tensor:
-        """What Lightning has to differentiate of the loss of a batch, see `arena.core.update.Update.share`."""
+        """The part of a batch's loss that Lightning differentiates, see `arena.core.update.Update.share`."""
         return self._update.share(output, self.trainer)
 
     def on_after_backward(self) -> None:
@@ -126,16 +126,16 @@ class Task(pl.LightningModule):
             self._log_update(self._update.finish(self.parameters(), self.trainer))
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
-        """Keep what the model says of a validation batch."""
+        """Keep the outputs of a validation batch."""
         self._keep(batch)
 
     def test_step(self, batch: Any, batch_index: int) -> None:
-        """Keep what the model says of a test batch."""
+        """Keep the outputs of a test batch."""
         self._keep(batch)
 
     def predict_step(self, batch: Any, batch_index: int) -> tuple[Tensor, Tensor]:
-        """Row positions `[N]` and log probabilities `[N, K]`, or `[N, C]` of several heads, float64; of a loss that
-        predicts no classes what its `outputs` are, `[N, V]` float64."""
+        """Row positions `[N]` and log probabilities `[N, K]`, or `[N, C]` of several heads, float64; of a loss without
+        classes its `outputs`, `[N, V]` float64."""
         logits = self.model(batch)
         if hasattr(self.loss, "outputs"):
             return batch.row, self.loss.outputs(precise(logits)).double()
@@ -144,7 +144,7 @@ class Task(pl.LightningModule):
         return batch.row, precise(self.loss.predict(logits)).log()  # a loss from outside need not have them
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics of the validation split and tell the schedule."""
+        """Log the metrics of the validation split; the schedule observes the monitor."""
         self._finish("val")
         schedule = self.lr_schedulers() if self.trainer.state.fn == "fit" else None
         if hasattr(schedule, "observe") and not self.trainer.sanity_checking:
@@ -159,7 +159,7 @@ class Task(pl.LightningModule):
         return {name: value for name, value in self.state_dict().items() if name not in self.recoverable}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out what is found again where it was: the backbone beneath adapters."""
+        """Leave out the weights that are found again where they were: the backbone beneath adapters."""
         for name in self.recoverable:
             del checkpoint["state_dict"][name]
 
@@ -183,18 +183,13 @@ class Task(pl.LightningModule):
         self.predictions[split] = Predictions(columns.pop("row"), columns)
         if self.trainer.sanity_checking:
             return
-        self._log_split(split, self.predictions[split])
-
-    def _log_split(self, split: str, predictions: Predictions) -> None:
         self.metrics.reset()
-        self.metrics.update(*(predictions.outputs[name] for name in self.metrics.required_outputs))
-        values = {f"{split}/loss": float(predictions.loss.double().nanmean())} | {
-            f"{split}/{name}": value for name, value in self.metrics.compute().items()
-        }
-        self.log_dict(values, rank_zero_only=False, sync_dist=False)
+        self.metrics.update(*(self.predictions[split].outputs[name] for name in self.metrics.required_outputs))
+        values = {"loss": float(self.predictions[split].loss.double().nanmean()), **self.metrics.compute()}
+        self.log_dict({f"{split}/{name}": value for name, value in values.items()}, sync_dist=False)
 
     def configure_optimizers(self) -> Any:
-        """The optimiser and its schedule, made for the number of steps that the trainer is going to do."""
+        """The optimiser and its schedule, for the number of steps that the trainer is going to do."""
         steps = self.trainer.estimated_stepping_batches
         # Fused kernels do the unscaling of 16-bit gradients inside the step, where they can no longer be clipped.
         fused = self.trainer.precision != "16-mixed" and not isinstance(self.trainer.strategy, FSDPStrategy)

@@ -33,11 +33,10 @@ class MultiHead(TaskKind):
     }
 
     def check_model(self, model: dict[str, Any]) -> None:
-        """See `TaskKind.check_model`: settings of the heads, and a text that is read once."""
+        """Require settings of the heads, and a formulation that reads the text once."""
         preflight.check_heads(model.get("formulation", "joint"), model)
 
     def check_data(self, data: dict[str, Any], reader: Any) -> None:
-        """See `TaskKind.check_data`."""
         from arena.core.heads import Heads
         from arena.data.loading import augment
         from arena.data.target.head_table import template_of

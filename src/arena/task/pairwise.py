@@ -28,7 +28,7 @@ class Pairwise(TaskKind):
     }
 
     def check(self, settings: dict[str, Any]) -> None:
-        """See `TaskKind.check`: metrics of as many classes as there are labels."""
+        """Require metrics of as many classes as there are labels."""
         metric, labels = settings["metric"], settings["data"]["labels"]
         for name, node in (metric.get("metrics") or {}).items():
             number = node.get("num_classes") if isinstance(node, dict) else None
@@ -40,11 +40,10 @@ class Pairwise(TaskKind):
                 )
 
     def check_model(self, model: dict[str, Any]) -> None:
-        """See `TaskKind.check_model`: a formulation that can speak of these classes."""
+        """Require a formulation that has these classes."""
         preflight.check_labels(model.get("formulation", "joint"), list(model.get("labels", [])))
 
     def check_data(self, data: dict[str, Any], reader: Any) -> None:
-        """See `TaskKind.check_data`."""
         from arena.data.target import offset
         from arena.data.target.facts import check_labels
         from arena.data.target.predictions_file import PredictionsFile

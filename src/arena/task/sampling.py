@@ -1,4 +1,4 @@
-"""The task with a diversity term: it samples inside the step and measures what the term does to the gradient."""
+"""The task with a diversity term: samples inside the step, and the gradient of the term apart from the quality's."""
 
 import logging
 import math
@@ -25,10 +25,10 @@ TINY = 1e-30
 
 
 class DiversityTask(Task):
-    """As `Task`, for `arena.loss.polychromic.Polychromic`: the loss is quality - lambda * diversity.
+    """The task of `arena.loss.polychromic.Polychromic`: the loss is quality - lambda * diversity.
 
-    Every `compute_every_n_steps` steps it is scored: replies to some prompts of each batch are sampled where the
-    estimator needs them, the gradient of the diversity is taken apart, and all that is logged at once, at that step,
+    Every `compute_every_n_steps` steps are scored: replies to some prompts of each batch are sampled where the
+    estimator needs them, the gradient of the diversity is kept apart, and the following is logged at that step,
     whatever `trainer.log_every_n_steps` is. All are means over the update:
 
     | name | |
@@ -36,21 +36,18 @@ class DiversityTask(Task):
     | train/quality | cross entropy, nats a token |
     | train/diversity | D |
     | train/combined | quality - lambda D |
-    | train/diversity_share | lambda abs(D) / (abs(quality) + lambda abs(D)): how large it looks |
-    | train/gradient_ratio | norm of the gradient of lambda D over that of the quality: how much it does |
+    | train/diversity_share | lambda abs(D) / (abs(quality) + lambda abs(D)) |
+    | train/gradient_ratio | norm of the gradient of lambda D over that of the quality |
     | train/clipped_gradient_ratio | the same after clipping |
     | train/token_entropy | nats |
     | train/generation_seconds, train/sampled_tokens | in all of the update, and tokens a reply |
-    | train/duplicate_share, train/empty_share | replies that another of their set equals, and without visible text |
-    | train/scored_prompts | sets of replies behind D |
-    | train/undefined_share | sets that are no set for the score (`arena.diversity.scores.credits_of`) |
+    | train/duplicate_share, train/empty_share | replies that equal another of their set, and without visible text |
+    | train/scored_prompts | sets of replies in D |
+    | train/undefined_share | sets without a score (`arena.diversity.scores.credits_of`) |
 
     The gradients of the quality and of a sampled diversity are clipped apart, each to `trainer.gradient_clip_val`, and
     the second is multiplied by `compute_every_n_steps` after that: clipped together, a term that comes at every eighth
-    step with eight times its gradient would lose most of it.
-
-    Attributes:
-        scored: these values of the step that was scored last, without `train/`.
+    step with eight times its gradient would lose most of it. `scored` holds the values of the step scored last.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -65,11 +62,7 @@ class DiversityTask(Task):
         self._means: dict[str, Tensor] = {}
 
     def on_fit_start(self) -> None:
-        """Refuse what cannot work, and say of a detached score what it is.
-
-        Raises:
-            UsageError: sharded weights, which cannot be sampled from.
-        """
+        """Refuse sharded weights, which cannot be sampled from (`UsageError`); warn of a detached score."""
         if self.loss.samples and isinstance(self.trainer.strategy, FSDPStrategy):
             raise UsageError(
                 "loss.estimator: sampling in the step needs whole weights, which trainer=fsdp does not keep; take "
@@ -97,9 +90,9 @@ class DiversityTask(Task):
         return self.share(replace(output, loss=quality if sampled else loss))
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        """At a scored step, keep what was measured: only now are gradients of 16 bits unscaled."""
+        """Keep the values of a scored step: only now are gradients of 16 bits unscaled."""
         if self._due:
-            self._note()
+            self._keep_scored()
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -120,7 +113,7 @@ class DiversityTask(Task):
         self.scored["clipped_gradient_ratio"] = ratio
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Write down what was measured, once the step is counted."""
+        """Log the values of a scored step, once the step is counted."""
         if self._fresh:
             self._fresh = False
             values = {f"train/{name}": value for name, value in self.scored.items()}
@@ -129,11 +122,11 @@ class DiversityTask(Task):
 
     @property
     def _due(self) -> bool:
-        """Whether this step is scored."""
+        """True at a step that is scored."""
         return self.global_step % self.loss.every == 0
 
     def _sampled(self, batch: Any, batch_index: int) -> tuple[Tensor, int]:
-        """The diversity of sampled replies with its gradient, and how many sets of replies it is the mean of."""
+        """The diversity of sampled replies with its gradient, and the number of sets that it is the mean of."""
         loss = self.loss
         if batch.prompts is None:
             raise UsageError("data.prompts=true is needed: the loss samples replies to the prompts of a batch")
@@ -151,7 +144,7 @@ class DiversityTask(Task):
             texts = [data.tokenizer.decode(row[:length]) for row, length in rows]
             self._sums["generation_seconds"] += time.perf_counter() - began
             sets = [texts[i : i + loss.replies] for i in range(0, len(texts), loss.replies)]
-            found = self._judged(sets, batch, data)
+            found = self._credits(sets, batch, data)
             if loss.trains:
                 log_probability = self.model.log_probabilities(ids, mask, samples, loss.temperature, loss.at_once)
             else:
@@ -164,17 +157,17 @@ class DiversityTask(Task):
         )  # fmt: skip
         return diversity, int(np.isfinite(found.value).sum())
 
-    def _judged(self, sets: list[list[str]], batch: Any, data: Any) -> Credits:
-        """D(S) of each set, and what each reply adds to it."""
+    def _credits(self, sets: list[list[str]], batch: Any, data: Any) -> Credits:
+        """D(S) of each set, and the part of each reply in it."""
         rewards = None
         if self.loss.reward is not None:
             if not self._texts:
                 known = zip(data.prompt_texts("train"), data.references("train"), strict=True)
                 self._texts = dict(zip(data.rows("train").tolist(), known, strict=True))
-            asked = [self._texts[row] for row in batch.row[: len(sets)].tolist()]
+            known = [self._texts[row] for row in batch.row[: len(sets)].tolist()]
             rewards = [
                 np.array([self.loss.reward.check(prompt, text, reference) for text in each])
-                for (prompt, reference), each in zip(asked, sets, strict=True)
+                for (prompt, reference), each in zip(known, sets, strict=True)
             ]
         return credits_of(self.loss.score, sets, rewards)
 
@@ -183,8 +176,7 @@ class DiversityTask(Task):
         means.pop("quality", None)
         super()._log_update(means)
 
-    def _note(self) -> None:
-        """Keep what was measured of an update; it has to wait for the device in any case, to decode."""
+    def _keep_scored(self) -> None:
         quality, weight, sums, self._sums = float(self._means["quality"]), self.loss.weight, self._sums, Counter()
         names = sorted(sums)
         total = all_sum(torch.tensor([sums[name] for name in names], dtype=torch.float64), self.trainer).tolist()
@@ -195,12 +187,12 @@ class DiversityTask(Task):
         if not self.loss.samples:  # then the gradients are those of the difference
             gradients = {p: each + weight * self._term.get(p, 0.0) for p, each in gradients.items()}
         self._norms = norm(gradients.values()), weight * norm(self._term.values())
-        whole = abs(quality) + weight * abs(value)
+        total_size = abs(quality) + weight * abs(value)
         self.scored = {
             "quality": quality,
             "diversity": value,
             "combined": quality - weight * value,
-            "diversity_share": weight * abs(value) / whole if whole else 0.0,
+            "diversity_share": weight * abs(value) / total_size if total_size else 0.0,
             "gradient_ratio": self._norms[1] / max(self._norms[0], TINY),
             "token_entropy": float(self._means["entropy"]),
         }

@@ -1,11 +1,11 @@
-"""`task=sft`: a language model learns replies."""
+"""`task=sft`: supervised fine-tuning of a language model on replies."""
 
 from typing import TYPE_CHECKING, Any
 
 from arena.core.construct import instantiate
 from arena.task.kind import TaskKind, open_files
 
-JUDGES = (
+NO_REPLIES = (
     "is about models that judge; of one that writes replies, arena.evaluate run=FOLDER samples and judges replies, "
     "and arena.compare compares runs"
 )
@@ -31,10 +31,9 @@ class Sft(TaskKind):
         "metric": "choose metric=replies",
     }
     writes_replies = True
-    without = dict.fromkeys(("baseline", "calibrate", "explore", "export", "predict"), JUDGES)
+    without = dict.fromkeys(("baseline", "calibrate", "explore", "export", "predict"), NO_REPLIES)
 
     def check_data(self, data: dict[str, Any], reader: Any) -> None:
-        """See `TaskKind.check_data`."""
         from arena.data.loading.packing import check_packing
         from arena.data.text.reply_layout import check_template
 
