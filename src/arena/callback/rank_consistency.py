@@ -39,5 +39,5 @@ class RankConsistencyCheck(Callback):
         if not trainer.strategy.reduce_boolean_decision(first == self.digest, all=True):
             raise UsageError(
                 "the processes of this run have different settings; in a sweep each run must be a process of its own: "
-                "hydra/launcher=arena"
+                "hydra/sweeper=arena hydra/sweeper/sampler=grid"
             )

@@ -32,7 +32,7 @@ class Plan:
     """One sweep.
 
     `fixed` and `hydra` are the overrides of every trial; `total` is the number of trials at which it ends, None where
-    only the timeout ends it; `grid` holds every combination of a grid; `mode` and `monitor` are the monitor's.
+    only the timeout ends it; `grid` holds every combination of a grid.
     """
 
     study: str
@@ -146,7 +146,7 @@ def read(composed: DictConfig, line: space.CommandLine) -> Plan:
 
 
 def passed_on(composed: DictConfig) -> list[str]:
-    """Overrides of Hydra's own settings that concern every trial as well, such as `hydra.verbose=true`."""
+    """Overrides of Hydra's own settings for every trial, such as `hydra.verbose=true`."""
     typed: list[str] = list(OmegaConf.select(composed, "hydra.overrides.hydra") or [])
     return [text for text in typed if not space.name_of(text).replace("/", ".").startswith(OF_THE_SWEEP)]
 

@@ -1,5 +1,6 @@
 """Several trials at a time: on this machine, each with GPUs or a share of the cores, or by one of Hydra's launchers."""
 
+import math
 import os
 import signal
 import time
@@ -43,41 +44,30 @@ def gpu_slots(gpus: list[str] | list[int], per_trial: int = 1) -> list[Slot]:
     return [{"CUDA_VISIBLE_DEVICES": ",".join(names[start : start + per_trial])} for start in starts]
 
 
-def core_slots(workers: int) -> list[Slot]:
-    """`workers` slots with an equal share of the cores; a single one leaves the environment, and so the numbers, alone.
-
-    Raises:
-        UsageError: fewer than one worker.
-    """
-    if workers < 1:
-        raise UsageError(f"n_jobs={workers}: a whole number, 1 or more is needed")
-    if workers == 1:
+def core_slots(jobs: int) -> list[Slot]:
+    """`jobs` slots with an equal share of the cores; a single one leaves the environment, and so the numbers, alone."""
+    if jobs == 1:
         return [{}]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = max(1, cores // workers)
+    share = max(1, cores // jobs)
     given = os.environ.get("OMP_NUM_THREADS", "")
-    return [{"OMP_NUM_THREADS": str(min(share, int(given)) if given.isdigit() else share)} for _ in range(workers)]
+    return [{"OMP_NUM_THREADS": str(min(share, int(given)) if given.isdigit() else share)}] * jobs
 
 
-def slots(workers: int | None = None, gpus: Any = None, per_trial: int = 1) -> list[Slot]:
-    """The slots of a configuration.
-
-    Args:
-        workers: trials at a time; None: as many as there are GPUs for, or one without GPUs.
-        gpus: None: each trial sees what this process sees; `auto`: every visible GPU is dealt out; or a list.
-        per_trial: GPUs of one trial.
+def slots(jobs: int, gpus: Any = None, per_trial: int = 1) -> list[Slot]:
+    """The slots of `jobs` trials at a time; `gpus`: None (each trial sees what this process sees), `auto` or a list.
 
     Raises:
-        UsageError: GPUs that there are not, or fewer than the workers need.
+        UsageError: GPUs that there are not, or fewer than the trials need.
     """
     if gpus is None or (gpus == "auto" and not visible_gpus()):
-        return core_slots(workers or 1)
-    if not isinstance(gpus, list | tuple) and gpus != "auto":
+        return core_slots(jobs)
+    if not isinstance(gpus, list) and gpus != "auto":
         raise UsageError(f"hydra.launcher.gpus={gpus}: null, auto or a list such as [0,1] is needed")
-    found = gpu_slots(visible_gpus() if gpus == "auto" else list(gpus), per_trial)
-    if workers is not None and workers > len(found):
-        raise UsageError(f"n_jobs={workers}: there are GPUs for {len(found)} trials at a time ({per_trial} each)")
-    return [place | share for place, share in zip(found, core_slots(len(found)), strict=True)][:workers]
+    found = gpu_slots(visible_gpus() if gpus == "auto" else gpus, per_trial)
+    if jobs > len(found):
+        raise UsageError(f"n_jobs={jobs}: there are GPUs for {len(found)} trials at a time ({per_trial} each)")
+    return [place | share for place, share in zip(found, core_slots(len(found)), strict=True)][:jobs]
 
 
 class Pool:
@@ -86,12 +76,9 @@ class Pool:
     Args:
         slots: see `slots`.
         objectives: names of the objectives; default `[monitor]`.
-        timeout: seconds that one trial may take; None: any.
+        timeout: seconds that one trial may take; None: any. A `UsageError` unless positive.
         variables: gives the variables of a trial from its number (`process.trial_variables`).
         program: gives the command line of a trial from its overrides and folder; default arena.train's.
-
-    Raises:
-        UsageError: the timeout is not positive.
     """
 
     def __init__(
@@ -104,11 +91,8 @@ class Pool:
     ) -> None:
         if timeout is not None and not timeout > 0:
             raise UsageError(f"timeout={timeout}: a number of seconds greater than 0 is needed, or null")
-        self.slots = list(slots)
-        self.objectives = objectives or ["monitor"]
-        self.timeout = timeout
-        self.variables = variables or (lambda number: {})
-        self.program = program
+        self.slots, self.objectives, self.timeout = list(slots), objectives or ["monitor"], timeout
+        self.variables, self.program = variables or (lambda number: {}), program
         self.running: dict[int, tuple[process.Process, Slot]] = {}
 
     def free(self) -> int:
@@ -116,11 +100,7 @@ class Pool:
         return len(self.slots)
 
     def submit(self, number: int, overrides: list[str], folder: str | Path) -> None:
-        """Start a trial in a free slot; its number reaches the configuration as `hydra.job.num`.
-
-        Raises:
-            UsageError: the folder exists.
-        """
+        """Start a trial in a free slot; its number reaches the configuration as `hydra.job.num`."""
         place = Path(folder).expanduser().resolve()
         overrides = [*overrides, f"hydra.job.num={number}"]
         program = self.program(overrides, place) if self.program else None
@@ -131,9 +111,8 @@ class Pool:
     def finished(self, wait: float = 0.0) -> list[tuple[int, TrialResult]]:
         """The trials that ended since the last call; waits up to `wait` seconds for the first one."""
         until = time.monotonic() + wait
-        while True:
-            ended = [number for number, (trial, _) in self.running.items() if trial.ended()]
-            if ended or not self.running or time.monotonic() >= until:
+        while not (ended := [number for number, (trial, _) in self.running.items() if trial.ended()]):
+            if not self.running or time.monotonic() >= until:
                 break
             time.sleep(POLL)
         over = {number: self.running.pop(number) for number in ended}
@@ -142,13 +121,11 @@ class Pool:
 
     def stop(self, grace: float = process.GRACE) -> list[tuple[int, TrialResult]]:
         """Stop all trials, all at once, and return their results."""
-        until = time.monotonic() + grace
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, math.inf)):
+            until = time.monotonic() + seconds
             for trial, _ in self.running.values():
                 trial.signal(number)
-            while not all(trial.ended() for trial, _ in self.running.values()):
-                if number == signal.SIGTERM and time.monotonic() > until:
-                    break
+            while time.monotonic() < until and not all(trial.ended() for trial, _ in self.running.values()):
                 time.sleep(POLL)
         return self.finished()
 
@@ -156,7 +133,7 @@ class Pool:
 class Launched:
     """Trials that a launcher of Hydra (submitit, joblib) runs, in batches: the next ones begin when all are over.
 
-    They are not pruned: what a trial has to know for that goes through the environment of arena's own processes.
+    They are not pruned: that takes the environment of arena's own processes.
     """
 
     def __init__(self, launcher: Any, jobs: int, plan: Plan) -> None:

@@ -41,34 +41,25 @@ def inherited(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def trial_variables(
-    storage: str | None, study: str, number: int, objectives: list[str], pruner: Mapping[str, Any] | None = None
+    storage: str, study: str, number: int, objectives: list[str], pruner: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
     """The variables that identify a trial to its own process; `study` is also the group in Weights & Biases.
 
-    Args:
-        storage: URL of the Optuna storage; None for trials of a sweep without a study.
-        study: name of the study.
-        number: of the trial.
-        objectives: names as in `hydra.sweeper.objectives`; with several there is no pruning.
-        pruner: `{"_target_": "optuna.pruners.MedianPruner", ...}`, whose steps are validations, counted from 0. None:
-            never prune, and Optuna is not even imported in the trial.
+    Without a `pruner` (`{"_target_": "optuna.pruners.MedianPruner", ...}`) the trial does not even import Optuna.
     """
     trial = {"storage": storage, "study": study, "number": number, "objectives": objectives, "pruner": pruner}
     return {TRIAL: json.dumps(trial), "WANDB_RUN_GROUP": study}
 
 
 class Process:
-    """A running trial. The thread that starts it must outlive it (`arena.sweep.parent`).
+    """A running trial; the thread that starts it must outlive it (`arena.sweep.parent`).
 
     Args:
         overrides: of the configuration; without `-m`, so that every process Lightning starts sees the same values.
-        folder: of the run; it must not exist, so that no two trials ever share one.
+        folder: of the run; a `UsageError` where it exists, so that no two trials ever share one.
         environment: variables on top of the inherited ones.
         timeout: seconds after which it is asked to stop; None: never.
         program: command line in place of arena.train's.
-
-    Raises:
-        UsageError: the folder exists.
     """
 
     def __init__(

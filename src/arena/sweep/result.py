@@ -45,14 +45,9 @@ class TrialResult:
 
 
 def read_trial_result(folder: str | Path, exit_code: int | None, objectives: list[str]) -> TrialResult:
-    """Read how a trial ended from its run folder.
+    """Read how a trial ended from its run folder; `exit_code` is None where nobody saw the process end.
 
     A `result.json` that says complete or pruned is believed whatever happened to the process afterwards.
-
-    Args:
-        folder: of the run.
-        exit_code: None where nobody saw the process end (the sweep was killed).
-        objectives: `monitor`, or dotted paths in `result.json`.
     """
     try:
         result = RunFolder(folder).read_result()

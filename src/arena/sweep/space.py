@@ -49,13 +49,9 @@ class Parameter:
             return False
 
     def values(self) -> list[Any]:
-        """Every value, for a grid.
-
-        Raises:
-            UsageError: an interval has no list of values.
-        """
+        """Every value, for a grid; a `UsageError` for an interval."""
         if self.texts:
-            return list(self.distribution.choices)
+            return self.ends()
         low, high, step = self.distribution.low, self.distribution.high, self.distribution.step
         if step is None or self.distribution.log:
             raise UsageError(f"{self.name}={self.typed}: a grid needs values; give choice(...) or range(...)")
@@ -70,7 +66,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """The overrides of a command: those that every trial gets, those that are searched, and Hydra's own."""
+    """The overrides of a command: of every trial, searched, and Hydra's own."""
 
     fixed: list[str]
     searched: dict[str, str]
@@ -83,11 +79,7 @@ def name_of(override: str) -> str:
 
 
 def split(overrides: list[str]) -> CommandLine:
-    """Sort the overrides of a command line.
-
-    Raises:
-        UsageError: an override that cannot be read, or a sweep over Hydra's own settings.
-    """
+    """Sort the overrides of a command line; a `UsageError` for a sweep over Hydra's own settings."""
     line = CommandLine([], {}, [])
     for text in overrides:
         override = _parsed(text)
@@ -103,11 +95,7 @@ def split(overrides: list[str]) -> CommandLine:
 
 
 def read(typed: dict[str, Any]) -> tuple[list[Parameter], list[str]]:
-    """The parameters of `hydra.sweeper.params`, and its plain values as overrides of every trial.
-
-    Raises:
-        UsageError: see `parameter`; also if one is given twice.
-    """
+    """The parameters of `hydra.sweeper.params`, and its plain values as overrides of every trial; see `parameter`."""
     parameters: dict[str, Parameter] = {}
     fixed: list[str] = []
     for key, value in typed.items():
@@ -149,21 +137,13 @@ def points(parameters: list[Parameter]) -> Iterator[list[str]]:
 
 
 def grid(parameters: list[Parameter]) -> list[dict[str, Any]]:
-    """Every combination of the parameters' values, the last one changing fastest.
-
-    Raises:
-        UsageError: an interval has no list of values.
-    """
+    """Every combination of the parameters' values, the last one changing fastest."""
     values = [each.values() for each in parameters]
     return [dict(zip([p.name for p in parameters], chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
 def check_start(start: Any, parameters: list[Parameter]) -> dict[str, Any]:
-    """Check a starting point of `hydra.sweeper.enqueue`; whole numbers become floats where a float is searched.
-
-    Raises:
-        UsageError: an unknown parameter, or a value outside what is searched.
-    """
+    """Check a starting point of `hydra.sweeper.enqueue`; whole numbers become floats where a float is searched."""
     known = {each.name: each for each in parameters}
     values: dict[str, Any] = {}
     for key, value in start.items():

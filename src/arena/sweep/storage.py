@@ -21,15 +21,12 @@ MISSED_BEATS = 3
 
 
 def open_storage(url: str, heartbeat: float | None, stale: Callable[[Any, Any], None]) -> Any:
-    """Open Optuna's storage; makes the tables where there are none.
+    """Open Optuna's storage; a `DataError` for tables of another release.
 
     Args:
         url: of the database.
         heartbeat: seconds between two heartbeats of a running trial; None or 0: none.
         stale: called with study and trial where the heartbeats of a trial have stopped and it was failed.
-
-    Raises:
-        DataError: the tables are of another release of Optuna.
     """
     from optuna.storages import RDBStorage
 
@@ -54,8 +51,7 @@ def explained(url: str) -> Iterator[None]:
 
     Raises:
         InputOutputError: locked, unreachable, read-only, full.
-        DataError: not a database.
-        UsageError: a URL that cannot be read, or a driver that is not installed.
+        DataError, UsageError: not a database; a wrong URL, or a driver that is not installed.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError

@@ -210,23 +210,24 @@ def check_same_sweep(study: Any, plan: Plan) -> None:
         UsageError: other parameters, directions, objectives or settings, or `resume=false`.
         DataError: a study that arena did not make.
     """
-    here = f"study {plan.study} in {redact.text(plan.storage)}"
-    other = "choose another study=NAME"
+    here, other = f"study {plan.study} in {redact.text(plan.storage)}", "choose another study=NAME"
     if not plan.settings["resume"]:
         raise UsageError(f"{here}: it exists; {other}, or hydra.sweeper.resume=true to go on with it")
-    directions = [direction.name.lower() for direction in study.directions]
-    if directions != plan.directions:
-        change = f"it was begun to {', '.join(directions)}, now it is {', '.join(plan.directions)}"
-        raise UsageError(f"{here}: {change}; {other}")
     before = study.user_attrs.get(IDENTITY)
     if before is None and study.get_trials(deepcopy=False):
         raise DataError(f"{here}: a study that arena did not make; {other}")
-    if before is not None and (change := _changed(before, plan.identity())):
+    directions = [direction.name.lower() for direction in study.directions]
+    if change := _changed(before and {"directions": directions, **before}, plan):
         raise UsageError(f"{here}: {change}; {other}")
 
 
-def _changed(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """The first difference of two identities."""
+def _changed(before: dict[str, Any] | None, plan: Plan) -> str | None:
+    """The first difference between a stored identity and the plan."""
+    if before is None:
+        return None
+    now = plan.identity()
+    if before["directions"] != plan.directions:
+        return f"it was begun to {', '.join(before['directions'])}, now it is {', '.join(plan.directions)}"
     if before["objectives"] != now["objectives"]:
         return f"it was begun with objectives {before['objectives']}"
     for name in sorted(before["params"] | now["params"]):
