@@ -10,8 +10,8 @@ import pytest
 import torch
 from support import ROOT
 
+from arena.callback.checkpoint import RandomState
 from arena.callback.diagnostics import FiniteLoss
-from arena.callback.random_state import RandomState
 from arena.config.weights import read_checkpoint
 from arena.core.errors import Interrupted
 from arena.logger import journal

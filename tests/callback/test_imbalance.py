@@ -12,7 +12,7 @@ from support import head_settings, write_head_rows
 from torch.utils.data import DataLoader
 
 from arena.callback.diagnostics import ImbalanceReport, effective_prior, prior_reversed
-from arena.callback.loss_schedule import LossSchedule
+from arena.callback.progress import LossSchedule
 from arena.config.weights import read_checkpoint
 from arena.loss.adjustment import LogitAdjustment
 from arena.loss.class_weight import class_weights

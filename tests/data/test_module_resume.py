@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from support import built
 
-from arena.callback.random_state import RandomState
+from arena.callback.checkpoint import RandomState
 from arena.data.module.pairwise import PairData
 from arena.data.source.toy import ToyReader
 from arena.data.text.tokenizer import ByteTokenizer

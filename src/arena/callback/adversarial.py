@@ -83,11 +83,10 @@ class Adversarial(Callback):
         if self._batch is None:
             return
         batch, self._batch = self._batch, None
-        before, self._before = self._before, []
         module: Any = pl_module
         targets = self.targets(module)
-        gradients = [own_gradient(target, earlier) for target, earlier in zip(targets, before, strict=True)]
-        with perturbed(targets, [self.perturbation(w, g) for w, g in zip(targets, gradients, strict=True)]):
+        gradients = map(own_gradient, targets, self._before)
+        with perturbed(targets, list(map(self.perturbation, targets, gradients))):
             with torch.enable_grad(), trainer.precision_plugin.train_step_context():
                 output = module.loss(module.model(batch), batch)
                 # Divided as Lightning divides the first one.
@@ -96,11 +95,7 @@ class Adversarial(Callback):
         module.log("train/adversarial_loss", output.loss.detach(), batch_size=len(batch))
 
     def targets(self, module: Any) -> list[nn.Parameter]:
-        """The tensors that are perturbed: the word embeddings, or all matrices that train.
-
-        Raises:
-            UsageError: there is none.
-        """
+        """The tensors that are perturbed: the word embeddings, or all matrices that train; a `UsageError` for none."""
         if self.method == "awp":
             found = [p for p in module.model.parameters() if p.requires_grad and p.ndim >= 2]
         else:

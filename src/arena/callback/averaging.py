@@ -115,9 +115,7 @@ class ExponentialAverage(Averaging):
         """Only now is the model on its device; the number of averages stays on the host, where reading it is free."""
         self.average.module.to(self.device or pl_module.device)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Update the average, once after each optimiser step that counts."""
         step = trainer.global_step
         if step > self._updated and step > self.first and (step - 1) % self.every == 0:

@@ -1,14 +1,15 @@
-"""Best and last checkpoint, and an orderly stop on a signal."""
+"""Best and last checkpoint, the state of the random generators, and an orderly stop on a signal."""
 
-import logging
 import math
+import random
 import signal
 import time
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckpoint
 
 from arena.callback.averaging import Averaging, averaged
@@ -17,8 +18,6 @@ from arena.core.errors import DivergedError, Interrupted
 from arena.core.paths import shown
 from arena.core.schema import OutputPath, Positive
 from arena.core.stop import name_of, noted
-
-log = logging.getLogger("arena")
 
 
 class Checkpoint(LightningCheckpoint):
@@ -80,9 +79,7 @@ class Checkpoint(LightningCheckpoint):
         middle of the step's bookkeeping."""
         self._signals = noted()
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Save where a save is due and no validation follows at this very step; obey a signal."""
         epoch_loop = trainer.fit_loop.epoch_loop
         fetcher = trainer.fit_loop._data_fetcher
@@ -185,3 +182,40 @@ class Checkpoint(LightningCheckpoint):
 def _averaged(trainer: Trainer) -> bool:
     """True where validations see other weights than those that train."""
     return any(isinstance(callback, Averaging) for callback in trainer.callbacks)  # pyright: ignore
+
+
+class RandomState(Callback):
+    """Saves the generators of torch, CUDA, numpy and Python with each checkpoint, and restores them on resume.
+
+    They are restored at the first training batch and not when the checkpoint is read, because the set-up in between
+    draws random numbers of its own. Everything is kept as tensors and plain values, which `weights_only=True` reads.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - the global state is the point
+        version, internal, gauss_next = random.getstate()
+        return {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss],
+            "python": [version, list(internal), gauss_next],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._pending = state_dict
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Put the saved states back, once."""
+        if self._pending is None:
+            return
+        state, self._pending = self._pending, None
+        torch.set_rng_state(state["torch"])
+        if state["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda"])
+        kind, keys, position, has_gauss, gauss = state["numpy"]
+        np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+        version, internal, gauss_next = state["python"]
+        random.setstate((version, tuple(internal), gauss_next))

@@ -31,9 +31,7 @@ class FiniteLoss(Callback):
     def __init__(self) -> None:
         self._bad: Tensor | None = None
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Note a bad loss; read the flag where that is cheap."""
         bad = ~torch.isfinite(outputs["loss"].detach())
         self._bad = bad if self._bad is None else self._bad | bad
@@ -251,9 +249,7 @@ class DiversityShare(Callback):
         self._ratios: list[float] = []
         self._seen: Any = None
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Add the step that was scored last."""
         module: Any = pl_module
         scored = getattr(module, "scored", None)

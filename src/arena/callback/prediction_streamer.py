@@ -34,12 +34,9 @@ class PredictionStreamer(Callback):
     def __init__(
         self, store: Store, costs: list[int], title: str, done: int, total: int, seconds: float = 10.0
     ) -> None:
-        self.store = store
+        self.store, self.title, self.total, self.seconds = store, title, total, seconds
         self.costs = np.cumsum(costs)
-        self.title = title
         self.done = self.before = done
-        self.total = total
-        self.seconds = seconds
         self._signals: list[int] = []
         self._began = 0.0
         self._printed = -math.inf

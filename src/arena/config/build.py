@@ -251,7 +251,7 @@ def progress(trainer: Any, began: float, fit_began: float, fit_before: float) ->
     """The parts of the result that a training leaves, also one that was broken off: best value and times."""
     import time
 
-    from arena.callback.throughput import Throughput
+    from arena.callback.progress import Throughput
 
     saver = trainer.checkpoint_callback
     throughput = next((c for c in trainer.callbacks if isinstance(c, Throughput)), None)
