@@ -81,9 +81,6 @@ def check(overrides: list[str], config_name: str = "train") -> bool:
     """Check a command line before Hydra runs: False if its sweeper is another one than arena's.
 
     Every end of every interval and every choice is composed and checked against the signatures that it configures.
-
-    Raises:
-        UsageError: anything about the sweep that cannot work.
     """
     line = space.split(overrides)
     composed = config.composed([*line.fixed, *line.hydra], config_name)
@@ -152,11 +149,7 @@ def passed_on(composed: DictConfig) -> list[str]:
 
 
 def _directions(chosen: dict[str, Any], monitor: dict[str, Any]) -> list[str]:
-    """One direction for each objective; the monitor's own where none is given.
-
-    Raises:
-        UsageError: too few, one that contradicts the monitor, or an objective of the test split.
-    """
+    """One direction for each objective; the monitor's own where none is given."""
     objectives, given = chosen["objectives"], chosen["direction"]
     if not objectives:
         raise UsageError("hydra.sweeper.objectives: at least one is needed, such as [monitor]")

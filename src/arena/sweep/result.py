@@ -15,7 +15,8 @@ Kind = Literal["complete", "pruned", "diverged", "out_of_memory", "preempted", "
 
 OUTPUT = "trial.log"
 """Standard output and error of a trial, in its folder."""
-BY_EXIT_CODE: dict[int, Kind] = {
+BY_EXIT_CODE: dict[int | None, Kind] = {
+    76: "diverged",
     77: "out_of_memory",
     130: "preempted",
     143: "preempted",
@@ -69,17 +70,12 @@ def _end(folder: Path, result: dict[str, Any], exit_code: int | None, objectives
         best = objective(result, "monitor")
         return TrialResult("pruned", None if best is None else [best], reason)
     known = None if reason is None or str(reason).startswith(KILLED) else str(reason)
-    if status == "diverged" or exit_code == 76:
-        return TrialResult("diverged", None, known or last_line(folder))
-    if exit_code is None:
-        if status != "failed" or known is None:
-            return TrialResult("preempted", None, known or "the sweep ended while it ran")
-        return TrialResult("out_of_memory" if known.startswith("out of memory") else "failed", None, known)
-    by_signal, code = killed(exit_code), f"exit code {exit_code}"
-    if exit_code in BY_EXIT_CODE or status == "preempted":
-        kind = BY_EXIT_CODE.get(exit_code, "preempted")
-        return TrialResult(kind, None, known or last_line(folder) or by_signal or code)
-    return TrialResult("failed", None, known or by_signal or last_line(folder) or code)
+    kind = BY_EXIT_CODE.get(exit_code, "failed")
+    if status in ("diverged", "preempted"):
+        kind = status
+    elif exit_code is None:  # killed with its sweep, or it had failed before
+        kind = "preempted" if known is None else "out_of_memory" if known.startswith("out of memory") else "failed"
+    return TrialResult(kind, None, known or _reason(folder, exit_code))
 
 
 def objective(result: dict[str, Any], name: str) -> float | None:
@@ -100,26 +96,19 @@ def objective(result: dict[str, Any], name: str) -> float | None:
     return _finite(found)
 
 
-def last_line(folder: str | Path) -> str | None:
-    """The last error line of a trial's output (`arena: ...`), or simply its last line."""
-    path = Path(folder) / OUTPUT
-    if not path.is_file():
-        return None
-    with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - 8192))
-        lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+def _reason(folder: Path, exit_code: int | None) -> str:
+    """The signal that ended a trial, the last error line of its output (`arena: ...`) or simply the last one."""
+    if exit_code is None:
+        return "the sweep ended while it ran"
+    if exit_code < 0:
+        name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
+        return f"killed by {name}" + (" (by hand, or by the system for want of memory)" if name == "SIGKILL" else "")
+    path = folder / OUTPUT
+    lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+    lines = [line.strip() for line in lines if line.strip()]
     errors = [line.removeprefix("arena: ") for line in lines if line.startswith("arena: ")]
     chosen = errors or lines
-    return re.sub(r"\x1b\[[0-9;]*m", "", chosen[-1])[:300] if chosen else None
-
-
-def killed(exit_code: int) -> str | None:
-    """`killed by SIGKILL`, for the exit code of a process that a signal ended."""
-    if exit_code >= 0:
-        return None
-    name = signal.Signals(-exit_code).name if -exit_code in set(signal.Signals) else f"signal {-exit_code}"
-    hint = " (by hand, or by the system for want of memory)" if name == "SIGKILL" else ""
-    return f"killed by {name}{hint}"
+    return re.sub(r"\x1b\[[0-9;]*m", "", chosen[-1])[:300] if chosen else f"exit code {exit_code}"
 
 
 def _finite(value: Any) -> float | None:

@@ -91,6 +91,11 @@ class Study:
         """True once there are as many trials as were asked for."""
         return self.plan.total is not None and len(self.counted()) >= self.plan.total
 
+    def others_run(self) -> bool:
+        """True while trials of other controllers run, whose heartbeats would tell if they were lost."""
+        running = {trial.number for trial in self.trials() if trial.state.name == "RUNNING"}
+        return self.storage.get_heartbeat_interval() is not None and bool(running - self.running.keys())
+
     def ask(self) -> tuple[int, dict[str, Any]] | None:
         """Number and values of the next trial; None where no more are needed.
 

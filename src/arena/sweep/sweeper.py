@@ -85,8 +85,10 @@ def _run_missing(study: Study, workers: Any) -> None:
             workers.submit(number, plan.overrides(values), plan.folder / str(number))
             running += 1
             say(f"trial {number} started: {format_values(values)}")
-        if not running:
+        if not running and (time.monotonic() >= until or not study.others_run()):
             break
+        if not running:  # what another controller has begun is tried again here where that controller is lost
+            time.sleep(WAIT)
         for number, result in workers.finished(WAIT):
             running -= 1
             before = _best_number(study)

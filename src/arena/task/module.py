@@ -42,12 +42,6 @@ class Metrics(Protocol):
     def compute(self) -> Mapping[str, float]: ...
 
 
-class Optimizer(Protocol):
-    """Makes the optimiser and its schedule for a model and a number of optimiser steps."""
-
-    def build(self, model: nn.Module, loss: nn.Module, steps: int | None, fused: bool) -> dict[str, Any]: ...
-
-
 @dataclass
 class Predictions:
     """The outputs of one split, in row order and without the duplicates that several processes make.
@@ -87,7 +81,7 @@ class Task(pl.LightningModule):
         model: `model(batch) -> logits`.
         loss: see `Loss`; a module, so that parameters of a likelihood train and are saved.
         metrics: see `Metrics`.
-        optimizer: see `Optimizer`; not needed to evaluate.
+        optimizer: `build` makes the optimiser and its schedule (`arena.optim.base`); not needed to evaluate.
         monitor: name of the monitored value, for schedules that react to it.
     """
 
@@ -126,12 +120,12 @@ class Task(pl.LightningModule):
             self._log_update(self._update.finish(self.parameters(), self.trainer))
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
-        """Keep the outputs of a validation batch."""
-        self._keep(batch)
+        """Keep the outputs of a batch on the device: the copy to the host waits for the end of the split."""
+        self._kept.append({"row": batch.row} | self.loss.per_example_outputs(self.model(batch), batch))
 
     def test_step(self, batch: Any, batch_index: int) -> None:
-        """Keep the outputs of a test batch."""
-        self._keep(batch)
+        """Keep the outputs of a batch."""
+        self.validation_step(batch, batch_index)
 
     def predict_step(self, batch: Any, batch_index: int) -> tuple[Tensor, Tensor]:
         """Row positions `[N]` and log probabilities `[N, K]`, or `[N, C]` of several heads, float64; of a loss without
@@ -166,10 +160,6 @@ class Task(pl.LightningModule):
     def _log_update(self, means: dict[str, Tensor]) -> None:
         for name, value in means.items():
             self.log(f"train/{name}", value, prog_bar=name == "loss")
-
-    def _keep(self, batch: Any) -> None:
-        # Stays on the device: the copy to the host waits for the end of the split.
-        self._kept.append({"row": batch.row} | self.loss.per_example_outputs(self.model(batch), batch))
 
     def _finish(self, split: str) -> None:
         columns = {name: torch.cat([kept[name] for kept in self._kept]).cpu() for name in self._kept[0]}
