@@ -18,6 +18,8 @@ BUSY = 60
 """Seconds that a write waits for the others' writes to one SQLite file."""
 MISSED_BEATS = 3
 """Heartbeats that a trial of another controller may miss before it counts as lost."""
+LOCKS = {"postgresql": "SELECT pg_advisory_lock(28539)", "mysql": "SELECT GET_LOCK('arena', -1)"}
+"""Locks of a session, by backend; in PostgreSQL they are the database's."""
 
 
 def open_storage(url: str, heartbeat: float | None, stale: Callable[[Any, Any], None]) -> Any:
@@ -75,18 +77,22 @@ def explained(url: str) -> Iterator[None]:
 
 @contextmanager
 def alone(url: str) -> Iterator[None]:
-    """Hold a SQLite file against other controllers of this machine.
+    """Hold a database against other controllers: a lock of the server, or of a file in the temporary folder for SQLite.
 
-    Optuna looks whether a queued trial is taken and then takes it, which other databases do under a lock of its row,
-    and SQLite without. The lock lies in the temporary folder: beside a database of somebody else it would be litter.
+    So no two of them make the tables, fill the queue, or take the last trial of a total at the same time.
     """
-    file = file_of(url)
-    if file is None:
-        yield
+    from sqlalchemy import create_engine, make_url, text
+    from sqlalchemy.pool import NullPool
+
+    if (file := file_of(url)) is not None:
+        name = blake2b(str(file.absolute()).encode(), digest_size=8).hexdigest()
+        with open(Path(tempfile.gettempdir()) / f"arena-{os.getuid()}-{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
         return
-    name = blake2b(str(file.absolute()).encode(), digest_size=8).hexdigest()
-    with open(Path(tempfile.gettempdir()) / f"arena-{os.getuid()}-{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    statement = LOCKS.get(make_url(url).get_backend_name(), "SELECT 1")
+    with create_engine(url, poolclass=NullPool).connect() as connection:  # its end ends the lock
+        connection.execute(text(statement))
         yield
 
 

@@ -1,9 +1,8 @@
 """The study of a sweep in Optuna's storage: opened and checked, asked for trials, told how they ended.
 
-A trial counts towards the total while it runs and once it is complete, pruned or failed for good. It does not count
-where another trial tries the same again (`retry_of`), nor where it was withdrawn because other controllers of the same
-database had filled the total. So a sweep that is stopped, killed or resumed ends with exactly as many as were asked
-for.
+A trial counts towards the total while it runs and once it is complete, pruned or failed for good, but not where another
+trial tries the same again (`retry_of`). So a sweep that is stopped, killed or resumed, also one of several controllers,
+ends with exactly as many as were asked for.
 """
 
 import contextlib
@@ -76,6 +75,7 @@ class Study:
         trials = self.trials()
         retried = {trial.user_attrs.get("retry_of") for trial in trials}
         started = [trial for trial in trials if trial.state.name != "WAITING" and trial.number not in retried]
+        # Until 0085 a controller withdrew a trial beyond the total.
         return [trial for trial in started if trial.user_attrs.get("kind") != "withdrawn"]
 
     def failures(self) -> list[Any]:
@@ -97,26 +97,19 @@ class Study:
         return self.storage.get_heartbeat_interval() is not None and bool(running - self.running.keys())
 
     def ask(self) -> tuple[int, dict[str, Any]] | None:
-        """Number and values of the next trial; None where no more are needed.
-
-        Several controllers of one database may ask at the same time. Each number is given once, and a trial is seen by
-        whoever gets a higher number; so the one whose predecessors fill the total withdraws its own.
-        """
+        """Number and values of the next trial; None where no more are needed."""
         distributions = {each.name: each.distribution for each in self.plan.parameters}
         with storage.alone(self.plan.storage), warnings.catch_warnings(action="ignore"):
             if not self.plan.own_file:
                 self._recover()
-            while not self.full() and not (self.plan.grid is not None and self._queue_is_empty()):
-                trial = self.study.ask(distributions)
-                self.running[trial.number] = trial._trial_id
-                if not self.plan.own_file:
-                    self.storage.record_heartbeat(trial._trial_id)
-                    if reason := self._surplus(trial):
-                        self._finish(trial.number, "FAIL", TrialResult("failed", None, reason), kind="withdrawn")
-                        continue
-                trial.set_user_attr("folder", str(trial.number))
-                return trial.number, trial.params
-        return None
+            if self.full() or (self.plan.grid is not None and self._queue_is_empty()):
+                return None
+            trial = self.study.ask(distributions)
+            self.running[trial.number] = trial._trial_id
+            if not self.plan.own_file:
+                self.storage.record_heartbeat(trial._trial_id)
+        trial.set_user_attr("folder", str(trial.number))
+        return trial.number, trial.params
 
     def tell(self, number: int, result: TrialResult, stopped: bool = False) -> TrialResult:
         """Record how a trial ended and return the result that was recorded; `stopped`: by the sweep itself."""
@@ -158,15 +151,6 @@ class Study:
 
     def _left_behind(self, number: int) -> TrialResult:
         return read_trial_result(self.plan.folder / str(number), None, self.plan.objectives)
-
-    def _surplus(self, trial: Any) -> str | None:
-        earlier = [other for other in self.counted() if other.number < trial.number]
-        if self.plan.total is not None and len(earlier) >= self.plan.total:
-            return "withdrawn: other controllers had filled the total"
-        queued = self.plan.grid is not None or "fixed_params" in self.trials()[trial.number].system_attrs
-        if queued and any(_key(other.params) == _key(trial.params) for other in earlier):
-            return "withdrawn: another controller runs the same combination"
-        return None
 
     def _fill_queue(self) -> None:
         """Enqueue the starting points and the combinations of a grid that are not there yet."""

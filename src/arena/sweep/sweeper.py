@@ -47,7 +47,7 @@ def run(plan: Plan, workers: Any) -> Study:
     with RunFolder(plan.folder).locked(enabled=plan.own_file), storage.explained(plan.storage):
         study = Study(plan)
         write_plan(plan)
-        before = len(study.counted())
+        before = len(_over(study))
         total = "no fixed number of" if plan.total is None else str(plan.total)
         done = f", {before} of them done before" if before else ""
         say(f"sweep {plan.study}: {total} trials{done}; in {_short(plan.folder)}")
