@@ -101,7 +101,6 @@ final, speed = 0.3 + 0.25 * distance**2, 0.35 if distance > -1 else 0.15
 reporter = None
 if reported_metric(trial, "val/log_loss"):
     reporter = Reporter(trial)
-    reporter.start()
 best, status = math.inf, "completed"
 for step in range(steps):
     value = final + (1.1 - final) * math.exp(-speed * (step + 1)) + noise.gauss(0, 0.01)

@@ -18,8 +18,7 @@ class Averaging(Callback):
     """A callback that validates an average of the weights.
 
     The weights that train are put aside for the validation and put back bit for bit. `best.ckpt` has the weights that
-    were validated (`averaged`), `last.ckpt` those that train, beside the state of the average. When the fit ends, the
-    model keeps the average.
+    were validated (`averaged`), `last.ckpt` those that train. When the fit ends, the model keeps the average.
     """
 
     def __init__(self) -> None:
@@ -105,7 +104,7 @@ class ExponentialAverage(Averaging):
         self._updated = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Copy what trains; a `UsageError` where the weights are in pieces on several devices."""
+        """Copy what trains; a `UsageError` for weights in pieces on several devices."""
         if isinstance(trainer.strategy, FSDPStrategy):
             raise UsageError("callback.ema: an average of weights in pieces (FSDP) is not possible; take trainer=ddp")
         if stage == "fit":
@@ -145,7 +144,7 @@ class ScheduleFree(Averaging):
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Raises a `UsageError` where the weights are in pieces on several devices."""
+        """Raises a `UsageError` for weights in pieces on several devices."""
         if isinstance(trainer.strategy, FSDPStrategy):
             raise UsageError("optim=schedule_free: weights in pieces (FSDP) cannot be averaged; take trainer=ddp")
 

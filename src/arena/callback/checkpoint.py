@@ -30,8 +30,7 @@ class Checkpoint(LightningCheckpoint):
 
     Args:
         folder: where the files go.
-        monitor: name of the monitored value, such as `val/log_loss`.
-        mode: of the monitor.
+        monitor, mode: the monitored value, such as `val/log_loss`.
         every_minutes: at most this much work is lost when the machine dies.
         save_last: false saves the time and disk of `last.ckpt`; such a run cannot be resumed.
     """
@@ -49,8 +48,7 @@ class Checkpoint(LightningCheckpoint):
         self.save_last = save_last
         self.best_value: float | None = None
         self.best_step: int | None = None
-        self.validated_step = -1
-        self._saved_step = -1
+        self.validated_step = self._saved_step = -1
         self._saved_at = time.monotonic()
         self._signals: list[int] = []
         self._stopping = False

@@ -55,15 +55,9 @@ class FirstLoss(Callback):
 
     A head that starts at zero gives ln K exactly, one that starts at the class prior about its entropy. Far above ln K
     the model is sure of something wrong: a head of another task, states too large for a fresh head, answer words that
-    the model would never say. It may recover, but a good part of the training goes into that.
-
-    Of several heads it is the mean over the labels of a row, against the mean of their ln K. The value is logged as
-    `start/log_loss`, in evaluation mode, so that nothing random is used up.
-
-    Args:
-        labels: names of the classes, or those of each head.
-        margin: nats above ln K from which the warning comes in any case; below, it takes three standard errors of the
-            batch's mean.
+    the model would never say. Of several heads it is the mean over the labels of a row, against the mean of their ln K.
+    It is logged as `start/log_loss`, in evaluation mode, so that nothing random is used up. The warning comes `margin`
+    nats above ln K in any case, and below that from three standard errors of the batch's mean.
     """
 
     def __init__(self, labels: list[str] | dict[str, list[str]], margin: NonNegative = 0.5) -> None:
@@ -124,13 +118,9 @@ def row_log_losses(probabilities: Tensor, target: Tensor, heads: Heads) -> np.nd
 class CollapseWarning(Callback):
     """Warns the first time that (nearly) every row of a validation got the same class, and counts it at the end.
 
-    A collapsed model hides behind its accuracy: it scores the share of the commonest class, its recall is 1 for one
-    class and 0 for the others, its specificity 0 and its negative predictive value undefined. Several heads are
-    checked one by one.
-
-    Args:
-        labels: names of the classes, or those of each head.
-        share: share of the predictions that one class may have before the warning comes.
+    A collapsed model hides behind its accuracy, the share of the commonest class: its recall is 1 for one class and 0
+    for the others, its specificity 0 and its negative predictive value undefined. Heads are checked one by one; `share`
+    is the share of the predictions that one class may have.
     """
 
     def __init__(self, labels: list[str] | dict[str, list[str]], share: Share = 0.99) -> None:
@@ -176,9 +166,6 @@ class ImbalanceReport(Callback):
     A sampler, class weights and logit adjustment each correct the same shares. Together they do not help twice: shares
     of .47, .47 and .06, a sampler that balances them and weights of the inverse frequency train as if the rare class
     had a share of .80.
-
-    Args:
-        labels: classes of each head, or of the single classification.
     """
 
     def __init__(self, labels: dict[str, list[str]] | list[str]) -> None:
@@ -237,11 +224,7 @@ class DiversityShare(Callback):
     """Warns once where the gradient of lambda * diversity stays small beside that of the quality.
 
     The share of the loss means nothing: a score without a gradient has a share too. What counts is
-    `train/gradient_ratio` (`arena.task.sampling`).
-
-    Args:
-        min_ratio: ratio of the norms below which the warning comes.
-        patience: scored steps over which the ratio is averaged.
+    `train/gradient_ratio` (`arena.task.sampling`), here its mean over `patience` scored steps.
     """
 
     def __init__(self, min_ratio: Share = 0.03, patience: Count = 20) -> None:

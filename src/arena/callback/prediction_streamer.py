@@ -42,7 +42,7 @@ class PredictionStreamer(Callback):
         self._printed = -math.inf
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From here on a signal is only noted."""
+        """From here on only note a signal."""
         self._began = time.monotonic()
         self._signals = noted()
 

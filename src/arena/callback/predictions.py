@@ -19,18 +19,12 @@ class PredictionWriter(Callback):
     """Writes the validation predictions of the best weights, and the test predictions.
 
     Columns: id, `probability_<label>` and its logarithm `log_probability_<label>` (float64) for each class, target
-    (label name), loss (nats, the training loss of the row), the row's covariates (`covariates(split)` of the data
-    module), and `true_probability_<label>` where the truth is known. Several heads have `probability_<head>_<label>`
-    and `target_<head>` each.
-
-    Args:
-        folder: where the files go.
-        labels: names of the classes, or those of each head.
+    (label name), loss (nats, the training loss of the row), the row's covariates, and `true_probability_<label>` where
+    the truth is known. Several heads have `probability_<head>_<label>` and `target_<head>` each.
     """
 
     def __init__(self, folder: OutputPath, labels: list[str] | dict[str, list[str]]) -> None:
-        self.folder = Path(folder)
-        self.labels = labels
+        self.folder, self.labels = Path(folder), labels
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the predictions of the best weights; this comes before the checkpoint callback notes the best value."""
@@ -66,9 +60,10 @@ def write_predictions(
     row = predictions.row.numpy()
     outputs = {name: each.numpy() for name, each in predictions.outputs.items()}
     if labels:
-        known = (outputs[name] for name in ("probabilities", "target", "loss"))
+        probabilities, target, loss = (outputs[name] for name in ("probabilities", "target", "loss"))
         logs = outputs.get("log_probabilities")
-        write_table(path, prediction_table(covariates, labels, row, *known, true_probabilities, logs))
+        table = prediction_table(covariates, labels, row, probabilities, target, loss, true_probabilities, logs)
+        write_table(path, table)
     else:
         covariates = covariates.take(pa.array(_places(covariates, row)))
         rest = {n: covariates.column(n) for n in covariates.column_names if n not in ("id", "row", *outputs)}

@@ -59,7 +59,6 @@ class Pruning(Callback):
         self._began = time.monotonic()
         if trainer.is_global_zero:
             self._reporter = Reporter(trial)
-            self._reporter.start()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report, and give every process the answer."""
@@ -72,16 +71,6 @@ class Pruning(Callback):
         if stop and trainer.global_step < trainer.estimated_stepping_batches:
             self.pruned = f"pruned by {self._pruner} at validation {self.validations}"
             trainer.should_stop = True
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the thread; what it has not reported by now is of no use any more."""
-        if self._reporter is not None:
-            self._reporter.close()
-            self._reporter = None
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the thread."""
-        self.on_fit_end(trainer, pl_module)
 
     def _report(self, trainer: Trainer, metric: str) -> bool:
         if self._reporter is None:

@@ -27,12 +27,10 @@ class AtomicCheckpointIO(CheckpointIO):
         self.apart = apart
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write `checkpoint` to `path`; any failure is raised and leaves the old file as it was.
+        """Write a checkpoint; any failure is raised and leaves the old file as it was.
 
-        Args:
-            checkpoint: tensors and plain values.
-            path: `last.ckpt` keeps the present one as the older generation.
-            storage_options: `{"weights": NAME}`: these very weights were saved just now as `best.ckpt` or `last.ckpt`.
+        `last.ckpt` keeps the present one as the older generation. `storage_options={"weights": NAME}`: these very
+        weights were saved just now as `best.ckpt` or `last.ckpt`.
         """
         path = Path(path)
         folder, step = path.parent, int(checkpoint.get("global_step", 0))

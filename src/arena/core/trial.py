@@ -3,9 +3,7 @@
 Nothing heavy is imported here, and Optuna only in a trial that may be pruned, in a thread of its own.
 """
 
-import contextlib
 import logging
-import queue
 import threading
 from typing import Any
 
@@ -44,27 +42,30 @@ def pruner_name(trial: dict[str, Any]) -> str:
     return (trial.get("pruner") or {}).get("_target_", "").rpartition(".")[2]
 
 
-class Reporter(threading.Thread):
-    """Reports to the sweep's storage in a thread of its own, so that the training never hangs on it.
+class Reporter:
+    """Reports to the sweep's storage from threads of its own, so that the training never hangs on it.
 
     Args:
         trial: content of ARENA_TRIAL.
     """
 
     def __init__(self, trial: dict[str, Any]) -> None:
-        super().__init__(daemon=True, name="sweep")
-        self.trial = trial
-        self._reports: queue.SimpleQueue[tuple[int, float, threading.Event] | None] = queue.SimpleQueue()
-        self._prune = False
+        self.prune = False
+        self._trial = trial
+        self._opened: Any = None
+        self._due: dict[int, float] = {}
+        self._lock = threading.Lock()
         self._warnings: dict[str, bool] = {}
+        self._start()  # to open the storage takes a while
 
     def report(self, step: int, value: float, seconds: float) -> bool:
         """Report a value; True if the trial should be pruned, as far as that is known after `seconds`."""
-        answered = threading.Event()
-        self._reports.put((step, value, answered))
-        if not answered.wait(seconds):
+        self._due[step] = value
+        thread = self._start()
+        thread.join(seconds)
+        if thread.is_alive():
             self._warnings.setdefault("the sweep's storage is slow to answer; a decision to prune may come late", True)
-        return self._prune
+        return self.prune
 
     def new_warnings(self) -> list[str]:
         """What went wrong since the last call, each kind once."""
@@ -72,28 +73,26 @@ class Reporter(threading.Thread):
         self._warnings |= dict.fromkeys(found, False)
         return found
 
-    def close(self) -> None:
-        """End the thread after what it is doing."""
-        self._reports.put(None)
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._store, daemon=True, name="sweep")
+        thread.start()
+        return thread
 
-    def run(self) -> None:
-        """Store what is reported; after an error all of it is tried again with the next report."""
-        trial: Any = None
-        due: dict[int, float] = {}
-        with contextlib.suppress(Exception):  # early, as it takes a while; what fails is tried again below
-            trial = open_trial(self.trial)
-        while (report := self._reports.get()) is not None:
-            step, due[step], answered = report
+    def _store(self) -> None:
+        """Store what is due; after an error all of it is tried again with the next report."""
+        with self._lock:
             try:
-                trial = trial or open_trial(self.trial)
+                self._opened = trial = self._opened or open_trial(self._trial)
                 known = trial.storage.get_trial(trial._trial_id).intermediate_values
-                for each in due.keys() - known:
-                    trial.report(due[each], each)
-                self._prune |= bool(trial.should_prune())
-                due.clear()
+                due = dict(self._due)
+                for step in due.keys() - known:
+                    trial.report(due[step], step)
+                self.prune |= bool(due) and bool(trial.should_prune())
+                for step in due:
+                    del self._due[step]
             except Exception as error:  # whatever a database can come up with
-                self._warnings.setdefault(f"the sweep's storage: {first_line(error)}", True)
-            answered.set()
+                if self._due:
+                    self._warnings.setdefault(f"the sweep's storage: {first_line(error)}", True)
 
 
 def open_trial(trial: dict[str, Any]) -> Any:

@@ -109,11 +109,7 @@ def read(typed: dict[str, Any]) -> tuple[list[Parameter], list[str]]:
 
 
 def parameter(key: str, typed: str) -> Parameter | None:
-    """The parameter that `key=typed` describes; None for a plain value.
-
-    Raises:
-        UsageError: it cannot be read, is empty, or is no sweep that can be searched.
-    """
+    """The parameter that `key=typed` describes; None for a plain value, a `UsageError` where it cannot be searched."""
     override, name = _parsed(f"{key}={typed}"), name_of(key)
     if override.is_hydra_override():
         raise UsageError(f"{name}: Hydra's own settings cannot be searched")

@@ -91,9 +91,7 @@ class Task(pl.LightningModule):
         super().__init__()
         self.model: Any = model
         self.loss: Any = loss
-        self.metrics = metrics
-        self.optimizer = optimizer
-        self.monitor = monitor
+        self.metrics, self.optimizer, self.monitor = metrics, optimizer, monitor
         # Weights that the model finds again by itself are in no checkpoint (`arena.model.encoder`).
         self.recoverable = {f"model.{name}" for name in getattr(model, "recoverable", ())}
         self.strict_loading = not self.recoverable
