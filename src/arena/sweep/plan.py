@@ -121,6 +121,7 @@ def read(composed: DictConfig, line: space.CommandLine) -> Plan:
     total = chosen["n_trials"] if grid is None else min(len(grid), chosen["n_trials"] or len(grid))
     if total is None and chosen["timeout"] is None:
         raise UsageError("hydra.sweeper.n_trials=null: a number of trials is needed, or a timeout in seconds")
+    hydra: list[str] = list(OmegaConf.select(composed, "hydra.overrides.hydra") or [])
     folder = Path(os.path.abspath(os.path.expanduser(str(composed.hydra.sweep.dir))))
     return Plan(
         study=chosen["study_name"],
@@ -137,15 +138,9 @@ def read(composed: DictConfig, line: space.CommandLine) -> Plan:
         monitor=monitor["name"],
         starts=[space.check_start(start, parameters) for start in chosen["enqueue"]],
         settings=chosen,
-        hydra=passed_on(composed),
+        hydra=[each for each in hydra if not space.name_of(each).replace("/", ".").startswith(OF_THE_SWEEP)],
         command=["python", "-m", "arena.train", *sys.argv[1:]],
     )
-
-
-def passed_on(composed: DictConfig) -> list[str]:
-    """Overrides of Hydra's own settings for every trial, such as `hydra.verbose=true`."""
-    typed: list[str] = list(OmegaConf.select(composed, "hydra.overrides.hydra") or [])
-    return [text for text in typed if not space.name_of(text).replace("/", ".").startswith(OF_THE_SWEEP)]
 
 
 def _directions(chosen: dict[str, Any], monitor: dict[str, Any]) -> list[str]:

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from arena.core import schema
+from arena.core.closest import closest
 from arena.core.data_keys import as_typed
-from arena.core.errors import UsageError
+from arena.core.errors import UsageError, first_line
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def check_start(start: Any, parameters: list[Parameter]) -> dict[str, Any]:
     for key, value in start.items():
         name = name_of(key)
         if name not in known:
-            raise UsageError(f"hydra.sweeper.enqueue: {name} is no parameter of the sweep{schema.closest(name, known)}")
+            raise UsageError(f"hydra.sweeper.enqueue: {name} is no parameter of the sweep{closest(name, known)}")
         each = known[name]
         if isinstance(getattr(each.distribution, "low", None), float) and isinstance(value, int):
             value = float(value)
@@ -162,7 +162,7 @@ def _parsed(text: str) -> Any:
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
-        raise UsageError(f"cannot read '{text}': {str(error).strip().splitlines()[0]}") from None
+        raise UsageError(f"cannot read '{text}': {first_line(error)}") from None
 
 
 def _spelled(value: Any) -> str:
@@ -213,10 +213,8 @@ def _choice(where: str, override: Any) -> tuple[Any, tuple[str, ...]]:
         raise UsageError(f"{where}: give interval(...), range(...) or choice(...)") from None
     texts = tuple(map(_spelled, elements))
     plain = (str, bool, int, float, type(None))
-    choices = [
-        each if isinstance(each, plain) else getattr(each, "text", text)
-        for each, text in zip(elements, texts, strict=True)
-    ]
+    pairs = zip(elements, texts, strict=True)
+    choices = [each if isinstance(each, plain) else getattr(each, "text", text) for each, text in pairs]
     if len({(type(choice), choice) for choice in choices}) < len(choices):
         raise UsageError(f"{where}: a value is named twice")
     return CategoricalDistribution(choices), texts
