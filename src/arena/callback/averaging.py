@@ -31,7 +31,6 @@ class Averaging(Callback):
             self.swap_in(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the weights that train back."""
         if self._aside is not None:
             self.swap_out(trainer)
             copy(self._aside, trained(pl_module))
@@ -128,7 +127,6 @@ class ExponentialAverage(Averaging):
         copy(self.average.module, trained(module))
 
     def state_dict(self) -> dict[str, Any]:
-        """The average, for `last.ckpt`."""
         return {"latest_update_step": self._updated, "average": self.average.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

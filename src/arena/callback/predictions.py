@@ -32,7 +32,6 @@ class PredictionWriter(Callback):
             self._write(trainer, pl_module, "val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the test predictions."""
         self._write(trainer, pl_module, "test")
 
     @staticmethod

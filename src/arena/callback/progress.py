@@ -93,7 +93,6 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, i: int
     ) -> None:
-        """Count a batch."""
         now = time.perf_counter()
         if self.first_step is None:
             self.first_step = time.time()
@@ -106,11 +105,9 @@ class Throughput(Callback):
         self._since = now
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock."""
         self._since = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start it again."""
         self._since = time.perf_counter() if trainer.state.fn == "fit" else None
 
     def summary(self) -> dict[str, float | None]:

@@ -64,7 +64,7 @@ class TaskKind:
         """
 
     def example(self) -> "Example":
-        """The schema of a row: its columns of text are what a judge is asked with."""
+        """The schema of a row; its columns of text are the inputs of a trained judge."""
         raise NotImplementedError
 
     def require(self, command: str) -> None:

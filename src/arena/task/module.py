@@ -46,9 +46,7 @@ class Metrics(Protocol):
 class Predictions:
     """The outputs of one split, in row order and without the duplicates that several processes make.
 
-    Attributes:
-        row: positions in the data table, `[N]` int64.
-        outputs: `Loss.per_example_outputs` of each row, `[N, ...]` each.
+    `row` holds positions in the data table, `[N]` int64, `outputs` `Loss.per_example_outputs`, `[N, ...]` each.
     """
 
     row: Tensor
@@ -143,7 +141,6 @@ class Task(pl.LightningModule):
             schedule.observe(float(self.trainer.callback_metrics[self.monitor]))  # pyright: ignore
 
     def on_test_epoch_end(self) -> None:
-        """Log the metrics of the test split."""
         self._finish("test")
 
     def own_state(self) -> dict[str, Tensor]:

@@ -49,7 +49,6 @@ class MultiHead(TaskKind):
         open_files(reader, data["path"], *division.hold_outs.values())
 
     def example(self) -> "Example":
-        """See `TaskKind.example`."""
         from arena.data.source.examples import LABELLED_TEXT
 
         return LABELLED_TEXT

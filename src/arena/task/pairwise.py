@@ -65,7 +65,6 @@ class Pairwise(TaskKind):
         open_files(reader, data["path"], *division.hold_outs.values(), pseudo.path)
 
     def example(self) -> "Example":
-        """See `TaskKind.example`."""
         from arena.data.source.examples import PAIR
 
         return PAIR

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from arena.core.construct import instantiate
 from arena.task.kind import TaskKind, open_files
 
-NO_REPLIES = (
+FOR_CLASSIFIERS_ONLY = (
     "is about models that judge; of one that writes replies, arena.evaluate run=FOLDER samples and judges replies, "
     "and arena.compare compares runs"
 )
@@ -31,7 +31,7 @@ class Sft(TaskKind):
         "metric": "choose metric=replies",
     }
     writes_replies = True
-    without = dict.fromkeys(("baseline", "calibrate", "explore", "export", "predict"), NO_REPLIES)
+    without = dict.fromkeys(("baseline", "calibrate", "explore", "export", "predict"), FOR_CLASSIFIERS_ONLY)
 
     def check_data(self, data: dict[str, Any], reader: Any) -> None:
         from arena.data.loading.packing import check_packing
@@ -43,7 +43,6 @@ class Sft(TaskKind):
         open_files(reader, data["path"], *instantiate(data["split"]).check().hold_outs.values())
 
     def example(self) -> "Example":
-        """See `TaskKind.example`."""
         from arena.data.source.examples import CONVERSATION
 
         return CONVERSATION
