@@ -19,7 +19,8 @@ folder, result, code, after = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.ar
 while after and not (folder.parent / after / "result.json").exists():
     time.sleep(0.01)
 if result:
-    (folder / "result.json").write_text(result)
+    (folder / "part").write_text(result)
+    (folder / "part").rename(folder / "result.json")  # whoever waits for it sees the finished file
 sys.exit(code)
 """
 SEARCHED = ("optim.lr", "loss.gamma")
