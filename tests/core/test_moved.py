@@ -82,3 +82,9 @@ def test_flat_options_of_data_become_nodes():
         },
     }  # fmt: skip
     assert moved.current({"data": data, "task": {"module": {}}})["data"] == data
+
+
+def test_arguments_are_read_with_the_names_of_today():
+    node = {"_target_": "arena.callback.diversity.DiversityShare", "least": 0.05, "patience": 3}
+    found = moved.current({"callback": {"diversity": node}})["callback"]["diversity"]
+    assert found == {"_target_": "arena.callback.diagnostics.DiversityShare", "min_ratio": 0.05, "patience": 3}
