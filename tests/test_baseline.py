@@ -14,7 +14,7 @@ from arena.config.options import read
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.heads import LOG_PROBABILITY
 from arena.core.run import RunFolder
-from arena.evaluation.baselines import store
+from arena.evaluation.baselines import model
 from arena.evaluation.predictions import evaluate_predictions, match_change
 from arena.stats.intervals import expanded
 from arena.stats.scores import log_loss
@@ -66,16 +66,16 @@ def test_the_splits_are_those_of_training(run, train_run):
 def test_the_run_can_be_used_as_a_model(run):
     settings = config.resolved(compose("data.limit=600", "toy_rows=700", "run_dir=out"))
     rows = build.data(settings).read()
-    labels, found = store.predict(run.path, rows)
+    labels, found = model.predict(run.path, rows)
     ids = rows.facts["id"].to_pylist()
     known = pq.read_table(run.predictions("val"))
     place = [ids.index(name) for name in known["id"].to_pylist()]
     for k, label in enumerate(labels):
         np.testing.assert_allclose(found[place, k], known[f"probability_{label}"].to_numpy(), atol=1e-6)
-    _, shares = store.predict(run.path, rows, "prior")
+    _, shares = model.predict(run.path, rows, "prior")
     assert (shares == shares[0]).all()
-    with pytest.raises(InputOutputError, match="no reference model 'tfdif'; did you mean 'tfidf'"):
-        store.predict(run.path, rows, "tfdif")
+    with pytest.raises(InputOutputError, match="no baseline 'tfdif'; did you mean 'tfidf'"):
+        model.predict(run.path, rows, "tfdif")
 
 
 @pytest.mark.slow
@@ -83,8 +83,8 @@ def test_which_member_of_a_trained_run_has_to_be_said(train_run):
     run = train_run("two", "trainer.max_steps=1", "baselines=[length,structure]", "test=false")
     rows = build.data(config.resolved(compose("data.limit=20", "run_dir=out"))).read()
     with pytest.raises(DataError, match="which of length, structure is best"):
-        store.predict(run.path, rows)
-    assert store.predict(run.path, rows, "length")[1].shape == (rows.num_rows, 3)
+        model.predict(run.path, rows)
+    assert model.predict(run.path, rows, "length")[1].shape == (rows.num_rows, 3)
 
 
 def test_a_used_folder_is_refused(run):
@@ -123,7 +123,7 @@ def test_the_command_line(arena, tmp_path):
 def test_a_trained_model_is_shown_beside_the_lengths(train_run, capsys):
     run = train_run("run", "trainer.max_steps=2", "resamples=30")
     result = run.read_result()
-    assert store.names(run.path / store.FOLDER) == ["length"]
+    assert model.names(run.path / model.FOLDER) == ["length"]
     assert "length" in result["baselines"]["test"]
     skill = result["skill"]["test"]["length"]
     gain = result["baselines"]["test"]["length"]["log_loss"] - result["test"]["log_loss"]["value"]

@@ -68,7 +68,7 @@ def baseline(options: BaselineOptions) -> dict[str, Any]:
     build.preflight(settings)
     with run.locked(), Record(run, settings) as record:
         build.quiet()
-        from arena.evaluation.baselines.running import run_baselines
+        from arena.evaluation.baselines.evaluation import run_baselines
 
         data = build.data(settings)
         data.divide_rows()

@@ -37,7 +37,7 @@ def train(composed: "DictConfig") -> float | None:
 
 def trained(settings: build.Settings) -> float | None:
     """Run a checked configuration; see `train`."""
-    from arena.evaluation.baselines import references
+    from arena.evaluation.baselines.training import fit_baselines, predict_untrained
     from arena.evaluation.split import evaluate_and_finish
 
     run = RunFolder(settings["run_dir"])
@@ -55,12 +55,12 @@ def trained(settings: build.Settings) -> float | None:
         if reason := reason_against_export(task.model, settings):
             log.info("arena.export will not take this model: %s", reason)
         build.check_fit(task, data)
-        known = references.fitted(settings, data, run) if first else {}
+        known = fit_baselines(settings, data, run) if first else {}
         build.init_from_class_prior(task, data)
         if first:
             build.save_artefacts(task, data, settings, run)
             record.write_config()
-            known |= references.untrained(settings, task, data, run)
+            known |= predict_untrained(settings, task, data, run)
         trainer = build.trainer(settings, run)
         dashboards.begin(trainer, task, data)
         fit_model(trainer, task, data, settings, record)

@@ -188,13 +188,13 @@ def test_the_baseline_predicts_its_training_rows_out_of_fold(base):
     assert table["id"].to_pylist() == data.covariates("train")["id"].to_pylist()
     written = np.stack([table[f"probability_{label}"].to_numpy() for label in LABELS], axis=1)
     blocks = list(member.blocks(fitted.features, "length").values())
-    strength = member.tuning["length"]["strength"]
+    strength, offset = member.tuning["length"]["strength"], member.arrays["offset"]
     for held_out in range(3):
         inside = fitted.fold != held_out
         groups = data.groups("train")
         assert not set(groups[inside]) & set(groups[~inside])
-        weights = logistic.fit(blocks, strength, fitted.target, inside[:, None], member.offset)
-        found = member.probabilities(member.offset + logistic.scores(blocks, weights)[:, 0])
+        weights = logistic.fit(blocks, strength, fitted.target, inside[:, None], offset)
+        found = member.probabilities(offset + logistic.scores(blocks, weights)[:, 0])
         np.testing.assert_allclose(written[~inside], found[~inside], atol=2e-3)
     result = base.read_result()["members"]["length"]["out_of_fold"]
     loss = -np.log(written[np.arange(len(written)), data.targets("train")]).mean()

@@ -268,7 +268,7 @@ def ask_baseline(member: Member, rows: "Rows", swapped: bool) -> "np.ndarray":
     """Compute the probabilities `[N, K]` of a run of `arena.baseline`, in the order of its labels."""
     import numpy as np
 
-    from arena.evaluation.baselines.store import predict as baseline  # pyright: ignore[reportMissingImports]
+    from arena.evaluation.baselines.model import predict as baseline
     from arena.inference.exchanged import Exchanged
 
     labels, probabilities = baseline(member.run.path, Exchanged(rows) if swapped else rows)

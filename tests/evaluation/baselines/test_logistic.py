@@ -25,10 +25,10 @@ def draw(rows: int, classes: int):
 def test_it_is_the_regression_of_both_orders(labels, strength):
     signed, even, target = draw(300, len(labels))
     mirror = table.mirror(labels)
-    sides = zip((signed, even), ties(labels, mirror), strict=True)
+    sides = zip((signed, even), ties(len(labels), mirror), strict=True)
     blocks = [Block(matrix, tie) for matrix, tie in sides if len(tie)]
     whole = np.ones((300, 1), bool)
-    weights = fit(blocks, strength, target, whole, np.zeros(len(labels)), tolerance=1e-14, steps=3000)
+    weights = fit(blocks, strength, target, whole, np.zeros(len(labels)), tolerance=1e-14)
     found = softmax(scores(blocks, weights)[:, 0], axis=-1)
     rows, outcome, inverse = np.concatenate([signed, even], axis=1), target, strength
     if mirror is not None:
@@ -43,14 +43,14 @@ def test_it_is_the_regression_of_both_orders(labels, strength):
 def test_several_problems_at_once_are_each_alone():
     signed, even, target = draw(200, 3)
     labels = ["model_a", "model_b", "tie"]
-    sides = zip((signed, even), ties(labels, table.mirror(labels)), strict=True)
+    sides = zip((signed, even), ties(3, table.mirror(labels)), strict=True)
     blocks = [Block(matrix, tie) for matrix, tie in sides]
     part = np.stack([np.arange(200) % 3 != 0, np.arange(200) < 120, np.ones(200, bool)], axis=1)
-    together = fit(blocks, 0.3, target, part, np.zeros(3), tolerance=1e-14, steps=3000)
+    together = fit(blocks, 0.3, target, part, np.zeros(3), tolerance=1e-14)
     for problem in range(3):
         chosen = part[:, problem]
         some = [block._replace(matrix=block.matrix[chosen]) for block in blocks]
         whole = np.ones((chosen.sum(), 1), bool)
-        alone = fit(some, 0.3, target[chosen], whole, np.zeros(3), tolerance=1e-14, steps=3000)
+        alone = fit(some, 0.3, target[chosen], whole, np.zeros(3), tolerance=1e-14)
         for left, right in zip(together, alone, strict=True):
             np.testing.assert_allclose(left[:, problem], right[:, 0], atol=1e-5)

@@ -1,4 +1,4 @@
-"""Fit the reference models of a run, predict its splits with each, and compare them."""
+"""Fit the baselines of a run, predict its splits with each, and compare them."""
 
 import logging
 import time
@@ -10,36 +10,41 @@ from typing import Any
 import numpy as np
 
 from arena.callback.predictions import prediction_table, write_table
+from arena.config import build
+from arena.core import tables
 from arena.core.files import read_parquet
 from arena.core.heads import Heads
-from arena.core.run import RunFolder
+from arena.core.record import Record
+from arena.core.run import RunFolder, write_atomically
 from arena.data.module.description import Split
-from arena.evaluation.baselines import store
+from arena.evaluation import show
 from arena.evaluation.baselines.features import features_of
 from arena.evaluation.baselines.fitting import fitting_of
-from arena.evaluation.baselines.members import Member
+from arena.evaluation.baselines.model import Baseline
+from arena.evaluation.baselines.names import FOLDER, baselines_of
+from arena.evaluation.predictions import evaluate_predictions, prior_of
 from arena.stats.intervals import paired_differences
 from arena.stats.scores import label_hits, label_log_losses, mean_over_heads, row_means
 
 log = logging.getLogger("arena")
-JUDGED: tuple[Split, ...] = ("val", "test")
+SPLITS: tuple[Split, ...] = ("val", "test")
 Predicted = dict[Split, np.ndarray]
-"""Probabilities of the rows of each judged split, `[M, K]` float64."""
+"""Probabilities of the rows of each evaluated split, `[M, K]` float64."""
 
 
 @dataclass
-class Outcome:
-    """A fitted member and what it says.
+class Fitted:
+    """A fitted baseline with its predictions.
 
     Attributes:
-        member: the model.
-        seconds: to fit it and to predict; features that several members read are counted with the first.
+        baseline: the model.
+        seconds: to fit it and to predict; features that several baselines read are counted with the first.
         probabilities: of the rows of each split.
         out_of_fold: of the training rows, see `Fitting.out_of_fold`; `[M, K]` float64.
         folds: of that cross-validation.
     """
 
-    member: Member
+    baseline: Baseline
     seconds: float
     probabilities: Predicted
     out_of_fold: np.ndarray
@@ -47,15 +52,15 @@ class Outcome:
 
 
 def splits_of(data: Any) -> list[Split]:
-    """The judged splits that have rows."""
-    return [split for split in JUDGED if len(data.rows(split))]
+    """The evaluated splits that have rows."""
+    return [split for split in SPLITS if len(data.rows(split))]
 
 
-def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Outcome]:
-    """Each member fitted on the training split of a data module whose rows are divided, with its predictions.
+def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Fitted]:
+    """Fit baselines on the training split of a data module whose rows are divided, and predict the other splits.
 
     Args:
-        names: of `arena.evaluation.baselines.names.members_of`.
+        names: of `arena.evaluation.baselines.names.baselines_of`.
         data: an `arena.data.module.pairwise.PairData` or `arena.data.module.multihead.HeadData`.
         seed: of the cross-validation.
     """
@@ -68,25 +73,57 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Out
     found = {}
     for name in names:
         began = time.time()
-        member, out_of_fold = fitting.fit(name), fitting.out_of_fold(name)
-        predicted: Predicted = {split: member.predict_features(features[split]) for split in splits_of(data)}
-        found[name] = Outcome(member, time.time() - began, predicted, out_of_fold, fitting.folds)
+        baseline, out_of_fold = fitting.fit(name), fitting.out_of_fold(name)
+        predicted: Predicted = {split: baseline.predict_features(each) for split, each in features.items()}
+        found[name] = Fitted(baseline, time.time() - began, predicted, out_of_fold, fitting.folds)
         if "val" in features:
             loss = log_loss_of(data, "val", predicted["val"])
             log.info("%s: validation log loss %.4f, %.1f s", name, loss, found[name].seconds)
     return found
 
 
-def write(run: RunFolder, outcomes: dict[str, Outcome], data: Any, best: str) -> None:
-    """Save the members, the predictions of each below `predictions/<member>/`, and those of the best one.
+def run_baselines(models: list[str] | None, data: Any, settings: build.Settings, record: Record) -> None:
+    """Fit and compare the baselines, evaluate the best, write predictions, models and the table, and print it.
 
-    What is written for the training rows are the predictions out of fold: a model that learns on top of them, or that
-    asks how hard a row is, must not see how well a row was learned by heart.
+    Args:
+        models: names; None for all that there are for these data.
+        data: with its rows divided.
+        settings: of the run.
+        record: of the run.
     """
-    for name, outcome in outcomes.items():
-        store.save(run.path / store.FOLDER, name, outcome.member)
-        told: dict[Split, np.ndarray] = {"train": outcome.out_of_fold, **outcome.probabilities}
-        for split, probabilities in told.items():
+    counts, resamples, seed = data.class_counts("train"), settings["resamples"], settings["seed"]
+    began = time.time()
+    fitted = fit_and_predict(models or list(baselines_of(data.labels)), data, seed)
+    record.add(time={"fit": time.time() - began})
+    began = time.time()
+    prior = prior_of(Heads(data.labels), counts, 1)[0]
+    compared = {name: compare(each, prior, data, resamples, seed) for name, each in fitted.items()}
+    best = min(compared, key=lambda name: compared[name]["val"]["log_loss"]["value"])
+    write(record.run, fitted, data, best)
+    write_atomically(record.run.path / "baselines.tsv", tables.text_of(lines(compared, best), "\t"))
+    for split in splits_of(data):
+        others = {name: each.probabilities[split] for name, each in fitted.items() if name not in (best, "prior")}
+        found = evaluate_predictions(
+            record.run.predictions(split), build.instantiate(settings["metric"]), counts, resamples, seed, others
+        )
+        record.judged(split, found)
+        title = f"{'validation' if split == 'val' else split}: {found['rows']} rows, {found['groups']} prompts"
+        show.printed(title, rows(compared, split))
+    value = compared[best]["val"]["log_loss"]["value"]
+    record.add(best_member=best, members=compared, monitor={"name": "val/log_loss", "mode": "min", "value": value})
+    record.add(time={"test": time.time() - began})
+
+
+def write(run: RunFolder, fitted: dict[str, Fitted], data: Any, best: str) -> None:
+    """Save the baselines, the predictions of each below `predictions/<name>/`, and those of the best one.
+
+    The predictions of training rows are out of fold: a model that learns on top of them, or that asks how hard a row
+    is, must not see how well a row was learned by heart.
+    """
+    for name, each in fitted.items():
+        each.baseline.save(run.path / FOLDER)
+        predicted: dict[Split, np.ndarray] = {"train": each.out_of_fold, **each.probabilities}
+        for split, probabilities in predicted.items():
             made = table_of(data, split, probabilities)
             write_table(run.path / "predictions" / name / f"{split}.parquet", made)
             if name == best:
@@ -115,65 +152,63 @@ def _labels(data: Any, split: Split, probabilities: np.ndarray) -> tuple[list[np
     return list(Heads(data.labels).split(probabilities).values()), target.reshape(len(target), -1)
 
 
-def aligned(path: Path, references: dict[str, Predicted], data: Any, split: Split) -> dict[str, np.ndarray]:
-    """What each says of the rows of a predictions file, `[N, K]`; it may hold a part of the split."""
+def aligned(path: Path, baselines: dict[str, Predicted], data: Any, split: Split) -> dict[str, np.ndarray]:
+    """The probabilities of each baseline for the rows of a predictions file, `[N, K]`; it may hold a part of the
+    split."""
     place = {name: i for i, name in enumerate(data.covariates(split)["id"].to_pylist())}
     order = [place[name] for name in read_parquet(path, ["id"])["id"].to_pylist()]
-    return {name: predicted[split][order] for name, predicted in references.items()}
+    return {name: predicted[split][order] for name, predicted in baselines.items()}
 
 
-def compare(
-    outcomes: dict[str, Outcome], prior: np.ndarray, data: Any, resamples: int, seed: int
-) -> dict[str, dict[str, Any]]:
-    """For each member `seconds`, `tuning`, `out_of_fold` (log loss of the training rows and number of folds) and for
-    each split `log_loss`, `accuracy` and `gain_over_prior` (nats) as value, low, high: 95% intervals over resampled
-    groups, the same draws as in `arena.evaluation.predictions`; of several heads the means over heads.
+def compare(fitted: Fitted, prior: np.ndarray, data: Any, resamples: int, seed: int) -> dict[str, Any]:
+    """Return `seconds`, `tuning`, `out_of_fold` (log loss of the training rows and number of folds) and for each split
+    `log_loss`, `accuracy` and `gain_over_prior` (nats) as value, low, high: 95% intervals over resampled groups, the
+    same draws as in `arena.evaluation.predictions`; of several heads the means over heads.
 
     Args:
-        outcomes: the members.
+        fitted: a baseline.
         prior: probabilities of the prior, `[K]`; of several heads side by side, `[C]`.
         data: the data module.
         resamples: of the bootstrap; 0 gives no intervals.
         seed: of the bootstrap.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for name, outcome in outcomes.items():
-        loss = log_loss_of(data, "train", outcome.out_of_fold)
-        found[name] = {"seconds": outcome.seconds, "tuning": outcome.member.tuning}
-        found[name]["out_of_fold"] = {"log_loss": loss, "folds": outcome.folds}
-        for split, probabilities in outcome.probabilities.items():
-            loss = label_log_losses(*_labels(data, split, probabilities))
-            hits = label_hits(*_labels(data, split, probabilities))
-            constant = label_log_losses(*_labels(data, split, np.tile(prior, (len(loss), 1))))
-            none = np.zeros_like(loss)
-            pairs = {"log_loss": (loss, none, 1), "accuracy": (hits, none, 1), "gain_over_prior": (constant, loss, 10)}
-            found[name][split] = {
-                key: dict(zip(("value", "low", "high"), mean, strict=True))
-                for key, (a, b, times) in pairs.items()
-                for _, mean in [paired_differences(a, b, data.groups(split), times * resamples, seed)]
-            }
+    loss = log_loss_of(data, "train", fitted.out_of_fold)
+    found: dict[str, Any] = {"seconds": fitted.seconds, "tuning": fitted.baseline.tuning}
+    found["out_of_fold"] = {"log_loss": loss, "folds": fitted.folds}
+    for split, probabilities in fitted.probabilities.items():
+        losses = label_log_losses(*_labels(data, split, probabilities))
+        hits = label_hits(*_labels(data, split, probabilities))
+        constant = label_log_losses(*_labels(data, split, np.tile(prior, (len(losses), 1))))
+        pairs = {"log_loss": (losses, 0 * losses, 1), "accuracy": (hits, 0 * hits, 1)}
+        pairs["gain_over_prior"] = (constant, losses, 10)
+        found[split] = {
+            key: paired_differences(a, b, data.groups(split), times * resamples, seed)[1]._asdict()
+            for key, (a, b, times) in pairs.items()
+        }
     return found
+
+
+MEASURES = ("log_loss", "accuracy", "gain_over_prior")
 
 
 def lines(compared: dict[str, dict[str, Any]], best: str) -> list[list[str]]:
     """The comparison as one table for `baselines.tsv`, header first."""
-    measures = ("log_loss", "accuracy", "gain_over_prior")
-    header = [name for measure in measures for name in (measure, f"{measure}_low", f"{measure}_high")]
+    header = [name for measure in MEASURES for name in (measure, f"{measure}_low", f"{measure}_high")]
     found = [["split", "member", "best", *header, "seconds"]]
-    for split in JUDGED:
+    for split in SPLITS:
         for name, values in compared.items():
             if split in values:
-                cells = [f"{values[split][m][part]:.6f}" for m in measures for part in ("value", "low", "high")]
+                cells = [f"{values[split][m][part]:.6f}" for m in MEASURES for part in ("value", "low", "high")]
                 found.append([split, name, "yes" if name == best else "", *cells, f"{values['seconds']:.2f}"])
     return found
 
 
-def shown(compared: dict[str, dict[str, Any]], split: str) -> list[list[str]]:
+def rows(compared: dict[str, dict[str, Any]], split: str) -> list[list[str]]:
     """The comparison on one split for people, header first."""
     found = [["member", "log loss", "95% interval", "accuracy", "95% interval", "gain over prior", "95% interval", "s"]]
     for name, values in compared.items():
         cells = []
-        for measure in ("log_loss", "accuracy", "gain_over_prior"):
+        for measure in MEASURES:
             value = values[split][measure]
             known = not np.isnan(value["low"])
             cells += [f"{value['value']:z.4f}", f"{value['low']:z.4f} to {value['high']:z.4f}" if known else ""]

@@ -1,29 +1,28 @@
-"""The features of some rows, as the reference models read them."""
+"""Features of comparisons and of single texts, each kind computed when it is first asked for."""
 
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 
 from arena.core.heads import Labels, several
 from arena.data.source.rows import Rows
-from arena.evaluation.baselines import structure
-from arena.evaluation.baselines.logistic import Matrix
-from arena.evaluation.baselines.structure import Sided, chunks
-from arena.evaluation.baselines.vocabulary import Vocabulary
+from arena.evaluation.baselines import structure, words
+from arena.evaluation.baselines.structure import Sided
 
-EXTREME = 6.0
-"""Standard deviations beyond which a feature says no more: one strange text must not decide."""
-AT_ONCE = 1024
+BATCH = 1024
 
 
-class Features:
-    """What members read of comparisons; each kind is computed when it is first asked for.
+class PairFeatures:
+    """Features of comparisons.
 
     Args:
-        rows: where facts and texts are.
+        rows: with facts and texts.
         positions: which rows, increasing, `[N]`; all by default.
     """
+
+    rarest = 3
+    """Answers in which a word must occur: rows that lack it learn nothing of it."""
 
     def __init__(self, rows: Rows, positions: np.ndarray | None = None) -> None:
         self.rows = rows
@@ -39,25 +38,23 @@ class Features:
         """See `arena.evaluation.baselines.structure.of_texts`."""
         return structure.of_texts(self.rows, self.positions)
 
-    def vocabulary(self) -> Vocabulary:
-        """The words of the answers; one must occur in 3 of them, the others cannot repeat what they taught."""
-        read = chunks(self.rows, self.positions, "words of %d of %d training rows counted")
-        return Vocabulary.learn((side for _, *sides in read for side in sides), rarest=3)
+    @cached_property
+    def counts(self) -> list[csr_array]:
+        """`words.gram_counts` of answers A and B in turn, a thousand rows at a time."""
+        read = structure.chunks(self.rows, self.positions, "words of %d of %d rows counted")
+        return [words.gram_counts(side) for _, *sides in read for side in sides]
 
-    def words(self, vocabulary: Vocabulary) -> tuple[csr_array, csr_array]:
+    def tfidf(self, columns: np.ndarray, idf: np.ndarray) -> Sided:
         """Signed and absolute differences of TF-IDF weights, each `[N, F]` float32; they share their indices."""
-        read = chunks(self.rows, self.positions, "words of %d of %d rows weighed")
-        parts = [vocabulary.weigh(a) - vocabulary.weigh(b) for _, a, b in read]
-        signed = csr_array(vstack([vocabulary.weigh([]), *parts], format="csr"))
-        even = csr_array((np.abs(signed.data), signed.indices, signed.indptr), shape=signed.shape)
-        return signed, even
+        a, b = (words.weigh(counts, columns, idf) for counts in (self.counts[::2], self.counts[1::2]))
+        signed = csr_array(a - b)
+        return Sided(signed, csr_array((np.abs(signed.data), signed.indices, signed.indptr), shape=signed.shape))
 
 
-class Words:
-    """What members read of single texts, once for all heads: their words.
+class TextFeatures:
+    """Features of single texts, once for all heads; arguments as `PairFeatures`."""
 
-    Args: as `Features`.
-    """
+    rarest = 2
 
     def __init__(self, rows: Rows, positions: np.ndarray | None = None) -> None:
         self.positions = np.arange(rows.num_rows) if positions is None else positions
@@ -66,49 +63,17 @@ class Words:
             for batch in rows.texts(positions)
             for row in zip(*(batch.column(name).to_pylist() for name in ("text", "context")), strict=True)
         ]
-        self.batches = [texts[start : start + AT_ONCE] for start in range(0, len(texts), AT_ONCE)]
+        starts = range(0, len(texts), BATCH)
+        self.counts = [words.gram_counts(texts[start : start + BATCH]) for start in starts]
 
-    def vocabulary(self) -> Vocabulary:
-        """The words that occur in two texts or more."""
-        return Vocabulary.learn(self.batches, rarest=2)
-
-    def words(self, vocabulary: Vocabulary) -> csr_array:
+    def tfidf(self, columns: np.ndarray, idf: np.ndarray) -> csr_array:
         """TF-IDF weights, `[N, F]` float32."""
-        return csr_array(vstack([vocabulary.weigh(texts) for texts in [[], *self.batches]], format="csr"))
+        return words.weigh(self.counts, columns, idf)
 
 
-def features_of(labels: Labels, rows: Rows, positions: np.ndarray | None = None) -> Features | Words:
-    """What the reference models for these labels read of some rows."""
-    return (Words if several(labels) else Features)(rows, positions)
+Features = PairFeatures | TextFeatures
 
 
-class Scaling:
-    """Brings `Sided` features to a common scale and appends the constant 1 to the even ones.
-
-    Signed features are only divided: they have mean 0 over both orders, and subtracting anything else would tell the
-    orders apart.
-
-    Args:
-        signed: root mean square of each signed feature, `[S]`.
-        mean: of each even feature, `[E]`.
-        spread: standard deviation of each even feature, `[E]`.
-    """
-
-    def __init__(self, signed: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> None:
-        self.signed, self.mean, self.spread = signed, mean, spread
-
-    @classmethod
-    def learn(cls, features: Sided) -> "Scaling":
-        """From training rows; a feature that never differs stays 0."""
-        signed, spread = np.sqrt((features.signed**2).mean(axis=0)), features.even.std(axis=0)
-        return cls(_or_one(signed), features.even.mean(axis=0), _or_one(spread))
-
-    def __call__(self, features: Sided) -> tuple[Matrix, Matrix]:
-        """`[N, S]` and `[N, E + 1]`."""
-        signed = np.clip(features.signed / self.signed, -EXTREME, EXTREME)
-        even = np.clip((features.even - self.mean) / self.spread, -EXTREME, EXTREME)
-        return signed, np.concatenate([even, np.ones((len(even), 1))], axis=1)
-
-
-def _or_one(scale: np.ndarray) -> np.ndarray:
-    return np.where(scale > 1e-9, scale, 1.0)
+def features_of(labels: Labels, rows: Rows, positions: np.ndarray | None = None) -> Features:
+    """The features that the baselines for these labels read of some rows."""
+    return (TextFeatures if several(labels) else PairFeatures)(rows, positions)

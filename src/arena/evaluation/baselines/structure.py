@@ -1,6 +1,6 @@
-"""What the texts of a comparison look like, as numbers: how long, how formatted, how complete, how near each other.
+"""Length, format, completeness and overlap of prompt and answers as numbers.
 
-One row's features are `Sided`: signed ones change their sign when the answers are exchanged, even ones stay.
+Features are `Sided`: signed ones change their sign when the answers are swapped, even ones stay.
 """
 
 import logging
@@ -13,7 +13,7 @@ import pyarrow.compute as compute
 
 from arena.data.source.examples import PAIR
 from arena.data.source.rows import Rows
-from arena.evaluation.baselines.grams import Characters, word_counts
+from arena.evaluation.baselines.words import word_counts
 
 pc: Any = compute  # its functions are made when it is imported, which type checkers cannot see
 log = logging.getLogger("arena")
@@ -57,80 +57,75 @@ FLAGS = {
     "code": r"```",
 }
 SHARES = ("capitals", "digits", "other_scripts", "line_breaks", "commas")
-"""Counts that are also looked at for each character."""
-EVERY = 10_000
+"""Counts that are also divided by the characters."""
+PROGRESS_ROWS = 10_000
 """Rows between two lines of progress."""
 
 
 class Sided(NamedTuple):
-    """Features of N rows: `signed` `[N, S]` and `even` `[N, E]`, float64."""
+    """Features of N rows: `signed` `[N, S]` and `even` `[N, E]`."""
 
-    signed: np.ndarray
-    even: np.ndarray
+    signed: Any
+    even: Any
 
 
 def of_lengths(rows: Rows, positions: np.ndarray) -> Sided:
-    """Features of the lengths of the answers alone, from the facts: no text is read."""
+    """Features of the lengths of the answers alone, from the stored facts: no text is read."""
     names = ("response_a_characters", "response_b_characters")
     a, b = (rows.facts[name].to_numpy().astype(np.float64)[positions] for name in names)
     ratio = np.log1p(a) - np.log1p(b)
-    thousands = np.clip((a - b) / 1000, -10, 10)
-    signed = np.stack([ratio, np.tanh(ratio), thousands], axis=1)
+    signed = np.stack([ratio, np.tanh(ratio), np.clip((a - b) / 1000, -10, 10)], axis=1)
     both = np.log1p(a) + np.log1p(b)
-    even = [np.abs(signed), both[:, None], (both**2 / 10)[:, None], (a == b)[:, None]]
-    return Sided(signed, np.concatenate(even, axis=1))
+    return Sided(signed, np.column_stack([np.abs(signed), both, both**2 / 10, a == b]))
 
 
 def of_texts(rows: Rows, positions: np.ndarray) -> Sided:
-    """Features of lengths, shape and overlap of prompt and answers; the texts are read once.
+    """Features of lengths, format and overlap of prompt and answers; the texts are read once.
 
     Args:
-        rows: where the texts are.
+        rows: with texts.
         positions: which rows, increasing, `[N]`.
     """
-    parts = [_measured([[], [], []]), *map(_measured, chunks(rows, positions, "structure of %d of %d rows"))]
+    parts = [_of_texts([[], [], []]), *map(_of_texts, chunks(rows, positions, "structure of %d of %d rows"))]
     signed, even = (np.concatenate(part) for part in zip(*parts, strict=True))
     turns = np.log(np.maximum(rows.facts["turns"].to_numpy()[positions], 1)).astype(np.float64)
     lengths = of_lengths(rows, positions)
     context = np.column_stack([turns, even[:, :4]])
     crossed = [lengths.signed[:, :1] * context, lengths.signed[:, 1:2] * context]
     signed = np.concatenate([lengths.signed, signed, *crossed], axis=1)
-    return Sided(signed, np.concatenate([context[:, :1], even, lengths.even], axis=1))
+    return Sided(signed, np.column_stack([turns, even, lengths.even]))
 
 
 def chunks(rows: Rows, positions: np.ndarray, progress: str) -> Iterator[list[list[str]]]:
-    """Prompts, answers A and answers B of a thousand rows at a time, all turns as one text each.
+    """Yield prompts, answers A and answers B of a thousand rows at a time, all turns as one text each.
 
     Args:
-        rows: where the texts are.
+        rows: with texts.
         positions: which rows, increasing, `[N]`.
-        progress: logged now and then, with how many rows are done and how many there are.
+        progress: logged now and then, with the rows that are done and all rows.
     """
     done = 0
     for batch in rows.texts(positions):
         columns = (batch[name].to_pylist() for name in PAIR.texts)
         yield [["\n".join(turn or "" for turn in turns or []) for turns in column] for column in columns]
         done += batch.num_rows
-        if done // EVERY != (done - batch.num_rows) // EVERY:
+        if done // PROGRESS_ROWS != (done - batch.num_rows) // PROGRESS_ROWS:
             log.info(progress, done, len(positions))
 
 
-def _measured(texts: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Signed and even features of the texts of some rows; the first four even ones describe the prompt."""
+def _of_texts(texts: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Signed and even features of prompts, answers A and answers B; the first four even ones describe the prompt."""
     prompt, a, b = (_text_features(column) for column in texts)
-    found, spoken = overlap(texts)
-    a, b = np.concatenate([a, found[:, :2]], axis=1), np.concatenate([b, found[:, 2:4]], axis=1)
-    signed = a - b
+    of_a, of_b, both = overlap(texts)
     names = ["characters", *COUNTS, *(f"{name}_share" for name in SHARES), *FLAGS]
     first = [names.index(name) for name in ("characters", "code", "other_scripts_share", "question_marks")]
-    pair = [found[:, 4:], np.array([x == y for x, y in zip(texts[1], texts[2], strict=True)], np.float64)[:, None]]
-    rest = [i for i in range(prompt.shape[1]) if i not in first]
-    # An answer in another script than the prompt's.
-    script = names.index("other_scripts_share")
-    strange = [np.abs(answer[:, script] - prompt[:, script])[:, None] for answer in (a, b)]
-    signed = np.concatenate([signed, strange[0] - strange[1], (spoken[0] - spoken[1])[:, None]], axis=1)
-    even = [prompt[:, first], prompt[:, rest], np.abs(signed), (a + b) / 2, *pair]
-    return signed, np.concatenate(even, axis=1)
+    script = names.index("other_scripts_share")  # an answer in another script than the prompt's
+    strange = np.abs(a[:, script] - prompt[:, script]) - np.abs(b[:, script] - prompt[:, script])
+    a, b = np.concatenate([a, of_a[:, :2]], axis=1), np.concatenate([b, of_b[:, :2]], axis=1)
+    signed = np.column_stack([a - b, strange, of_a[:, 2] - of_b[:, 2]])
+    equal = np.array([x == y for x, y in zip(texts[1], texts[2], strict=True)], np.float64)
+    rest = np.delete(prompt, first, axis=1)
+    return signed, np.column_stack([prompt[:, first], rest, np.abs(signed), (a + b) / 2, both, equal])
 
 
 def _text_features(texts: list[str]) -> np.ndarray:
@@ -143,28 +138,30 @@ def _text_features(texts: list[str]) -> np.ndarray:
     return np.stack([np.log1p(size), *map(np.log1p, counts.values()), *shares, *flags], axis=1)
 
 
-def overlap(texts: list[list[str]]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """How far prompt and answers share their words.
+def overlap(texts: list[list[str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute how far prompt and answers share their words.
 
     Returns:
-        `[T, 7]`: for answers A and B the share of its distinct words that the prompt has and its distinct words per
-        word (A's two, then B's two); words that the answers share, over those of either, over those of the shorter,
-        and the cosine of their counts. Then for A and B the share of the prompt's words that the answer has.
+        For answer A and for answer B `[T, 3]`: the share of its distinct words that the prompt has, its distinct words
+        per word, and the share of the prompt's words that it has. Of both `[T, 3]`: words that they share over those
+        of either, over those of the shorter, and the cosine of their counts.
     """
-    counts: list[Any] = [word_counts(Characters(column), pairs=False) for column in texts]
+    counts: list[Any] = [word_counts(column) for column in texts]
     prompt, a, b = (matrix.sign() for matrix in counts)
     kinds = [_sums(matrix) for matrix in (prompt, a, b)]
-    columns, spoken = [], []
+    sides = []
     for matrix, present, number in zip(counts[1:], (a, b), kinds[1:], strict=True):
         shared = _sums(present.multiply(prompt))
-        columns += [shared / np.maximum(number, 1), number / np.maximum(_sums(matrix), 1)]
-        spoken.append(shared / np.maximum(kinds[0], 1))
+        words, asked = np.maximum(_sums(matrix), 1), np.maximum(kinds[0], 1)
+        sides.append(np.stack([shared / np.maximum(number, 1), number / words, shared / asked], axis=1))
     shared = _sums(a.multiply(b))
-    columns += [shared / np.maximum(kinds[1] + kinds[2] - shared, 1)]
-    columns += [shared / np.maximum(np.minimum(kinds[1], kinds[2]), 1)]
     norms = [np.sqrt(_sums(matrix.multiply(matrix))) for matrix in counts[1:]]
-    columns += [_sums(counts[1].multiply(counts[2])) / np.maximum(norms[0] * norms[1], 1)]
-    return np.stack(columns, axis=1), spoken
+    both = [
+        shared / np.maximum(kinds[1] + kinds[2] - shared, 1),
+        shared / np.maximum(np.minimum(kinds[1], kinds[2]), 1),
+        _sums(counts[1].multiply(counts[2])) / np.maximum(norms[0] * norms[1], 1),
+    ]
+    return *sides, np.stack(both, axis=1)
 
 
 def _sums(matrix: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The reference models that a training is held against: `baselines` of its configuration.
+"""The baselines that a training is compared with: `baselines` of its configuration.
 
 One of them is the model before its first step: what training added, and what was there already.
 """
@@ -15,24 +15,25 @@ from arena.config import build
 from arena.core.files import read_parquet
 from arena.core.heads import PROBABILITY, Heads
 from arena.core.run import RunFolder
-from arena.evaluation.baselines import evaluation, store
+from arena.evaluation.baselines import evaluation
 from arena.evaluation.baselines.evaluation import Predicted
+from arena.evaluation.baselines.names import FOLDER
 
 log = logging.getLogger("arena")
 UNTRAINED = "untrained"
 
 
-def fitted(settings: dict[str, Any], data: Any, run: RunFolder) -> dict[str, Predicted]:
-    """Fit the reference models that `baselines` names on the training split and keep them in the run folder."""
+def fit_baselines(settings: dict[str, Any], data: Any, run: RunFolder) -> dict[str, Predicted]:
+    """Fit the baselines that `baselines` names on the training split and keep them in the run folder."""
     names = [name for name in settings["baselines"] if name != UNTRAINED]
-    outcomes = evaluation.fit_and_predict(names, data, settings["seed"]) if names else {}
-    for name, outcome in outcomes.items():
-        store.save(run.path / store.FOLDER, name, outcome.member)
-    return {name: outcome.probabilities for name, outcome in outcomes.items()}
+    fitted = evaluation.fit_and_predict(names, data, settings["seed"])
+    for each in fitted.values():
+        each.baseline.save(run.path / FOLDER)
+    return {name: each.probabilities for name, each in fitted.items()}
 
 
-def untrained(settings: dict[str, Any], task: Any, data: Any, run: RunFolder) -> dict[str, Predicted]:
-    """Predict the judged splits with the task before its first step, where `baselines` asks for it.
+def predict_untrained(settings: dict[str, Any], task: Any, data: Any, run: RunFolder) -> dict[str, Predicted]:
+    """Predict the evaluated splits with the task before its first step, where `baselines` asks for it.
 
     The predictions are kept in `predictions/untrained/`. A resumed run reads them there: its model is no longer
     untrained. Of a language model they are the log loss of each reply, nats a token, `[M]`.

@@ -1,6 +1,5 @@
 """What every reference model promises: mirrored predictions, folders that read back, honest choices."""
 
-import json
 import os
 import subprocess
 import sys
@@ -18,17 +17,17 @@ from arena.data.source.examples import LABELLED_TEXT
 from arena.data.source.rows import Rows
 from arena.data.source.toy import ToyReader
 from arena.data.target import facts as table
-from arena.evaluation.baselines import logistic, store
-from arena.evaluation.baselines.features import Features, Words
+from arena.evaluation.baselines import logistic, model
+from arena.evaluation.baselines.features import PairFeatures, TextFeatures
 from arena.evaluation.baselines.fitting import Fitting, folds_of
 from arena.evaluation.baselines.logistic import Block
-from arena.evaluation.baselines.names import MEMBERS, check_names
+from arena.evaluation.baselines.names import BASELINES, check_names
 from arena.metric.baseline import prior_probabilities
 
 LABELS = ["model_a", "model_b", "tie"]
 
 
-def exchanged(made: pa.Table) -> pa.Table:
+def swapped(made: pa.Table) -> pa.Table:
     other = {"response_a": "response_b", "response_b": "response_a"}
     return pa.table({name: made[other.get(name, name)] for name in made.column_names})
 
@@ -38,7 +37,7 @@ def fitting_on(made: pa.Table, labels: list[str]) -> tuple[Fitting, Rows]:
     target = table.class_indices(rows.facts, labels)
     positions = np.flatnonzero(target >= 0)
     groups = np.array([" ".join(turns) for turns in made["prompt"].to_pylist()])[positions]
-    return Fitting(Features(rows, positions), target[positions], groups, labels), rows
+    return Fitting(PairFeatures(rows, positions), target[positions], groups, labels), rows
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +45,12 @@ def toy() -> pa.Table:
     return ToyReader(rows=400).table()
 
 
-@pytest.mark.parametrize("name", [name for name in MEMBERS if name != "prior"])
+@pytest.mark.parametrize("name", [name for name in BASELINES if name != "prior"])
 @pytest.mark.parametrize("labels", [LABELS, ["model_b", "model_a"], ["tie", "model_a", "model_b"]])
 def test_exchanging_the_answers_mirrors_the_prediction(toy, name, labels):
     fitting, rows = fitting_on(toy, labels)
     member = fitting.fit(name)
-    there, back = member.predict(rows), member.predict(Rows.from_table(exchanged(toy), "test"))
+    there, back = member.predict(rows), member.predict(Rows.from_table(swapped(toy), "test"))
     assert there.std(axis=0).min() > 1e-3  # it says something
     np.testing.assert_allclose(there, back[:, table.mirror(labels)], atol=1e-9)
     np.testing.assert_allclose(there.sum(axis=1), 1)
@@ -86,35 +85,38 @@ def test_better_features_predict_better(toy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_a_fresh_process_reads_the_same_member(toy, name, tmp_path):
     fitting, rows = fitting_on(toy, LABELS)
     member = fitting.fit(name)
-    store.save(tmp_path, name, member)
+    member.save(tmp_path)
     code = (
         "import sys, numpy as np\nfrom pathlib import Path\nfrom arena.data.source.rows import Rows\n"
-        "from arena.data.source.toy import ToyReader\nfrom arena.evaluation.baselines import store\n"
+        "from arena.data.source.toy import ToyReader\nfrom arena.evaluation.baselines import model\n"
         f"folder = Path({str(tmp_path)!r})\nrows = Rows.from_table(ToyReader(rows=400).table(), 'test')\n"
-        f"np.save(folder / 'found.npy', store.load(folder, {name!r}).predict(rows))"
+        f"np.save(folder / 'found.npy', model.load(folder, {name!r}).predict(rows))"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), member.predict(rows))
-    assert store.names(tmp_path) == [name]
+    assert model.names(tmp_path) == [name]
 
 
-def test_what_cannot_be_loaded_says_so(toy, tmp_path):
+def test_what_cannot_be_loaded_says_so(toy, tmp_path, monkeypatch):
     fitting, _ = fitting_on(toy, LABELS)
-    store.save(tmp_path, "length", fitting.fit("length"))
-    with pytest.raises(InputOutputError, match="no reference model 'lenght'; did you mean 'length'"):
-        store.load(tmp_path, "lenght")
-    facts = json.loads((tmp_path / "length.json").read_text())
-    (tmp_path / "length.json").write_text(json.dumps(facts | {"version": -1}))
+    fitting.fit("length").save(tmp_path)
+    with pytest.raises(InputOutputError, match="no baseline 'lenght'; did you mean 'length'"):
+        model.load(tmp_path, "lenght")
+    monkeypatch.setattr(model, "VERSION", -1)
+    with pytest.raises(InputOutputError, match="another version of arena \\(2, not -1\\)"):
+        model.load(tmp_path, "length")
+    (tmp_path / "length.json").write_text("{}")  # as version 1 had beside its numbers
     with pytest.raises(InputOutputError, match="another version"):
-        store.load(tmp_path, "length")
+        model.load(tmp_path, "length")
+    (tmp_path / "length.json").unlink()
     (tmp_path / "length.npz").write_bytes(b"PK")
     with pytest.raises(InputOutputError, match="cannot|can be read"):
-        store.load(tmp_path, "length")
+        model.load(tmp_path, "length")
 
 
 def test_folds_keep_groups_whole_and_are_even():
@@ -127,7 +129,7 @@ def test_folds_keep_groups_whole_and_are_even():
 
 def test_one_group_and_absent_classes_do_not_stop_a_fit(toy):
     rows = Rows.from_table(toy.slice(0, 12), "test")
-    fitting = Fitting(Features(rows), np.array([0, 1] * 6), np.array(["g"] * 12), LABELS)
+    fitting = Fitting(PairFeatures(rows), np.array([0, 1] * 6), np.array(["g"] * 12), LABELS)
     found = fitting.fit("tfidf").predict(rows)
     assert np.isfinite(found).all()
     assert (found > 1e-4).all()
@@ -137,18 +139,21 @@ def test_rows_without_a_label_teach_a_head_nothing(toy):
     """A head that every other row has is fitted as from these rows alone, and predicts all of them."""
     texts = toy.rename_columns([{"prompt": "text", "response_a": "context"}.get(n, n) for n in toy.column_names])
     rows, number = Rows.from_table(texts, "test", LABELLED_TEXT), toy.num_rows
-    words, some = Words(rows), np.arange(0, number, 2)
+    words, some = TextFeatures(rows), np.arange(0, number, 2)
     target = np.stack([np.arange(number) % 3 // 2, np.full(number, UNLABELLED)], axis=1)
     target[some, 1] = np.arange(len(some)) % 3
     fitting = Fitting(words, target, np.arange(number), {"one": ["a", "b"], "two": ["x", "y", "z"]})
     member = fitting.fit("tfidf")
-    assert member.vocabulary is not None
-    np.testing.assert_allclose(np.exp(member.offset[2:]), (np.bincount(target[some, 1]) + 1) / (len(some) + 3))
-    matrix, strength = words.words(member.vocabulary)[some], member.tuning["two"]["strength"]
+    offset = member.arrays["offset"][2:]
+    np.testing.assert_allclose(np.exp(offset), (np.bincount(target[some, 1]) + 1) / (len(some) + 3))
+    matrix, strength = (
+        words.tfidf(member.arrays["words.columns"], member.arrays["words.idf"])[some],
+        member.tuning["two"]["strength"],
+    )
     whole = np.ones((len(some), 1), bool)
-    [weights] = logistic.fit([Block(matrix, np.eye(3))], strength, target[some, 1], whole, member.offset[2:])
+    [weights] = logistic.fit([Block(matrix, np.eye(3))], strength, target[some, 1], whole, offset)
     found = member.predict(rows)
-    np.testing.assert_allclose(found[some, 2:], softmax(member.offset[2:] + matrix @ weights[:, 0], axis=1), atol=5e-3)
+    np.testing.assert_allclose(found[some, 2:], softmax(offset + matrix @ weights[:, 0], axis=1), atol=5e-3)
     np.testing.assert_allclose(found[:, :2].sum(axis=1), 1)
     assert fitting.out_of_fold("tfidf").shape == found.shape
     with pytest.raises(UsageError, match="length reads two answers; with several heads there are prior, tfidf"):
@@ -182,11 +187,11 @@ def test_length_beats_the_prior_on_human_judgements(shared):
         for name, outcome in found.items()
     }
     assert loss["length"] < loss["prior"] - 0.02
-    member, mirror = found["length"].member, np.array([1, 0, 2])
+    member, mirror = found["length"].baseline, np.array([1, 0, 2])
     sides = {}
     for split in ("train", "val"):
-        features = Features(data.source, data.positions[data.rows(split)])
-        sides[split] = member.scalings["length"](features.length)
+        features = PairFeatures(data.source, data.positions[data.rows(split)])
+        sides[split] = [block.matrix for block in member.blocks(features, "length").values()]
     signed, even = sides["train"]
     rows = np.concatenate([np.concatenate([signed, even], axis=1), np.concatenate([-signed, even], axis=1)])
     outcome = np.concatenate([data.targets("train"), mirror[data.targets("train")]])
