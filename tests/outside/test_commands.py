@@ -30,7 +30,7 @@ TYPED = {
         resamples=10 verify=true data.path=rows.csv data.on_bad_row=quarantine 'trusted_packages=[mine]'""",
         """run=replies samples=2 max_new_tokens=4 temperature=0.9 top_p=0.9 top_k=50 prompts=3 split=val seed=1
         batch_size=2 name=few encoder=hash checker=rules checker.min_words=1 checker.max_words=9
-        checker.language=en success=0.5 resamples=10""",
+        success=0.5 resamples=10""",
         """run=replies samples=2 max_new_tokens=4 prompts=3 split=val name=few encoder=null checker=regex
         'checker.pattern=[a-z]+' checker.must=false seed=1 resamples=10 verify=false""",
     ],

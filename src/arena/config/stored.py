@@ -7,7 +7,7 @@ from typing import Any
 from arena.config import compose as config
 from arena.config.pairing import check_parts
 from arena.core.errors import DataError, UsageError
-from arena.core.places import NotTrustedError, Stored, require_trusted
+from arena.core.places import NotTrustedError, Stored
 from arena.core.run import RunFolder
 from arena.core.stored import moved, read
 
@@ -57,9 +57,6 @@ def checked(run: RunFolder, plain: dict[str, Any], given: Collection[str] = ()) 
     """
     origin = Stored(run.path, frozenset(given))
     try:
-        checker = (plain.get("evaluator") or {}).get("checker") or {}
-        if checker.get("kind") == "callable" and origin.holds("evaluator.checker"):
-            require_trusted(str(checker.get("module")), "evaluator.checker.module", run.trusted)
         check_parts(plain, run.trusted)
         return config.checked(plain, run.trusted, origin)
     except NotTrustedError as error:

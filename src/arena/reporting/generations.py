@@ -92,7 +92,7 @@ def distributions(path: Path, judged: Mapping[str, Any], columns: Mapping[str, n
 
     Args:
         path: the file.
-        judged: see `arena.evaluation.generation.judging.judge`.
+        judged: see `arena.evaluation.generation.evaluation.evaluate_generations`.
         columns: name of a measure -> its value for each prompt, `[P]`.
     """
     names = [name for name in shown(judged) if not name.startswith("cover@") and _spread(columns[name]) > 1e-9]

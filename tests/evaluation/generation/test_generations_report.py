@@ -5,14 +5,14 @@ import pytest
 from replies_support import write_generations
 
 from arena.evaluation.generation.checkers import ExactNumber
-from arena.evaluation.generation.judging import judge
+from arena.evaluation.generation.evaluation import evaluate_generations
 from arena.reporting import generations
 
 PROMPTS = [("a", "so 5", ["5", "5", "7"]), ("b", "9", ["1", "2", "3"]), ("c", "4", ["4", "4", "4"])]
 
 
 def test_table(tmp_path, capsys):
-    judged = judge(write_generations(tmp_path, PROMPTS), ExactNumber())
+    judged = evaluate_generations(write_generations(tmp_path, PROMPTS), ExactNumber())
     rows = {line[0]: line[1:] for line in generations.rows_of(judged)[1:]}
     # Three prompts drawn with replacement: 1/27 of the draws are the second alone, so 0 is the lower end.
     assert rows["pass@1"] == ["0.5556", "0.0000 to 1.0000", "1.0000", "3"]
@@ -30,7 +30,7 @@ def test_table(tmp_path, capsys):
 @pytest.mark.parametrize("samples", [1, 3])
 def test_pictures(tmp_path, samples):
     prompts = [(group, reference, replies[:samples]) for group, reference, replies in PROMPTS]
-    judged = judge(write_generations(tmp_path, prompts), ExactNumber())
+    judged = evaluate_generations(write_generations(tmp_path, prompts), ExactNumber())
     table = pq.read_table(tmp_path / "measures.parquet")
     generations.curves(tmp_path / "curves.png", "all", judged)
     columns = {name: table[name].to_numpy() for name in table.column_names[2:]}

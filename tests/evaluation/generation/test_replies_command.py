@@ -95,7 +95,6 @@ def test_a_run_is_judged_on_its_replies(run, capsys):
         (["sample=3"], "sample: no such key; did you mean 'samples'?"),
         (["checker=regexp"], "checker=regexp: no such checker; did you mean 'regex'?"),
         (["checker=regex", "checker.pattern=[a"], "checker.pattern=[a: no regular expression"),
-        (["checker=callable", "checker.module=os", "checker.function=x"], "checker.module=os: not allowed"),
     ],
 )
 def test_one_line_for_what_is_wrong(tmp_path, arguments, message):

@@ -13,8 +13,7 @@ import torch
 from replies_support import END, LETTERS, Replies, SmallLlama, sampling
 
 from arena.core.errors import DataError, OutOfMemoryError, UsageError
-from arena.evaluation.generation.memory import left_padded, pieces
-from arena.evaluation.generation.sampler import choose, generate
+from arena.evaluation.generation.sampler import choose, generate, pieces
 
 
 def make(folder, model=None, data=None, how=None, **options):
@@ -189,10 +188,7 @@ def test_choice_of_prompts():
         choose(data, "val", 7, 0)
 
 
-def test_padding_and_pieces():
-    ids, mask = left_padded([np.array([1, 2, 3]), np.array([4])], pad=9)
-    assert ids.tolist() == [[1, 2, 3], [9, 9, 4]]
-    assert mask.tolist() == [[1, 1, 1], [0, 0, 1]]
+def test_pieces():
     assert [piece.tolist() for piece in pieces(np.arange(5), 1)] == [[0, 1, 2], [3, 4]]
     assert [piece.tolist() for piece in pieces(np.arange(5), 2)] == [[0, 1], [2], [3], [4]]
     assert [piece.tolist() for piece in pieces(np.arange(2), 3)] == [[0], [1]]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, hstack, vstack
 
-BUCKETS = 1 << 18
+BUCKETS = 1 << 20
 """Columns of words, and of pieces. Two pieces that fall into one column are one piece to the baseline."""
 COLUMNS = 100_000
 """Columns that are used at most: the most frequent ones."""

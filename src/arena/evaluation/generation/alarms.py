@@ -1,4 +1,4 @@
-"""What makes the numbers of an evaluation say less than they seem to."""
+"""Alarms: what makes the numbers of an evaluation of replies say less than they seem to."""
 
 import math
 from typing import Any
@@ -8,78 +8,73 @@ import numpy as np
 SATURATED, HOPELESS = 0.95, 0.02
 """pass@k beyond which it can hardly show a difference."""
 USEFUL = (0.1, 0.9)
-DUPLICATES, EMPTY, UNFINISHED, UNJUDGED = 0.2, 0.02, 0.1, 0.02
-"""Shares of the replies from which on there is an alarm."""
-REFERENCE = 0.9
-"""Share of the data's own replies that a checker should let pass."""
-TEMPLATES = {
+UNJUDGED, OWN_RIGHT = 0.02, 0.9
+"""Share of replies that could not be judged, and of the data's own replies that are right, at which there is an alarm.
+"""
+LIMITS = {
     "duplicate_share": (
-        DUPLICATES,
+        0.2,
         "{:.1%} of the replies repeat another one to the same prompt: is the sampling near greedy (temperature, top_p, "
         "top_k), or is the model collapsed?",
     ),
-    "empty_share": (EMPTY, "{:.1%} of the replies are empty: they have no diversity and pull every mean"),
+    "empty_share": (0.02, "{:.1%} of the replies are empty: they have no diversity and pull every mean"),
     "unfinished_share": (
-        UNFINISHED,
+        0.1,
         "{:.1%} of the replies were cut off: raise max_new_tokens, or the measures are of beginnings of replies",
     ),
 }
 
 
-def of(written: dict[str, Any], quality: np.ndarray | None, success: float, unjudged: str) -> list[str]:
-    """One sentence for each, the gravest first.
+def alarms_of(found: dict[str, Any], quality: np.ndarray | None, success: float, unjudged: str) -> list[str]:
+    """One sentence for each alarm, the gravest first.
 
     Args:
-        written: what `arena.evaluation.generation.judging.judge` writes.
+        found: what `arena.evaluation.generation.evaluation.evaluate_generations` writes.
         quality: of each reply, `[P, n]`, NaN where it was not judged; None without a checker.
         success: quality from which on a reply is right.
         unjudged: why the checker gives NaN.
     """
-    measures, found = written["measures"], []
-    if written["samples"] < 2:
-        found.append("one reply to each prompt: the measures of diversity and pass@k for k > 1 need two or more")
+    lines = []
+    if found["samples"] < 2:
+        lines.append("one reply to each prompt: the measures of diversity and pass@k for k > 1 need two or more")
     if quality is not None:
-        found += _of_checker(written, quality, success, unjudged)
-    for name, (limit, text) in TEMPLATES.items():
-        value = measures[name]["value"]
+        lines += _of_checker(found, quality, success, unjudged)
+    for name, (limit, text) in LIMITS.items():
+        value = found["measures"][name]["value"]
         if value >= limit:
-            found.append(text.format(value))
-    if written["groups"] < 2:
-        found.append("all prompts are of one group: there are no intervals")
-    return found
+            lines.append(text.format(value))
+    if found["groups"] < 2:
+        lines.append("all prompts are of one group: there are no intervals")
+    return lines
 
 
-def _of_checker(written: dict[str, Any], quality: np.ndarray, success: float, unjudged: str) -> list[str]:
-    found, measures = [], written["measures"]
+def _of_checker(found: dict[str, Any], quality: np.ndarray, success: float, unjudged: str) -> list[str]:
+    lines = []
     known = quality[~np.isnan(quality)]
     missing = 1 - len(known) / quality.size
     if missing >= UNJUDGED:
-        found.append(f"{missing:.1%} of the replies could not be judged: {unjudged}")
-    own = measures["pass@1"].get("reference", 1.0)
-    if own < REFERENCE:
-        found.append(
+        lines.append(f"{missing:.1%} of the replies could not be judged: {unjudged}")
+    own = found["measures"]["pass@1"].get("reference", 1.0)
+    if own < OWN_RIGHT:
+        lines.append(
             f"only {own:.1%} of the data's own replies are right by this checker: does it ask for what they show?"
         )
-    values = [each for each in written["curves"]["pass@k"]["value"] if not math.isnan(each)]
+    values = [each for each in found["curves"]["pass@k"]["value"] if not math.isnan(each)]
     if values and (text := saturation(values)):
         if ((known > 0) & (known < 1)).any():
             wanted = np.quantile(known, 1 - rate_for_half(len(values)))
             text += f"; of this quality, success={wanted:.4g} does (now {success:g})"
-        found.append(text)
-    return found
+        lines.append(text)
+    return lines
 
 
 def rate_for_half(k: int) -> float:
-    """How many single replies must be right for pass@k = 0.5, were all prompts alike: 1 - 0.5^(1/k)."""
+    """Return the rate of right single replies at which pass@k = 0.5, were all prompts alike: 1 - 0.5^(1/k)."""
     return 1 - 0.5 ** (1 / k)
 
 
 def saturation(values: list[float]) -> str | None:
-    """Whether the last pass@k is too near 0 or 1 to tell two models apart, and what could; None where it is not.
-
-    Args:
-        values: pass@k for k = 1..n.
-    """
+    """Say that the last of pass@k, k = 1..n, is too near 0 or 1 to show a difference, and what could; else None."""
     n, last, single = len(values), values[-1], values[0]
     if HOPELESS <= last <= SATURATED:
         return None

@@ -1,4 +1,4 @@
-"""Which checker the command line chooses, with its options."""
+"""The checker that the command line chooses, with its options."""
 
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
@@ -7,14 +7,11 @@ from typing import Any
 from arena.core.errors import UsageError
 from arena.core.schema import check_values, closest
 from arena.evaluation.generation import checkers
-from arena.evaluation.generation.function import Function
 
 CHECKERS: dict[str, type] = {
     "exact_number": checkers.ExactNumber,
     "regex": checkers.RegularExpression,
     "rules": checkers.Rules,
-    "likelihood": checkers.Likelihood,
-    "callable": Function,
 }
 KIND = "kind"
 """Key of a checker's name beside its options."""
@@ -41,7 +38,7 @@ def separate(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def make(chosen: dict[str, str]) -> checkers.Checker | None:
-    """The checker of `separate`; None where none is chosen.
+    """Build the checker of `separate`; None where none is chosen.
 
     Raises:
         UsageError: no such checker or option, a value of a wrong type, or a missing one.
@@ -54,18 +51,16 @@ def make(chosen: dict[str, str]) -> checkers.Checker | None:
         return None
     if kind not in CHECKERS:
         raise UsageError(f"checker={kind}: no such checker{closest(kind, CHECKERS)}")
-    wanted = CHECKERS[kind]
-    known = {each.name: each for each in fields(wanted) if each.init}
-    values = {}
-    for key, text in options.items():
+    known = {each.name: each for each in fields(CHECKERS[kind])}
+    for key in options:
         if key not in known:
             raise UsageError(f"checker.{key}: {kind} has no such option{closest(key, known)}")
-        values[key] = _read(key, text, known[key].type)
-    check_values(values, wanted, "checker.")
+    values = {key: text if known[key].type is str else _value(key, text) for key, text in options.items()}
+    check_values(values, CHECKERS[kind], "checker.")
     for name, each in known.items():
-        if name not in values and each.default is MISSING and each.default_factory is MISSING:
+        if name not in values and each.default is MISSING:
             raise UsageError(f"checker.{name}: {kind} needs a value; give checker.{name}=...")
-    return wanted(**values)
+    return CHECKERS[kind](**values)
 
 
 def described(checker: Any) -> dict[str, Any] | None:
@@ -73,17 +68,15 @@ def described(checker: Any) -> dict[str, Any] | None:
     if checker is None:
         return None
     kind = next(name for name, each in CHECKERS.items() if isinstance(checker, each))
-    return {KIND: kind} | {each.name: getattr(checker, each.name) for each in fields(checker) if each.init}
+    return {KIND: kind} | {each.name: getattr(checker, each.name) for each in fields(checker)}
 
 
-def _read(key: str, text: str, annotation: Any) -> Any:
-    """A value as its annotation wants it: text as it was typed, everything else as YAML."""
+def _value(key: str, text: str) -> Any:
+    """Read a value that is no text, as YAML."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    if annotation in (str, str | None):
-        return None if text == "null" and annotation != str else text  # noqa: E721 - a union is no class
     try:
         found: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
     except (OmegaConfBaseException, YAMLError):

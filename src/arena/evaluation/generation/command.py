@@ -39,10 +39,7 @@ class ReplyOptions:
         "evaluates each reply, which gives pass@k and its like:\n"
         "exact_number: the number after #### (or the last one) is that of the reference\n"
         "regex: checker.pattern=PATTERN occurs in the reply (checker.must=false: does not)\n"
-        "rules: checker.min_words=1 checker.max_words=50 checker.language=en\n"
-        "likelihood: of the reply under checker.path=FOLDER or checker.name=MODEL; checker.threshold=-2 (nats a token) "
-        "or checker.scale=probability|rank\n"
-        "callable: checker.function=NAME in checker.module=MODULE, if it is one of checker.allow=[MODULE]",
+        "rules: checker.min_words=1 checker.max_words=50",
         default=None,
         shown="NAME",
         takes="raw",
@@ -129,7 +126,7 @@ def sampled_and_judged(
         checkpoint: the file that the task's weights come from.
         resamples: of the bootstrap, tenfold here, where they cost nothing.
     """
-    from arena.evaluation.generation.judging import judge
+    from arena.evaluation.generation.evaluation import evaluate_generations
 
     folder = run.path / "generations" / options.name
     if checker is not None:
@@ -141,7 +138,7 @@ def sampled_and_judged(
         raise Interrupted(
             f"{stopped}; the batches that were done are kept, the same command goes on from there", stopped.number
         ) from None
-    judged = judge(folder, checker, encoder, options.success, 10 * resamples, options.seed)
+    judged = evaluate_generations(folder, checker, encoder, options.success, 10 * resamples, options.seed)
     _report(f"{run.path.name}, {options.split}", judged, folder)
     return judged
 
@@ -202,7 +199,7 @@ def _sample(
 def _report(title: str, judged: dict[str, Any], folder: Path) -> None:
     """Print the table, draw the pictures."""
 
-    from arena.evaluation.generation.judging import MEASURES
+    from arena.evaluation.generation.evaluation import MEASURES
     from arena.reporting import generations
 
     generations.printed(title, judged)

@@ -1,6 +1,6 @@
 """Replies of a model to the prompts of a split, several to each prompt, kept on disk while they are made.
 
-A stopped generation goes on where it stopped, to the same texts: the batches are cut from the prompts alone, and the
+A stopped generation goes on where it stopped, to the same texts: the batches are made from the prompts alone, and the
 seed of each comes from `seed` and the ids of its rows. Neither the order of the batches nor a new process changes a
 text. Only a batch that did not fit into memory is drawn anew in halves, with seeds of their own.
 """
@@ -20,25 +20,20 @@ from arena.callback.predictions import write_table
 from arena.core.cache import key_of
 from arena.core.console import say
 from arena.core.errors import DataError, OutOfMemoryError
+from arena.data.loading.reply_collate import left_padded
 from arena.diversity.batches import attempt
-from arena.evaluation.generation.memory import left_padded, pieces
 from arena.evaluation.generation.store import FILE, Parts, read_settings, require_same_settings, write_settings
 from arena.inference.partial import Partial
 from arena.model.sampling import Sampling, evaluating
 
 DRAWING = ("samples", "max_new_tokens", "temperature", "top_p", "top_k")
 SECONDS = 10.0
-"""Between two lines that say how far it is."""
+"""Between two lines of progress."""
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """What is to be answered.
-
-    Attributes:
-        row: positions in the data table, `[P]` int64.
-        columns: id, group, prompt and reference of each, `P` rows.
-    """
+    """Positions of the prompts in the data table, `[P]` int64, and id, group, prompt and reference of each."""
 
     row: np.ndarray
     columns: pa.Table
@@ -65,12 +60,12 @@ def generate(
         model: has `sample` and `log_probabilities` (`arena.model.causal`); switched to evaluation and back.
         data: prompts and references, set up.
         split: `val` or `test`.
-        sampling: how many replies, how long, drawn from what (`arena.model.sampling.Sampling`).
+        sampling: number, length and distribution of the replies.
         folder: where the files go; what a stopped generation left there is used.
         seed: of the choice of prompts and of every draw.
         prompts: at most so many of the split, see `choose`.
         batch_size: prompts in one batch; each takes `samples` sequences of memory.
-        weights: what tells these weights from others (a fingerprint).
+        weights: a fingerprint of the weights.
         context: made anew around each batch (autocast).
 
     Raises:
@@ -101,7 +96,7 @@ def generate(
 
 
 def choose(data: Any, split: str, prompts: int | None, seed: int) -> Prompts:
-    """The prompts to answer: groups in an order drawn with `seed`, all rows of each, until there are enough.
+    """Choose the prompts to answer: groups in an order drawn with `seed`, all rows of each, until there are enough.
 
     A prompt that occurs in several rows is answered once, for the first of them: the prompt is the unit of every
     measure. The prompts of a smaller choice are all in a larger one.
@@ -130,10 +125,7 @@ def choose(data: Any, split: str, prompts: int | None, seed: int) -> Prompts:
 
 
 class Work:
-    """The batches that are still to be done.
-
-    Args: as `generate`, with the prompts chosen and the parts on disk.
-    """
+    """The batches that are still to be done; arguments as `generate`, with the prompts chosen and the parts on disk."""
 
     def __init__(
         self, model: Any, data: Any, sampling: Any, seed: int, prompts: Prompts, parts: Parts, context: Any
@@ -142,39 +134,32 @@ class Work:
         self.prompts, self.parts, self.context = prompts, parts, context
         self.device = next(model.parameters()).device
         self.ids = [np.asarray(data.prompt_ids(int(row)), dtype=np.int64) for row in prompts.row]
-        self.tokens, self.began, self.said = 0, time.monotonic(), time.monotonic()
+        self.tokens, self.began, self.logged = 0, time.monotonic(), time.monotonic()
 
     def run(self, batch_size: int) -> None:
-        """All of them, the longest prompts first: what does not fit into memory shows at once."""
+        """Answer all prompts, the longest first: what does not fit into memory shows at once."""
         total = len(self.ids)
         if self.parts.rows:
             say(f"goes on after {len(self.parts.rows)} of {total} prompts, which an earlier process answered")
         order = np.argsort([-len(ids) for ids in self.ids], kind="stable")
         for start in range(0, total, batch_size):
             self._batch(order[start : start + batch_size])
-            if time.monotonic() - self.said > SECONDS or start + batch_size >= total:
-                self.said = time.monotonic()
-                rate = self.tokens / max(self.said - self.began, 1e-9)
+            if time.monotonic() - self.logged > SECONDS or start + batch_size >= total:
+                self.logged = time.monotonic()
+                rate = self.tokens / max(self.logged - self.began, 1e-9)
                 done = len(self.parts.rows)
                 say(f"{done} of {total} prompts, {done * self.sampling.samples} replies, {rate:.0f} tokens a second")
 
     def _batch(self, batch: np.ndarray) -> None:
-        """One batch, in halves or smaller where memory asked for it."""
-        while True:
-            fits = True
-            for piece in pieces(batch, self.parts.halvings):
-                if self.parts.rows >= set(self.prompts.row[piece].tolist()):
-                    continue
-                fits = self._piece(piece)
-                if not fits:
-                    break
-            if fits:
-                return
+        """Answer one batch, in halves or smaller where memory asked for it."""
+        while not all(map(self._answered, pieces(batch, self.parts.halvings))):
             self.parts.halve()
             say(f"out of memory: from here on {len(pieces(batch, self.parts.halvings)[0])} prompts at a time")
 
-    def _piece(self, piece: np.ndarray) -> bool:
-        """Answer these prompts; false where they do not fit into memory."""
+    def _answered(self, piece: np.ndarray) -> bool:
+        """Answer these prompts, unless they are; false where they do not fit into memory."""
+        if self.parts.rows >= set(self.prompts.row[piece].tolist()):
+            return True
         named = self.prompts.columns.take(pa.array(piece))
         samples = attempt(self._sample, piece, int(key_of(self.seed, named["id"].to_pylist())[:15], 16))
         if samples is None and len(piece) == 1:
@@ -207,3 +192,11 @@ class Work:
             found = self.model.sample(ids, mask, self.sampling, seed)
             log_probability = self.model.log_probabilities(ids, mask, found, self.sampling.temperature)
         return found.ids, found.length, found.finished, log_probability
+
+
+def pieces(batch: np.ndarray, halvings: int) -> list[np.ndarray]:
+    """Divide a batch in halves so many times, the first half never the smaller one."""
+    found = [batch]
+    for _ in range(halvings):
+        found = [half for one in found for half in np.split(one, [(len(one) + 1) // 2]) if len(half)]
+    return found

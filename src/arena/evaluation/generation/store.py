@@ -1,4 +1,4 @@
-"""What a generation keeps on disk: its settings, the batches that are done, and in the end one file."""
+"""Files of a generation: its settings, the batches that are done, and in the end one table of replies."""
 
 import json
 from pathlib import Path
@@ -14,16 +14,12 @@ from arena.core.run import write_atomically
 
 FILE, SETTINGS, HALVINGS = "generations.parquet", "settings.json", "halvings"
 COLUMNS = ["id", "group", "sample", "prompt", "text", "reference", "tokens", "finished", "log_probability"]
-"""Of the replies: `finished` says whether an end token came before `max_new_tokens`, `tokens` counts it too, and
-`log_probability` is that of the whole reply in nats, at the temperature it was drawn at and before top_p and top_k."""
+"""Of the replies. `finished`: an end token came before `max_new_tokens`; `tokens` counts it too. `log_probability` is
+that of the whole reply in nats, at the temperature it was drawn at and before top_p and top_k."""
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """`settings.json` of a folder.
-
-    Raises:
-        InputOutputError: there is none, or it is damaged.
-    """
+    """Read `settings.json` of a folder; an `InputOutputError` where there is none, or it is damaged."""
     path = folder / SETTINGS
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -32,11 +28,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def require_same_settings(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    """That replies were made with these settings.
-
-    Raises:
-        UsageError: they were not; names the first difference.
-    """
+    """Raise a `UsageError` with the first difference where replies were made with other settings."""
     for key, value in wanted.items():
         before = found.get(key)
         pairs = [(key, before, value)]
@@ -56,11 +48,7 @@ def write_settings(folder: Path, settings: dict[str, Any]) -> None:
 
 
 class Parts:
-    """The replies of each batch that is done, one file each.
-
-    Args:
-        folder: where they are.
-    """
+    """The replies of each batch that is done, one file each in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -83,13 +71,13 @@ class Parts:
         write_atomically(self.folder / HALVINGS, str(self.halvings + 1))
 
     def add(self, table: pa.Table) -> None:
-        """Keep a batch; the column `row` says which prompts it answers."""
+        """Keep a batch; its column `row` has the positions of its prompts."""
         rows = table["row"].to_pylist()
         write_table(self.folder / f"part-{rows[0]:09d}.parquet", table)
         self.rows |= set(rows)
 
     def table(self, order: list[int]) -> pa.Table:
-        """All replies, by prompt as in `order` and then by sample, without the column `row`."""
+        """Return all replies, by prompt as in `order` and then by sample, without the column `row`."""
         whole = pa.concat_tables([pq.read_table(path) for path in sorted(self.folder.glob("part-*.parquet"))])
         place = {row: i for i, row in enumerate(order)}
         rows, samples = (whole[name].to_numpy() for name in ("row", "sample"))

@@ -5,7 +5,6 @@ differ "significantly" in every fifth comparison). Prompts of one group are draw
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from arena.core.files import read_parquet
 from arena.core.run import plain, write_atomically
 from arena.diversity.success import coverage, max_at_k, pass_all_k, pass_at_k
 from arena.diversity.table import measure
-from arena.evaluation.generation import alarms
+from arena.evaluation.generation.alarms import alarms_of
 from arena.evaluation.generation.checkers import Case, Checker
 from arena.evaluation.generation.choice import described
 from arena.evaluation.generation.store import FILE, read_settings, write_settings
@@ -52,7 +51,7 @@ class Replies:
 
     @classmethod
     def read(cls, path: Path) -> "Replies":
-        """From the file.
+        """Read the file.
 
         Raises:
             DataError: no replies, or not equally many for each prompt.
@@ -93,7 +92,7 @@ class Columns:
     curves: dict[str, dict[int, str]]
 
 
-def judge(
+def evaluate_generations(
     folder: Path,
     checker: Checker | None = None,
     encoder: Any = None,
@@ -105,11 +104,10 @@ def judge(
 
     Args:
         folder: with `generations.parquet`.
-        checker: judges each reply; None for measures of diversity alone.
+        checker: rates each reply; None for measures of diversity alone.
         encoder: see `arena.diversity.table.measure`.
         success: quality from which on a reply is right.
-        resamples: of the bootstrap.
-        seed: of its draws.
+        resamples, seed: of the bootstrap.
 
     Returns:
         What was written: prompts, groups, samples, `measures` (name -> value, low, high, prompts on which it is
@@ -117,42 +115,38 @@ def judge(
         and `alarms`.
 
     Raises:
-        DataError: the replies are not whole, or a function of one's own failed at one.
+        DataError: the replies are not whole.
     """
     replies = Replies.read(folder / FILE)
     columns, depends = _diversity(replies, encoder)
-    quality = None
-    if checker is not None:
-        quality = _quality(replies, checker, columns, success)
+    quality = None if checker is None else _quality(replies, checker, columns, success)
     measures = _means(columns, replies.groups, resamples, seed)
-    written = {
+    found = {
         "prompts": len(replies.ids),
         "groups": len(replies.groups.unique()),
         "samples": replies.samples,
         "measures": measures,
         "curves": {
-            name: {"k": list(of_k)} | {part: [measures[each][part] for each in of_k.values()] for part in ENDS}
+            name: {"k": list(of_k)}
+            | {part: [measures[each][part] for each in of_k.values()] for part in ("value", "low", "high")}
             for name, of_k in columns.curves.items()
         },
     }
-    written["alarms"] = alarms.of(written, quality, success, getattr(checker, "unjudged", ""))
+    found["alarms"] = alarms_of(found, quality, success, getattr(checker, "unjudged", ""))
     named = {"id": pa.array(replies.ids, pa.string()), "group": replies.groups}
     write_table(folder / MEASURES, pa.table(named | columns.values))
-    judged_by = described(checker)
-    settings = read_settings(folder) | {
+    chosen = described(checker)
+    settings = {
         "measures": depends | {"resamples": resamples, "seed": seed},
-        "checker": judged_by and judged_by | {"success": success},
+        "checker": chosen and chosen | {"success": success},
     }
-    write_settings(folder, settings)
-    write_atomically(folder / EVALUATION, json.dumps(plain(written), indent=2, allow_nan=False) + "\n")
-    return written
-
-
-ENDS = ("value", "low", "high")
+    write_settings(folder, read_settings(folder) | settings)
+    write_atomically(folder / EVALUATION, json.dumps(plain(found), indent=2, allow_nan=False) + "\n")
+    return found
 
 
 def _diversity(replies: Replies, encoder: Any) -> tuple[Columns, dict[str, Any]]:
-    """What the texts alone say, and what it depends on."""
+    """The measures of the texts alone, and what these depend on."""
     found = measure(dict(zip(map(str, range(len(replies.ids))), replies.texts, strict=True)), encoder)
     tokens = replies.facts["tokens"].sum(axis=1)
     values = found.columns | {
@@ -171,35 +165,32 @@ def _diversity(replies: Replies, encoder: Any) -> tuple[Columns, dict[str, Any]]
 
 
 def _quality(replies: Replies, checker: Checker, columns: Columns, success: float) -> np.ndarray:
-    """Let the checker judge, fill the columns, and return the quality of each reply, `[P, n]`."""
+    """Fill the columns with what the checker finds; returns the quality of each reply, `[P, n]`."""
     together = list(zip(replies.prompts, replies.texts, replies.references, strict=True))
     cases = [Case(prompt, text, reference) for prompt, texts, reference in together for text in texts]
     own = [Case(prompt, reference, reference) for prompt, _, reference in together if reference.strip()]
-    # In one go: a rank needs all of them.
-    judged = np.asarray(checker.check_all([*cases, *own]), dtype=np.float64)
-    quality, of_own = judged[: len(cases)].reshape(-1, replies.samples), judged[len(cases) :]
+    rated = np.asarray(checker.check_all([*cases, *own]), dtype=np.float64)
+    quality, of_own = rated[: len(cases)].reshape(-1, replies.samples), rated[len(cases) :]
     known = ~np.isnan(quality)
     m, right = known.sum(axis=1), (quality >= success).sum(axis=1)
-    n = replies.samples
     graded = [row[keep] for row, keep in zip(quality, known, strict=True)]
-    ways: dict[str, Callable[[int], np.ndarray]] = {
-        "pass@": lambda k: pass_at_k(m, right, k),
-        "pass^": lambda k: pass_all_k(m, right, k),
-        "max@": lambda k: np.array([max_at_k(row, k) for row in graded]),
-    }
-    for name, way in ways.items():
-        columns.curves[f"{name}k"] = {k: f"{name}{k}" for k in range(1, n + 1)}
-        columns.values |= {f"{name}{k}": way(k) for k in range(1, n + 1)}
-    for share in THRESHOLDS:
-        columns.values[f"cover@{share:g}"] = coverage(m, right, share)
-    for name in [name for name in columns.values if "@" in name or "^" in name]:
-        missing = int(np.isnan(columns.values[name]).sum())
-        if missing:
+    added: dict[str, np.ndarray] = {}
+    for k in range(1, replies.samples + 1):
+        added[f"pass@{k}"] = pass_at_k(m, right, k)
+        added[f"pass^{k}"] = pass_all_k(m, right, k)
+        added[f"max@{k}"] = np.array([max_at_k(row, k) for row in graded])
+    for name in ("pass@", "pass^", "max@"):
+        columns.curves[f"{name}k"] = {k: f"{name}{k}" for k in range(1, replies.samples + 1)}
+        columns.values |= {each: added[each] for each in columns.curves[f"{name}k"].values()}
+    added |= {f"cover@{share:g}": coverage(m, right, share) for share in THRESHOLDS}
+    columns.values |= added
+    for name, values in added.items():
+        if missing := int(np.isnan(values).sum()):
             columns.reasons[name] = f"{missing} of {len(m)} prompts: too few replies were judged, {checker.unjudged}"
     of_own = of_own[~np.isnan(of_own)]
     if len(of_own):
-        columns.references |= {"pass@1": float((of_own >= success).mean()), "max@1": float(of_own.mean())}
-        columns.references["pass^1"] = columns.references["pass@1"]
+        passed = float((of_own >= success).mean())
+        columns.references |= {"pass@1": passed, "max@1": float(of_own.mean()), "pass^1": passed}
     return quality
 
 
@@ -209,9 +200,8 @@ def _means(columns: Columns, groups: Any, resamples: int, seed: int) -> dict[str
     found, _ = paired_differences(matrix, np.zeros_like(matrix), np.asarray(groups), resamples, seed)
     entries = {}
     for (name, column), interval in zip(columns.values.items(), found, strict=True):
-        entries[name] = dict(zip(ENDS, interval, strict=True)) | {"prompts": int(np.isfinite(column).sum())}
-        if name in columns.reasons:
-            entries[name]["reason"] = columns.reasons[name]
-        if name in columns.references:
-            entries[name]["reference"] = columns.references[name]
+        entry = entries[name] = interval._asdict() | {"prompts": int(np.isfinite(column).sum())}
+        for key, values in (("reason", columns.reasons), ("reference", columns.references)):
+            if name in values:
+                entry[key] = values[name]
     return entries
