@@ -14,9 +14,9 @@ import numpy as np
 from table import aligned
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassF1Score
 
-from arena.evaluation.comparison import outcome
+from arena.evaluation.comparison import verdict
 from arena.evaluation.comparison.classes import flat_macro_f1
-from arena.evaluation.comparison.outcome import Rules, adjust, compared
+from arena.evaluation.comparison.verdict import adjust, compared
 from arena.evaluation.predictions import values_with_intervals
 from arena.metric.collection import Metrics
 from arena.metric.probability import LogLoss
@@ -124,8 +124,7 @@ def equal_arms(sets: int) -> list[list[str]]:
     lines = [
         ["prompts", "seeds", "seeds' spread", "log_loss covers", "macro_f1 covers", "spread seen", "a word", "which"]
     ]
-    outcome.PERMUTATIONS = 999
-    rules = Rules("log_loss", [], 0, 0, RESAMPLES, 0)
+    verdict.PERMUTATIONS = 999
     for prompts in PROMPTS:
         for seeds in ((1, 1), (1, 3), (3, 3)):
             for size in (0.0, 1.0, 3.0):
@@ -133,7 +132,7 @@ def equal_arms(sets: int) -> list[list[str]]:
                 held, words, which, spread = np.zeros(2), 0, 0, []
                 for _ in range(sets):
                     statistics = statistics_of(draw, prompts, seeds, size)
-                    entries = compared(statistics, rules)
+                    entries = compared(statistics, RESAMPLES, 0)
                     for k, name in enumerate(("log_loss", "macro_f1")):
                         ends = entries[name]["difference"]
                         held[k] += ends["low"] <= 0 <= ends["high"]

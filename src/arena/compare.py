@@ -61,7 +61,7 @@ def compare_runs(base: str | Path, other: str | Path, **options: Any) -> Compari
 def compare(options: CompareOptions) -> Comparison:
     """Check, read, compare, write, print."""
     _check(options)
-    from arena.evaluation.comparison import arms, frontier, output, whole
+    from arena.evaluation.comparison import arms, frontier, output, two_arms
 
     if options.runs:
         found = frontier.frontier(options.runs, str(options.by), options.x, options.y, options)
@@ -69,7 +69,7 @@ def compare(options: CompareOptions) -> Comparison:
         return Comparison.of(folder, output.write_frontier(folder, found))
     named = {"base": options.base, "other": options.other}
     base, other = (arms.open_arm(key, given, options.trusted_packages) for key, given in named.items())
-    found = whole.compare_arms(base, other, options)
+    found = two_arms.compare_arms(base, other, options)
     first = base.runs[0].path
     folder = Path(options.output or other.runs[0].path / "comparison" / f"{first.parent.name}-{first.name}")
     return Comparison.of(folder, output.write_comparison(folder, found))

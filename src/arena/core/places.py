@@ -185,17 +185,6 @@ def require(
     return kind
 
 
-def require_trusted(module: str, key: str, trusted: Collection[str]) -> None:
-    """Insist that the command line trusts a module that a stored configuration would have run.
-
-    Raises:
-        NotTrustedError: it does not.
-    """
-    package = module.partition(".")[0]
-    if package not in trusted:
-        raise NotTrustedError(f"{key}={module}: a stored configuration runs no code of its own{_way(package)}")
-
-
 def _refuse(target: object, key: str, kind: Kind, found: signatures.Definition | None) -> None:
     """Say what is needed instead, and how the package is trusted where that would be enough."""
     package = str(target).partition(".")[0]

@@ -21,7 +21,7 @@ def forest(path: Path, found: dict[str, Any]) -> None:
 
     Args:
         path: the file.
-        found: from `arena.evaluation.comparison.whole.compare_arms`.
+        found: from `arena.evaluation.comparison.two_arms.compare_arms`.
     """
     measures = found["measures"]
     if found["kind"] != "replies":

@@ -98,7 +98,7 @@ def test_a_small_gain_on_few_rows_is_not_shown(tmp_path):
     assert (entry["base"], entry["other"], entry["word"]) == (139 / 400, 143 / 400, "not shown")
     # Independent guesses at accuracy 1/3: the variance of a paired difference is about 2 * 2/9.
     assert entry["rows_needed"] == pytest.approx(7.849 * (4 / 9) / 0.01**2, rel=0.25)
-    assert found["verdict"]["line"].startswith("accuracy: not shown (the interval holds zero); a difference of this")
+    assert found["verdict"]["line"].startswith("accuracy: not shown (the interval holds zero); to show it")
     assert (runs[1].path / "comparison" / f"{tmp_path.name}-base" / "comparison.json").is_file()
 
 
@@ -171,7 +171,13 @@ BAD: dict[str, tuple] = {
     "unknown key": ("base=b", "other=o", "resample=3", 2, "resample: no such key; did you mean 'resamples'?"),
     "unknown measure": ("base=b", "other=o", "metric=acuracy", 2, "did you mean 'accuracy'?"),
     "unknown primary": ("base=b", "other=o", "primary=macrof1", 2, "did you mean 'macro_f1'?"),
-    "hole": ("base=b", "other=o", "bands={none: [0, 0.02], weak: [0.05, 0.1]}", 2, "from 0.02 to 0.05 lie in no band"),
+    "bands": (
+        "base=b",
+        "other=o",
+        "bands={none: [0, 0.02], weak: 0.02}",
+        2,
+        "bands.none=[0, 0.02]: a number is needed",
+    ),
     "margin": ("base=b", "other=o", "margin=-1", 2, "margin=-1: a number greater than 0"),
     "resamples": ("base=b", "other=o", "resamples=10", 2, "100 or more"),
     "rows": ("base=b", "other=o", "rows=some", 2, "one of same, common"),

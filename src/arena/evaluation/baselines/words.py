@@ -8,7 +8,7 @@ from scipy.sparse import csr_array, hstack, vstack
 
 BUCKETS = 1 << 20
 """Columns of words, and of pieces. Two pieces that fall into one column are one piece to the baseline."""
-COLUMNS = 100_000
+COLUMNS = 200_000
 """Columns that are used at most: the most frequent ones."""
 CHARACTERS = 4000
 """Characters of a text that are read: bounds memory, and few answers are longer."""

@@ -1,4 +1,4 @@
-"""The runs to be compared: which they are, whether they are finished, and whether one arm's differ only in the seed."""
+"""The runs to be compared: finished, and within one arm different in the seed only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,8 +35,11 @@ class Arm:
 
 
 def find(key: str, given: str, trusted: Sequence[str] = ()) -> list[RunFolder]:
-    """The run folders that `key=given` names: a folder, `FOLDER,FOLDER`, a pattern, or a folder of runs; `trusted`:
-    packages whose classes they may name.
+    """Find the run folders that `key=given` names: a folder, `FOLDER,FOLDER`, a pattern, or a folder of runs.
+
+    Args:
+        key, given: of the command line.
+        trusted: packages whose classes the runs may name.
 
     Raises:
         InputOutputError, UsageError: as `arena.core.run.find_runs`.
@@ -52,7 +55,7 @@ def find(key: str, given: str, trusted: Sequence[str] = ()) -> list[RunFolder]:
 
 
 def open_arm(key: str, given: str, trusted: Sequence[str] = ()) -> Arm:
-    """The finished runs of one arm; `trusted`: packages whose classes they may name.
+    """Open the finished runs of one arm; arguments as `find`.
 
     Raises:
         DataError: a run that is not finished, two of one seed, or two that differ in more than the seed.
@@ -67,43 +70,35 @@ def open_arm(key: str, given: str, trusted: Sequence[str] = ()) -> Arm:
 
 
 def unfinished(run: RunFolder) -> str:
-    """Why a run cannot be compared yet; empty for a finished one."""
+    """Say why a run cannot be compared yet; empty for a finished one."""
     result = run.read_result()
     status = result.get("status", "unknown")
     return "" if status in FINISHED else f"the run's status is {status} ({result.get('reason') or 'no reason given'})"
 
 
 def recipe(run: RunFolder, seeds: bool = False) -> dict[str, Any]:
-    """What decides a run's weights by dotted key, with or without the seeds; empty for a run without configuration."""
+    """Return what decides a run's weights by dotted key, with or without the seeds; empty without a configuration.
+
+    The seeds of the split and of toy data name the rows, so they stay; files in the run's own folder say nothing.
+    """
     if not run.config.is_file():
         return {}
-    values = {key: value for key, value in essentials(run).items() if not _within(run, value)}
-    return values if seeds else {key: value for key, value in values.items() if not _is_seed(key)}
-
-
-def _within(run: RunFolder, value: Any) -> bool:
-    """Whether a value is the name of a file in the run's own folder, which says nothing of its weights."""
-    return isinstance(value, str) and value.startswith(str(run.path))
-
-
-def _is_seed(key: str) -> bool:
-    """Whether a key is a seed that changes from run to run; those of the split and of toy data name the rows."""
-    return key.rpartition(".")[2] == "seed" and not key.startswith(("data.reader.", "data.split."))
+    return {
+        key: value
+        for key, value in essentials(run).items()
+        if not (isinstance(value, str) and value.startswith(str(run.path)))
+        and (seeds or key.rpartition(".")[2] != "seed" or key.startswith(("data.reader.", "data.split.")))
+    }
 
 
 def differences(one: RunFolder, other: RunFolder) -> list[tuple[str, Any, Any]]:
-    """Every key of the recipes whose values differ, with both values; None for a key that one run does not have."""
+    """Return every key of the recipes whose values differ, with both values; None for a key that a run lacks."""
     before, now = recipe(one), recipe(other)
-    keys = sorted(before | now)
-    return [(key, before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)]
+    return [(key, before.get(key), now.get(key)) for key in sorted(before | now) if before.get(key) != now.get(key)]
 
 
 def check_seeds(arm: Arm) -> None:
-    """Insist that the runs of an arm differ in their seeds and in nothing else.
-
-    Raises:
-        DataError: they do not.
-    """
+    """Raise a `DataError` unless the runs of an arm differ in their seeds and in nothing else."""
     first = arm.runs[0]
     for run in arm.runs[1:]:
         if apart := differences(first, run):
@@ -120,11 +115,7 @@ def check_seeds(arm: Arm) -> None:
 
 
 def predictions(run: RunFolder, split: str) -> Path:
-    """The predictions file of a split.
-
-    Raises:
-        InputOutputError: there is none.
-    """
+    """The predictions file of a split; an `InputOutputError` where there is none."""
     path = run.predictions(split)
     if not path.is_file():
         there = sorted(each.stem for each in path.parent.glob("*.parquet"))
@@ -134,7 +125,7 @@ def predictions(run: RunFolder, split: str) -> Path:
 
 
 def kind_of(runs: list[RunFolder], split: str) -> Kind:
-    """Whether these runs classify, write replies, or say something else of rows, by the columns of their predictions.
+    """Tell runs that classify, write replies, or predict other numbers of rows apart by the columns of predictions.
 
     Raises:
         InputOutputError: a run without predictions of this split.
@@ -142,13 +133,12 @@ def kind_of(runs: list[RunFolder], split: str) -> Kind:
     """
     kinds: dict[Kind, RunFolder] = {}
     for run in runs:
-        path = predictions(run, split)
-        names = read_parquet(path).column_names
+        names = read_parquet(predictions(run, split)).column_names
         classifies = any(name.startswith(PROBABILITY) for name in names)
         writes = {"log_loss", "tokens"} <= set(names)
         kinds.setdefault("classes" if classifies else "replies" if writes else "rows", run)
     if len(kinds) > 1:
         does = {"classes": "classifies", "replies": "writes replies", "rows": "predicts numbers"}
-        told = " and ".join(f"{run.path} {does[kind]}" for kind, run in kinds.items())
-        raise DataError(f"{told}: nothing that they say can be compared; give runs of one task")
+        found = " and ".join(f"{run.path} {does[kind]}" for kind, run in kinds.items())
+        raise DataError(f"{found}: nothing that they say can be compared; give runs of one task")
     return next(iter(kinds))

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from arena.config.options import option
 from arena.core.errors import UsageError
 from arena.core.schema import OutputPath, Positive, WholeNumber
-from arena.evaluation.comparison.verdict import BANDS, bands_of
+from arena.evaluation.comparison.bands import BANDS, bands_of
 
 MIN_RESAMPLES = 100
 """Fewer have no ends of a 95% interval."""

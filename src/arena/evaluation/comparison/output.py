@@ -1,36 +1,54 @@
-"""A comparison, or a sweep side by side, as files and as lines."""
+"""A comparison, or a sweep side by side, as files and as printed tables."""
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
+from arena.core import tables
 from arena.core.console import say
 from arena.core.paths import shown
 from arena.core.run import plain, write_atomically, write_json
 from arena.evaluation import show
-from arena.evaluation.comparison import frontier, tables
+from arena.evaluation.comparison.frontier import AXES
 from arena.reporting.comparison import forest
 from arena.reporting.frontier import picture
 
+ENDS = ("value", "low", "high")
+CURVE = re.compile("[@^]")
+"""In the name of a measure that is a point of a curve, such as pass@5."""
+KEYS = 8
+"""Keys of differing recipes that are printed."""
+
 
 def write_comparison(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
-    """Write and print what `arena.evaluation.comparison.whole.compare_arms` found; returns `comparison.json`."""
+    """Write and print what `arena.evaluation.comparison.two_arms.compare_arms` found; returns `comparison.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     forest(folder / "comparison.png", found)
-    tell_recipes(found)
+    for arm in ("base", "other"):
+        runs = found[arm]["runs"]
+        say(f"{arm} {runs[0]}{f' and {len(runs) - 1} more seeds' if len(runs) > 1 else ''}")
+    apart = found["recipes_differ_in"]
+    for each in apart[:KEYS]:
+        say(f"  {each['key']}: {each['base']} -> {each['other']}")
+    if len(apart) > KEYS:
+        say(f"  and {len(apart) - KEYS} more keys (comparison.json)")
     prompts = f", {found['prompts']} prompts with samples" if "prompts" in found else ""
-    return _written(folder / "comparison", found, tables.tsv_of(found), tables.lines_of(found), prompts)
+    return _write(folder / "comparison", found, comparison_cells(found), comparison_lines(found), prompts)
 
 
 def write_frontier(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
     """Write and print what `arena.evaluation.comparison.frontier.frontier` found; returns `frontier.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     picture(folder / "frontier.png", found)
-    return _written(folder / "frontier", found, frontier.tsv_of(found), frontier.lines_of(found))
+    return _write(folder / "frontier", found, frontier_cells(found), frontier_lines(found))
 
 
-def _written(place: Path, found: dict[str, Any], tsv: str, lines: list[list[str]], besides: str = "") -> dict[str, Any]:
+def _write(
+    place: Path, found: dict[str, Any], cells: list[list[Any]], lines: list[list[str]], besides: str = ""
+) -> dict[str, Any]:
     """Write the table, and then the json file: whoever sees that sees all of it; print table, notes and verdict."""
-    write_atomically(place.with_suffix(".tsv"), tsv)
+    write_atomically(place.with_suffix(".tsv"), tables.text_of([list(map(_cell, line)) for line in cells], "\t"))
     write_json(place.with_suffix(".json"), found)
     show.printed(f"{found['split']}: {found['rows']} rows, {found['groups']} groups{besides}", lines)
     if mcnemar := found.get("measures", {}).get("accuracy", {}).get("mcnemar"):
@@ -44,13 +62,87 @@ def _written(place: Path, found: dict[str, Any], tsv: str, lines: list[list[str]
     return plain(found)
 
 
-def tell_recipes(found: dict[str, Any]) -> None:
-    """Print the runs of both arms, and in which keys their recipes differ."""
-    for arm in ("base", "other"):
-        runs = found[arm]["runs"]
-        say(f"{arm} {runs[0]}{f' and {len(runs) - 1} more seeds' if len(runs) > 1 else ''}")
-    apart = found["recipes_differ_in"]
-    for each in apart[:8]:
-        say(f"  {each['key']}: {each['base']} -> {each['other']}")
-    if len(apart) > 8:
-        say(f"  and {len(apart) - 8} more keys (comparison.json)")
+def _cell(value: Any) -> str:
+    """One cell of a tab-separated file: all digits, nothing for what is missing."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return " ".join(str(value).split())
+
+
+def _number(value: float, form: str = ".4f", missing: str = "") -> str:
+    return format(value, form) if math.isfinite(value) else missing
+
+
+def _interval(entry: dict[str, float] | None, form: str = "+.4f") -> str:
+    """Write `+0.0123 (+0.0011 to +0.0235)`; nothing where there is no number."""
+    ends = [_number(entry[end], form) for end in ENDS] if entry else [""]
+    return f"{ends[0]} ({ends[1]} to {ends[2]})" if all(ends) else ends[0]
+
+
+def comparison_lines(found: dict[str, Any]) -> list[list[str]]:
+    """The comparison under its header, one line for each measure; curves are in the tab-separated file only."""
+    replies = found["kind"] == "replies"
+    middle = ["gain of diversity", "band"] if replies else ["rows needed"]
+    lines = [["measure", "base", "other", "other - base (95% interval)", *middle, "p", "Holm", "role", "word"]]
+    for name, entry in found["measures"].items():
+        judged = entry["role"] != "shown"
+        if not judged and CURVE.search(name):
+            continue
+        middle = [_number(entry["rows_needed"], ",.0f")]
+        if replies:
+            middle = [_interval(entry.get("gain"), "+.1%"), entry.get("band") or ""]
+        values = [_number(entry[arm], missing="undefined") for arm in ("base", "other")]
+        p = [_number(entry["p"][key]) for key in ("of_both", "holm")]
+        name += " (less is better)" if judged and not entry["rises"] else ""
+        word = entry["word"] if judged else ""
+        lines.append([name, *values, _interval(entry["difference"]), *middle, *p, entry["role"], word])
+    return lines
+
+
+def comparison_cells(found: dict[str, Any]) -> list[list[Any]]:
+    """The comparison with all digits, header first."""
+    parts = ("difference", "relative", "gain")
+    plain_keys = ["rises", "rows", "left_out", "base", "other"]
+    rest = ["seed_deviation", "rows_needed", "least_shown", "margin", "not_worse", "band", "above_seeds", "counts"]
+    header = ["measure", "role", "word", *plain_keys, *(f"{part}_{end}" for part in parts for end in ENDS)]
+    lines: list[list[Any]] = [[*header, "p_sign_flips", "p_with_seeds", "p_holm", *rest, "reason"]]
+    for name, entry in found["measures"].items():
+        cells = [name, entry["role"], entry["word"], *(entry[each] for each in plain_keys)]
+        cells += [entry.get(part, {}).get(end) for part in parts for end in ENDS]
+        cells += [entry["p"][each] for each in ("sign_flips", "with_seeds", "holm")]
+        lines.append([*cells, *(entry.get(each) for each in (*rest, "reason"))])
+    return lines
+
+
+def frontier_lines(found: dict[str, Any]) -> list[list[str]]:
+    """The sweep as a table under a header."""
+    change = f"change from {found['points'][0]['value']}"
+    header = [found["by"], "seeds"]
+    for axis in found["axes"].values():
+        header += [f"{axis['name']} ({'more' if axis['rises'] else 'less'} is better)", "95% interval", change]
+    lines = [[*header, "Pareto front"]]
+    for point in found["points"]:
+        cells = []
+        for each in (point[axis] for axis in AXES):
+            low, high = _number(each["low"]), _number(each["high"])
+            cells += [f"{each['value']:.4f}", f"{low} to {high}" if low else "", _interval(each["change"])]
+        lines.append([str(point["value"]), str(len(point["runs"])), *cells, "yes" if point["front"] else ""])
+    return lines
+
+
+def frontier_cells(found: dict[str, Any]) -> list[list[Any]]:
+    """The sweep with all digits, header first: the mean of each value, then each of its seeds."""
+    ends = ["", "_low", "_high", "_change", "_change_low", "_change_high"]
+    names = [f"{axis['name']}{end}" for axis in found["axes"].values() for end in ends]
+    lines: list[list[Any]] = [["value", "seed", *names, "front", "run"]]
+    for point in found["points"]:
+        cells = []
+        for each in (point[axis] for axis in AXES):
+            cells += [*(each[end] for end in ENDS), *((each["change"] or {}).get(end) for end in ENDS)]
+        lines.append([point["value"], "mean", *cells, point["front"], None])
+        for place, (run, seed) in enumerate(zip(point["runs"], point["seeds"], strict=True)):
+            x, y = ([point[axis]["seeds"][place], *[None] * (len(ends) - 1)] for axis in AXES)
+            lines.append([point["value"], seed, *x, *y, None, run])
+    return lines

@@ -1,7 +1,7 @@
 """The same rows in all runs: read, joined by their id, and summed over their groups."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from arena.core.errors import DataError
 from arena.core.files import read_parquet
 from arena.core.run import RunFolder
 from arena.evaluation.comparison.arms import predictions
+from arena.evaluation.comparison.asked import ComparisonOptions
 from arena.stats.arms import Array, Statistic, ratio
 
 
@@ -24,25 +25,28 @@ class Table:
         path: the file.
         ids: `[N]`, each once.
         group: what was drawn together (prompt) of each row, `[N]`.
-        target: what each row should have been given, `[N]` or `[N, T]`; None of replies.
         values: arrays whose first axis are these rows, by name.
         fingerprint: of the data that the run read; None where it is not recorded.
+        target: of each row, `[N]` or `[N, T]`; None of replies.
     """
 
     path: Path
     ids: np.ndarray
     group: np.ndarray
-    target: np.ndarray | None
     values: dict[str, np.ndarray]
     fingerprint: str | None
+    target: np.ndarray | None = None
 
-    def take(self, ids: np.ndarray) -> "Table":
-        """These rows, in this order."""
-        order = np.argsort(self.ids)
-        chosen = order[np.searchsorted(self.ids, ids, sorter=order)]
+    def take(self, chosen: np.ndarray) -> "Table":
+        """Return the rows of a mask or of positions."""
         target = None if self.target is None else self.target[chosen]
         values = {name: each[chosen] for name, each in self.values.items()}
-        return Table(self.path, self.ids[chosen], self.group[chosen], target, values, self.fingerprint)
+        return replace(self, ids=self.ids[chosen], group=self.group[chosen], values=values, target=target)
+
+    def ordered(self, ids: np.ndarray) -> "Table":
+        """Return the rows with these ids, in their order."""
+        order = np.argsort(self.ids)
+        return self.take(order[np.searchsorted(self.ids, ids, sorter=order)])
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,47 @@ class Aligned:
     groups: int
     left_out: int
 
-    def sums(self, columns: np.ndarray) -> Array:
-        """Sums of columns `[N, m]` over the rows of each group, `[G, m]`."""
-        found = np.zeros((self.groups, columns.shape[1]))
-        np.add.at(found, self.member, columns.astype(np.float64))
+    def sums(self, *columns: np.ndarray) -> Array:
+        """Sums of columns, `[N]` or `[N, m]` each, over the rows of each group, `[G, m]`."""
+        stacked = np.column_stack(columns)
+        found = np.zeros((self.groups, stacked.shape[1]))
+        np.add.at(found, self.member, stacked.astype(np.float64))
         return found
+
+
+class TaskRows:
+    """Numbers that a run's kind of task keeps of every row of a split; see `arena.task.kind.TaskKind`.
+
+    Runs of other kinds have classes with the same members: `names` of the measures that all runs have, `primary` the
+    one that decides, and `aligned` and `statistics` of some measures.
+
+    Args:
+        runs: those of the base first.
+        options: of the command line.
+
+    Raises:
+        UsageError: the kind is of a package that is not trusted.
+        DataError: it names nothing, or not the same for all runs; rows that cannot be joined.
+        InputOutputError: a run without predictions of this split.
+    """
+
+    def __init__(self, runs: Sequence[RunFolder], options: ComparisonOptions) -> None:
+        known = [kind_of(restore.settings_of(run)).measures for run in runs]
+        if not known[0] or any(each != known[0] for each in known):
+            raise DataError(
+                f"{runs[0].path}: its predictions hold neither classes nor replies, nor measures of its own"
+            )
+        self.rises: dict[str, bool] = known[0]
+        self.names, self.primary = list(known[0]), next(iter(known[0]))
+        self.rows = align([read_columns(run, options.split, self.names) for run in runs], options.common)
+
+    def aligned(self, name: str) -> Aligned:
+        """The rows that a measure is of."""
+        return self.rows
+
+    def statistics(self, names: Sequence[str], bases: int) -> list[Statistic]:
+        """The measures of both arms, of which the first `bases` runs are the base."""
+        return [mean_statistic(name, self.rows, bases, self.rises[name]) for name in names]
 
 
 def strings(table: Any, name: str) -> np.ndarray:
@@ -78,8 +118,8 @@ def fingerprint_of(run: RunFolder) -> str | None:
     return run.read_result().get("data", {}).get("fingerprint")
 
 
-def read_columns(run: RunFolder, split: str, *names: str) -> tuple[Path, Any, dict[str, np.ndarray]]:
-    """The predictions file of a split, its table, and columns of numbers, `[N]` float64 each.
+def read_columns(run: RunFolder, split: str, names: Sequence[str]) -> Table:
+    """Read columns of numbers from the predictions of a split, `[N]` float64 each, and its targets, where it has some.
 
     Raises:
         InputOutputError: there is no such file.
@@ -90,41 +130,9 @@ def read_columns(run: RunFolder, split: str, *names: str) -> tuple[Path, Any, di
     for name in ("id", "group", *names):
         if name not in table.column_names:
             raise DataError(f"{path}: there is no column {name}")
-    return path, table, {name: table.column(name).to_numpy().astype(np.float64) for name in names}
-
-
-def read_replies(run: RunFolder, split: str) -> Table:
-    """Log loss and tokens of every reply of a split; replies without a token to learn are left out.
-
-    Raises: see `read_columns`.
-    """
-    path, table, values = read_columns(run, split, "log_loss", "tokens")
-    kept = (values["tokens"] > 0) & np.isfinite(values["log_loss"])
-    values = {name: each[kept] for name, each in values.items()}
-    return Table(path, strings(table, "id")[kept], strings(table, "group")[kept], None, values, fingerprint_of(run))
-
-
-def read_measures(run: RunFolder, split: str, names: Sequence[str]) -> Table:
-    """Numbers that a run's task keeps of every row of a split; its `target` too, where it keeps one.
-
-    Raises: see `read_columns`.
-    """
-    path, table, values = read_columns(run, split, *names)
+    values = {name: table.column(name).to_numpy().astype(np.float64) for name in names}
     target = table.column("target").to_numpy() if "target" in table.column_names else None
-    return Table(path, strings(table, "id"), strings(table, "group"), target, values, fingerprint_of(run))
-
-
-def measures_of(runs: Sequence[RunFolder]) -> dict[str, bool]:
-    """By what the runs' kind of task compares them, and whether more is better; see `arena.task.kind.TaskKind`.
-
-    Raises:
-        UsageError: the kind is of a package that is not trusted.
-        DataError: it names nothing, or not the same for all runs.
-    """
-    known = [kind_of(restore.settings_of(run)).measures for run in runs]
-    if not known[0] or any(each != known[0] for each in known):
-        raise DataError(f"{runs[0].path}: its predictions hold neither classes nor replies, nor measures of its own")
-    return known[0]
+    return Table(path, strings(table, "id"), strings(table, "group"), values, fingerprint_of(run), target)
 
 
 def mean_statistic(name: str, rows: Aligned, bases: int, rises: bool) -> Statistic:
@@ -134,11 +142,11 @@ def mean_statistic(name: str, rows: Aligned, bases: int, rises: bool) -> Statist
         name: of the measure, in the `values` of the tables.
         rows: of the runs of the base, then those of the other arm.
         bases: runs of the base.
-        rises: whether more is better.
+        rises: more is better.
     """
     values = np.stack([table.values[name] for table in rows.tables])
     defined = np.isfinite(values).all(axis=0)
-    whole = np.stack([rows.sums(np.stack([np.where(defined, each, 0), defined], axis=1)) for each in values])
+    whole = np.stack([rows.sums(np.where(defined, each, 0), defined) for each in values])
     counted = int(np.count_nonzero(defined))
     left_out = rows.left_out + len(rows.member) - counted
     return Statistic(name, whole[:bases], whole[bases:], ratio, rises, counted, left_out)
@@ -149,7 +157,7 @@ def align(tables: Sequence[Table], common: bool) -> Aligned:
 
     Args:
         tables: one for each run.
-        common: whether to take the rows that all have, where they are not the same.
+        common: take the rows that all have, where they are not the same.
 
     Raises:
         DataError: other data or other rows without `common`; a row that comes twice, or with another target.
@@ -177,19 +185,15 @@ def align(tables: Sequence[Table], common: bool) -> Aligned:
         )
     if not len(ids):
         raise DataError(f"{first.path}: no row is in all runs; there is nothing to compare")
-    taken = [table.take(ids) for table in tables]
+    taken = [table.ordered(ids) for table in tables]
     for table in taken[1:]:
-        check_targets(taken[0], table)
+        _check_targets(taken[0], table)
     _, member = np.unique(taken[0].group, return_inverse=True)
     return Aligned(taken, member, int(member.max()) + 1, union - len(ids))
 
 
-def check_targets(first: Table, other: Table) -> None:
-    """Insist on the same targets.
-
-    Raises:
-        DataError: some differ: an id means another row there.
-    """
+def _check_targets(first: Table, other: Table) -> None:
+    """Raise a `DataError` where targets differ: an id means another row there."""
     if first.target is None or other.target is None:
         return
     apart = (first.target != other.target).reshape(len(first.ids), -1).any(axis=1)

@@ -1,98 +1,165 @@
-"""From an interval to words: which words a difference may be given, and when a gain of diversity counts."""
+"""From numbers to words: what may be said of a difference, and when a gain of diversity counts."""
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from arena.core.errors import UsageError
+from arena.evaluation.comparison.bands import Band, band_of
+from arena.stats.arms import Found, Statistic, compare
+from arena.stats.intervals import Interval
+from arena.stats.significance import error_p, holm, least_shown, permutation_p, rows_needed
 
-if TYPE_CHECKING:
-    from arena.stats.intervals import Interval
-
-BANDS = {"none": 0.0, "weak": 0.05, "moderate": 0.15, "strong": 0.30}
-"""Names for relative gains of diversity by their lower edge; each band ends where the next begins, the last never.
-
-The decision table of the study left 2-5%, 10-15% and 25-30% without a name. A gain in such a hole has not reached the
-next name, so it keeps the lower one.
-"""
 LEVEL = 0.05
 """Of significance, and of the intervals: 1 - 0.05."""
+PERMUTATIONS = 9999
+SHOWN = ("better", "worse", "more diverse", "less diverse")
 FOR_WEIGHTS = " for these weights"
 """After a word that was found with one seed in each arm: another seed may change it."""
+Measures = dict[str, dict[str, Any]]
 
 
-class Band(NamedTuple):
-    """A name for the gains from `low` up to, but without, `high`."""
-
-    name: str
-    low: float
-    high: float
-
-
-def bands_of(given: Any) -> list[Band]:
-    """Bands from `{none: 0, weak: 0.05, ...}` (lower edges) or `{none: [0, 0.05], weak: [0.05, 0.15], ...}`.
-
-    Raises:
-        UsageError: no mapping to numbers, edges that do not rise, or gains without a name: a hole between two bands or
-            below the first.
-    """
-    example = "bands={none: 0, weak: 0.05, moderate: 0.15, strong: 0.3}"
-    if not isinstance(given, Mapping) or not given:
-        raise UsageError(f"bands={given}: names with their lower edges are needed, such as {example}")
-    edges: list[tuple[str, float, float | None]] = []
-    for name, each in given.items():
-        pair = list(each) if isinstance(each, list | tuple) else [each, None]
-        numbers = [value for value in pair if value is not None]
-        if len(pair) != 2 or pair[0] is None or not all(_is_number(value) for value in numbers):
-            raise UsageError(f"bands.{name}={each}: a number is needed, or [from, to], such as {example}")
-        edges.append((str(name), float(pair[0]), None if pair[1] is None else float(pair[1])))
-    if edges[0][1] != 0:
-        raise UsageError(f"bands.{edges[0][0]}: the first band must begin at 0, gains below {edges[0][1]:g} have none")
-    found = []
-    for place, (name, low, high) in enumerate(edges):
-        following = edges[place + 1] if place + 1 < len(edges) else None
-        end = (following[1] if following else math.inf) if high is None else high
-        if end <= low:
-            after = f"{following[0]} at {following[1]:g}" if following and high is None else f"its end {end:g}"
-            raise UsageError(f"bands.{name}: it begins at {low:g}, not below {after}; the edges must rise")
-        if following and end < following[1]:
-            raise UsageError(
-                f"bands: gains from {end:g} to {following[1]:g} lie in no band, between {name} and {following[0]}; let "
-                f"{name} end where {following[0]} begins"
-            )
-        if following and end > following[1]:
-            raise UsageError(f"bands: {name} ends at {end:g}, but {following[0]} begins at {following[1]:g} already")
-        if not following and math.isfinite(end):
-            raise UsageError(f"bands: gains above {end:g} lie in no band; give {name} no end")
-        found.append(Band(name, low, end))
-    return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def band_of(gain: float, bands: list[Band]) -> str | None:
-    """The name of a gain; None below 0."""
-    return next((band.name for band in bands if band.low <= gain < band.high), None)
-
-
-def side(interval: "Interval", rises: bool, worse: str = "worse") -> str:
-    """`better`, `worse` or `not shown` by where an interval of other - base lies, `undefined` where there is none."""
+def word_of(interval: Interval, rises: bool, better: str = "better", worse: str = "worse") -> str:
+    """Return `better`, `worse` or `not shown` by where an interval of other - base lies, `undefined` without one."""
     if math.isnan(interval.low):
         return "undefined"
     if interval.low <= 0 <= interval.high:
         return "not shown"
-    return "better" if (interval.low > 0) == rises else worse
+    return better if (interval.low > 0) == rises else worse
 
 
-def oriented(relative: "Interval", rises: bool) -> "Interval":
-    """A relative change as a gain: of a measure that falls with diversity, less is more."""
-    value, low, high = relative
-    return relative if rises else type(relative)(-value, -high, -low)
-
-
-def not_worse(difference: "Interval", rises: bool, margin: float) -> bool:
-    """Whether the worse end of the interval of other - base is nearer to 0 than the margin (non-inferiority)."""
+def not_worse(difference: Interval, rises: bool, margin: float) -> bool:
+    """True where the worse end of the interval of other - base is nearer to 0 than the margin (non-inferiority)."""
     loss = -difference.low if rises else difference.high
     return bool(loss < margin)
+
+
+def compared(statistics: Sequence[Statistic], resamples: int, seed: int) -> Measures:
+    """Every measure by name: both values, difference and relative change with 95% intervals, p values, rows needed."""
+    found = compare(statistics, resamples, seed, 1 - LEVEL)
+    flips = permutation_p(statistics, PERMUTATIONS, seed)
+    return {each.name: _entry(each, found[each.name], flips[each.name]) for each in statistics}
+
+
+def _entry(statistic: Statistic, found: Found, p_prompts: float) -> dict[str, Any]:
+    several = len(statistic.base) > 1 or len(statistic.other) > 1
+    p_seeds = error_p(found) if several else math.nan
+    # With several seeds neither p may be forgotten: the flips know nothing of seeds.
+    p = max((each for each in (p_prompts, p_seeds) if not math.isnan(each)), default=math.nan)
+    entry: dict[str, Any] = {
+        "rises": statistic.rises,
+        "rows": statistic.rows,
+        "left_out": statistic.left_out,
+        "base": found.base,
+        "other": found.other,
+        "difference": found.difference._asdict(),
+        "relative": found.relative._asdict(),
+        "standard_error": {"prompts": found.prompt_error, "seeds": found.seed_error},
+        "seed_deviation": found.seed_deviation,
+        "of_weights": not several,
+        "p": {"sign_flips": p_prompts, "with_seeds": p_seeds, "of_both": p, "holm": math.nan},
+        "rows_needed": rows_needed(found, statistic.rows),
+        "least_shown": least_shown(found),
+        "word": word_of(found.difference, statistic.rises),
+    }
+    reasons = {
+        "in no prompt do all runs have it": not statistic.rows,
+        "undefined in one of the runs": math.isnan(found.difference.value),
+        "fewer than two groups of rows, or undefined in too many resamples": math.isnan(found.difference.low),
+        "no relative change: the base has 0": math.isnan(found.relative.value),
+        "the base is 0 in too many resamples": math.isnan(found.relative.low),
+    }
+    if reason := next((text for text, holds in reasons.items() if holds), None):
+        entry["reason"] = reason
+    return entry
+
+
+def adjust(measures: Measures, primary: str, among: Sequence[str]) -> None:
+    """Give the measures of `among`, the primary one included, Holm's p; what that no longer shows is not shown.
+
+    With one seed in each arm what is shown is shown of these weights only, and the word says so.
+    """
+    for name, p in zip(among, holm([measures[name]["p"]["of_both"] for name in among]), strict=True):
+        entry = measures[name]
+        entry["p"]["holm"] = p
+        if entry["word"] in SHOWN and not p < LEVEL:
+            entry["word"] = "not shown (Holm)"
+        elif entry["word"] in SHOWN and entry["of_weights"]:
+            entry["word"] += FOR_WEIGHTS
+    for name, entry in measures.items():
+        entry["role"] = "primary" if name == primary else "secondary" if name in among else "shown"
+
+
+def class_verdict(measures: Measures, primary: str) -> dict[str, Any]:
+    """The verdict on runs that classify: what the primary measure shows."""
+    adjust(measures, primary, list(measures))
+    entry = measures[primary]
+    return {"primary": primary, "word": entry["word"], "line": line_of(primary, entry)}
+
+
+def reply_verdict(
+    measures: Measures,
+    quality: Mapping[str, float],
+    diverse: Sequence[str],
+    primary: str,
+    bands: list[Band],
+) -> dict[str, Any]:
+    """The verdict on diversity: the band of the lower end of the relative gain, and whether it counts.
+
+    It counts only if quality is not worse, the gain is shown, and it is above the standard deviation of the base's
+    seeds where there are several; a secondary measure's p must hold Holm's adjustment too.
+
+    Args:
+        measures: from `compared`; each gets its `gain`, `band` and `counts`.
+        quality: the margin of each measure of quality.
+        diverse: measures of diversity.
+        primary: one of these.
+        bands: names of gains.
+    """
+    for name, margin in quality.items():
+        entry = measures[name]
+        entry |= {"margin": margin, "not_worse": not_worse(Interval(**entry["difference"]), entry["rises"], margin)}
+        entry["word"] = "not worse" if entry["not_worse"] else "worse" if entry["word"] == "worse" else "may be worse"
+    for name in diverse:
+        entry = measures[name]
+        value, low, high = entry["relative"].values()
+        gain = Interval(value, low, high) if entry["rises"] else Interval(-value, -high, -low)
+        entry |= {"gain": gain._asdict(), "word": word_of(gain, True, "more diverse", "less diverse")}
+        entry["relative_seed_deviation"] = entry["seed_deviation"] / entry["base"] if entry["base"] > 0 else math.nan
+    adjust(measures, primary, diverse)
+    for name in quality:
+        measures[name]["role"] = "quality"
+    held = {name: measures[name]["not_worse"] for name in quality}
+    for name in diverse:
+        entry = measures[name]
+        shown = entry["word"].startswith("more diverse")
+        entry["band"] = band_of(entry["gain"]["low"], bands) if shown else None
+        noise = entry["relative_seed_deviation"]
+        entry["above_seeds"] = None if math.isnan(noise) else bool(entry["gain"]["value"] > noise)
+        entry["counts"] = bool(shown and all(held.values()) and entry["above_seeds"] is not False)
+    entry = measures[primary]
+    line = line_of(primary, entry, [name for name, holds in held.items() if not holds])
+    return {"primary": primary, "not_worse": held, "band": entry["band"], "counts": entry["counts"], "line": line}
+
+
+def line_of(name: str, entry: Mapping[str, Any], failed: Sequence[str] = ()) -> str:
+    """What may be said of a measure, in one line; `failed`: measures of quality that are not shown to be not worse."""
+    word, gain = entry["word"], entry.get("gain")
+    if word == "undefined":
+        return f"{name}: undefined ({entry.get('reason', 'no interval')})"
+    if gain:
+        name += f": the gain of diversity is {gain['value']:+.1%} ({gain['low']:+.1%} to {gain['high']:+.1%})"
+    if word.startswith("not shown"):
+        why = "not after Holm's adjustment for several measures" if "Holm" in word else "the interval holds zero"
+        rows = entry["rows_needed"]
+        needed = f"about {float(f'{rows:.2g}'):,.0f} rows, there are {entry['rows']:,}"
+        if math.isinf(rows):
+            needed = "more seeds" if entry["standard_error"]["seeds"] > 0 else "a difference, and there is none"
+        return f"{name}: not shown ({why}); to show it would take {needed}"
+    if not gain or not word.startswith("more diverse"):
+        return f"{name}: shown {word}"
+    against = [f"{each} is not shown to be not worse" for each in failed]
+    if entry["above_seeds"] is False:
+        noise = entry["relative_seed_deviation"]
+        against.append(f"the base's own seeds have a standard deviation of {noise:.1%}")
+    end = f"but it does not count: {'; '.join(against)}" if against else "and quality is not worse"
+    return f"{name}: {entry['band']}{FOR_WEIGHTS if entry['of_weights'] else ''}, {end}"
