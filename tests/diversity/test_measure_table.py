@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from arena.core.run import plain
 from arena.diversity import table, vectors
-from arena.diversity.compression import compression_ratio
 from arena.diversity.encoder import HashEncoder, SentenceEncoder
-from arena.diversity.self_bleu import self_bleu
+from arena.diversity.ngrams import compression_ratio, count
+from arena.diversity.ngrams import self_bleu as of_grams
 from arena.diversity.table import NEEDS, measure
+from arena.diversity.words import words
 
 SETS = {
     "cats": ["the cat sat on the mat", "the cat sat on the rug", "a dog ran in the park"],
@@ -26,6 +27,11 @@ SETS = {
     "none": [],
 }
 TEXTS = st.lists(st.lists(st.sampled_from("abcd"), max_size=6).map(" ".join), max_size=5)
+
+
+def self_bleu(texts):
+    """BLEU-2 of each text against the others."""
+    return of_grams(count([words(text) for text in texts], 2))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,7 @@ def test_every_cell(measured):
         **{"distinct_1": 11 / 18, "distinct_2": 11 / 15, "distinct_3": 9 / 12},
         # 15 pairs, of which "on the", "the cat", "cat sat" and "sat on" stand twice: 11 different ones.
         "expectation_adjusted_distinct_2": 11 / (30_522 * (1 - (30_521 / 30_522) ** 15)),
-        "self_bleu_2": self_bleu([texts], 2)[0].mean(),
+        "self_bleu_2": self_bleu(texts).mean(),
         "self_bleu_4": 0.5201654001,
         "compression_ratio": compression_ratio(texts),
         "vendi": float(vectors.vendi(vectors.kernel(vectors.unit(embeddings)))),
@@ -64,7 +70,7 @@ def test_copies_and_empty_samples(measured):
     assert found["duplicate_share"] == pytest.approx(1 / 3)
     assert found["empty_share"] == 0.25
     assert found["mean_words"] == pytest.approx((2 + 2 + 2 + 0) / 4)
-    assert found["self_bleu_2"] == pytest.approx(self_bleu([SETS["copies"][:3]], 2)[0].mean())
+    assert found["self_bleu_2"] == pytest.approx(self_bleu(SETS["copies"][:3]).mean())
 
 
 def test_what_cannot_be_computed_is_missing(measured):

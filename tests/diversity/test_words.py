@@ -2,7 +2,7 @@
 
 import pytest
 
-from arena.diversity.words import as_words, words
+from arena.diversity.words import words
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,3 @@ from arena.diversity.words import as_words, words
 )
 def test_words_of_many_scripts(text, expected):
     assert words(text) == expected
-
-
-def test_words_cut_elsewhere_stay_as_they_are():
-    assert as_words(("The", "CAT")) == ["The", "CAT"]
-    assert as_words("The CAT") == ["the", "cat"]

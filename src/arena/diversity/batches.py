@@ -11,24 +11,14 @@ from arena.core.errors import OUT_OF_MEMORY, OutOfMemoryError
 log = logging.getLogger("arena")
 
 
-def halving(
-    function: Callable[[list[int]], np.ndarray],
-    order: list[int],
-    batch_size: int,
-    found: np.ndarray,
-    who: str = "sentence encoder",
-    hint: str = "a single text; lower its max_length, or device=cpu",
-) -> int:
-    """Fill `found[order]` batch by batch with what `function` gives for the rows of a batch.
-
-    A batch that does not fit into memory is tried again at half the size, down to one row.
+def halving(function: Callable[[list[int]], np.ndarray], order: list[int], batch_size: int, found: np.ndarray) -> int:
+    """Fill `found[order]` batch by batch; one that does not fit into memory is tried again at half the size.
 
     Args:
         function: the rows of a batch -> their values.
         order: all rows, those that need most memory first.
         batch_size: rows at once.
         found: filled.
-        who, hint: for messages: who computes, what does not fit and what to lower.
 
     Returns:
         The batch size that fitted.
@@ -44,16 +34,18 @@ def halving(
             found[rows] = values
             start += len(rows)
         elif len(rows) == 1:
-            raise OutOfMemoryError(f"{who}: out of memory for {hint}")
+            raise OutOfMemoryError(
+                "sentence encoder: out of memory for a single text; lower its max_length, or device=cpu"
+            )
         else:
             batch_size = (len(rows) + 1) // 2
-            log.warning("%s: out of memory; going on with batches of %d texts", who, batch_size)
+            log.warning("sentence encoder: out of memory; going on with batches of %d texts", batch_size)
     return batch_size
 
 
 def attempt(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function gives; None where memory did not suffice. A function of its own: an exception that is still at
-    hand keeps the tensors alive that it was raised among."""
+    """Call a function; None where memory did not suffice. Apart from its callers, as an exception that is still at hand
+    keeps the tensors alive that it was raised among."""
     import torch
 
     try:

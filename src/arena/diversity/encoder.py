@@ -1,10 +1,9 @@
 """Texts to vectors of unit length, whose products are cosines."""
 
-import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
-from zlib import crc32
 
 import numpy as np
 
@@ -12,70 +11,52 @@ from arena.core.errors import DataError, InputOutputError
 from arena.core.hub import locate
 from arena.core.schema import Count
 from arena.diversity.batches import halving
-from arena.diversity.counts import tokens
 from arena.diversity.vectors import unit
+from arena.diversity.words import words
 
 WINDOW = 32
-"""Batches whose texts are tokenised and ordered by length together: memory does not grow with the number of texts."""
-HASHED = 4096
-"""Texts whose n-grams are hashed at once."""
+"""Batches whose texts are tokenised and ordered by length together: bounds memory."""
 
 
 class Encoder(Protocol):
-    """What scores and tables ask of an encoder.
-
-    Attributes:
-        name: says which encoder gave a number.
-    """
+    """Texts to vectors; its name stands beside the numbers that it gave."""
 
     name: str
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Rows of unit length, `[N, d]` float32, in the order of the texts."""
+        """Return rows of unit length, `[N, d]` float32, in the order of the texts."""
         ...
 
 
 class HashEncoder:
     """Hashed words and pairs of neighbouring words: needs no weights and sees no meaning, only shared words.
 
-    Each n-gram adds 1 or -1 to one entry, both drawn by its hash (Weinberger et al. 2009, arXiv 0902.2206). A text
-    without words is a row of zeros.
-
-    Args:
-        dimension: entries of a vector, d.
+    scikit-learn's `HashingVectorizer` of `dimension` entries. A text without words is a row of zeros.
     """
 
     def __init__(self, dimension: Count = 64) -> None:
         self.dimension = dimension
-        self.name = f"hashed words and pairs, {dimension} entries"
+        self.name = f"scikit-learn's hashed words and pairs, {dimension} entries"
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """See `Encoder`."""
-        parts = [self._some(texts[start : start + HASHED]) for start in range(0, len(texts), HASHED)]
-        return np.concatenate(parts) if parts else np.zeros((0, self.dimension), dtype=np.float32)
+        from sklearn.feature_extraction.text import HashingVectorizer
 
-    def _some(self, texts: Sequence[str]) -> np.ndarray:
-        given = tokens([texts])
-        known = np.array([crc32(word.encode("utf-8", errors="replace")) for word in given.vocabulary], dtype=np.uint64)
-        word = known[given.ids]
-        together = np.flatnonzero(given.text[1:] == given.text[:-1])
-        pair = _mixed(word[together] * np.uint64(0x9E3779B1) + word[together + 1] + np.uint64(1))
-        code = np.concatenate([_mixed(word), pair])
-        text = np.concatenate([given.text, given.text[together]])
-        place = text * self.dimension + (code % np.uint64(self.dimension)).astype(np.int64)
-        sign = 1.0 - 2.0 * (code >> np.uint64(63)).astype(np.float64)
-        shape = (len(texts), self.dimension)
-        found = np.bincount(place, sign, minlength=math.prod(shape)).reshape(shape)
+        if not len(texts):
+            return np.zeros((0, self.dimension), dtype=np.float32)
         # Signs that cancel out would leave no direction; without signs nothing cancels.
-        unsigned = np.bincount(place, minlength=math.prod(shape)).reshape(shape)
-        return unit(np.where(found.any(axis=1, keepdims=True), found, unsigned)).astype(np.float32)
+        signed, unsigned = (
+            HashingVectorizer(analyzer=_words_and_pairs, n_features=self.dimension, alternate_sign=signs)
+            .transform(texts)
+            .toarray()
+            for signs in (True, False)
+        )
+        return np.where(signed.any(axis=1, keepdims=True), signed, unsigned).astype(np.float32)
 
 
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """SplitMix64's mixing: every bit of the input moves every bit of the output."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+def _words_and_pairs(text: str) -> list[str]:
+    cut = words(text)
+    return cut + [" ".join(pair) for pair in pairwise(cut)]
 
 
 class SentenceEncoder:
@@ -111,11 +92,7 @@ class SentenceEncoder:
         self._parts: tuple[Any, Any] | None = None
 
     def load(self) -> None:
-        """Load the weights now, so that a missing encoder shows before the work begins.
-
-        Raises:
-            InputOutputError: the weights are not on this machine and the hub cannot be reached.
-        """
+        """Load the weights now; an `InputOutputError` where they are not here and the hub cannot be reached."""
         if self._parts is not None:
             return
         folder = self._folder()

@@ -1,7 +1,9 @@
-"""From the samples of a prompt that were right, or how good they were, to what k tries would give.
+"""From the samples of a prompt that were right, or how good they were, to the success of k tries.
 
 All are unbiased: means over every choice of k among the n samples that there are. `1 - (1 - c/n)^k` is not (.832 where
 the mean is .917, for 3 right ones of 10 and k = 5). Values are NaN where a prompt has fewer than k samples.
+
+Shape legend: P prompts, n samples of one prompt, c right ones among them.
 """
 
 from collections.abc import Callable
@@ -12,21 +14,18 @@ from numpy.typing import ArrayLike
 
 
 def pass_at_k(samples: ArrayLike, right: ArrayLike, k: int) -> np.ndarray:
-    """Chance that one or more of k samples are right: 1 - C(n-c, k) / C(n, k) (Chen et al. 2021, arXiv 2107.03374).
+    """Compute the chance that one or more of k samples are right: 1 - C(n-c, k) / C(n, k), from n and c, `[P]`.
 
-    Args:
-        samples: n of each prompt, `[P]` or a scalar.
-        right: c of each prompt, `[P]` or a scalar.
-        k: tries.
-
-    Returns:
-        `[P]`, or a scalar array.
+    Source: Chen et al. 2021, arXiv 2107.03374.
     """
     return _each(lambda n, c: 1 - comb(n - c, k) / comb(n, k), samples, right, k)
 
 
 def pass_all_k(samples: ArrayLike, right: ArrayLike, k: int) -> np.ndarray:
-    """Chance that all of k samples are right, pass^k: C(c, k) / C(n, k) (Yao et al. 2024, arXiv 2406.12045)."""
+    """Compute the chance that all of k samples are right, pass^k: C(c, k) / C(n, k).
+
+    Source: Yao et al. 2024, arXiv 2406.12045.
+    """
     return _each(lambda n, c: comb(c, k) / comb(n, k), samples, right, k)
 
 
@@ -39,7 +38,7 @@ def _each(value: Callable[[int, int], float], samples: ArrayLike, right: ArrayLi
 
 
 def max_at_k(scores: ArrayLike, k: int) -> float:
-    """Expected best score among k samples of one prompt: sum_i C(i-1, k-1) x_(i) / C(n, k), x ascending `[n]`.
+    """Compute the expected best score among k samples: sum_i C(i-1, k-1) x_(i) / C(n, k), x ascending `[n]`.
 
     The continuous pass@k (arXiv 2505.15201): it has no ceiling that hides differences.
     """
@@ -53,7 +52,7 @@ def max_at_k(scores: ArrayLike, k: int) -> float:
 
 
 def coverage(samples: ArrayLike, right: ArrayLike, threshold: float) -> np.ndarray:
-    """Whether `threshold` or more of a prompt's samples are right, 1 or 0, `[P]`; NaN for a prompt without samples.
+    """Return 1 where `threshold` or more of a prompt's samples are right, else 0, `[P]`; NaN without samples.
 
     Its mean over prompts is Cover@tau (arXiv 2510.08325).
     """

@@ -1,5 +1,6 @@
 """All measures of the diversity within each prompt's samples: one row per prompt, one column per measure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,15 +9,13 @@ import numpy as np
 
 from arena.core.errors import ArenaError
 from arena.diversity import vectors
-from arena.diversity.compression import compression_ratio
-from arena.diversity.counts import Tokens, count, tokens
 from arena.diversity.encoder import Encoder
-from arena.diversity.ngrams import VOCABULARY, distinct_of_sets, expectation_adjusted
-from arena.diversity.self_bleu import bleu, mean_of_sets
-from arena.stats.intervals import quotient
+from arena.diversity.ngrams import VOCABULARY, compression_ratio, count, distinct, expectation_adjusted, self_bleu
+from arena.diversity.scores import mean_defined
+from arena.diversity.words import words
 
 CHUNK = 500
-"""Prompts that are measured at once: memory does not grow with their number."""
+"""Prompts whose texts are encoded at once: bounds memory."""
 TWO = "fewer than two texts with words"
 NEEDS = {
     "distinct_1": "no text with a word",
@@ -38,7 +37,7 @@ EMBEDDED = ("vendi", "cosine_distance")
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured.
+    """Measures of P prompts.
 
     Attributes:
         ids: the prompts, `[P]`.
@@ -54,7 +53,7 @@ class Measures:
 
 
 def measure(sets: Mapping[str, Sequence[str]], encoder: Encoder | None = None) -> Measures:
-    """Measure the samples of every prompt.
+    """Measure the samples of every prompt, given by its id.
 
     | measure | meaning |
     |---|---|
@@ -69,79 +68,59 @@ def measure(sets: Mapping[str, Sequence[str]], encoder: Encoder | None = None) -
     | mean_words | mean number of words of a sample, empty ones and no punctuation counted |
 
     Samples without words count in the last two only. Compare arms with the same number and greatest length of samples
-    only: most measures depend on both.
-
-    Args:
-        sets: id of a prompt -> its samples.
-        encoder: for the measures that compare meanings; None leaves these out.
-
-    Returns:
-        Columns for all measures. An encoder that cannot be loaded or runs out of memory leaves its measures NaN with
-        its own reason.
+    only: most measures depend on both. An encoder that is None, cannot be loaded or runs out of memory leaves its
+    measures NaN with its own reason.
     """
-    columns: dict[str, list[np.ndarray]] = {name: [np.zeros(0)] for name in NEEDS}
-    samples, failure = list(sets.values()), "no encoder was given" if encoder is None else None
-    for start in range(0, len(samples), CHUNK):
-        given = tokens(samples[start : start + CHUNK])
-        lengths = iter(given.lengths.tolist())
-        filled = [[text for text in texts if next(lengths) > 0] for texts in samples[start : start + CHUNK]]
-        found = _words(filled, given)
-        if encoder is not None and failure is None:
-            try:
-                found |= _meaning(encoder, filled)
-            except ArenaError as error:
-                failure = str(error)  # the encoder is not asked again
-        for name, values in found.items():
-            columns[name].append(values)
-    whole = {name: np.concatenate(parts) for name, parts in columns.items()}
-    if failure is not None:
-        whole |= {name: np.full(len(sets), np.nan) for name in EMBEDDED}
-    return Measures(
-        [str(name) for name in sets],
-        whole,
-        {name: why for name, values in whole.items() if (why := _reason(name, values, failure)) is not None},
-        {
-            "words": "arena.diversity.words, lower case, punctuation counts as words",
-            "smoothing": "method1",
-            "vocabulary": VOCABULARY,
-            "encoder": encoder.name if encoder is not None else None,
-        },
-    )
+    samples = [[(text, words(text)) for text in texts] for texts in sets.values()]
+    filled = [[(text, cut) for text, cut in texts if cut] for texts in samples]
+    lines = [_words(all_of, some) for all_of, some in zip(samples, filled, strict=True)]
+    columns = {name: np.array([line.get(name, math.nan) for line in lines], dtype=np.float64) for name in NEEDS}
+    failure = "no encoder was given" if encoder is None else None
+    if encoder is not None:
+        try:
+            columns |= _meaning(encoder, [[text for text, _ in some] for some in filled])
+        except ArenaError as error:
+            failure = str(error)
+    reasons = {}
+    for name, values in columns.items():
+        if missing := int(np.isnan(values).sum()):
+            alone = failure is not None and name in EMBEDDED
+            reasons[name] = failure if alone else f"{missing} of {len(values)} prompts: {NEEDS[name]}"
+    settings = {
+        "words": "arena.diversity.words, lower case, punctuation counts as words",
+        "smoothing": "method1",
+        "vocabulary": VOCABULARY,
+        "encoder": encoder.name if encoder is not None else None,
+    }
+    return Measures([str(name) for name in sets], columns, reasons, settings)
 
 
-def _reason(name: str, values: np.ndarray, failure: str | None) -> str | None:
-    missing = int(np.isnan(values).sum())
-    if not missing:
-        return None
-    if name in EMBEDDED and failure is not None:
-        return failure
-    return f"{missing} of {len(values)} prompts: {NEEDS[name]}"
-
-
-def _words(filled: list[list[str]], given: Tokens) -> dict[str, np.ndarray]:
-    """The measures that need no encoder, `[S]` each."""
-    grams = count(given, 4)
-    texts, sizes = given.per_set(), np.array([len(some) for some in filled])
-    unique, total = np.bincount(grams[1].group, minlength=given.sets), given.per_set(grams[1].total)
-    found = {f"distinct_{n}": distinct_of_sets(given, grams[n - 1]) for n in (1, 2, 3)}
-    found["expectation_adjusted_distinct_2"] = expectation_adjusted(unique, total)
-    for order in (2, 4):
-        found[f"self_bleu_{order}"] = mean_of_sets(given, bleu(given, grams[:order]))
-    found["compression_ratio"] = np.array([compression_ratio(some) for some in filled])
-    different = np.array([len({" ".join(text.lower().split()) for text in some}) for some in filled])
-    found["duplicate_share"] = np.where(sizes > 1, quotient(sizes - different, sizes), np.nan)
-    found["empty_share"] = quotient(texts - sizes, texts)
-    spoken = np.array([any(map(str.isalnum, word)) for word in given.vocabulary], dtype=bool)
-    found["mean_words"] = quotient(np.bincount(given.group[given.text], spoken[given.ids], given.sets), texts)
-    return found
+def _words(samples: Sequence[tuple[str, list[str]]], filled: Sequence[tuple[str, list[str]]]) -> dict[str, float]:
+    """The measures of one prompt that need no encoder, from its samples and those with words."""
+    if not samples:
+        return {}
+    grams = count([cut for _, cut in filled], 4)
+    spoken = sum(any(map(str.isalnum, word)) for _, cut in samples for word in cut)
+    different = len({" ".join(text.lower().split()) for text, _ in filled})
+    return {
+        **{f"distinct_{n}": distinct(grams[n - 1]) for n in (1, 2, 3)},
+        "expectation_adjusted_distinct_2": expectation_adjusted(grams[1]),
+        **{f"self_bleu_{order}": mean_defined(self_bleu(grams[:order])) for order in (2, 4)},
+        "compression_ratio": compression_ratio([text for text, _ in filled]),
+        "duplicate_share": 1 - different / len(filled) if len(filled) > 1 else math.nan,
+        "empty_share": 1 - len(filled) / len(samples),
+        "mean_words": spoken / len(samples),
+    }
 
 
 def _meaning(encoder: Encoder, filled: list[list[str]]) -> dict[str, np.ndarray]:
     """The measures of embeddings, `[S]` each from the texts with words, NaN where there are fewer than two."""
     found = {name: np.full(len(filled), np.nan) for name in EMBEDDED}
-    embeddings = encoder.encode([text for some in filled for text in some])
-    for which, _, stack in vectors.stacks(embeddings, np.array([len(some) for some in filled])):
-        if stack.shape[1] > 1:
-            found["vendi"][which] = vectors.vendi(vectors.kernel(stack))
-            found["cosine_distance"][which] = vectors.cosine_distances(stack)
+    for start in range(0, len(filled), CHUNK):
+        some = filled[start : start + CHUNK]
+        embeddings = encoder.encode([text for texts in some for text in texts])
+        for which, _, stack in vectors.stacks(embeddings, np.array([len(texts) for texts in some])):
+            if stack.shape[1] > 1:
+                found["vendi"][start + which] = vectors.vendi(vectors.kernel(stack))
+                found["cosine_distance"][start + which] = vectors.cosine_distances(stack)
     return found

@@ -1,7 +1,9 @@
 """Diversity of embeddings: mean pairwise cosine distance, Vendi score, log determinant.
 
 Embeddings are rows of unit length, so that the kernel `K = E E^T` holds their cosines and has ones on its diagonal.
-Everything is computed in float64; what float32 made of the unit length is put right first.
+Everything is computed in float64.
+
+Shape legend: S sets, N texts of all sets together, n texts of one set, B sets of one size, d embedding width.
 """
 
 from collections.abc import Iterator
@@ -10,16 +12,16 @@ import numpy as np
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows `[..., d]` at unit length in float64; rows of zeros stay, and missing numbers too."""
+    """Bring rows `[..., d]` to unit length in float64; rows of zeros stay."""
     wide = np.asarray(rows, dtype=np.float64)
     length = np.sqrt(np.einsum("...d,...d->...", wide, wide))[..., None]
     return np.divide(wide, length, out=np.zeros_like(wide), where=length != 0)
 
 
 def cosine_distances(stack: np.ndarray) -> np.ndarray:
-    """Mean of 1 - cos over all pairs of each set: 1 - (|sum e|^2 - sum |e|^2) / (n (n - 1)), `[B, n, d]` -> `[B]`.
+    """Compute the mean of 1 - cos over all pairs of each set, `[B, n, d]` -> `[B]`; NaN for n = 1.
 
-    NaN for n = 1.
+    It is 1 - (|sum e|^2 - sum |e|^2) / (n (n - 1)).
     """
     n = stack.shape[1]
     if n < 2:
@@ -33,16 +35,10 @@ def kernel(embeddings: np.ndarray) -> np.ndarray:
 
 
 def vendi(similarity: np.ndarray, order: float = 1.0) -> np.ndarray:
-    """Vendi score: how many different texts there are in effect, between 1 and n (Friedman and Dieng 2023).
+    """Compute the Vendi score, how many different texts there are in effect, `[..., n, n]` -> `[...]`, 1 to n.
 
-    The exponential of the Renyi entropy of `order` (1: Shannon) of the eigenvalues of K / n.
-
-    Args:
-        similarity: positive semi-definite with ones on the diagonal, `[..., n, n]`.
-        order: above 0; the higher, the less rare texts count.
-
-    Returns:
-        `[...]`.
+    The exponential of the Renyi entropy of `order` (1: Shannon; the higher, the less rare texts count) of the
+    eigenvalues of K / n (Friedman and Dieng 2023).
     """
     shares = np.clip(np.linalg.eigvalsh(similarity / similarity.shape[-1]), 0, None)
     shares = shares / shares.sum(axis=-1, keepdims=True)
@@ -54,7 +50,7 @@ def vendi(similarity: np.ndarray, order: float = 1.0) -> np.ndarray:
 
 
 def log_det(similarity: np.ndarray) -> np.ndarray:
-    """log det(K + I) in nats, `[..., n, n]` -> `[...]`: from log(1 + n) for copies to n log 2 for orthogonal texts.
+    """Compute log det(K + I) in nats, `[..., n, n]` -> `[...]`: log(1 + n) for copies, n log 2 for orthogonal texts.
 
     Grows with n (Chen et al. 2025, arXiv 2509.04784).
     """
@@ -62,14 +58,11 @@ def log_det(similarity: np.ndarray) -> np.ndarray:
 
 
 def stacks(embeddings: np.ndarray, sizes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Sets of one size at a time.
+    """Yield the sets of each size n > 0: their indices `[B]`, those of their rows `[B, n]`, and the rows `[B, n, d]`.
 
     Args:
         embeddings: rows of all sets, set by set, `[N, d]`.
         sizes: rows of each set, `[S]`.
-
-    Yields:
-        Indices of the sets `[B]`, of their rows `[B, n]`, and the rows as float64 `[B, n, d]`, for every n above 0.
     """
     first = np.cumsum(sizes) - sizes
     for size in np.unique(sizes[sizes > 0]):

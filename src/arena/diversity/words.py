@@ -1,10 +1,6 @@
-"""What counts as a word: one regular expression, so that nothing has to be downloaded and every run cuts alike."""
+"""What counts as a word: one regular expression, so that nothing is downloaded and every run cuts alike."""
 
 import re
-from collections.abc import Iterable
-
-Text = str | Iterable[str]
-"""A text, or the words that it was cut into elsewhere."""
 
 _ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 """Scripts without blanks between words: Thai, Lao, Burmese, Khmer, kana, Han. Each character is a word."""
@@ -17,13 +13,5 @@ _PATTERN = re.compile(f"{_LETTERS}(?:'{_LETTERS})*|[^\\s{_UNSEEN}]")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case; every other visible character (a comma, an emoji) is a word of its own.
-
-    A text has no words if and only if nothing in it can be seen.
-    """
+    """Return the words of a text in lower case; every other visible character (a comma, an emoji) is a word too."""
     return _PATTERN.findall(text.lower().replace("\u2019", "'"))
-
-
-def as_words(text: Text) -> list[str]:
-    """`words` of a string; a list of words stays as it is."""
-    return words(text) if isinstance(text, str) else list(text)

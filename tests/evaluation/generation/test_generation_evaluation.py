@@ -87,7 +87,7 @@ def test_the_files(tmp_path):
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["rows"] == 3
     assert settings["checker"] == {"kind": "exact_number", "success": 0.7}
-    assert settings["measures"]["encoder"] == "hashed words and pairs, 8 entries"
+    assert settings["measures"]["encoder"] == "scikit-learn's hashed words and pairs, 8 entries"
     evaluate(tmp_path)  # and again without a checker
     assert "pass@1" not in pq.read_table(tmp_path / "measures.parquet").column_names
     assert json.loads((tmp_path / "settings.json").read_text())["checker"] is None
