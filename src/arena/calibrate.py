@@ -61,14 +61,14 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
     build.quiet()
     from arena.core.heads import Heads
     from arena.evaluation.calibration import output
-    from arena.evaluation.calibration.verification import verified
-    from arena.evaluation.calibration.whole import calibrate_heads
+    from arena.evaluation.calibration.heads import calibrate_heads
+    from arena.evaluation.calibration.rows import verified
 
     known = Heads(settings["data"]["labels"])
     rows = verified(run, settings, known)
     outcome = calibrate_heads(known, *rows, checkpoints.digest(run.best), options)
     found = output.write(folder, outcome, known, options)
-    output.tell(outcome, known)
+    output.print_report(outcome, known)
     say(f"written to {shown(folder / store.NAME)}")
     return found
 

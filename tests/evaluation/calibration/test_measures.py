@@ -19,7 +19,7 @@ def test_the_fixture_before_and_after():
     z, target = fixture()
     raw = softmax(z, axis=1)
     before = values(raw, target)
-    after = values(scaling.fit("temperature", z, target).of_logits(logarithm(raw)), target)
+    after = values(scaling.fit("temperature", z, target).probabilities(logarithm(raw)), target)
     assert before["accuracy"] == after["accuracy"] == pytest.approx(34 / 60)
     expected = {"log_loss": (0.875382, 0.816172), "brier_score": (0.510865, 0.485608)}
     for name, (first, second) in (expected | {"calibration_error": (0.174374, 0.115979)}).items():

@@ -6,7 +6,7 @@ import torch
 from scipy.special import softmax
 
 from arena.evaluation.calibration import scaling
-from arena.evaluation.calibration.scaling import Scaling
+from arena.evaluation.calibration.store import HeadCalibration
 from arena.stats.scores import logarithm
 
 
@@ -63,7 +63,7 @@ def test_temperature_is_that_of_scikit_learn():
     z, target = fixture()
     settings: dict = {"method": "temperature", "ensemble": False}
     oracle = CalibratedClassifierCV(FrozenEstimator(Finished()), **settings).fit(z, target)
-    ours = scaling.fit("temperature", z, target).of_logits(logarithm(softmax(z, axis=1)))
+    ours = scaling.fit("temperature", z, target).probabilities(logarithm(softmax(z, axis=1)))
     assert ours == pytest.approx(oracle.predict_proba(z), abs=1e-5)
 
 
@@ -76,7 +76,7 @@ def test_logarithms_of_probabilities_do_as_well_as_logits(method):
     assert one.bias == pytest.approx(other.bias, abs=1e-6)
     probabilities = softmax(z, axis=1)
     expected = softmax(z * one.weight + one.bias, axis=1)
-    assert one.of_logits(logarithm(probabilities)) == pytest.approx(expected, abs=1e-12)
+    assert one.probabilities(logarithm(probabilities)) == pytest.approx(expected, abs=1e-12)
 
 
 def test_vector_notices_what_is_added_to_all_logits():
@@ -146,7 +146,9 @@ def test_a_model_that_is_not_sure_enough_gets_a_temperature_below_one():
 
 
 def test_a_probability_of_zero_stays_finite():
-    calibrated = Scaling("temperature", [0.5, 0.5], [0, 0]).of_logits(logarithm(np.array([[1.0, 0.0], [0.5, 0.5]])))
+    calibrated = HeadCalibration("temperature", [0.5, 0.5], [0, 0]).probabilities(
+        logarithm(np.array([[1.0, 0.0], [0.5, 0.5]]))
+    )
     assert np.isfinite(np.log(calibrated)).all()
     assert calibrated.sum(axis=1) == pytest.approx([1, 1], abs=1e-15)
     assert calibrated[0, 1] == pytest.approx(np.sqrt(1e-15), rel=1e-6)

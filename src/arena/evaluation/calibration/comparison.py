@@ -21,17 +21,13 @@ CALIBRATION_ERRORS = ("calibration_error", "calibration_error_equal_mass", "cali
 MEASURES = ("log_loss", "brier_score", *CALIBRATION_ERRORS, "accuracy", "macro_f1")
 SIDES = ("before", "after", "change")
 MEAN = "mean"
+Comparison = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One head, before and after.
-
-    Attributes:
-        rows: labelled rows with the probabilities as the model gives them.
-        calibrated: `[N, K]`.
-        called: the class that each row is given with the decision rule, `[N]`; without one the likeliest.
-    """
+class Sides:
+    """One head, before and after: labelled rows as the model gives them, calibrated probabilities `[N, K]`, and the
+    class that each row is called with the decision rule `[N]`."""
 
     rows: HeadRows
     calibrated: Array
@@ -39,14 +35,7 @@ class Compared:
 
 
 def measure(probabilities: Array, predicted: Integers, target: Integers, bins: int) -> Array:
-    """Compute the values of `MEASURES`; NaN without rows.
-
-    Args:
-        probabilities: `[N, K]`.
-        predicted: class that each row is given, `[N]`.
-        target: class indices, `[N]`.
-        bins: number of bins of the calibration errors.
-    """
+    """Compute the values of `MEASURES` from probabilities `[N, K]`, called classes and targets `[N]`; NaN if N = 0."""
     if not len(target):
         return np.full(len(MEASURES), np.nan)
     confidence, right = errors.top(probabilities, target)
@@ -63,21 +52,10 @@ def measure(probabilities: Array, predicted: Integers, target: Integers, bins: i
     )
 
 
-def gaps(probabilities: Array, target: Integers, bins: int, group: Integers, drawn: Integers) -> dict[str, Gaps]:
-    """Compute the gaps of each of `CALIBRATION_ERRORS`; arguments as in `measure` and `Gaps.of`."""
-    confidence, right = errors.top(probabilities, target)
-    found = [
-        Gaps.of(confidence, right, equal_width(confidence, bins), group, drawn),
-        Gaps.of(confidence, right, equal_mass(confidence, bins), group, drawn),
-        errors.classwise_gaps(probabilities, target, bins, group, drawn),
-    ]
-    return dict(zip(CALIBRATION_ERRORS, found, strict=True))
-
-
 def compare(
-    heads: Mapping[str, Compared], group: Integers, bins: int, resamples: int, seed: int
+    heads: Mapping[str, Sides], group: Integers, bins: int, resamples: int, seed: int
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Every measure before and after, and the change, each with a 95% interval over resampled groups.
+    """Compute every measure before and after, and the change, each with a 95% interval over resampled groups.
 
     Calibration errors have the interval of `arena.stats.calibration`, with the `debiased` error beside it. Their change
     has none: resampling adds noise to the bins, which raises the small error of the two more than the large one.
@@ -89,8 +67,7 @@ def compare(
         heads: by name.
         group: number of the group of each row of the split, `[M]`.
         bins: of the calibration errors.
-        resamples: of the bootstrap; 0 gives no intervals.
-        seed: of the draws.
+        resamples, seed: of the bootstrap; 0 resamples give no intervals.
 
     Returns:
         head (and `mean` over the heads with rows, where there are several) -> measure -> before, after, change ->
@@ -98,38 +75,40 @@ def compare(
     """
     values = _values(heads, None, bins)
     member, counts = draws(group, resamples, seed)
-    groups = counts.shape[1]
-    drawn = np.array([_values(heads, each[member], bins) for each in counts]) if groups > 1 else np.empty(0)
+    several_groups = counts.shape[1] > 1
+    drawn = np.array([_values(heads, each[member], bins) for each in counts]) if several_groups else np.empty(0)
     groups_of = {name: len(np.unique(member[each.rows.place])) for name, each in heads.items()}
     groups_of[MEAN] = min((each for each in groups_of.values() if each), default=0)
     intervals = _errors(heads, member, counts, bins, groups_of) if resamples else {}
-    names = [*heads, *([MEAN] if len(heads) > 1 else [])]
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for i, name in enumerate(names):
-        found[name] = {}
+    for i, name in enumerate([*heads, *([MEAN] if len(heads) > 1 else [])]):
+        found[name] = {what: {} for what in MEASURES}
         for k, what in enumerate(MEASURES):
-            entry = found[name][what] = {}
             for j, side in enumerate(SIDES):
-                entry[side] = {"value": float(values[i, j, k])}
+                ends: dict[str, float] = {"low": np.nan, "high": np.nan}
                 if (name, side, what) in intervals:
-                    entry[side] |= intervals[name, side, what]._asdict()
-                    continue
-                none = not len(drawn) or what in CALIBRATION_ERRORS
-                low, high = (np.nan, np.nan) if none else percentiles(drawn[:, i, j, k], groups_of[name])
-                entry[side] |= {"low": low, "high": high}
+                    ends = intervals[name, side, what]._asdict()
+                elif len(drawn) and what not in CALIBRATION_ERRORS:
+                    ends = dict(zip(("low", "high"), percentiles(drawn[:, i, j, k], groups_of[name]), strict=True))
+                found[name][what][side] = {"value": float(values[i, j, k])} | ends
     return found
 
 
 def _errors(
-    heads: Mapping[str, Compared], member: Integers, drawn: Integers, bins: int, groups_of: Mapping[str, int]
+    heads: Mapping[str, Sides], member: Integers, drawn: Integers, bins: int, groups_of: Mapping[str, int]
 ) -> dict[tuple[str, str, str], ErrorInterval]:
-    """Compute the interval of every calibration error by head, side and name."""
+    """The interval of every calibration error by head, side and name."""
     found: dict[tuple[str, str, str], Gaps] = {}
     for name, each in heads.items():
+        target, group = each.rows.target, member[each.rows.place]
         for side, probabilities in zip(SIDES, (each.rows.probabilities, each.calibrated), strict=False):
-            if len(each.rows.target):
-                own = gaps(probabilities, each.rows.target, bins, member[each.rows.place], drawn)
-                found |= {(name, side, what): one for what, one in own.items()}
+            if len(target):
+                confidence, right = errors.top(probabilities, target)
+                gaps = [
+                    Gaps.of(confidence, right, f(confidence, bins), group, drawn) for f in (equal_width, equal_mass)
+                ]
+                gaps.append(errors.classwise_gaps(probabilities, target, bins, group, drawn))
+                found |= {(name, side, what): one for what, one in zip(CALIBRATION_ERRORS, gaps, strict=True)}
     if len(heads) > 1 and found:
         for side in SIDES[:2]:
             for what in CALIBRATION_ERRORS:
@@ -138,7 +117,7 @@ def _errors(
     return {key: errors.error_interval(each, groups_of[key[0]]) for key, each in found.items()}
 
 
-def _values(heads: Mapping[str, Compared], times: Integers | None, bins: int) -> Array:
+def _values(heads: Mapping[str, Sides], times: Integers | None, bins: int) -> Array:
     """The measures of all heads, and of their mean where there are several, `[T (+ 1), 3, measures]`.
 
     `times`: how often each row of the split is drawn, `[M]`; None for the split itself.
@@ -158,33 +137,31 @@ def _values(heads: Mapping[str, Compared], times: Integers | None, bins: int) ->
     return np.concatenate([stacked, stacked[labelled].mean(axis=0, keepdims=True)])
 
 
-def absent_classes(sides: Mapping[str, Compared], classes: Mapping[str, Sequence[str]]) -> list[str]:
+def absent_classes(heads: Mapping[str, Sides], classes: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the classes (of several heads `head/class`) without rows that are not called, before or after."""
     found = []
-    for head, side in sides.items():
-        labels, target = classes[head], side.rows.target
-        for called in (side.rows.probabilities.argmax(axis=1), side.called):
+    for head, sides in heads.items():
+        labels, target = classes[head], sides.rows.target
+        for called in (sides.rows.probabilities.argmax(axis=1), sides.called):
             missing = absent(confusion_matrix(target, called, len(labels)))
             found += [f"{head}/{labels[k]}" if head else labels[k] for k in missing]
     return list(dict.fromkeys(found))
 
 
-def lines_of(compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[list[str]]:
+def lines_of(compared: Comparison) -> list[list[str]]:
     """The comparison as a table of texts under a header: one line for each head and measure."""
     lines = [["head", "measure", "before", "95% interval", "after", "95% interval", "change", "95% interval"]]
     for head, values in compared.items():
         for name, sides in values.items():
             cells = []
-            for side, signed in zip(SIDES, ("", "", "+"), strict=True):
-                each = sides[side]
-                known = np.isfinite(each["low"])
-                cells += [f"{each['value']:{signed}.4f}"]
-                cells += [f"{each['low']:{signed}.4f} to {each['high']:{signed}.4f}" if known else "-"]
+            for side, sign in zip(SIDES, ("", "", "+"), strict=True):
+                value, low, high = (f"{sides[side][end]:{sign}.4f}" for end in ("value", "low", "high"))
+                cells += [value, f"{low} to {high}" if np.isfinite(sides[side]["low"]) else "-"]
             lines.append([head, name, *cells])
     return lines if any(compared) else [line[1:] for line in lines]
 
 
-def tsv_of(compared: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def tsv_of(compared: Comparison) -> str:
     """The comparison as tab-separated values, all digits."""
     lines = [["head", "measure", *(f"{side}{end}" for side in SIDES for end in ("", "_low", "_high"))]]
     for head, values in compared.items():

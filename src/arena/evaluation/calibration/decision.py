@@ -1,7 +1,6 @@
-r"""Which class to call: not always the likeliest, where all classes count alike and some are rare.
+r"""Decision rules for macro-F1, $\arg\max_c \log p_c + b_c$: they call rare classes more often than they occur.
 
-Every rule here is $\arg\max_c \log p_c + b_c$. It changes what is predicted, never the probabilities. One for macro-F1
-calls rare classes more often than they occur.
+They change what is predicted, never the probabilities. Shape legend: N rows, K classes.
 """
 
 import numpy as np
@@ -12,29 +11,20 @@ from arena.stats.scores import logarithm
 
 Array = NDArray[np.float64]
 Classes = NDArray[np.int64]
-RULES = ("none", "bias", "thresholds")
 ROUNDS = 20
 """Passes over the classes after which the search ends at the latest."""
 
 
 def decide(probabilities: Array, bias: Array | list[float]) -> Classes:
-    """Class of each row, `[N]`.
-
-    Args:
-        probabilities: `[N, K]`.
-        bias: `[K]`.
-    """
+    """Decide the class of each row, `[N]`, from probabilities `[N, K]` and a bias `[K]`."""
     return (logarithm(probabilities) + np.asarray(bias)).argmax(axis=1)
 
 
 def tune(rule: str, probabilities: Array, target: Classes) -> Array:
-    """The bias of one of `RULES` for macro-F1, `[K]` with mean 0. With two classes both rules are the one threshold of
-    greatest macro-F1, and the search is exact.
+    """Tune the bias of a rule for macro-F1, `[K]` with mean 0, on probabilities `[N, K]` and class indices `[N]`.
 
-    Args:
-        rule: bias: of all classes together; thresholds: each class by itself, see `thresholds`.
-        probabilities: `[N, K]`.
-        target: class indices, `[N]`.
+    `bias` is of all classes together, `thresholds` of each class by itself. With two classes both are the one threshold
+    of greatest macro-F1, and the search is exact.
     """
     if rule == "thresholds" and probabilities.shape[1] > 2:
         found = -np.log(thresholds(probabilities, target))
@@ -44,12 +34,9 @@ def tune(rule: str, probabilities: Array, target: Classes) -> Array:
 
 
 def thresholds(probabilities: Array, target: Classes) -> Array:
-    r"""For each class the $t_c$ with the greatest F1 of "$p_c \ge t_c$" against all others, `[K]`. A row is then given
-    the class with the largest $p_c / t_c$.
+    r"""Find for each class the $t_c$ with the greatest F1 of "$p_c \ge t_c$" against all others, `[K]`.
 
-    Args:
-        probabilities: `[N, K]`.
-        target: class indices, `[N]`; a class without rows keeps 1 / K.
+    A row is then given the class with the largest $p_c / t_c$. A class without rows keeps 1 / K.
     """
     rows, classes = probabilities.shape
     found = np.full(classes, 1 / classes)
@@ -66,12 +53,9 @@ def thresholds(probabilities: Array, target: Classes) -> Array:
 
 
 def search(z: Array, target: Classes) -> Array:
-    """Coordinate search for the bias of greatest macro-F1, from no bias and from the one that undoes the shares of the
-    classes; each step is exact, and the better end is taken.
+    """Search the bias of greatest macro-F1 by coordinates, on logarithms of probabilities `[N, K]`.
 
-    Args:
-        z: logarithms of the probabilities, `[N, K]`.
-        target: class indices, `[N]`.
+    From no bias and from the one that undoes the shares of the classes; each step is exact, the better end is taken.
     """
     shares = (np.bincount(target, minlength=z.shape[1]) + 1) / (len(target) + z.shape[1])
     best, found = -1.0, np.zeros(z.shape[1])
@@ -93,7 +77,7 @@ def search(z: Array, target: Classes) -> Array:
 
 
 def _along(z: Array, target: Classes, k: int) -> tuple[float, float]:
-    """The best change of one class's bias, and the macro-F1 that it gives.
+    """Find the best change of one class's bias, and the macro-F1 that it gives.
 
     A row goes over to class k once the change exceeds what k lacks to the best of the others: sorted by that, the
     counts of every possible change are sums over the rows so far.

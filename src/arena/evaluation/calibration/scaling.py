@@ -8,12 +8,12 @@ Sources: Guo, Pleiss, Sun and Weinberger 2017, "On Calibration of Modern Neural 
 al. 2019, "Beyond temperature scaling: Obtaining well-calibrated multi-class probabilities with Dirichlet calibration".
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
+
+from arena.evaluation.calibration.store import HeadCalibration
 
 Array = NDArray[np.float64]
 METHODS = ("temperature", "vector", "bias")
@@ -23,68 +23,25 @@ RIDGE = 0.1
 """Pulls vector and bias scaling towards leaving things as they are: a normal prior of standard deviation 3.2."""
 
 
-@dataclass(frozen=True)
-class Scaling:
-    r"""$p = \mathrm{softmax}(w \odot z + b)$ for one head.
-
-    Attributes:
-        method: one of `METHODS`.
-        weight: $w$, `[K]`; with temperature scaling each is $1 / T$.
-        bias: $b$, `[K]`; its mean is 0, since only differences matter.
-    """
-
-    method: str
-    weight: list[float]
-    bias: list[float]
-
-    @property
-    def temperature(self) -> float:
-        """$T$ of temperature scaling, 1 of bias scaling, NaN of vector scaling."""
-        return 1 / self.weight[0] if self.method != "vector" else np.nan
-
-    def of_logits(self, z: Array) -> Array:
-        """Calibrated probabilities `[N, K]` of logits or log probabilities $z$."""
-        return np.exp(self.scaled(z))
-
-    def scaled(self, z: Array) -> Array:
-        """Logarithms of the calibrated probabilities, `[N, K]`."""
-        return log_softmax(z * self.weight + self.bias, axis=1)
-
-
 def log_loss(z: Array, target: NDArray[np.int64]) -> float:
-    """Mean log loss of softmax(z) in nats.
-
-    Args:
-        z: logits, `[N, K]`.
-        target: class indices, `[N]`.
-    """
+    """Compute the mean log loss of softmax(z) in nats, from logits `[N, K]` and class indices `[N]`."""
     return float(-log_softmax(z, axis=1)[np.arange(len(target)), target].mean())
 
 
-def fit(method: str, z: Array, target: NDArray[np.int64]) -> Scaling:
-    """The scaling of least log loss.
-
-    Args:
-        method: one of `METHODS`.
-        z: logits, `[N, K]`.
-        target: class indices, `[N]`.
-    """
+def fit(method: str, z: Array, target: NDArray[np.int64]) -> HeadCalibration:
+    """Fit the scaling of least log loss by one of `METHODS`, to logits `[N, K]` and class indices `[N]`."""
     if method == "temperature":
         temperature = fit_temperature(z, target)
-        return Scaling(method, [1 / temperature] * z.shape[1], [0.0] * z.shape[1])
+        return HeadCalibration(method, [1 / temperature] * z.shape[1], [0.0] * z.shape[1])
     weight, bias = fit_affine(z, target, scale=method == "vector")
-    return Scaling(method, weight.tolist(), bias.tolist())
+    return HeadCalibration(method, weight.tolist(), bias.tolist())
 
 
 def fit_temperature(z: Array, target: NDArray[np.int64]) -> float:
-    """T of least log loss of softmax(z / T), looked for where ln T is in `LOGARITHMS`.
+    """Find the T of least log loss of softmax(z / T), with ln T in `LOGARITHMS`.
 
     The log loss is convex in 1 / T, so it has one minimum over ln T and a bounded search finds it. Above 1 the model
     was too sure of itself; below 1 not sure enough, as models are by construction after focal loss or label smoothing.
-
-    Args:
-        z: logits, `[N, K]`.
-        target: class indices, `[N]`.
     """
     found = minimize_scalar(
         lambda logarithm: log_loss(z / np.exp(logarithm), target),
@@ -96,16 +53,11 @@ def fit_temperature(z: Array, target: NDArray[np.int64]) -> float:
 
 
 def fit_affine(z: Array, target: NDArray[np.int64], scale: bool, ridge: float = RIDGE) -> tuple[Array, Array]:
-    r"""$w$ and $b$ of least $\sum_n -\log\mathrm{softmax}(w \odot z_n + b)_{t_n} + \frac{\lambda}{2}
+    r"""Find $w$ and $b$ of least $\sum_n -\log\mathrm{softmax}(w \odot z_n + b)_{t_n} + \frac{\lambda}{2}
     (\lVert w - 1 \rVert^2 + \lVert b \rVert^2)$, a convex problem; $b$ has mean 0.
 
-    The ridge is against the sum over the rows, not the mean: the more rows, the less it says.
-
-    Args:
-        z: logits, `[N, K]`.
-        target: class indices, `[N]`.
-        scale: whether $w$ is fitted too; otherwise it is 1.
-        ridge: $\lambda$; with 0 a class without rows gets a bias without end.
+    The ridge is against the sum over the rows, not the mean: the more rows, the less it says; with 0 a class without
+    rows gets a bias without end. Without `scale` $w$ is 1.
     """
     rows, classes = z.shape
     wanted = np.eye(classes)[target]

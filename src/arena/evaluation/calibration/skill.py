@@ -21,7 +21,7 @@ CONSTANT = 1e-3
 def check(
     rows: Mapping[str, HeadRows], prior: Mapping[str, Array], method: str, seed: int, chosen: Sequence[str] | None
 ) -> dict[str, float]:
-    """Insist that the model, and each chosen head, knows more than the shares of the classes; returns the skills.
+    """Require that the model, and each chosen head, knows more than the class shares; returns the skills by head.
 
     Args:
         rows: the validation rows of each head.
@@ -33,29 +33,27 @@ def check(
     Raises:
         DataError: a head without rows, a collapsed or an unskilled model.
     """
-    skills = {}
-    reasons = {}
+    skills, reasons = {}, {}
     for name, each in rows.items():
         if not len(each.target):
             reasons[name] = "there is no validation row with a label"
             continue
         losses = losses_of(each, prior[name], method, seed)
         skills[name] = 1 - min(losses["model"], losses["scaled"]) / losses["prior"]
-        if reason := collapse(each, skills[name]) or unskilled(losses, skills[name], each, prior[name], method, seed):
+        if reason := collapse(each, skills[name]) or _unskilled(losses, skills[name], each, prior[name], method, seed):
             reasons[name] = reason
-    wanted = list(rows) if chosen is None else list(chosen)
     mean = float(np.mean(list(skills.values()))) if skills else 0.0
     if reasons and (mean <= LEAST_SKILL or len(reasons) == len(rows)):
         first = next(iter(reasons))
         raise DataError(f"{f'head {first}: ' if first else ''}{reasons[first]}; a model that knows nothing is refused")
-    if refused := [name for name in wanted if name in reasons]:
+    if refused := [name for name in chosen or rows if name in reasons]:
         others = [name for name in rows if name not in reasons]
         raise DataError(f"head {refused[0]}: {reasons[refused[0]]}; heads=[{','.join(others)}] calibrates without it")
     return skills
 
 
 def losses_of(rows: HeadRows, prior: Array, method: str, seed: int) -> dict[str, float]:
-    """Validation log loss, in nats, of the model, of the model once it is scaled, and of the prior.
+    """Compute the validation log loss, in nats, of the model, of the model once it is scaled, and of the prior.
 
     Scaled is cross-fitted: a good model that is far too sure of itself, or was trained on balanced classes, can lose
     more than the prior until it is calibrated. One that knows nothing gains nothing on rows that the scaling has not
@@ -74,16 +72,15 @@ def losses_of(rows: HeadRows, prior: Array, method: str, seed: int) -> dict[str,
 
 
 def collapse(rows: HeadRows, skill: float) -> str:
-    """Why the model counts as collapsed; empty where it does not.
+    """Say why the model counts as collapsed; empty where it does not.
 
     To call one class for every row is no collapse where most rows have it and the probabilities are skilled all the
     same: so a rare class looks before a decision rule is tuned.
     """
-    classes = rows.probabilities.shape[1]
     if (rows.probabilities.std(axis=0) < CONSTANT).all():
         return "collapsed: the model gives every validation row the same probabilities"
-    called = np.bincount(rows.probabilities.argmax(axis=1), minlength=classes) / len(rows.target)
-    shares = np.bincount(rows.target, minlength=classes) / len(rows.target)
+    shares = rows.counts / len(rows.target)
+    called = np.bincount(rows.probabilities.argmax(axis=1), minlength=len(shares)) / len(rows.target)
     only = int(called.argmax())
     if called[only] >= ALL and shares.max() < ALL and (skill <= LEAST_SKILL or shares[only] <= 0.5):
         return (
@@ -93,12 +90,12 @@ def collapse(rows: HeadRows, skill: float) -> str:
     return ""
 
 
-def unskilled(losses: Mapping[str, float], skill: float, rows: HeadRows, prior: Array, method: str, seed: int) -> str:
-    """Why the model counts as one without skill; empty where it has some."""
+def _unskilled(losses: Mapping[str, float], skill: float, rows: HeadRows, prior: Array, method: str, seed: int) -> str:
+    """Say why the model counts as one without skill; empty where it has some."""
     if skill > LEAST_SKILL:
         return ""
     hint = ""
-    if method in ("temperature", "auto") and np.bincount(rows.target, minlength=len(prior)).all():
+    if method in ("temperature", "auto") and rows.counts.all():
         other = 1 - losses_of(rows, prior, "bias", seed)["scaled"] / losses["prior"]
         if other > LEAST_SKILL:
             hint = f" (with method=bias it is {other:.1%}: its classes were trained with other shares)"

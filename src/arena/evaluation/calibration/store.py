@@ -1,6 +1,6 @@
-"""`calibration.json` in a run folder: what `arena.calibrate` found, as `arena.predict` applies it.
+"""`calibration.json` in a run folder, written by `arena.calibrate` and applied by `arena.predict`.
 
-Nothing heavy is imported at the top: whether a calibration belongs to these weights is known before numpy is needed.
+Nothing heavy is imported at the top: a calibration of other weights is refused before numpy is needed.
 """
 
 import json
@@ -24,13 +24,13 @@ PREDICTED = "predicted"
 
 @dataclass(frozen=True)
 class HeadCalibration:
-    """What is done to the probabilities of one head.
+    r"""Calibration of one head, $p = \mathrm{softmax}(w \odot z + b)$, and its decision rule.
 
     Attributes:
-        method: of the scaling (`arena.evaluation.calibration.scaling.METHODS`).
-        weight, bias: of the scaling, `[K]` each.
-        decision: what is added to the logarithms of the calibrated probabilities before the largest is called, `[K]`;
-            None: the likeliest class is called.
+        method: one of `arena.evaluation.calibration.scaling.METHODS`.
+        weight, bias: $w$ (with temperature scaling each is $1 / T$) and $b$ (of mean 0), `[K]` each.
+        decision: added to the logarithms of the calibrated probabilities before the largest is called, `[K]`; None: the
+            likeliest class is called.
     """
 
     method: str
@@ -38,47 +38,55 @@ class HeadCalibration:
     bias: list[float]
     decision: list[float] | None = None
 
+    @property
+    def temperature(self) -> float:
+        """$T$ of temperature scaling, 1 of bias scaling, NaN of vector scaling."""
+        return 1 / self.weight[0] if self.method != "vector" else float("nan")
+
+    def logarithms(self, z: "np.ndarray") -> "np.ndarray":
+        """Logarithms of the calibrated probabilities, `[N, K]`, of logits or log probabilities $z$."""
+        from scipy.special import log_softmax
+
+        return log_softmax(z * self.weight + self.bias, axis=1)
+
+    def probabilities(self, z: "np.ndarray") -> "np.ndarray":
+        """Calibrated probabilities of logits or log probabilities, `[N, K]`."""
+        import numpy as np
+
+        return np.exp(self.logarithms(z))
+
+    def __str__(self) -> str:
+        scaled = self.method == "temperature"
+        return f"temperature {self.temperature:.4f}" if scaled else f"{self.method} scaling"
+
 
 @dataclass(frozen=True)
 class Calibration:
-    """A calibration of some or all heads of a model.
-
-    Attributes:
-        labels: all heads of the model.
-        heads: the calibrated ones by their names.
-        sha256: of the checkpoint that it was fitted for.
-    """
+    """A calibration of some or all heads of the model whose checkpoint has this hash."""
 
     labels: Heads
     heads: Mapping[str, HeadCalibration]
     sha256: str
 
     def apply(self, probabilities: "np.ndarray", logs: "np.ndarray | None" = None) -> "np.ndarray":
-        """Calibrated probabilities `[N, C]` float64, those of each head summing to one; of heads without a calibration
-        as they are.
+        """Calibrate probabilities `[N, C]`, heads side by side; those of heads without a calibration stay.
 
-        Args:
-            probabilities: `[N, C]`, heads side by side in the order of `labels`.
-            logs: their logarithms, where these are known better than by `probabilities`.
+        `logs` are their logarithms, where these are known better than by `probabilities`.
         """
         import numpy as np
 
-        from arena.evaluation.calibration.scaling import Scaling
         from arena.stats.scores import logarithm
 
         found = np.array(probabilities, dtype=np.float64)
         z = logarithm(found) if logs is None else logs
         for name, head in self.heads.items():
             where = self.labels.slices[name]
-            found[:, where] = Scaling(head.method, head.weight, head.bias).of_logits(z[:, where])
+            found[:, where] = head.probabilities(z[:, where])
         return found
 
     def decide(self, probabilities: "np.ndarray") -> dict[str, list[str]]:
-        """The class that each row is given, by column (`predicted_<head>`), for the heads with a decision rule.
-
-        Args:
-            probabilities: calibrated, `[N, C]`.
-        """
+        """Decide the class of each row by column (`predicted_<head>`) from calibrated probabilities `[N, C]`, for the
+        heads with a decision rule."""
         from arena.evaluation.calibration.decision import decide
 
         found = {}
@@ -90,21 +98,11 @@ class Calibration:
         return found
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} by {said(head)}" if name else f"by {said(head)}" for name, head in self.heads.items())
-
-
-def said(head: HeadCalibration) -> str:
-    """The scaling in a few words."""
-    return f"temperature {1 / head.weight[0]:.4f}" if head.method == "temperature" else f"{head.method} scaling"
+        return ", ".join(f"{name} by {head}" if name else f"by {head}" for name, head in self.heads.items())
 
 
 def read(run: RunFolder, labels: Labels, checkpoint: Path) -> Calibration | None:
-    """The calibration of a run; None where it has none.
-
-    Args:
-        run: its folder.
-        labels: its classes.
-        checkpoint: the weights in use.
+    """Read the calibration of a run with these classes and the weights in use; None where it has none.
 
     Raises:
         InputOutputError: the file is damaged.

@@ -1,6 +1,6 @@
 """The calibration of all heads of a model, from its predictions alone."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,8 @@ import numpy as np
 from arena.core.errors import DataError, UsageError
 from arena.core.heads import Heads
 from arena.evaluation.calibration import decision, scaling, skill
-from arena.evaluation.calibration.comparison import Compared, compare
-from arena.evaluation.calibration.fitting import FOLDS, Fitted, fit
+from arena.evaluation.calibration.comparison import Sides, compare
+from arena.evaluation.calibration.fitting import FOLDS, fit
 from arena.evaluation.calibration.options import CalibrationOptions
 from arena.evaluation.calibration.rows import Array, HeadRows, SplitRows, group_folds
 from arena.evaluation.calibration.store import Calibration, HeadCalibration
@@ -17,30 +17,30 @@ from arena.evaluation.predictions import prior_of
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Calibrated:
     """A finished calibration.
 
     Attributes:
         calibration: for `arena.predict`.
         facts: of each head: rows it was fitted to, skill, log loss before and after on these rows.
         judged_on: the rows behind `compared`.
-        compared: see `comparison.compare`.
+        compared: see `arena.evaluation.calibration.comparison.compare`.
         sides: of each head, for the diagram.
-        lines: what is worth saying.
+        lines: to be printed.
     """
 
     calibration: Calibration
     facts: dict[str, dict[str, Any]]
     judged_on: dict[str, Any]
     compared: dict[str, dict[str, dict[str, Any]]]
-    sides: dict[str, Compared]
+    sides: dict[str, Sides]
     lines: list[str]
 
 
 def calibrate_heads(
     heads: Heads, val: SplitRows, test: SplitRows | None, counts: Array, sha256: str, options: CalibrationOptions
-) -> Outcome:
-    """Check, fit on validation, compare on test.
+) -> Calibrated:
+    """Check the model, fit on validation, compare on test.
 
     Args:
         heads: of the model.
@@ -65,15 +65,14 @@ def calibrate_heads(
         if name in chosen
     }
     if test is None:
-        sides = {name: cross_compared(val.heads[name], each, options) for name, each in fitted.items()}
+        sides = {name: _cross_fitted(val.heads[name], each.calibration, options) for name, each in fitted.items()}
     else:
         if empty := [name for name in fitted if not len(test.heads[name].target)]:
             raise DataError(f"head {empty[0]}: no test row has a label of it; leave it out with heads=")
-        sides = {name: compared_on(test.heads[name], each) for name, each in fitted.items()}
+        sides = {name: _sides(test.heads[name], each.calibration) for name, each in fitted.items()}
     rows = val if test is None else test
-    known = {name: HeadCalibration(**asdict(each.scaling), decision=each.decision) for name, each in fitted.items()}
-    return Outcome(
-        calibration=Calibration(heads, known, sha256),
+    return Calibrated(
+        calibration=Calibration(heads, {name: each.calibration for name, each in fitted.items()}, sha256),
         facts={name: each.facts | {"skill": skills[name]} for name, each in fitted.items()},
         judged_on={
             "split": "val, cross-fitted" if test is None else "test",
@@ -86,24 +85,23 @@ def calibrate_heads(
     )
 
 
-def compared_on(rows: HeadRows, fitted: Fitted) -> Compared:
-    """Other rows than the calibration was fitted to, before and after."""
-    calibrated = fitted.scaling.of_logits(rows.logits)
-    return Compared(rows, calibrated, decision.decide(calibrated, fitted.decision or [0.0] * calibrated.shape[1]))
+def _sides(rows: HeadRows, found: HeadCalibration) -> Sides:
+    """Rows before and after."""
+    calibrated = found.probabilities(rows.logits)
+    return Sides(rows, calibrated, decision.decide(calibrated, found.decision or [0.0] * calibrated.shape[1]))
 
 
-def cross_compared(rows: HeadRows, fitted: Fitted, options: CalibrationOptions) -> Compared:
+def _cross_fitted(rows: HeadRows, found: HeadCalibration, options: CalibrationOptions) -> Sides:
     """The rows of the fit, before and after: each calibrated by numbers that were fitted without it and its group."""
     calibrated = rows.probabilities.copy()
     called = calibrated.argmax(axis=1)
     for inside, out in group_folds(rows.group, FOLDS, options.seed):
-        if not inside.any():
-            continue
-        some = rows.take(inside)
-        found = scaling.fit(fitted.scaling.method, some.logits, some.target)
-        bias = np.zeros(calibrated.shape[1])
-        if fitted.decision is not None:
-            bias = decision.tune(options.decision, found.of_logits(some.logits), some.target)
-        calibrated[out] = found.of_logits(rows.logits[out])
-        called[out] = decision.decide(calibrated[out], bias)
-    return Compared(rows, calibrated, called)
+        if inside.any():
+            some = rows.take(inside)
+            own = scaling.fit(found.method, some.logits, some.target)
+            if found.decision is not None:
+                bias = decision.tune(options.decision, own.probabilities(some.logits), some.target)
+                own = replace(own, decision=bias.tolist())
+            other = _sides(rows.take(out), own)
+            calibrated[out], called[out] = other.calibrated, other.called
+    return Sides(rows, calibrated, called)

@@ -18,8 +18,8 @@ from arena.core.heads import Heads
 from arena.core.run import RunFolder
 from arena.evaluation.calibration import fitting, skill, store
 from arena.evaluation.calibration.comparison import MEASURES, lines_of, measure, tsv_of
+from arena.evaluation.calibration.heads import CalibrationOptions, calibrate_heads
 from arena.evaluation.calibration.rows import HeadRows, group_folds, read_rows
-from arena.evaluation.calibration.whole import CalibrationOptions, calibrate_heads
 from arena.stats.classification import macro_f1
 
 HEADS = Heads({"stance": ["AGAINST", "FAVOR", "NONE"], "tone": ["plain", "rude"]})
@@ -331,8 +331,8 @@ def test_a_very_sure_model_is_calibrated_by_its_log_probabilities(tmp_path):
     write_table(tmp_path / "old.parquet", table.select([n for n in table.column_names if not n.startswith("log_")]))
     new, old = (read_rows(tmp_path / f"{name}.parquet", Heads(labels)).heads[""] for name in ("new", "old"))
     fitted = fitting.fit("", new, "temperature", "none", 0)
-    assert fitted.scaling.temperature == pytest.approx(8 * 1.662192, abs=2e-5)
-    assert abs(fitting.fit("", old, "temperature", "none", 0).scaling.temperature - 8 * 1.662192) > 0.1
+    assert fitted.calibration.temperature == pytest.approx(8 * 1.662192, abs=2e-5)
+    assert abs(fitting.fit("", old, "temperature", "none", 0).calibration.temperature - 8 * 1.662192) > 0.1
     assert (new.take(np.arange(5)).logits == logs[:5]).all()
     found = store.Calibration(Heads(labels), {"": store.HeadCalibration("temperature", [1 / 8] * 3, [0.0] * 3)}, "")
     assert found.apply(stored, logs) == pytest.approx(softmax(z, axis=1), abs=1e-12)
