@@ -1,16 +1,15 @@
-r"""Two arms on the same rows: the difference of any measure with an interval over prompts and over training seeds.
+r"""The difference of two arms on the same rows, with an interval over prompts and over training seeds.
 
-A measure is a function of sums over groups (prompts), and so a resample is a product of how often each group is drawn
-with these sums: the log loss is nats / rows, macro-F1 is a function of the confusion matrix.
+A measure is a function of sums over groups (prompts), so a resample is a product of how often each group is drawn with
+these sums: the log loss is nats / rows, macro-F1 is a function of the confusion matrix.
 
 Prompts are drawn for both arms and all seeds together, because all of them answered the same ones. Seeds are drawn
 within each arm, S of its S, from their deviations from the arm's mean: scaled by $\sqrt{S / (S - 1)}$, as S draws from
 S values vary too little, and shrunk by the share of their variance that the drawn prompts explain already, which would
-be counted twice (Davison and Hinkley 1997, "Bootstrap Methods and their Application", 3.8). An arm of one seed says
-nothing of how much seeds differ: it borrows the other arm's variance. Since a standard deviation of three seeds is
-itself a guess, the ends are then widened by Student's t with the degrees of freedom of Satterthwaite 1946. With one
-seed in each arm all of this is `arena.stats.intervals.paired_difference`, which says something of these two sets of
-weights and nothing of other seeds.
+be counted twice (Davison and Hinkley 1997, "Bootstrap Methods and their Application", 3.8). An arm of one seed borrows
+the other arm's variance. Since a standard deviation of three seeds is itself a guess, the ends are then widened by
+Student's t with the degrees of freedom of Satterthwaite 1946. With one seed in each arm all of this is
+`arena.stats.intervals.paired_difference`, which says nothing of other seeds.
 
 Shape legend: S seeds of an arm, G groups, m sums, R resamples.
 """
@@ -42,10 +41,9 @@ class Statistic:
     """One measure of both arms on the same groups.
 
     Attributes:
-        name: of the measure.
         base, other: sums of each seed and group, `[S, G, m]` float64; S may differ.
         value: sums `[..., m]` -> the measure `[...]`.
-        rises: whether more is better (quality) or more diverse.
+        rises: more is better (quality) or more diverse.
         rows: rows, or prompts, that it rests on.
         left_out: those that it is not defined on in one of the runs.
     """
@@ -61,7 +59,7 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Found:
-    """What two arms differ in, by one measure.
+    """The difference of two arms by one measure.
 
     Attributes:
         base, other: mean over the seeds of each arm.
@@ -69,7 +67,6 @@ class Found:
         relative: (other - base) / base; NaN where base is not above 0.
         prompt_error: standard error of the difference for these seeds, from the draws of prompts alone.
         seed_error: the part of the standard error that other seeds would add; 0 with one seed in each arm.
-        borrowed: whether an arm of one seed took the variance of the other arm's seeds for its own.
         seed_deviation: standard deviation of the base's seeds; NaN with one.
         seed_freedom: degrees of freedom of the interval; infinite with one seed in each arm.
     """
@@ -91,14 +88,7 @@ class Found:
 
 
 def compare(statistics: Sequence[Statistic], resamples: int, seed: int, level: float = LEVEL) -> dict[str, Found]:
-    """Every measure in both arms with its interval, by name, all from the same draws of groups.
-
-    Args:
-        statistics: the measures; the same groups in the same order in all of them.
-        resamples: of the bootstrap.
-        seed: of the draws.
-        level: coverage.
-    """
+    """Compare both arms by every measure, by name, all from the same draws of the same groups."""
     arms = [Sums(arm, each.value) for each in statistics for arm in (each.base, each.other)]
     drawn = resampled(arms, resamples, seed)
     lot = np.random.default_rng([seed, 1])
@@ -114,7 +104,7 @@ class Sums(NamedTuple):
 
 
 def resampled(arms: Sequence[Sums], resamples: int, seed: int) -> list[Array]:
-    """Each arm's measure of each seed in each resample of groups, `[S, R]`; the draws are the same for all arms."""
+    """Compute each arm's measure of each seed in each resample of groups, `[S, R]`; all arms share the draws."""
     flat = np.concatenate([arm.sums.transpose(1, 0, 2).reshape(arm.sums.shape[1], -1) for arm in arms], axis=1)
     groups = flat.shape[0]
     generator, made = np.random.default_rng(seed), np.empty((resamples, flat.shape[1]))
@@ -133,7 +123,7 @@ def resampled(arms: Sequence[Sums], resamples: int, seed: int) -> list[Array]:
 
 
 def means(arms: Sequence[Sums], resamples: int, seed: int, level: float = LEVEL) -> list[Interval]:
-    """The mean over the seeds of each arm with its interval over groups and seeds; arguments as `compare`."""
+    """Compute the mean over the seeds of each arm with its interval over groups and seeds."""
     lot, found = np.random.default_rng([seed, 1]), []
     for arm, drawn in zip(arms, resampled(arms, resamples, seed), strict=True):
         whole = arm.value(arm.sums.sum(axis=1))
@@ -238,8 +228,7 @@ def _deviation(values: Array) -> float:
 
 
 def _ends(values: Array, centre: float, groups: int, freedom: float, level: float) -> tuple[float, float]:
-    """Read percentiles off the resamples and widen them about the centre by Student's t for few seeds; NaN where there
-    are too few resamples."""
+    """Percentiles of the resamples, widened about the centre by Student's t for few seeds; NaN for too few resamples."""
     from scipy.stats import norm, t
 
     if len(values) < LEAST_RESAMPLES:

@@ -1,14 +1,15 @@
 r"""Calibration errors: how far probabilities are from what happens, with an interval that covers.
 
-An error summed over bins is never below 0, so noise only adds to it: a calibrated model has a positive error on few
-rows, and resampling adds the same noise once more. The percentiles of a bootstrap therefore lie above the truth. The
-interval here is a test inverted: with the gaps $d_b = \frac{1}{N} \sum_{i \in b} (\mathrm{right}_i -
-\mathrm{confidence}_i)$ of the bins and the bootstrap's noise $\epsilon_b$ about them, true gaps $\lambda d_b$ would
-have given the error $\sum_b |\lambda d_b + \epsilon_b|$; the interval holds the errors $\lambda \sum_b |d_b|$ of all
-$\lambda \ge 0$ under which the error that was seen is within the middle 95%. `benchmarks/coverage.py` shows what it
-covers.
+An error summed over bins is never below 0, so noise only adds to it, and resampling adds the same noise once more: the
+percentiles of a bootstrap lie above the truth. The interval here is a test inverted: with the gaps $d_b = \frac{1}{N}
+\sum_{i \in b} (\mathrm{right}_i - \mathrm{confidence}_i)$ of the bins and the bootstrap's noise $\epsilon_b$ about
+them, true gaps $\lambda d_b$ would have given the error $\sum_b |\lambda d_b + \epsilon_b|$; the interval holds the
+errors $\lambda \sum_b |d_b|$ of all $\lambda \ge 0$ under which the error that was seen is within the middle 95%.
+`benchmarks/coverage.py` shows what it covers.
 
-Shape legend: N rows, K classes, B bins, G groups, R resamples.
+Shape legend: N rows, K classes, B bins, G groups, R resamples. In all functions: probabilities `[N, K]`, target class
+indices `[N]`, confidence the probability of what is predicted `[N]`, right whether it happened `[N]`, member the bin of
+each row `[N]`, group the number of each row's group `[N]`, drawn how often each group is in each resample `[R, G]`.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ def top(probabilities: Array, target: Integers) -> tuple[Array, Truths]:
 
 
 def equal_width(confidence: Array, bins: int) -> Integers:
-    """Return the bin of each row, `[N]`: `bins` of the same width from 0 to 1, lower edges included.
+    """Return the bin of each row: `bins` of the same width from 0 to 1, lower edges included.
 
     A confidence of exactly 1 is in the last bin. (torchmetrics gives it a bin of its own.)
     """
@@ -39,7 +40,7 @@ def equal_width(confidence: Array, bins: int) -> Integers:
 
 
 def equal_mass(confidence: Array, bins: int) -> Integers:
-    """Return the bin of each row, `[N]`: `bins` with the same number of rows, up to one row.
+    """Return the bin of each row: `bins` with the same number of rows, up to one row.
 
     Rows of one confidence stay in one bin, so that the order of the rows does not matter; there are fewer bins then.
     """
@@ -53,11 +54,6 @@ def calibration_error(confidence: Array, right: Truths, member: Integers) -> flo
 
     Sources: Naeini, Cooper and Hauskrecht 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning" (bins
     of equal width); Nixon et al. 2019, "Measuring Calibration in Deep Learning" (of equal mass).
-
-    Args:
-        confidence: probability of what is predicted, `[N]`.
-        right: whether it happened, `[N]`.
-        member: bin of each row, `[N]`.
     """
     return float(np.abs(np.bincount(member, weights=right - confidence)).sum() / len(confidence))
 
@@ -81,13 +77,7 @@ class Gaps(NamedTuple):
 
     @classmethod
     def of(cls, confidence: Array, right: Truths, member: Integers, group: Integers, drawn: Integers) -> "Gaps":
-        """Compute the gaps of a calibration error.
-
-        Args:
-            confidence, right, member: see `calibration_error`.
-            group: number of each row's group, `[N]`.
-            drawn: how often each group is in each resample, `[R, G]`.
-        """
+        """Compute the gaps of a calibration error."""
         groups, bins = drawn.shape[1], int(member.max(initial=0)) + 1
         sums = np.bincount(group * bins + member, right - confidence, groups * bins).reshape(groups, bins)
         size = np.bincount(group, minlength=groups)
@@ -103,7 +93,7 @@ class Gaps(NamedTuple):
 
 
 def classwise_gaps(probabilities: Array, target: Integers, bins: int, group: Integers, drawn: Integers) -> Gaps:
-    """Compute the gaps of `classwise_error`; arguments as there and in `Gaps.of`."""
+    """Compute the gaps of `classwise_error`."""
     parts = [
         Gaps.of(column, target == k, equal_width(column, bins), group, drawn)
         for k, column in enumerate(probabilities.T)
@@ -120,14 +110,9 @@ class ErrorInterval(NamedTuple):
 
 
 def error_interval(gaps: Gaps, groups: int, level: float = LEVEL) -> ErrorInterval:
-    """Compute the interval of a calibration error, see the module's docstring.
+    """Compute the interval of a calibration error whose rows are of so many groups, see the module's docstring.
 
     NaN with fewer than two groups, or where more than `MAX_UNDEFINED` of the resamples are undefined.
-
-    Args:
-        gaps: of the error.
-        groups: G, that have rows.
-        level: coverage.
     """
     noise = gaps.noise[np.isfinite(gaps.noise).all(axis=1)]
     too_few = not len(noise) or 1 - len(noise) / len(gaps.noise) > MAX_UNDEFINED
@@ -157,14 +142,8 @@ def error_interval(gaps: Gaps, groups: int, level: float = LEVEL) -> ErrorInterv
 
 @dataclass(frozen=True)
 class Bins:
-    """A reliability diagram: how often what is predicted comes true, over how sure the model is.
-
-    Attributes:
-        confidence: mean confidence of each bin, `[B]`.
-        accuracy: share of its rows that are right, `[B]`.
-        rows: rows of it, `[B]`.
-        low, high: Wilson's 95% interval of the accuracy, `[B]` each; it takes rows as independent.
-    """
+    """A reliability diagram of B bins: mean confidence, share of right rows, rows, and the ends of Wilson's 95%
+    interval of the accuracy, which takes rows as independent."""
 
     confidence: Array
     accuracy: Array
@@ -174,13 +153,7 @@ class Bins:
 
 
 def reliability(confidence: Array, right: Truths, bins: int) -> Bins:
-    """Compute bins of equal mass for the diagram.
-
-    Args:
-        confidence: `[N]`.
-        right: `[N]`.
-        bins: number of bins.
-    """
+    """Compute bins of equal mass for the diagram."""
     member = equal_mass(confidence, bins)
     rows = np.bincount(member)
     hits = np.bincount(member, weights=right)

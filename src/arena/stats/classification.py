@@ -13,13 +13,7 @@ Classes = NDArray[np.int64]
 
 
 def confusion_matrix(target: Classes, predicted: Classes, classes: int) -> Classes:
-    """Count rows by target and prediction, `[K, K]`.
-
-    Args:
-        target: class indices, `[N]`.
-        predicted: class indices, `[N]`.
-        classes: K.
-    """
+    """Count rows by target and prediction, class indices `[N]`, into `[K, K]`."""
     return np.bincount(target * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
@@ -35,15 +29,12 @@ def macro_f1_of(confusion: NDArray) -> Array:
 
 
 def macro_f(numerator: NDArray, denominator: NDArray) -> Array:
-    r"""Compute the mean F score over the classes that occur, $\frac{1}{|C|}\sum_{c \in C} n_c / d_c$, `[...]`.
+    r"""Compute the mean F score over the classes that occur, $\frac{1}{|C|}\sum_{c \in C} n_c / d_c$, `[..., K]` ->
+    `[...]`.
 
-    $C$ are the classes with $d_c > 0$, which occur among the targets or the predictions: one that occurs and is never
-    predicted counts 0, one that occurs nowhere is left out. This is scikit-learn's `f1_score(average="macro")` over the
-    labels that are there. NaN where no class occurs.
-
-    Args:
-        numerator: `[..., K]`, for F1 $2 TP$.
-        denominator: `[..., K]`, for F1 $2 TP + FP + FN$.
+    For F1 $n = 2 TP$ and $d = 2 TP + FP + FN$. $C$ are the classes with $d_c > 0$, which occur among the targets or the
+    predictions: one that occurs and is never predicted counts 0, one that occurs nowhere is left out. This is
+    scikit-learn's `f1_score(average="macro")` over the labels that are there. NaN where no class occurs.
     """
     occurs = denominator > 0
     scores = np.divide(numerator, denominator, out=np.zeros(occurs.shape), where=occurs).sum(axis=-1)
@@ -54,9 +45,8 @@ def macro_f(numerator: NDArray, denominator: NDArray) -> Array:
 def mcc_of(confusion: NDArray) -> Array:
     """Compute Matthews' correlation of confusion matrices, `[..., K, K]` -> `[...]`.
 
-    NaN where only one class is among the targets, or among the predictions: 0 / 0 by its formula.
-
-    Source: Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation coefficient".
+    NaN where only one class is among the targets, or among the predictions: 0 / 0 by its formula. Source: Gorodkin
+    2004, "Comparing two K-category assignments by a K-category correlation coefficient".
     """
     confusion = np.asarray(confusion, dtype=np.float64)
     support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
@@ -67,15 +57,11 @@ def mcc_of(confusion: NDArray) -> Array:
 
 
 def auroc(scores: NDArray, positive: NDArray[np.bool_], weights: NDArray | None = None) -> Array:
-    """Compute the area under the ROC curve by the trapezoids between distinct scores, `[R]`, or one number, `[]`.
+    """Compute the area under the ROC curve of scores `[N]` by the trapezoids between distinct scores, `[R]` or `[]`.
 
-    NaN where all rows are of one kind. Without ties it is the share of pairs of a positive and a negative row in which
-    the positive one has the higher score (Mann and Whitney 1947).
-
-    Args:
-        scores: `[N]`.
-        positive: whether each row has the class, `[N]`.
-        weights: how often each row counts in each of R resamples, `[R, N]`; None counts each once.
+    The share of pairs of a positive and a negative row in which the positive one has the higher score (Mann and Whitney
+    1947), ties half; NaN where all rows are of one kind. `weights` `[R, N]`: how often each row counts in each of R
+    resamples; None counts each once.
     """
     order = np.argsort(-scores, kind="stable")
     score, positive = scores[order], positive[order]
@@ -91,11 +77,7 @@ def auroc(scores: NDArray, positive: NDArray[np.bool_], weights: NDArray | None 
 
 
 def cramers_v(first: Classes, second: Classes) -> float:
-    """Compute Cramer's V of two classifications of the same rows, 0 (independent) to 1; NaN where one has one class.
-
-    Args:
-        first, second: class indices, `[N]` each.
-    """
+    """Compute Cramer's V of two classifications of the same rows, 0 (independent) to 1; NaN where one has one class."""
     from scipy.stats.contingency import association, crosstab
 
     if not len(first):

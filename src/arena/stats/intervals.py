@@ -53,12 +53,8 @@ def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, flo
 def mean(values: Array, groups: NDArray | None = None) -> Interval:
     r"""Compute a mean with a normal interval whose standard error allows rows of one group to resemble each other.
 
-    $s^2 = \frac{G}{G-1} \frac{1}{n^2} \sum_g \left(\sum_{i \in g} (x_i - \bar x)\right)^2$ over G groups; with one row
-    a group this is the usual standard error. Source: Liang and Zeger 1986, for a mean.
-
-    Args:
-        values: `[N]`.
-        groups: a number for each row's group, `[N]`; None where every row is a group of its own.
+    $s^2 = \frac{G}{G-1} \frac{1}{n^2} \sum_g \left(\sum_{i \in g} (x_i - \bar x)\right)^2$ over G groups, or rows where
+    `groups` is None. Source: Liang and Zeger 1986, for a mean.
     """
     if not len(values):
         return Interval(math.nan, math.nan, math.nan)

@@ -6,13 +6,8 @@ import numpy as np
 
 
 def front(points: Sequence[Sequence[float]]) -> list[bool]:
-    """Mark the points that no other one dominates: at least as good in every value and better in one.
-
-    Equal points are on the front together. A point with NaN neither dominates nor is dominated.
-
-    Args:
-        points: `[N, M]`, larger is better in each of M values.
-    """
+    """Mark the points `[N, M]` that no other one dominates: at least as good in every value (larger is better) and
+    better in one. Equal points are on the front together. A point with NaN neither dominates nor is dominated."""
     if not len(points):
         return []
     values = np.asarray(points, dtype=np.float64).reshape(len(points), -1)

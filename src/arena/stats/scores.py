@@ -1,6 +1,7 @@
 """Scores of single rows: log loss and Brier score of probabilities, for hard and soft targets.
 
-Shape legend: N rows, K classes, T heads.
+Shape legend: N rows, K classes, T heads. Probabilities are `[N, K]`; targets are class indices `[N]` or probabilities
+`[N, K]`; of several heads class indices `[N, T]`, negative where a row has no label of a head.
 """
 
 import math
@@ -24,12 +25,7 @@ def logarithm(probabilities: ArrayLike) -> Array:
 
 
 def log_loss(probabilities: ArrayLike, target: ArrayLike) -> Array:
-    r"""Compute the log loss of each row in nats, $-\sum_c t_c \log p_c$, `[N]`; $p$ clipped from below at `CLIP`.
-
-    Args:
-        probabilities: `[N, K]`.
-        target: class indices `[N]`, or probabilities `[N, K]`.
-    """
+    r"""Compute the log loss of each row in nats, $-\sum_c t_c \log p_c$, `[N]`; $p$ clipped from below at `CLIP`."""
     target, logarithms = np.asarray(target), logarithm(probabilities)
     if target.ndim == 1:
         return -logarithms[np.arange(len(target)), target]
@@ -39,12 +35,7 @@ def log_loss(probabilities: ArrayLike, target: ArrayLike) -> Array:
 def brier_score(probabilities: ArrayLike, target: ArrayLike) -> Array:
     r"""Compute the Brier score of each row, $\sum_c (p_c - t_c)^2$, `[N]`, between 0 and 2.
 
-    The sum over the classes, as in Brier 1950; for two classes it is twice the one-sided square that other tools call
-    Brier score.
-
-    Args:
-        probabilities: `[N, K]`.
-        target: class indices `[N]`, or probabilities `[N, K]`.
+    The sum over the classes, as in Brier 1950; for two classes it is twice the one-sided square of other tools.
     """
     probabilities, target = np.asarray(probabilities, dtype=np.float64), np.asarray(target)
     if target.ndim == 1:
@@ -53,27 +44,19 @@ def brier_score(probabilities: ArrayLike, target: ArrayLike) -> Array:
 
 
 def label_log_losses(parts: Sequence[ArrayLike], target: NDArray[np.int64]) -> Array:
-    """Compute the log loss of each label of several heads in nats, `[N, T]`; NaN where a row has no label of a head.
-
-    Args:
-        parts: the probabilities of each head, `[N, K]` each.
-        target: class index within each head, `[N, T]`; negative where there is no label.
-    """
+    """Compute the log loss of each label in nats, `[N, T]`, from the probabilities of each head; NaN without a label."""
     losses = [log_loss(part, np.maximum(target[:, t], 0)) for t, part in enumerate(parts)]
     return np.where(target >= 0, np.stack(losses, axis=1), np.nan)
 
 
 def label_hits(parts: Sequence[ArrayLike], target: NDArray[np.int64]) -> Array:
-    """Return whether each label is the most probable class of its head, 0 or 1, `[N, T]`; NaN where there is none.
-
-    Args: as `label_log_losses`.
-    """
+    """Return 1 where a label is the most probable class of its head, else 0, `[N, T]`; NaN without a label."""
     guess = np.stack([np.asarray(part).argmax(axis=1) for part in parts], axis=1)
     return np.where(target >= 0, (guess == target).astype(np.float64), np.nan)
 
 
 def exact_match(hits: Array) -> NDArray[np.bool_]:
-    """Return whether all labels of a row are right, `[N]`; `hits` as from `label_hits`."""
+    """Mark the rows all of whose labels are right, `[N]`, from `label_hits`."""
     return (hits != 0).all(axis=1)
 
 

@@ -15,18 +15,13 @@ AT_ONCE = 4_000_000
 
 
 def permutation_p(statistics: Sequence[Statistic], permutations: int, seed: int) -> dict[str, float]:
-    """For each measure the two-sided p that two equal arms would differ as much: the share of sign flips, which
-    exchange both arms' answers to a prompt, with a difference at least as large.
+    """Compute for each measure the two-sided p that two equal arms would differ as much: the share of sign flips, which
+    swap both arms' answers to a prompt, with a difference at least as large.
 
     Each arm is the mean of its seeds here: the p is about other prompts, not about other seeds. It is exact where there
     are no more than `permutations` ways to flip, and NaN with fewer than two groups or an undefined measure. It is
-    `scipy.stats.permutation_test` with permutation_type="samples", but one matrix product for all measures: scipy
-    permutes prompt by prompt and takes a minute for twelve measures of two thousand prompts.
-
-    Args:
-        statistics: the measures in both arms; the same groups in all of them.
-        permutations: at most.
-        seed: of the draws.
+    `scipy.stats.permutation_test` with permutation_type="samples", but one matrix product for all measures of the same
+    groups: scipy permutes prompt by prompt and takes a minute for twelve measures of two thousand prompts.
     """
     groups = statistics[0].base.shape[1]
     arms = [(each.base.mean(axis=0), each.other.mean(axis=0)) for each in statistics]
@@ -57,7 +52,7 @@ def permutation_p(statistics: Sequence[Statistic], permutations: int, seed: int)
 
 
 def error_p(found: Found) -> float:
-    """Two-sided p of the difference over its standard error by Student's t, which knows of the seeds too."""
+    """Compute the two-sided p of the difference over its standard error by Student's t, which knows of the seeds too."""
     from scipy.stats import norm, t
 
     if not found.error > 0:
@@ -67,12 +62,8 @@ def error_p(found: Found) -> float:
 
 
 def mcnemar(base: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int, float]:
-    """Compute McNemar's exact test: the rows that only base has right, those that only other has, and the two-sided p.
-
-    It asks whether these two counts could come from a fair coin, and takes rows as independent.
-
-    Args:
-        base, other: whether each row is right, `[N]` bool.
+    """Compute McNemar's exact test of rows that are right or not: the rows that only base has right, those that only
+    other has, and the two-sided p that these counts come from a fair coin; it takes rows as independent.
 
     Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions or percentages".
     """
@@ -84,7 +75,7 @@ def mcnemar(base: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """P values adjusted for being looked at together; NaN stays, and does not count.
+    """Adjust p values for being looked at together; NaN stays, and does not count.
 
     The i-th smallest of m becomes the largest of (m - j + 1) p_j over j <= i, at most 1. Source: Holm 1979, "A Simple
     Sequentially Rejective Multiple Test Procedure".
@@ -98,16 +89,10 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def rows_needed(found: Found, rows: int, level: float = LEVEL, power: float = POWER) -> float:
-    r"""Rows, grouped like these, with which a difference of the size that was seen would be shown with this power:
-    $n (z_{1 - \alpha/2} + z_{power})^2 s^2 / (d^2 - (z_{1 - \alpha/2} + z_{power})^2 s_{seed}^2)$.
+    r"""Compute the rows, grouped like these, with which a difference of this size would be shown with this power: $n
+    (z_{1 - \alpha/2} + z_{power})^2 s^2 / (d^2 - (z_{1 - \alpha/2} + z_{power})^2 s_{seed}^2)$.
 
     Infinite where no number of rows suffices, because the seeds alone differ too much, or there is no difference.
-
-    Args:
-        found: difference `d`, its standard error over prompts `s` and over seeds `s_seed`.
-        rows: `n`, that it rests on.
-        level: of the interval.
-        power: the chance to show it.
     """
     from scipy.stats import norm
 
