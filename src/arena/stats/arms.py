@@ -228,7 +228,7 @@ def _deviation(values: Array) -> float:
 
 
 def _ends(values: Array, centre: float, groups: int, freedom: float, level: float) -> tuple[float, float]:
-    """Percentiles of the resamples, widened about the centre by Student's t for few seeds; NaN for too few resamples."""
+    """Percentiles of the resamples, widened about the centre by Student's t for few seeds; NaN for few resamples."""
     from scipy.stats import norm, t
 
     if len(values) < LEAST_RESAMPLES:

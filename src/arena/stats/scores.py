@@ -44,7 +44,7 @@ def brier_score(probabilities: ArrayLike, target: ArrayLike) -> Array:
 
 
 def label_log_losses(parts: Sequence[ArrayLike], target: NDArray[np.int64]) -> Array:
-    """Compute the log loss of each label in nats, `[N, T]`, from the probabilities of each head; NaN without a label."""
+    """Compute the log loss of each label in nats, `[N, T]`, from the probabilities of each head; NaN without one."""
     losses = [log_loss(part, np.maximum(target[:, t], 0)) for t, part in enumerate(parts)]
     return np.where(target >= 0, np.stack(losses, axis=1), np.nan)
 

@@ -52,7 +52,7 @@ def permutation_p(statistics: Sequence[Statistic], permutations: int, seed: int)
 
 
 def error_p(found: Found) -> float:
-    """Compute the two-sided p of the difference over its standard error by Student's t, which knows of the seeds too."""
+    """Compute the two-sided p of the difference over its standard error by Student's t: it knows of seeds too."""
     from scipy.stats import norm, t
 
     if not found.error > 0:

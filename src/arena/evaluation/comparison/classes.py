@@ -5,6 +5,7 @@ Shape legend: N rows, T heads, K classes of one head, C the classes of all heads
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -40,11 +41,25 @@ class ClassRows:
     def __init__(self, runs: Sequence[RunFolder], options: ComparisonOptions) -> None:
         self.heads = Heads(labels_of(runs[0]))
         self.names = [*RISES, *(f"{head}/{name}" for head in self.heads.names for name in RISES if self.heads.named)]
-        self.rows = align([read_classes(run, options.split, self.heads) for run in runs], options.common)
+        self.runs, self.options = runs, options
+
+    @cached_property
+    def rows(self) -> Aligned:
+        """The labelled rows."""
+        options = self.options
+        return align([read_classes(run, options.split, self.heads) for run in self.runs], options.common)
+
+    @property
+    def target(self) -> np.ndarray:
+        """Class indices within each head, `[N, T]`."""
         target = self.rows.tables[0].target
         assert target is not None
-        self.target = target
-        self.sums = [self._sums(table) for table in self.rows.tables]
+        return target
+
+    @cached_property
+    def sums(self) -> list[dict[tuple[str, str], Array]]:
+        """The sums of each run's measures by head and name."""
+        return [self._sums(table) for table in self.rows.tables]
 
     def aligned(self, name: str) -> Aligned:
         """The rows that a measure is of."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,13 @@ class TaskRows:
             )
         self.rises: dict[str, bool] = known[0]
         self.names, self.primary = list(known[0]), next(iter(known[0]))
-        self.rows = align([read_columns(run, options.split, self.names) for run in runs], options.common)
+        self.runs, self.options = runs, options
+
+    @cached_property
+    def rows(self) -> Aligned:
+        """The rows that the measures are of."""
+        options = self.options
+        return align([read_columns(run, options.split, self.names) for run in self.runs], options.common)
 
     def aligned(self, name: str) -> Aligned:
         """The rows that a measure is of."""

@@ -20,11 +20,11 @@ ROWS = {"classes": ClassRows, "replies": ReplyRows, "rows": TaskRows}
 
 def choose(options: ComparisonOptions, known: Sequence[str], primary: str) -> tuple[list[str], str]:
     """Return the measures to compare, and the primary one among them; a `UsageError` for one that there is not."""
-    wanted = list(options.metric) if options.metric else list(known)
+    wanted = options.metrics or list(known)
     for name in wanted:
         if name not in known:
             raise UsageError(f"metric={name}: there is no such measure{closest(name, known)}")
-    if options.metric and primary not in wanted:
+    if options.metrics and primary not in wanted:
         primary = wanted[0]
     primary = options.primary or primary
     if primary not in known:
