@@ -79,7 +79,6 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     checkpoint = Path(options.checkpoint) if options.checkpoint else run.best
     checkpoints.check(checkpoint)
     build.quiet()
-    from arena.evaluation import show
     from arena.evaluation.split import evaluate_split, predicted
 
     task, data = restore.rebuild(run, settings, checkpoint), build.data(settings)
@@ -99,7 +98,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     )
     write_json(folder / "evaluation.json", results)
     evaluator.show(name, results, folder)
-    show.targets(reached)
+    metric_targets.print_targets(reached)
     say(f"written to {shown(folder)}")
     if not writes:
         return Evaluation.of(folder, results)

@@ -99,10 +99,10 @@ def fit(overrides: Sequence[str] = ()) -> Fit:
 
 def seed(settings: build.Settings) -> None:
     """Import what is heavy, quieten it, and seed every generator."""
-    from arena.evaluation import show
+    from arena.evaluation import printing
 
     if rank() == 0:
-        show.configuration(settings, settings["run_dir"])
+        printing.print_configuration(settings, settings["run_dir"])
     build.quiet()
     from lightning.pytorch import seed_everything
 

@@ -8,7 +8,7 @@ import numpy as np
 from arena.core import tables
 from arena.core.files import read_parquet
 from arena.core.run import write_atomically
-from arena.evaluation import show
+from arena.evaluation import printing
 from arena.stats.intervals import draws, paired_difference, percentiles
 from rating.metric import values
 
@@ -70,7 +70,7 @@ class RatingEvaluator:
     def show(self, title: str, judged: dict[str, Any], folder: Path) -> None:
         """Print the final table."""
         title = f"{title}: {judged['rows']} rows, {judged['groups']} groups"
-        show.printed(title, show.rows_of(judged, ("mae", "rmse", "spearman")))
+        printing.print_table(title, printing.rows_of(judged, ("mae", "rmse", "spearman")))
         gain = judged["gain_over_prior"]
-        print(f"gain over the prior: {gain['value']:.4f} points of absolute error ({show.interval(gain)})")
+        print(f"gain over the prior: {gain['value']:.4f} points of absolute error ({printing.interval(gain)})")
         print(f"by score: {folder / 'by_score.csv'}")

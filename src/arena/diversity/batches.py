@@ -14,17 +14,8 @@ log = logging.getLogger("arena")
 def halving(function: Callable[[list[int]], np.ndarray], order: list[int], batch_size: int, found: np.ndarray) -> int:
     """Fill `found[order]` batch by batch; one that does not fit into memory is tried again at half the size.
 
-    Args:
-        function: the rows of a batch -> their values.
-        order: all rows, those that need most memory first.
-        batch_size: rows at once.
-        found: filled.
-
-    Returns:
-        The batch size that fitted.
-
-    Raises:
-        OutOfMemoryError: a single row does not fit.
+    `function` gives the values of some rows. Returns the batch size that fitted; an `OutOfMemoryError` where a row does
+    not.
     """
     start = 0
     while start < len(order):

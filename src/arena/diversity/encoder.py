@@ -123,13 +123,7 @@ class SentenceEncoder:
             ) from error
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """See `Encoder`.
-
-        Raises:
-            InputOutputError: no weights, see `load`.
-            OutOfMemoryError: memory does not suffice for a single text.
-            DataError: an embedding is not finite.
-        """
+        """See `Encoder`; an `InputOutputError` without weights, a `DataError` for embeddings that are not finite."""
         self.load()
         assert self._parts is not None
         tokenizer, model = self._parts

@@ -46,19 +46,17 @@ def expectation_adjusted(grams: Grams, vocabulary: int = VOCABULARY) -> float:
 
 
 def self_bleu(grams: Sequence[Grams], smoothing: Literal["method1", "exp"] = "method1") -> np.ndarray:
-    """Compute BLEU of each text against all others of the set, between 0 and 1; low is diverse.
+    """Compute BLEU of each text against all others of the set, `[n]` between 0 and 1; low is diverse.
 
-    BLEU is that of nltk (`SmoothingFunction().method1`) or of sacrebleu (`exp` smoothing, `effective_order`). With
-    texts of ten words a BLEU-4 is mostly smoothing. Source: Zhu et al. 2018, arXiv 1802.01886.
+    NaN for texts without words, and for all where fewer than two have any. BLEU is that of nltk (`method1` smoothing)
+    or of sacrebleu (`exp`, `effective_order`). With texts of ten words a BLEU-4 is mostly smoothing. Source: Zhu et al.
+    2018, arXiv 1802.01886.
 
     Args:
         grams: from `count`; all lengths weigh the same.
         smoothing: what stands for a length of which no n-gram matches. `method1`: 0.1 matches, also where a text is too
             short to have such n-grams, so that copies of a short text do not reach 1. `exp`: a half, a quarter, ...
             match, and lengths that a text is too short for do not count.
-
-    Returns:
-        `[n]`; NaN for texts without words, and for all where fewer than two have any.
     """
     lengths = [each.total() for each in grams[0]]
     filled = [i for i, length in enumerate(lengths) if length]

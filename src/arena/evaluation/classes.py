@@ -1,16 +1,16 @@
-"""Judging predictions of classes: metrics, tables and what is printed."""
+"""Evaluation of predictions of classes: metrics, tables and printed lines."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from arena.evaluation import show, tables
+from arena.evaluation import printing, tables
 from arena.evaluation.predictions import evaluate_predictions
 
 
 class ClassEvaluator:
-    """What happens to the predictions of a split once they are written; one head or several.
+    """Evaluates the written predictions of a split; one head or several.
 
     Another kind of task brings a class with the same methods (`arena.evaluation.replies`).
     """
@@ -32,9 +32,9 @@ class ClassEvaluator:
         tables.write(path, metrics.labels, folder, counts, figures)
 
     def generations(self, settings: dict[str, Any], task: Any, data: Any, run: Any) -> dict[str, Any]:
-        """Nothing: a model that judges writes no text."""
+        """Nothing: a model that classifies writes no text."""
         return {}
 
-    def show(self, title: str, judged: dict[str, Any], folder: Path) -> None:
+    def show(self, title: str, results: dict[str, Any], folder: Path) -> None:
         """Print the final table."""
-        show.table(title, judged, folder)
+        printing.print_results(title, results, folder)

@@ -49,7 +49,7 @@ class LabelledPredictions:
 
 
 def read(path: Path, labels: Labels) -> LabelledPredictions:
-    """The labelled rows of one predictions file."""
+    """Read the labelled rows of one predictions file."""
     table = read_parquet(path)
     heads = Heads(labels)
     probabilities, truth = (_columns(table, prefix, heads) for prefix in (PROBABILITY, TRUE_PROBABILITY))
@@ -78,42 +78,41 @@ def evaluate_predictions(
     seed: int,
     baselines: dict[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """Metrics of one predictions file, each with a 95% interval over whole prompts, beside its baselines.
+    """Compute metrics of one predictions file, each with a 95% interval over whole prompts, beside its baselines.
 
     Args:
-        path: `predictions/<split>.parquet`.
-        metrics: the metrics of the configuration; used and reset.
-        class_counts: rows of each class in the training split, for the prior, `[K]`, or `[C]` of several heads.
+        metrics: of the configuration; used and reset.
+        class_counts: rows of each class in the training split, for the prior, `[C]`.
         resamples, seed: of the bootstrap; 0 resamples give no intervals.
-        baselines: probabilities of other models for the rows of the file, each `[N, K]` or `[N, C]`.
+        baselines: probabilities of other models for the rows of the file, `[N, C]` each.
 
     Returns:
         `rows`, `groups`, `loss` (mean training loss, nats), `metrics` (name -> value, low, high, and numerator and
-        denominator for rates), `baselines` (prior, those given, and bayes where the truth is known), `gain_over_prior`
-        (nats that the model saves, with its interval), `skill` (for each baseline given: `skill`, the gain as a share
-        of the baseline's log loss, `gain`, `accuracy`). Of several heads all of these are means over heads, `skill`
-        also has `exact_match` (rows with all labels right), and `heads` has for each head `rows`, `gain_over_prior`
-        and `skill` (over the prior, a share).
+            denominator for rates), `baselines` (prior, those given, and bayes where the truth is known),
+            `gain_over_prior` (nats that the model saves, with its interval), `skill` (for each baseline given: `skill`,
+            the gain as a share of the baseline's log loss, `gain`, `accuracy`). Of several heads all of these are means
+            over heads, `skill` also has `exact_match` (rows with all labels right), and `heads` has for each head
+            `rows`, `gain_over_prior` and `skill` (over the prior, a share).
     """
-    told = read(path, metrics.labels)
+    labelled = read(path, metrics.labels)
     heads = Heads(metrics.labels)
     # One classification has class indices `[N]` wherever a target goes.
-    target = told.target if heads.named else told.target[:, 0]
+    target = labelled.target if heads.named else labelled.target[:, 0]
     result: dict[str, Any] = {
         "rows": len(target),
-        "groups": len(np.unique(told.groups)),
-        "loss": float(np.nanmean(told.loss)) if np.isfinite(told.loss).any() else math.nan,
-        "metrics": values_with_intervals(metrics, told.probabilities, target, told.groups, resamples, seed),
+        "groups": len(np.unique(labelled.groups)),
+        "loss": float(np.nanmean(labelled.loss)) if np.isfinite(labelled.loss).any() else math.nan,
+        "metrics": values_with_intervals(metrics, labelled.probabilities, target, labelled.groups, resamples, seed),
         "baselines": {},
     }
     prior = prior_of(heads, class_counts, len(target))
-    given = {name: values[told.kept] for name, values in (baselines or {}).items() if name != "prior"}
-    known = {"prior": prior} | given | ({} if told.truth is None else {"bayes": told.truth})
+    given = {name: values[labelled.kept] for name, values in (baselines or {}).items() if name != "prior"}
+    known = {"prior": prior} | given | ({} if labelled.truth is None else {"bayes": labelled.truth})
     for name, baseline in known.items():
         values, _ = _compute(metrics, baseline, target)
         result["baselines"][name] = {key: values[key] for key in _headline(heads) if key in values}
     known.pop("bayes", None)
-    skills = {name: _skill(heads, baseline, told, resamples, seed) for name, baseline in known.items()}
+    skills = {name: _skill(heads, baseline, labelled, resamples, seed) for name, baseline in known.items()}
     over_prior = skills.pop("prior")
     result |= {"gain_over_prior": over_prior["gain"], "skill": skills}
     if heads.named:
@@ -134,18 +133,18 @@ def _headline(heads: Heads) -> list[str]:
     return [*HEADLINE_OF_HEADS, *(f"{head}/{name}" for head in heads.names for name in HEADLINE_OF_HEADS)]
 
 
-def _skill(heads: Heads, baseline: np.ndarray, told: LabelledPredictions, resamples: int, seed: int) -> dict[str, Any]:
-    """Compute what the model adds to one baseline, in nats and in right labels, with ten times the resamples (cheap).
-
-    Everything is a mean over heads, as the metrics of these names are (`arena.metric.heads`).
-    """
-    losses = [label_log_losses(parts, told.target) for parts in _parts(heads, baseline, told.probabilities)]
-    hits = [label_hits(parts, told.target) for parts in _parts(heads, baseline, told.probabilities)]
-    gains, gain = paired_differences(losses[0], losses[1], told.groups, 10 * resamples, seed)
-    _, change = paired_differences(hits[1], hits[0], told.groups, 10 * resamples, seed)
+def _skill(
+    heads: Heads, baseline: np.ndarray, labelled: LabelledPredictions, resamples: int, seed: int
+) -> dict[str, Any]:
+    """What the model adds to one baseline, in nats and in right labels, means over heads; ten times the resamples
+    (cheap)."""
+    losses = [label_log_losses(parts, labelled.target) for parts in _parts(heads, baseline, labelled.probabilities)]
+    hits = [label_hits(parts, labelled.target) for parts in _parts(heads, baseline, labelled.probabilities)]
+    gains, gain = paired_differences(losses[0], losses[1], labelled.groups, 10 * resamples, seed)
+    _, change = paired_differences(hits[1], hits[0], labelled.groups, 10 * resamples, seed)
     known = np.isfinite(losses[0])
     level, whole = head_means(losses[0]), mean_over_heads(losses[0])
-    match = match_change(exact_match(hits[0]), exact_match(hits[1]), told.groups, 10 * resamples, seed)
+    match = match_change(exact_match(hits[0]), exact_match(hits[1]), labelled.groups, 10 * resamples, seed)
     found = {"skill": float(quotient(gain.value, whole)), "gain": _named(gain), "accuracy": _named(change)}
     if not heads.named:
         return found | {"accuracy": match}
@@ -177,12 +176,6 @@ def match_change(
 
     Returns `value`, `low`, `high`; `only_model`, `only_baseline`: rows that only one of them has right, and `p` of
     McNemar's exact test, which takes rows as independent; the interval does not.
-
-    Args:
-        baseline, model: whether each row is right, `[N]` bool.
-        groups: what was drawn together, `[N]`.
-        resamples: bootstrap resamples; 0 gives no interval.
-        seed: seed of the bootstrap.
     """
     change = paired_difference(model, baseline, groups, resamples, seed)
     only_baseline, only_model, p = mcnemar(baseline, model)
@@ -197,7 +190,7 @@ def values_with_intervals(
     resamples: int,
     seed: int,
 ) -> dict[str, dict[str, float]]:
-    """Each metric as value, low, high; rates also as numerator and denominator, so that 0/0 can be told from 0."""
+    """Each metric as value, low, high; rates also as numerator and denominator, so that 0/0 can be labelled from 0."""
     values, counts = _compute(metrics, probabilities, target)
     intervals: dict[str, tuple[float, float]] = {}
     errors: dict[str, ErrorInterval] = {}

@@ -11,7 +11,7 @@ from arena.core.console import say
 from arena.core.files import read_parquet
 from arena.core.run import write_atomically
 from arena.core.schema import Count, NonNegative, Share, WholeNumber
-from arena.evaluation import show
+from arena.evaluation import printing
 from arena.evaluation.generation import command
 from arena.stats.intervals import ratio
 
@@ -24,23 +24,10 @@ LENGTHS = (8, 16, 32, 64, 128, 256, 512)
 class ReplyEvaluator:
     """As `arena.evaluation.classes.ClassEvaluator`, for replies.
 
-    Everything is weighed by tokens: sums of nats over sums of tokens. Intervals are over whole groups.
-
-    Args:
-        samples: replies that are sampled to each of some held-out prompts from the best weights at the end of training,
-            and judged as `arena.evaluate` does; 0 for none. What follows are its keys.
-        prompts: of the split, drawn with `seed`; null for all.
-        split: a sweep chooses by these replies, so they answer validation prompts unless told otherwise.
-        max_new_tokens, temperature, top_p, top_k: of the sampling.
-        encoder: minilm, hash, or null, for the measures of meaning.
-        batch_size: prompts in one batch.
-        name: the folder below `generations/`.
-        checker: options of a checker with its name under `kind`; null for none.
-        success: quality from which on a reply is right.
-        seed: of the draw of prompts and of every token.
-
-    Raises:
-        UsageError: see `arena.evaluation.generation.command.check`.
+    Everything is weighed by tokens: sums of nats over sums of tokens. Intervals are over whole groups. At the end of
+    training `samples` replies to each of some held-out prompts are sampled from the best weights and evaluated as
+    `arena.evaluate` does (0 for none), with the other keys of `arena.evaluation.generation.command.ReplyOptions`. A
+    sweep chooses by them, so they answer validation prompts.
     """
 
     def __init__(
@@ -76,18 +63,11 @@ class ReplyEvaluator:
         seed: int,
         baselines: dict[str, np.ndarray] | None = None,
     ) -> dict[str, Any]:
-        """Log loss, perplexity and entropy of one predictions file.
+        """Compute log loss, perplexity and entropy of one predictions file; arguments as of `evaluate_predictions`.
 
-        Args:
-            path: `predictions/<split>.parquet`.
-            metrics: names the values.
-            counts: of the training tokens; the prior's losses are in the file already.
-            resamples, seed: of the bootstrap; 0 resamples give no intervals.
-            baselines: log loss of each pair under other models, nats a token, `[N]`.
-
-        Returns:
-            As `arena.evaluation.predictions.evaluate_predictions`: `rows` (pairs), `groups`, `tokens`, `loss`,
-            `metrics`, `baselines`, `gain_over_prior` (nats a token) and `skill`.
+        The prior's losses are in the file already; `baselines` are the log loss of each pair under other models, nats a
+        token, `[N]`. Returns what `evaluate_predictions` does: `rows` (pairs), `groups`, `tokens`, `loss`, `metrics`,
+        `baselines`, `gain_over_prior` (nats a token) and `skill`.
         """
         table = read_parquet(path)
         columns = {name: table[name].to_numpy().astype(np.float64) for name in metrics.required_outputs}
@@ -144,11 +124,11 @@ class ReplyEvaluator:
         )
         return {options.split: judged}
 
-    def show(self, title: str, judged: dict[str, Any], folder: Path) -> None:
+    def show(self, title: str, results: dict[str, Any], folder: Path) -> None:
         """Print the final table."""
-        title = f"{title}: {judged['rows']} pairs, {judged['groups']} groups, {judged['tokens']} reply tokens"
-        show.printed(title, show.rows_of(judged, ("log_loss", "perplexity", "entropy")))
-        say(f"gain over the prior: {show.nats(judged['gain_over_prior'], 'token')}")
-        for name, skill in judged["skill"].items():
-            say(f"gain over {name}: {show.nats(skill['gain'], 'token')}, skill {skill['skill']:.1%}")
+        title = f"{title}: {results['rows']} pairs, {results['groups']} groups, {results['tokens']} reply tokens"
+        printing.print_table(title, printing.rows_of(results, ("log_loss", "perplexity", "entropy")))
+        say(f"gain over the prior: {printing.nats(results['gain_over_prior'], 'token')}")
+        for name, skill in results["skill"].items():
+            say(f"gain over {name}: {printing.nats(skill['gain'], 'token')}, skill {skill['skill']:.1%}")
         say(f"by length of the reply: {folder / 'by_length.csv'}")

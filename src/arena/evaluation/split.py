@@ -1,4 +1,4 @@
-"""The rows of a split: predicted, and once they are written judged, laid beside targets, and printed."""
+"""The rows of a split: predicted, evaluated, compared with targets, and printed."""
 
 import time
 from pathlib import Path
@@ -12,22 +12,15 @@ from arena.core.console import say
 from arena.core.errors import UsageError
 from arena.core.paths import shown
 from arena.core.record import Record
-from arena.evaluation import show
-from arena.evaluation import targets as aims
+from arena.evaluation import targets as metric_targets
 from arena.evaluation.baselines.evaluation import aligned
 
 
 def predicted(task: Any, trainer: Any, data: Any, path: Path, split: Literal["val", "train"]) -> Path:
     """Write the predictions for a split; returns the file.
 
-    Args:
-        task, trainer: of the run.
-        data: its own, or those of another file.
-        path: the file.
-        split: `val` of its own; of another file `train`, which holds every row (`arena.core.data_keys.one_split`).
-
-    Raises:
-        UsageError: it has no validation rows.
+    `split` is `val` of the run's own data; of another file `train`, which holds every row
+    (`arena.core.data_keys.one_split`). A `UsageError` where the run has no validation rows.
     """
     data.setup()
     if split == "train":
@@ -52,38 +45,20 @@ def evaluate_split(
     baselines: dict[str, np.ndarray] | None = None,
     figures: bool = True,
 ) -> tuple[dict[str, Any], list[list[str]]]:
-    """Judge a predictions file, and write the tables of classes and of targets; returns what the judge said, and the
-    table of targets for `arena.evaluation.show.targets`.
-
-    Args:
-        evaluator: of the task (`arena.evaluation.classes.ClassEvaluator`, or one with the same methods).
-        path: the file.
-        metrics: of the task.
-        counts: training rows of each class.
-        folder: of the tables.
-        targets: what to reach, by metric.
-        resamples, seed: of the bootstrap.
-        baselines: probabilities of other models for these rows.
-        figures: whether to draw.
-    """
-    judged = evaluator.evaluate(path, metrics, counts, resamples, seed, baselines)
+    """Evaluate a predictions file, and write the tables of classes and of targets; returns the results, and the table
+    of targets for `arena.evaluation.targets.print_targets`."""
+    results = evaluator.evaluate(path, metrics, counts, resamples, seed, baselines)
     evaluator.write(path, metrics, folder, counts, figures)
-    reached = aims.lines(targets or {}, judged["metrics"], metrics)
+    reached = metric_targets.lines(targets or {}, results["metrics"], metrics)
     if targets:
-        aims.write(folder / aims.FILE, reached)
-    return judged, aims.shown(reached)
+        metric_targets.write(folder / metric_targets.FILE, reached)
+    return results, reached
 
 
 def evaluate_and_finish(
     trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record, baselines: dict[str, Any]
 ) -> None:
-    """Judge the best weights of a training on validation and test, finish its record, print the last split.
-
-    Args:
-        trainer, task, data, settings: of the run.
-        record: of the run.
-        baselines: fitted to the training rows.
-    """
+    """Evaluate the best weights of a training on validation and test, finish its record, print the last split."""
     started = time.time()
     if trainer.checkpoint_callback.best_step is not None:
         weights.load_weights(task, record.run.best)
@@ -96,12 +71,12 @@ def evaluate_and_finish(
     for split in ("val", "test") if settings["test"] else ("val",):
         path, folder = record.run.predictions(split), record.run.path / "report" / split
         known = aligned(path, baselines, data, split)
-        judged, reached = evaluate_split(
+        results, reached = evaluate_split(
             evaluator, path, task.metrics, counts, folder, chosen["targets"], resamples, seed, known, chosen["figures"]
         )
-        record.judged(split, judged)
-    evaluator.show("test" if settings["test"] else "validation", judged, folder)  # pyright: ignore
-    show.targets(reached)  # pyright: ignore
+        record.judged(split, results)
+    evaluator.show("test" if settings["test"] else "validation", results, folder)  # pyright: ignore
+    metric_targets.print_targets(reached)  # pyright: ignore
     record.add(generations=evaluator.generations(settings, task, data, record.run))
     record.add(time={"test": time.time() - started})
     record.finish(build.status(trainer))

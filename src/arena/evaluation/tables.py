@@ -27,43 +27,36 @@ RATES = ("precision", "recall", "specificity", "negative_predictive_value")
 def write(
     predictions: Path, labels: Labels, folder: Path, class_counts: np.ndarray | None = None, figures: bool = True
 ) -> list[Path]:
-    """Write every table of one predictions file; returns the files.
+    """Write every table of one predictions file into a folder; returns the files.
 
     | file | lines |
     |---|---|
     | `per_class_<head>.csv` | classes: counts, rates with Wilson intervals, F1, area under the ROC curve |
     | `confusion_<head>.csv` | true class and predicted class: rows, share of the true class |
-    | `confusion.png` | the same for all heads |
+    | `confusion.png` | the same for all heads, unless `figures` is false |
     | `heads.csv` | heads and their means: rows, accuracy, macro-F1, log loss, that of the prior, ... |
     | `<head>_given_<other>.csv` | classes of the other head, as labelled and as predicted: what this head does there |
     | `joint.csv` | pairs of heads: both right, Cramer's V of their labels and predictions; all heads right at once |
 
-    A single classification has `per_class.csv`, `confusion.csv` and `confusion.png`.
-
-    Args:
-        predictions: `predictions/<split>.parquet`.
-        labels: the classes, or those of each head.
-        folder: where the tables go; it is made.
-        class_counts: rows of each class in the training split, `[K]` or `[C]`, for the prior's log loss; None: no such
-            column.
-        figures: whether to draw the picture.
+    A single classification has `per_class.csv`, `confusion.csv` and `confusion.png`. `class_counts` are the training
+    rows of each class, for the prior's log loss.
     """
-    told, heads = read(predictions, labels), Heads(labels)
-    confusions = {head: confusion(heads, told, head) for head in heads.names}
+    labelled, heads = read(predictions, labels), Heads(labels)
+    confusions = {head: confusion(heads, labelled, head) for head in heads.names}
     found: dict[str, list[Line]] = {}
     for t, head in enumerate(heads.names):
-        known = told.target[:, t] >= 0
-        probabilities = told.probabilities[known][:, heads.slices[head]]
-        found[column("per_class", head)] = per_class(heads.classes[head], probabilities, told.target[known, t])
+        known = labelled.target[:, t] >= 0
+        probabilities = labelled.probabilities[known][:, heads.slices[head]]
+        found[column("per_class", head)] = per_class(heads.classes[head], probabilities, labelled.target[known, t])
         found[column("confusion", head)] = confusion_lines(heads.classes[head], confusions[head])
     if heads.named:
-        found["heads"] = head_lines(heads, told, confusions, class_counts)
+        found["heads"] = head_lines(heads, labelled, confusions, class_counts)
         for head in heads.names:
             for other in heads.names:
                 if head != other:
-                    found[f"{head}_given_{other}"] = given(heads, told, head, other)
+                    found[f"{head}_given_{other}"] = given(heads, labelled, head, other)
     if len(heads) > 1:
-        found["joint"] = joint(heads, told)
+        found["joint"] = joint(heads, labelled)
     written = []
     for name, lines in found.items():
         if lines:
@@ -77,22 +70,16 @@ def write(
     return written
 
 
-def confusion(heads: Heads, told: LabelledPredictions, head: str) -> np.ndarray:
+def confusion(heads: Heads, labelled: LabelledPredictions, head: str) -> np.ndarray:
     """Rows by label and predicted class, `[K, K]`, of the rows that have a label of this head."""
     classes = len(heads.classes[head])
-    target, guess = _index(heads, told, head, "true"), _index(heads, told, head, "predicted")
+    target, guess = _index(heads, labelled, head, "true"), _index(heads, labelled, head, "predicted")
     known = target >= 0
     return confusion_matrix(target[known], guess[known], classes)
 
 
 def per_class(labels: Sequence[str], probabilities: np.ndarray, target: np.ndarray) -> list[Line]:
-    """One line for each class: rows, counts, rates with their Wilson intervals, F1, and the area under its curve.
-
-    Args:
-        labels: names of the K classes.
-        probabilities: `[N, K]`.
-        target: class indices `[N]`, all known.
-    """
+    """One line for each of K classes, from probabilities `[N, K]` and class indices `[N]`."""
     guess = probabilities.argmax(axis=1)
     lines = []
     for k, label in enumerate(labels):
@@ -118,19 +105,19 @@ def confusion_lines(labels: Sequence[str], counts: np.ndarray) -> list[Line]:
 
 
 def head_lines(
-    heads: Heads, told: LabelledPredictions, confusions: dict[str, np.ndarray], class_counts: np.ndarray | None
+    heads: Heads, labelled: LabelledPredictions, confusions: dict[str, np.ndarray], class_counts: np.ndarray | None
 ) -> list[Line]:
     """One line for each head, then `mean` (every head counts the same) and `weighted` (by labelled rows).
 
     As in `arena.metric.heads`, a head without labelled rows is in neither mean, and an undefined value makes both
     undefined.
     """
-    losses = head_means(label_log_losses(_parts(heads, told.probabilities), told.target))
-    known = told.target >= 0
+    losses = head_means(label_log_losses(_parts(heads, labelled.probabilities), labelled.target))
+    known = labelled.target >= 0
     prior = None
     if class_counts is not None:
         prior = head_means(
-            label_log_losses(_parts(heads, prior_of(heads, class_counts, len(told.target))), told.target)
+            label_log_losses(_parts(heads, prior_of(heads, class_counts, len(labelled.target))), labelled.target)
         )
     lines: list[Line] = []
     for t, head in enumerate(heads.names):
@@ -160,15 +147,15 @@ def head_lines(
     return lines
 
 
-def given(heads: Heads, told: LabelledPredictions, head: str, other: str) -> list[Line]:
-    """What `head` is and says where `other` has each class, once by its label and once by what was predicted.
+def given(heads: Heads, labelled: LabelledPredictions, head: str, other: str) -> list[Line]:
+    """Labels and predictions of `head` where `other` has each class, once by its label and once by what was predicted.
 
     Only rows with a label of `head` count, and for the classes `by` label only those with a label of `other`.
     """
-    target, guess = _index(heads, told, head, "true"), _index(heads, told, head, "predicted")
+    target, guess = _index(heads, labelled, head, "true"), _index(heads, labelled, head, "predicted")
     lines = []
     for by in ("true", "predicted"):
-        condition = _index(heads, told, other, by)
+        condition = _index(heads, labelled, other, by)
         for k, label in enumerate(heads.classes[other]):
             chosen = (condition == k) & (target >= 0)
             rows, right = int(chosen.sum()), int((target == guess)[chosen].sum())
@@ -183,18 +170,18 @@ def given(heads: Heads, told: LabelledPredictions, head: str, other: str) -> lis
     return lines
 
 
-def joint(heads: Heads, told: LabelledPredictions) -> list[Line]:
+def joint(heads: Heads, labelled: LabelledPredictions) -> list[Line]:
     """How the heads go together: a line for all of them and one for each pair, of the rows that have all the labels."""
-    right = [told.target[:, t] == _index(heads, told, head, "predicted") for t, head in enumerate(heads.names)]
-    whole = (told.target >= 0).all(axis=1)
-    everything = exact_match(label_hits(_parts(heads, told.probabilities), told.target)) & whole
+    right = [labelled.target[:, t] == _index(heads, labelled, head, "predicted") for t, head in enumerate(heads.names)]
+    whole = (labelled.target >= 0).all(axis=1)
+    everything = exact_match(label_hits(_parts(heads, labelled.probabilities), labelled.target)) & whole
     lines = [_joint_line("all", "", int(whole.sum()), int(everything.sum()), math.nan, math.nan)]
     for t, head in enumerate(heads.names):
         for u, other in list(enumerate(heads.names))[t + 1 :]:
-            known = (told.target[:, t] >= 0) & (told.target[:, u] >= 0)
+            known = (labelled.target[:, t] >= 0) & (labelled.target[:, u] >= 0)
             both = int((right[t] & right[u] & known).sum())
             values = [
-                cramers_v(_index(heads, told, head, kind)[known], _index(heads, told, other, kind)[known])
+                cramers_v(_index(heads, labelled, head, kind)[known], _index(heads, labelled, other, kind)[known])
                 for kind in ("true", "predicted")
             ]
             lines.append(_joint_line(head, other, int(known.sum()), both, *values))
@@ -225,11 +212,11 @@ def _cell(value: Any) -> Any:
     return "" if math.isnan(value) else f"{value:.6f}"
 
 
-def _index(heads: Heads, told: LabelledPredictions, head: str, kind: str) -> np.ndarray:
+def _index(heads: Heads, labelled: LabelledPredictions, head: str, kind: str) -> np.ndarray:
     """Class index of each row within a head, `[N]`: its label (`true`, negative where unknown) or the prediction."""
     if kind == "true":
-        return told.target[:, heads.names.index(head)]
-    return told.probabilities[:, heads.slices[head]].argmax(axis=1)
+        return labelled.target[:, heads.names.index(head)]
+    return labelled.probabilities[:, heads.slices[head]].argmax(axis=1)
 
 
 def _parts(heads: Heads, probabilities: np.ndarray) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""`evaluate.targets`: what a model should reach, beside what it reached."""
+"""`evaluate.targets`: values of metrics that a model should reach, beside those that it reached."""
 
 import math
 from collections.abc import Mapping
@@ -14,11 +14,7 @@ HEADER = ["metric", "reached", "low", "high", "target", "gap", "share_of_target"
 
 
 def check_values(targets: Any, key: str) -> dict[str, float]:
-    """Targets as given on a command line that Hydra does not read.
-
-    Raises:
-        UsageError: they are no mapping from names to numbers.
-    """
+    """Read targets; a `UsageError` where they are no mapping from names to numbers."""
     numbers = isinstance(targets, Mapping) and all(
         isinstance(value, int | float) and not isinstance(value, bool) for value in targets.values()
     )
@@ -29,13 +25,7 @@ def check_values(targets: Any, key: str) -> dict[str, float]:
 
 def lines(targets: Mapping[str, float], values: Mapping[str, Mapping[str, float]], metrics: Any) -> list[list[Any]]:
     """The table, header first: `gap` is reached minus target; `share_of_target` is reached / target, or target /
-    reached where lower is better, so that 1 or more always says that the target is met.
-
-    Args:
-        targets: values by the metric's name.
-        values: `value`, and where known `low` and `high`, by the metric's name (`evaluate_predictions`).
-        metrics: tells which direction is better (`higher_is_better(name)`).
-    """
+    reached where lower is better (`metrics.higher_is_better`), so that 1 or more always says that the target is met."""
     found: list[list[Any]] = [list(HEADER)]
     for name, target in targets.items():
         entry = values[name]
@@ -54,12 +44,14 @@ def write(path: Path, table: list[list[Any]]) -> None:
     write_atomically(path, tables.text_of(lines))
 
 
-def shown(table: list[list[Any]]) -> list[list[str]]:
-    """The table for people: four decimals, shares in percent."""
-    found = [["metric", "reached", "95% interval", "target", "gap", "share of target", "met"]]
+def print_targets(table: list[list[Any]]) -> None:
+    """Print the table, if it has a line: four decimals, shares in percent."""
+    from arena.evaluation.printing import number, print_table
+
+    lines = [["metric", "reached", "95% interval", "target", "gap", "share of target", "met"]]
     for name, reached, low, high, target, gap, share, met in table[1:]:
-        interval = "" if math.isnan(low) else f"{low:.4f} to {high:.4f}"
-        value = "undefined" if math.isnan(reached) else f"{reached:.4f}"
+        ends = "" if math.isnan(low) else f"{low:.4f} to {high:.4f}"
         rest = ["", ""] if math.isnan(reached) else [f"{gap:+.4f}", "" if math.isnan(share) else f"{share:.1%}"]
-        found.append([name, value, interval, f"{target:.4f}", *rest, met])
-    return found
+        lines.append([name, number(reached), ends, f"{target:.4f}", *rest, met])
+    if len(lines) > 1:
+        print_table("targets", lines)

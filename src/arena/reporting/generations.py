@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from arena.core.console import say
-from arena.evaluation import show
+from arena.evaluation.printing import number, print_table
 from arena.reporting.figures import BLUE, COLOURS, INK, MARKS, drawable, drawing, percent_axis
 
 CURVES = ("pass@k", "pass^k", "max@k")
@@ -45,10 +45,8 @@ def rows_of(judged: Mapping[str, Any]) -> list[list[str]]:
     for name in shown(judged):
         entry = judged["measures"][name]
         known = not math.isnan(entry["low"])
-        interval = f"{show.number(entry['low'])} to {show.number(entry['high'])}" if known else ""
-        found.append(
-            [name, show.number(entry["value"]), interval, show.number(entry.get("reference")), f"{entry['prompts']:,}"]
-        )
+        interval = f"{number(entry['low'])} to {number(entry['high'])}" if known else ""
+        found.append([name, number(entry["value"]), interval, number(entry.get("reference")), f"{entry['prompts']:,}"])
     return found
 
 
@@ -56,7 +54,7 @@ def printed(title: str, judged: Mapping[str, Any]) -> None:
     """Print the table, why a measure is not defined everywhere, and the alarms."""
     groups = f", {judged['groups']:,} groups" if judged["groups"] != judged["prompts"] else ""
     facts = f"{judged['prompts']:,} prompts{groups}, {judged['samples']:,} replies each"
-    show.printed(f"{title}: {facts}", rows_of(judged))
+    print_table(f"{title}: {facts}", rows_of(judged))
     reasons: dict[str, list[str]] = {}
     for name in shown(judged):
         if reason := judged["measures"][name].get("reason"):

@@ -147,7 +147,7 @@ def test_a_rule_that_gains_nothing_is_not_kept(tmp_path):
 def test_without_test_rows_every_row_is_calibrated_by_others(splits):
     """The gain is that of rows which the fit has not seen: a little less than on its own rows."""
     outcome = run(splits, test=False, method="vector", decision="bias")
-    assert outcome.judged_on["split"] == "val, cross-fitted"
+    assert outcome.measured_on["split"] == "val, cross-fitted"
     for name in HEADS.names:
         fitted = outcome.facts[name]["log_loss"]
         assert outcome.compared[name]["log_loss"]["before"]["value"] == pytest.approx(fitted["before"])

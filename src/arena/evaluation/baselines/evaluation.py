@@ -17,7 +17,7 @@ from arena.core.heads import Heads
 from arena.core.record import Record
 from arena.core.run import RunFolder, write_atomically
 from arena.data.module.description import Split
-from arena.evaluation import show
+from arena.evaluation import printing
 from arena.evaluation.baselines.features import features_of
 from arena.evaluation.baselines.fitting import fitting_of
 from arena.evaluation.baselines.model import Baseline
@@ -37,11 +37,9 @@ class Fitted:
     """A fitted baseline with its predictions.
 
     Attributes:
-        baseline: the model.
         seconds: to fit it and to predict; features that several baselines read are counted with the first.
         probabilities: of the rows of each split.
-        out_of_fold: of the training rows, see `Fitting.out_of_fold`; `[M, K]` float64.
-        folds: of that cross-validation.
+        out_of_fold, folds: of the training rows, see `Fitting.out_of_fold`.
     """
 
     baseline: Baseline
@@ -57,13 +55,7 @@ def splits_of(data: Any) -> list[Split]:
 
 
 def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Fitted]:
-    """Fit baselines on the training split of a data module whose rows are divided, and predict the other splits.
-
-    Args:
-        names: of `arena.evaluation.baselines.names.baselines_of`.
-        data: an `arena.data.module.pairwise.PairData` or `arena.data.module.multihead.HeadData`.
-        seed: of the cross-validation.
-    """
+    """Fit baselines on the training split of a data module whose rows are divided, and predict the other splits."""
     if not names:
         return {}
     fitting = fitting_of(data, seed)
@@ -83,14 +75,7 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Fit
 
 
 def run_baselines(models: list[str] | None, data: Any, settings: build.Settings, record: Record) -> None:
-    """Fit and compare the baselines, evaluate the best, write predictions, models and the table, and print it.
-
-    Args:
-        models: names; None for all that there are for these data.
-        data: with its rows divided.
-        settings: of the run.
-        record: of the run.
-    """
+    """Fit and compare the baselines (None for all that these data have), evaluate the best, write and print."""
     counts, resamples, seed = data.class_counts("train"), settings["resamples"], settings["seed"]
     began = time.time()
     fitted = fit_and_predict(models or list(baselines_of(data.labels)), data, seed)
@@ -108,7 +93,7 @@ def run_baselines(models: list[str] | None, data: Any, settings: build.Settings,
         )
         record.judged(split, found)
         title = f"{'validation' if split == 'val' else split}: {found['rows']} rows, {found['groups']} prompts"
-        show.printed(title, rows(compared, split))
+        printing.print_table(title, rows(compared, split))
     value = compared[best]["val"]["log_loss"]["value"]
     record.add(best_member=best, members=compared, monitor={"name": "val/log_loss", "mode": "min", "value": value})
     record.add(time={"test": time.time() - began})
@@ -131,8 +116,8 @@ def write(run: RunFolder, fitted: dict[str, Fitted], data: Any, best: str) -> No
 
 
 def table_of(data: Any, split: Split, probabilities: np.ndarray) -> Any:
-    """Predictions with the columns of a trained model's file; `loss` is the log loss in nats, of several heads
-    the mean over those with a label."""
+    """Predictions with the columns of a trained model's file; `loss` is the log loss in nats, a mean over the labelled
+    heads."""
     parts, labels = _labels(data, split, probabilities)
     loss = row_means(label_log_losses(parts, labels), labels).astype(np.float32)
     return prediction_table(
@@ -153,24 +138,18 @@ def _labels(data: Any, split: Split, probabilities: np.ndarray) -> tuple[list[np
 
 
 def aligned(path: Path, baselines: dict[str, Predicted], data: Any, split: Split) -> dict[str, np.ndarray]:
-    """The probabilities of each baseline for the rows of a predictions file, `[N, K]`; it may hold a part of the
-    split."""
+    """Probabilities of each baseline for the rows of a predictions file, `[N, K]`; it may hold a part of the split."""
     place = {name: i for i, name in enumerate(data.covariates(split)["id"].to_pylist())}
     order = [place[name] for name in read_parquet(path, ["id"])["id"].to_pylist()]
     return {name: predicted[split][order] for name, predicted in baselines.items()}
 
 
 def compare(fitted: Fitted, prior: np.ndarray, data: Any, resamples: int, seed: int) -> dict[str, Any]:
-    """Return `seconds`, `tuning`, `out_of_fold` (log loss of the training rows and number of folds) and for each split
-    `log_loss`, `accuracy` and `gain_over_prior` (nats) as value, low, high: 95% intervals over resampled groups, the
-    same draws as in `arena.evaluation.predictions`; of several heads the means over heads.
+    """Return `seconds`, `tuning`, `out_of_fold` and for each split `log_loss`, `accuracy` and `gain_over_prior` (nats).
 
-    Args:
-        fitted: a baseline.
-        prior: probabilities of the prior, `[K]`; of several heads side by side, `[C]`.
-        data: the data module.
-        resamples: of the bootstrap; 0 gives no intervals.
-        seed: of the bootstrap.
+    The latter as value, low, high: 95% intervals over resampled groups, the same draws as in
+    `arena.evaluation.predictions`; of several heads the means over heads. `prior` is `[K]`; 0 resamples give no
+    intervals.
     """
     loss = log_loss_of(data, "train", fitted.out_of_fold)
     found: dict[str, Any] = {"seconds": fitted.seconds, "tuning": fitted.baseline.tuning}

@@ -14,12 +14,7 @@ BATCH = 1024
 
 
 class PairFeatures:
-    """Features of comparisons.
-
-    Args:
-        rows: with facts and texts.
-        positions: which rows, increasing, `[N]`; all by default.
-    """
+    """Features of comparisons: of all rows, or of those at increasing positions `[N]`."""
 
     rarest = 3
     """Answers in which a word must occur: rows that lack it learn nothing of it."""
@@ -30,12 +25,12 @@ class PairFeatures:
 
     @cached_property
     def length(self) -> Sided:
-        """See `arena.evaluation.baselines.structure.of_lengths`."""
+        """Features of the lengths alone."""
         return structure.of_lengths(self.rows, self.positions)
 
     @cached_property
     def structure(self) -> Sided:
-        """See `arena.evaluation.baselines.structure.of_texts`."""
+        """Features of lengths, format and overlap."""
         return structure.of_texts(self.rows, self.positions)
 
     @cached_property

@@ -38,8 +38,6 @@ class Fitting:
         features: of the training rows.
         target: class index of each, `[N]`; of several heads `[N, T]`, negative where a row has no label of a head.
         groups: rows with the same group are never on both sides of a cross-validation, `[N]`.
-        labels: the K classes, or those of each head.
-        seed: of the cross-validation's parts.
     """
 
     def __init__(
@@ -53,16 +51,13 @@ class Fitting:
         self._fitted: dict[str, tuple[Baseline, np.ndarray]] = {}
 
     def fit(self, name: str) -> Baseline:
-        """Fit one of the baselines for these labels, once.
-
-        Raises:
-            UsageError: there are several heads, and the baseline reads two answers.
-        """
+        """Fit one of the baselines for these labels, once; a `UsageError` for one that reads two answers with several
+        heads."""
         return self._fit(name)[0]
 
     def out_of_fold(self, name: str) -> np.ndarray:
-        """Probabilities of the training rows by the models of the cross-validation that have not seen them, with the
-        regularisation that was chosen, `[N, K]` float64.
+        """Probabilities of the training rows by models of the cross-validation that have not seen them, `[N, K]`
+        float64.
 
         Not out of fold are the class shares and, without labels, the features' means and the idf; where there is a
         single group (`folds` is 1) nothing is.
@@ -71,8 +66,8 @@ class Fitting:
         return fitted.probabilities(scores[np.arange(len(self.fold)), self.fold])
 
     def _fit(self, name: str) -> tuple[Baseline, np.ndarray]:
-        """The baseline, and the logits of every row in each model of the cross-validation and in the baseline,
-        `[N, P, K]`."""
+        """The baseline, and the logits of every row in each model of the cross-validation and in the baseline, `[N, P,
+        K]`."""
         known = baselines_of(self.labels)
         if name not in known:
             raise UsageError(f"baselines: {name} reads two answers; with several heads there are {', '.join(known)}")
@@ -152,7 +147,7 @@ def fitting_of(data: Any, seed: int = 0) -> Fitting:
 def folds_of(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
     """Assign a part to each row, `[N]`: whole groups in random order, cut where a part has its share of the rows.
 
-    Fewer parts where there are fewer groups. scikit-learn's `GroupKFold` draws groups without regard to their sizes.
+    scikit-learn's `GroupKFold` draws groups without regard to their sizes.
     """
     _, member, size = np.unique(groups, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(size))

@@ -2,10 +2,11 @@
 
 Signed features change their sign when A and B are swapped, even ones stay. Trained on both orders of every row, a
 regularised model would learn opposite weights of a signed feature for `model_a` and `model_b` and none for `tie`, and
-equal weights of an even feature for both: the objective is convex and the same for both orders, so its one minimum is
-too. Here the weights are tied like that from the start: the same model, from half the rows and a third of the weights.
+equal weights of an even feature for both. Here the weights are tied like that from the start: the same convex problem,
+with half the rows and a third of the weights. scikit-learn's `LogisticRegression` has no offset on which a model is
+fitted on top of another.
 
-scikit-learn's `LogisticRegression` has no offset on which a model is fitted on top of another.
+Shape legend: N rows, F features, P models fitted together, r free weights of a feature, K classes.
 """
 
 from collections.abc import Sequence
@@ -20,12 +21,8 @@ STEPS = 300
 
 
 class Block(NamedTuple):
-    """Features that share their ties.
-
-    Attributes:
-        matrix: array or sparse array, `[N, F]`.
-        ties: how the free weights of a feature become one weight for each class, `[r, K]`, orthonormal rows.
-    """
+    """Features `[N, F]` that share their ties `[r, K]`: how free weights become one weight for each class; orthonormal
+    rows."""
 
     matrix: Any
     ties: np.ndarray
@@ -35,12 +32,8 @@ def ties(classes: int, swapped: np.ndarray | None) -> tuple[np.ndarray, np.ndarr
     """Return the ties of signed and of even features, `[r, K]` each.
 
     Orthonormal rows make the penalty of the free weights that of the weights of the classes. A weight that is the same
-    for all classes changes no probability, so that direction is left out.
-
-    Args:
-        classes: K.
-        swapped: the class that each becomes in the other order, `[K]`; None where it is not among the classes, and
-            every class has weights of its own.
+    for all classes changes no probability, so that direction is left out. `swapped` is the class that each becomes in
+    the other order, `[K]`; None where it is not among the classes, and every class has weights of its own.
     """
     if swapped is None:
         return np.eye(classes), np.eye(classes)
@@ -71,7 +64,6 @@ def fit(
     cross-validation are fitted together, as a sparse matrix times several vectors costs little more than times one.
 
     Args:
-        blocks: the features.
         strength: inverse regularisation `C`.
         target: class indices, `[N]`; negative in rows that no model learns from.
         part: which rows each model learns from, `[N, P]` bool.

@@ -32,10 +32,9 @@ class Baseline:
     """A fitted baseline.
 
     Attributes:
-        name: one of `baselines_of(labels)`.
-        labels: the K classes; of several heads those of each, whose logits are side by side, `[C]`.
-        arrays: `offset` `[K]`, the log of the smoothed class shares; `weights.<block>` `[F, r]` or, with several heads,
-            `[F, C]`; `scale.<kind>.*` of dense features and `words.*` of TF-IDF.
+        labels: the K classes; of several heads those of each, whose logits are side by side.
+        arrays: `offset` `[K]`, the log of the smoothed class shares; `weights.<block>` `[F, r]`; `scale.<kind>.*` of
+            dense features and `words.*` of TF-IDF.
         tuning: what cross-validation tried and chose, in JSON's types.
     """
 
@@ -104,11 +103,8 @@ def names(folder: Path) -> list[str]:
 
 
 def load(folder: Path, name: str) -> Baseline:
-    """Read a baseline that `Baseline.save` wrote.
-
-    Raises:
-        InputOutputError: it is not there, cannot be read, or was written for other features.
-    """
+    """Read a baseline that `Baseline.save` wrote; an `InputOutputError` where it is not there, damaged, or of other
+    features."""
     path = folder / f"{name}.npz"
     if not path.is_file():
         raise InputOutputError(f"{folder}: there is no baseline '{name}'{closest(name, names(folder))}")
@@ -127,15 +123,9 @@ def load(folder: Path, name: str) -> Baseline:
 
 
 def predict(run: str | Path, rows: Rows, name: str | None = None) -> tuple[list[str], np.ndarray]:
-    """Predict rows with a baseline of a finished run.
+    """Predict rows with a baseline of a finished run, by default the best one by validation log loss.
 
-    Args:
-        run: a run folder of `arena.baseline`, or of `arena.train` with `baselines`.
-        rows: labelled or not.
-        name: which baseline; by default the best of the run by validation log loss.
-
-    Returns:
-        The K labels, and probabilities `[N, K]` float64 in the order of the rows.
+    Returns the K labels, and probabilities `[N, K]` float64 in the order of the rows.
 
     Raises:
         InputOutputError: no run folder, or the baseline is not in it.

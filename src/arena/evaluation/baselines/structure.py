@@ -80,12 +80,7 @@ def of_lengths(rows: Rows, positions: np.ndarray) -> Sided:
 
 
 def of_texts(rows: Rows, positions: np.ndarray) -> Sided:
-    """Features of lengths, format and overlap of prompt and answers; the texts are read once.
-
-    Args:
-        rows: with texts.
-        positions: which rows, increasing, `[N]`.
-    """
+    """Features of lengths, format and overlap of prompt and answers; the texts are read once."""
     parts = [_of_texts([[], [], []]), *map(_of_texts, chunks(rows, positions, "structure of %d of %d rows"))]
     signed, even = (np.concatenate(part) for part in zip(*parts, strict=True))
     turns = np.log(np.maximum(rows.facts["turns"].to_numpy()[positions], 1)).astype(np.float64)
@@ -97,13 +92,8 @@ def of_texts(rows: Rows, positions: np.ndarray) -> Sided:
 
 
 def chunks(rows: Rows, positions: np.ndarray, progress: str) -> Iterator[list[list[str]]]:
-    """Yield prompts, answers A and answers B of a thousand rows at a time, all turns as one text each.
-
-    Args:
-        rows: with texts.
-        positions: which rows, increasing, `[N]`.
-        progress: logged now and then, with the rows that are done and all rows.
-    """
+    """Yield prompts, answers A and answers B of a thousand rows at a time, all turns as one text each, and log
+    progress."""
     done = 0
     for batch in rows.texts(positions):
         columns = (batch[name].to_pylist() for name in PAIR.texts)
@@ -141,10 +131,9 @@ def _text_features(texts: list[str]) -> np.ndarray:
 def overlap(texts: list[list[str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute how far prompt and answers share their words.
 
-    Returns:
-        For answer A and for answer B `[T, 3]`: the share of its distinct words that the prompt has, its distinct words
-        per word, and the share of the prompt's words that it has. Of both `[T, 3]`: words that they share over those
-        of either, over those of the shorter, and the cosine of their counts.
+    Returns for answer A and for answer B `[T, 3]`: the share of its distinct words that the prompt has, its distinct
+    words per word, and the share of the prompt's words that it has. Of both `[T, 3]`: words that they share over those
+    of either, over those of the shorter, and the cosine of their counts.
     """
     counts: list[Any] = [word_counts(column) for column in texts]
     prompt, a, b = (matrix.sign() for matrix in counts)

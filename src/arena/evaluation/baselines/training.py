@@ -35,8 +35,8 @@ def fit_baselines(settings: dict[str, Any], data: Any, run: RunFolder) -> dict[s
 def predict_untrained(settings: dict[str, Any], task: Any, data: Any, run: RunFolder) -> dict[str, Predicted]:
     """Predict the evaluated splits with the task before its first step, where `baselines` asks for it.
 
-    The predictions are kept in `predictions/untrained/`. A resumed run reads them there: its model is no longer
-    untrained. Of a language model they are the log loss of each reply, nats a token, `[M]`.
+    Kept in `predictions/untrained/`, where a resumed run reads them: its model is no longer untrained. Of a language
+    model they are the log loss of each reply, nats a token, `[M]`.
     """
     if UNTRAINED not in settings["baselines"]:
         return {}

@@ -44,14 +44,9 @@ def gram_counts(texts: list[str]) -> csr_array:
 
 
 def learn_idf(batches: list[csr_array], rarest: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""Choose the columns that occur in `rarest` texts or more, and weigh each by $\ln\frac{1 + n}{1 + n_with} + 1$.
+    r"""Choose the columns that occur in `rarest` texts or more, and weigh each by $\ln\frac{1 + n}{1 + n_{with}} + 1$.
 
-    Args:
-        batches: of `gram_counts`.
-        rarest: texts in which a column must occur.
-
-    Returns:
-        The columns, increasing, `[F]` int64, and the idf of each, `[F]` float32.
+    Returns the columns, increasing, `[F]` int64, and the idf of each, `[F]` float32.
     """
     found = np.sum([np.bincount(counts.indices, minlength=2 * BUCKETS) for counts in batches], axis=0)
     common = np.argsort(-found, kind="stable")[:COLUMNS]

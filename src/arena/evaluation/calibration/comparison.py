@@ -58,20 +58,11 @@ def compare(
     """Compute every measure before and after, and the change, each with a 95% interval over resampled groups.
 
     Calibration errors have the interval of `arena.stats.calibration`, with the `debiased` error beside it. Their change
-    has none: resampling adds noise to the bins, which raises the small error of the two more than the large one.
+    has none: resampling adds noise to the bins, which raises the small error of the two more than the large one. The
+    draws are the same for all heads and both sides. Accuracy and macro-F1 after are those of the decision rule.
 
-    The draws are the same for all heads and both sides, so the interval of the change is paired. Accuracy and macro-F1
-    after are those of the decision rule.
-
-    Args:
-        heads: by name.
-        group: number of the group of each row of the split, `[M]`.
-        bins: of the calibration errors.
-        resamples, seed: of the bootstrap; 0 resamples give no intervals.
-
-    Returns:
-        head (and `mean` over the heads with rows, where there are several) -> measure -> before, after, change ->
-        value, low, high; of calibration errors before and after also debiased.
+    Returns head (and `mean` over the heads with rows, where there are several) -> measure -> before, after, change ->
+    value, low, high; of calibration errors before and after also debiased.
     """
     values = _values(heads, None, bins)
     member, counts = draws(group, resamples, seed)

@@ -18,20 +18,12 @@ from arena.evaluation.predictions import prior_of
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A finished calibration.
-
-    Attributes:
-        calibration: for `arena.predict`.
-        facts: of each head: rows it was fitted to, skill, log loss before and after on these rows.
-        judged_on: the rows behind `compared`.
-        compared: see `arena.evaluation.calibration.comparison.compare`.
-        sides: of each head, for the diagram.
-        lines: to be printed.
-    """
+    """A finished calibration: for `arena.predict`, facts of each head, the rows that it was measured on, its
+    comparison, the sides of each head for the diagram, and lines to be printed."""
 
     calibration: Calibration
     facts: dict[str, dict[str, Any]]
-    judged_on: dict[str, Any]
+    measured_on: dict[str, Any]
     compared: dict[str, dict[str, dict[str, Any]]]
     sides: dict[str, Sides]
     lines: list[str]
@@ -40,15 +32,9 @@ class Calibrated:
 def calibrate_heads(
     heads: Heads, val: SplitRows, test: SplitRows | None, counts: Array, sha256: str, options: CalibrationOptions
 ) -> Calibrated:
-    """Check the model, fit on validation, compare on test.
+    """Check the model, fit on validation, compare on test, or without it on the validation rows, cross-fitted.
 
-    Args:
-        heads: of the model.
-        val: its validation rows.
-        test: its test rows; None: compared on the validation rows, cross-fitted.
-        counts: training rows of each class, `[C]`.
-        sha256: of its weights.
-        options: of the command line.
+    `counts` are the training rows of each class, `[C]`.
 
     Raises:
         UsageError: a head that does not exist.
@@ -74,7 +60,7 @@ def calibrate_heads(
     return Calibrated(
         calibration=Calibration(heads, {name: each.calibration for name, each in fitted.items()}, sha256),
         facts={name: each.facts | {"skill": skills[name]} for name, each in fitted.items()},
-        judged_on={
+        measured_on={
             "split": "val, cross-fitted" if test is None else "test",
             "rows": len(rows.ids),
             "groups": len(np.unique(rows.group)),

@@ -9,7 +9,7 @@ from typing import Any
 from arena.core.console import say
 from arena.core.heads import Heads
 from arena.core.run import plain, write_atomically, write_json
-from arena.evaluation import show
+from arena.evaluation import printing
 from arena.evaluation.calibration import comparison, store
 from arena.evaluation.calibration.heads import Calibrated
 from arena.evaluation.calibration.options import CalibrationOptions
@@ -25,7 +25,7 @@ def write(folder: Path, found: Calibrated, heads: Heads, options: CalibrationOpt
             **{"method": options.method, "decision": options.decision, "sha256": calibration.sha256},
             "labels": heads.classes if heads.named else heads.classes[""],
             "heads": {name: asdict(head) | found.facts[name] for name, head in calibration.heads.items()},
-            **{"judged_on": found.judged_on, "bins": options.bins, "compared": found.compared},
+            **{"judged_on": found.measured_on, "bins": options.bins, "compared": found.compared},
         }
     )
     report = folder / "report" / "calibration"
@@ -51,8 +51,10 @@ def print_report(found: Calibrated, heads: Heads) -> None:
     for name, facts in found.facts.items():
         say(f"{name + ': ' if name else ''}fitted to {facts['rows']} validation rows, skill {facts['skill']:.1%}")
     say(f"calibrated {found.calibration}")
-    on = found.judged_on
-    show.printed(f"{on['split']}: {on['rows']} rows, {on['groups']} groups", comparison.lines_of(found.compared))
+    on = found.measured_on
+    printing.print_table(
+        f"{on['split']}: {on['rows']} rows, {on['groups']} groups", comparison.lines_of(found.compared)
+    )
     for line in left_out(comparison.absent_classes(found.sides, heads.classes)):
         say(line)
     change = next(reversed(found.compared.values()))["log_loss"]["change"]  # of the mean, where there are several heads

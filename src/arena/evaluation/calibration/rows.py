@@ -28,15 +28,8 @@ SAME = 1e-4
 
 @dataclass(frozen=True)
 class HeadRows:
-    """The rows that have a label of one head.
-
-    Attributes:
-        probabilities: `[N, K]`; each row sums to one.
-        target: class indices, `[N]`.
-        group: number of the group that each row belongs to, `[N]`.
-        place: position of each row in its split, `[N]`.
-        logs: logarithms of the probabilities, `[N, K]`, where the file has them.
-    """
+    """The N rows that have a label of one head: probabilities `[N, K]`, class indices, numbers of their groups,
+    positions in the split, and logarithms of the probabilities where the file has them."""
 
     probabilities: Array
     target: Integers

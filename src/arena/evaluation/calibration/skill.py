@@ -23,15 +23,8 @@ def check(
 ) -> dict[str, float]:
     """Require that the model, and each chosen head, knows more than the class shares; returns the skills by head.
 
-    Args:
-        rows: the validation rows of each head.
-        prior: shares of its classes in the training rows, `[K]` each.
-        method: of the scaling, `auto` included.
-        seed: of the folds.
-        chosen: heads to be calibrated; None for all.
-
-    Raises:
-        DataError: a head without rows, a collapsed or an unskilled model.
+    `prior` are the class shares of each head in the training rows. A `DataError` for a head without rows, a collapsed
+    or an unskilled model.
     """
     skills, reasons = {}, {}
     for name, each in rows.items():

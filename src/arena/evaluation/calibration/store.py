@@ -104,9 +104,7 @@ class Calibration:
 def read(run: RunFolder, labels: Labels, checkpoint: Path) -> Calibration | None:
     """Read the calibration of a run with these classes and the weights in use; None where it has none.
 
-    Raises:
-        InputOutputError: the file is damaged.
-        DataError: it belongs to other weights or other classes.
+    An `InputOutputError` where the file is damaged, a `DataError` where it belongs to other weights or classes.
     """
     path = run.path / NAME
     if not path.is_file():

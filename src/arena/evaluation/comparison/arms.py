@@ -18,12 +18,7 @@ Kind = Literal["classes", "replies", "rows"]
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs of one recipe.
-
-    Attributes:
-        name: `base`, `other`, or the value that is swept.
-        runs: one for each seed.
-    """
+    """Runs of one recipe, one for each seed; named `base`, `other`, or by the value that is swept."""
 
     name: str
     runs: list[RunFolder]
@@ -37,12 +32,8 @@ class Arm:
 def find(key: str, given: str, trusted: Sequence[str] = ()) -> list[RunFolder]:
     """Find the run folders that `key=given` names: a folder, `FOLDER,FOLDER`, a pattern, or a folder of runs.
 
-    Args:
-        key, given: of the command line.
-        trusted: packages whose classes the runs may name.
-
-    Raises:
-        InputOutputError, UsageError: as `arena.core.run.find_runs`.
+    An `InputOutputError` or `UsageError` as `arena.core.run.find_runs`. The runs may name classes of `trusted`
+    packages.
     """
     listed = given if given.startswith("[") or "," not in given or paths.exists(given) else f"[{given}]"
     try:
@@ -55,12 +46,8 @@ def find(key: str, given: str, trusted: Sequence[str] = ()) -> list[RunFolder]:
 
 
 def open_arm(key: str, given: str, trusted: Sequence[str] = ()) -> Arm:
-    """Open the finished runs of one arm; arguments as `find`.
-
-    Raises:
-        DataError: a run that is not finished, two of one seed, or two that differ in more than the seed.
-        InputOutputError, UsageError: as `find`.
-    """
+    """Open the finished runs of one arm; a `DataError` for a run that is not finished, two of one seed, or two that
+    differ in more than the seed."""
     arm = Arm(key, find(key, given, trusted))
     for run in arm.runs:
         if problem := unfinished(run):
@@ -127,9 +114,7 @@ def predictions(run: RunFolder, split: str) -> Path:
 def kind_of(runs: list[RunFolder], split: str) -> Kind:
     """Tell runs that classify, write replies, or predict other numbers of rows apart by the columns of predictions.
 
-    Raises:
-        InputOutputError: a run without predictions of this split.
-        DataError: some do one and some the other.
+    A `DataError` where some do one and some the other.
     """
     kinds: dict[Kind, RunFolder] = {}
     for run in runs:

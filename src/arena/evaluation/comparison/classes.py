@@ -31,9 +31,6 @@ class ClassRows:
     """Predictions of classes; members and arguments as `arena.evaluation.comparison.rows.TaskRows`.
 
     The measures are of the mean over the heads (of the one head, where there is one), and `head/measure`.
-
-    Raises:
-        InputOutputError, DataError: no predictions, other classes, or rows that cannot be joined.
     """
 
     primary = "log_loss"
@@ -117,12 +114,8 @@ class ClassRows:
 
 
 def read_classes(run: RunFolder, split: str, heads: Heads) -> Table:
-    """Read the labelled rows of a split with `probabilities [N, C]`, the classes in the order of `heads`.
-
-    Raises:
-        InputOutputError: there is no such file.
-        DataError: the run has other classes.
-    """
+    """Read the labelled rows of a split with `probabilities [N, C]` in the order of `heads`; a `DataError` for other
+    classes."""
     own = Heads(labels_of(run))
     if set(own.columns) != set(heads.columns) or own.named != heads.named:
         raise DataError(f"{run.path} has the classes {', '.join(own.columns)}, not {', '.join(heads.columns)}")

@@ -21,9 +21,7 @@ AXES = ("x", "y")
 def value_of(run: RunFolder, key: str) -> Any:
     """The value of a dotted key of a run's configuration. `lambda` also finds `lambda_`, its name in Python.
 
-    Raises:
-        UsageError: there is no such key.
-        DataError: the run has no configuration.
+    A `UsageError` where there is no such key, a `DataError` where the run has no configuration.
     """
     from arena.core.values import flat
 
@@ -42,12 +40,7 @@ def value_of(run: RunFolder, key: str) -> Any:
 
 
 def arms_of(runs: list[RunFolder], key: str) -> dict[Any, Arm]:
-    """Return the runs of each value, the values in their order; None and names come after numbers.
-
-    Raises:
-        UsageError: there is no such key.
-        DataError: two runs of one value differ in more than the seed.
-    """
+    """Return the runs of each value, the values in their order; None and names come after numbers."""
     found: dict[Any, list[RunFolder]] = {}
     for run in runs:
         value = value_of(run, key)
@@ -64,18 +57,11 @@ def arms_of(runs: list[RunFolder], key: str) -> dict[Any, Arm]:
 
 
 def frontier(given: str, by: str, x: str, y: str, options: ComparisonOptions) -> dict[str, Any]:
-    """Read all runs, join their rows, and place every value of the sweep.
+    """Read all runs, join their rows, and place every value of the dotted key `by` by the measures `x` and `y`.
 
-    Args:
-        given: the runs.
-        by: dotted key that was swept.
-        x, y: names of measures.
-        options: the other keys of the command line.
-
-    Returns:
-        `points`: for each value the runs, both measures with intervals over prompts and seeds, those of each seed, the
-        paired `change` from the first value, and whether it is on the Pareto front; and what tables and the picture
-        need besides.
+    Returns `points`: for each value the runs, both measures with intervals over prompts and seeds, those of each seed,
+    the paired `change` from the first value, and whether it is on the Pareto front; and what tables and the picture
+    need besides.
     """
     runs = find("runs", given, options.trusted_packages)
     stopped = {run.path: reason for run in runs if (reason := unfinished(run))}

@@ -9,7 +9,8 @@ from arena.core import tables
 from arena.core.console import say
 from arena.core.paths import shown
 from arena.core.run import plain, write_atomically, write_json
-from arena.evaluation import show
+from arena.core.values import flat
+from arena.evaluation import printing
 from arena.evaluation.comparison.frontier import AXES
 from arena.reporting.comparison import forest
 from arena.reporting.frontier import picture
@@ -50,7 +51,7 @@ def _write(
     """Write the table, and then the json file: whoever sees that sees all of it; print table, notes and verdict."""
     write_atomically(place.with_suffix(".tsv"), tables.text_of([list(map(_cell, line)) for line in cells], "\t"))
     write_json(place.with_suffix(".json"), found)
-    show.printed(f"{found['split']}: {found['rows']} rows, {found['groups']} groups{besides}", lines)
+    printing.print_table(f"{found['split']}: {found['rows']} rows, {found['groups']} groups{besides}", lines)
     if mcnemar := found.get("measures", {}).get("accuracy", {}).get("mcnemar"):
         say(
             f"{mcnemar['only_other']} rows only other has right, {mcnemar['only_base']} only base (McNemar p "
@@ -87,33 +88,28 @@ def comparison_lines(found: dict[str, Any]) -> list[list[str]]:
     middle = ["gain of diversity", "band"] if replies else ["rows needed"]
     lines = [["measure", "base", "other", "other - base (95% interval)", *middle, "p", "Holm", "role", "word"]]
     for name, entry in found["measures"].items():
-        judged = entry["role"] != "shown"
-        if not judged and CURVE.search(name):
+        decided = entry["role"] != "shown"
+        if not decided and CURVE.search(name):
             continue
         middle = [_number(entry["rows_needed"], ",.0f")]
         if replies:
             middle = [_interval(entry.get("gain"), "+.1%"), entry.get("band") or ""]
         values = [_number(entry[arm], missing="undefined") for arm in ("base", "other")]
         p = [_number(entry["p"][key]) for key in ("of_both", "holm")]
-        name += " (less is better)" if judged and not entry["rises"] else ""
-        word = entry["word"] if judged else ""
+        name += " (less is better)" if decided and not entry["rises"] else ""
+        word = entry["word"] if decided else ""
         lines.append([name, *values, _interval(entry["difference"]), *middle, *p, entry["role"], word])
     return lines
 
 
 def comparison_cells(found: dict[str, Any]) -> list[list[Any]]:
-    """The comparison with all digits, header first."""
-    parts = ("difference", "relative", "gain")
-    plain_keys = ["rises", "rows", "left_out", "base", "other"]
-    rest = ["seed_deviation", "rows_needed", "least_shown", "margin", "not_worse", "band", "above_seeds", "counts"]
-    header = ["measure", "role", "word", *plain_keys, *(f"{part}_{end}" for part in parts for end in ENDS)]
-    lines: list[list[Any]] = [[*header, "p_sign_flips", "p_with_seeds", "p_holm", *rest, "reason"]]
-    for name, entry in found["measures"].items():
-        cells = [name, entry["role"], entry["word"], *(entry[each] for each in plain_keys)]
-        cells += [entry.get(part, {}).get(end) for part in parts for end in ENDS]
-        cells += [entry["p"][each] for each in ("sign_flips", "with_seeds", "holm")]
-        lines.append([*cells, *(entry.get(each) for each in (*rest, "reason"))])
-    return lines
+    """The comparison with all digits, header first: a column for each number of `comparison.json`."""
+    lines = [
+        {"measure": name} | {key.replace(".", "_"): value for key, value in flat(entry)}
+        for name, entry in found["measures"].items()
+    ]
+    header = list(dict.fromkeys(key for line in lines for key in line))
+    return [header, *([line.get(key) for key in header] for line in lines)]
 
 
 def frontier_lines(found: dict[str, Any]) -> list[list[str]]:

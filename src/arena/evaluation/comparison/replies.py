@@ -36,15 +36,8 @@ TOLERATED = ("fingerprint", "rows", "prompts")
 
 @dataclass(frozen=True)
 class Generations:
-    """Measured samples of one run.
-
-    Attributes:
-        path: the folder.
-        settings: of the sampling and of the measures.
-        measures: one row for each prompt, `values` by the measure's name.
-        reasons: why a measure was not computed, by its name.
-        alarms: of the evaluation.
-    """
+    """Measured samples of one run: their settings, measures with one row for each prompt, why some were not computed,
+    and the alarms of the evaluation."""
 
     path: Path
     settings: dict[str, Any]
@@ -61,11 +54,8 @@ def rises(name: str) -> bool | None:
 class ReplyRows:
     """Replies: `log_loss` is that of the held-out ones, every other measure is of the samples.
 
-    Members and arguments as `arena.evaluation.comparison.rows.TaskRows`; everything is read when it is first needed.
-
-    Raises:
-        InputOutputError: no predictions, no generations yet, or a damaged file.
-        DataError: samples of another split, or not drawn and measured alike; rows that cannot be joined.
+    Members and arguments as `arena.evaluation.comparison.rows.TaskRows`. A `DataError` for samples of another split, or
+    not drawn and measured alike; an `InputOutputError` where there are none yet.
     """
 
     primary = "distinct_2"
@@ -117,12 +107,7 @@ class ReplyRows:
 
 
 def read_generations(run: RunFolder, name: str, split: str) -> Generations:
-    """Read the measured samples of a run.
-
-    Raises:
-        InputOutputError: there are none yet, or a file is damaged.
-        DataError: they are of another split, or a file lacks a column.
-    """
+    """Read the measured samples of a run."""
     folder = run.path / "generations" / name
     if lacking := [each for each in FILES if not (folder / each).is_file()]:
         there = sorted(each.parent.name for each in folder.parent.glob("*/measures.parquet"))

@@ -20,16 +20,8 @@ from arena.stats.arms import Array, Statistic, ratio
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one run.
-
-    Attributes:
-        path: the file.
-        ids: `[N]`, each once.
-        group: what was drawn together (prompt) of each row, `[N]`.
-        values: arrays whose first axis are these rows, by name.
-        fingerprint: of the data that the run read; None where it is not recorded.
-        target: of each row, `[N]` or `[N, T]`; None of replies.
-    """
+    """Rows of one run: ids, each once, groups (what was drawn together) and targets, `[N]` each or `[N, T]`, and arrays
+    whose first axis are these rows by name; with the file and the fingerprint of the data, where it is recorded."""
 
     path: Path
     ids: np.ndarray
@@ -52,14 +44,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Aligned:
-    """The same rows of several runs.
-
-    Attributes:
-        tables: one for each run; the same ids in the same order.
-        member: number of the group of each row, `[N]`, from 0 to G - 1.
-        groups: G.
-        left_out: rows that not all runs have.
-    """
+    """The same rows, in the same order, of several runs; the number of each row's group of G, and the rows left out."""
 
     tables: list[Table]
     member: np.ndarray
@@ -78,16 +63,8 @@ class TaskRows:
     """Numbers that a run's kind of task keeps of every row of a split; see `arena.task.kind.TaskKind`.
 
     Runs of other kinds have classes with the same members: `names` of the measures that all runs have, `primary` the
-    one that decides, and `aligned` and `statistics` of some measures.
-
-    Args:
-        runs: those of the base first.
-        options: of the command line.
-
-    Raises:
-        UsageError: the kind is of a package that is not trusted.
-        DataError: it names nothing, or not the same for all runs; rows that cannot be joined.
-        InputOutputError: a run without predictions of this split.
+    one that decides, `aligned` and `statistics` of some measures. The runs of the base come first. A `DataError` where
+    the kind names no measures, or rows cannot be joined; an `InputOutputError` without predictions of this split.
     """
 
     def __init__(self, runs: Sequence[RunFolder], options: ComparisonOptions) -> None:
@@ -126,12 +103,7 @@ def fingerprint_of(run: RunFolder) -> str | None:
 
 
 def read_columns(run: RunFolder, split: str, names: Sequence[str]) -> Table:
-    """Read columns of numbers from the predictions of a split, `[N]` float64 each, and its targets, where it has some.
-
-    Raises:
-        InputOutputError: there is no such file.
-        DataError: it lacks a column.
-    """
+    """Read columns of numbers from the predictions of a split, `[N]` float64 each, and its targets, if it has some."""
     path = predictions(run, split)
     table = read_parquet(path)
     for name in ("id", "group", *names):
@@ -143,14 +115,7 @@ def read_columns(run: RunFolder, split: str, names: Sequence[str]) -> Table:
 
 
 def mean_statistic(name: str, rows: Aligned, bases: int, rises: bool) -> Statistic:
-    """The mean of a measure over the rows (or prompts) on which every run has it.
-
-    Args:
-        name: of the measure, in the `values` of the tables.
-        rows: of the runs of the base, then those of the other arm.
-        bases: runs of the base.
-        rises: more is better.
-    """
+    """The mean of a measure over the rows (or prompts) on which every run has it; `bases` runs are of the base."""
     values = np.stack([table.values[name] for table in rows.tables])
     defined = np.isfinite(values).all(axis=0)
     whole = np.stack([rows.sums(np.where(defined, each, 0), defined) for each in values])
@@ -160,14 +125,9 @@ def mean_statistic(name: str, rows: Aligned, bases: int, rises: bool) -> Statist
 
 
 def align(tables: Sequence[Table], common: bool) -> Aligned:
-    """Join by id; the first table gives order and groups.
+    """Join by id; the first table gives order and groups. `common` takes the rows that all have, where they differ.
 
-    Args:
-        tables: one for each run.
-        common: take the rows that all have, where they are not the same.
-
-    Raises:
-        DataError: other data or other rows without `common`; a row that comes twice, or with another target.
+    A `DataError` for other data or other rows without `common`; a row that comes twice, or with another target.
     """
     first = tables[0]
     for table in tables:

@@ -105,15 +105,9 @@ def reply_verdict(
 ) -> dict[str, Any]:
     """The verdict on diversity: the band of the lower end of the relative gain, and whether it counts.
 
-    It counts only if quality is not worse, the gain is shown, and it is above the standard deviation of the base's
-    seeds where there are several; a secondary measure's p must hold Holm's adjustment too.
-
-    Args:
-        measures: from `compared`; each gets its `gain`, `band` and `counts`.
-        quality: the margin of each measure of quality.
-        diverse: measures of diversity.
-        primary: one of these.
-        bands: names of gains.
+    It counts only if quality is not worse (by the margin of each of its measures), the gain is shown, and it is above
+    the standard deviation of the base's seeds where there are several; a secondary measure's p must hold Holm's
+    adjustment too. Each measure of diversity gets its `gain`, `band` and `counts`.
     """
     for name, margin in quality.items():
         entry = measures[name]

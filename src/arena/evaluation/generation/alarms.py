@@ -28,11 +28,8 @@ LIMITS = {
 def alarms_of(found: dict[str, Any], quality: np.ndarray | None, success: float, unjudged: str) -> list[str]:
     """One sentence for each alarm, the gravest first.
 
-    Args:
-        found: what `arena.evaluation.generation.evaluation.evaluate_generations` writes.
-        quality: of each reply, `[P, n]`, NaN where it was not judged; None without a checker.
-        success: quality from which on a reply is right.
-        unjudged: why the checker gives NaN.
+    `found` is what `arena.evaluation.generation.evaluation.evaluate_generations` writes, `quality` that of each reply,
+    `[P, n]`, NaN where it was not judged, for the reason `unjudged`; None without a checker.
     """
     lines = []
     if found["samples"] < 2:

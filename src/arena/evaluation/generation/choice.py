@@ -18,12 +18,9 @@ KIND = "kind"
 
 
 def separate(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Take `checker=NAME` and `checker.OPTION=VALUE` out of a command line, values as they were typed.
+    """Take `checker=NAME` (under `kind`) and `checker.OPTION=VALUE` out of a command line, values as they were typed.
 
     A regular expression is no YAML: `[0-9]+` would be read as a broken list.
-
-    Returns:
-        The other arguments, and the checker's name (under `kind`) and options.
     """
     others, chosen = [], {}
     for argument in arguments:
@@ -38,11 +35,7 @@ def separate(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def make(chosen: dict[str, str]) -> checkers.Checker | None:
-    """Build the checker of `separate`; None where none is chosen.
-
-    Raises:
-        UsageError: no such checker or option, a value of a wrong type, or a missing one.
-    """
+    """Build the checker of `separate`, None where none is chosen; a `UsageError` for a wrong name, option or value."""
     options = {key: value for key, value in chosen.items() if key != KIND}
     kind = chosen.get(KIND, "null")
     if kind == "null":

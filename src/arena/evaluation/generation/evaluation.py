@@ -33,14 +33,8 @@ OF_ONE = ("mean_words", "empty_share")
 
 @dataclass(frozen=True)
 class Replies:
-    """`generations.parquet` by prompt: P prompts with n replies each.
-
-    Attributes:
-        ids, prompts, references: `[P]`.
-        groups: `[P]`, what is drawn together.
-        texts: `[P][n]`.
-        facts: tokens, finished and log_probability, `[P, n]` each.
-    """
+    """`generations.parquet` by prompt: P prompts with n replies each; facts are tokens, finished and log_probability,
+    `[P, n]`."""
 
     ids: list[str]
     groups: pa.ChunkedArray
@@ -51,11 +45,7 @@ class Replies:
 
     @classmethod
     def read(cls, path: Path) -> "Replies":
-        """Read the file.
-
-        Raises:
-            DataError: no replies, or not equally many for each prompt.
-        """
+        """Read the file; a `DataError` where it holds no replies, or not equally many for each prompt."""
         table = read_parquet(path)
         sample = table["sample"].to_numpy()
         n = int(sample.max(initial=-1)) + 1
@@ -80,8 +70,7 @@ class Columns:
     """One value for each prompt and measure.
 
     Attributes:
-        values: name -> `[P]` float64, NaN where it is not defined.
-        reasons: name -> why some are NaN.
+        values: name -> `[P]` float64, NaN where it is not defined, for the reason that `reasons` holds.
         references: name -> mean over the data's own replies, where that compares.
         curves: name of a curve -> the names of its measures by k = 1..n.
     """
@@ -100,22 +89,16 @@ def evaluate_generations(
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Write `measures.parquet` and `evaluation.json`, and what they depend on into `settings.json`.
+    """Write `measures.parquet` and `evaluation.json`, and what they depend on into `settings.json`, in a folder of
+    replies.
+
+    Returns prompts, groups, samples, `measures` (name -> value, low, high, prompts on which it is defined, reason where
+    some are not, reference: the data's own replies), `curves` (name -> k, value, low, high) and `alarms`.
 
     Args:
-        folder: with `generations.parquet`.
         checker: rates each reply; None for measures of diversity alone.
         encoder: see `arena.diversity.table.measure`.
         success: quality from which on a reply is right.
-        resamples, seed: of the bootstrap.
-
-    Returns:
-        What was written: prompts, groups, samples, `measures` (name -> value, low, high, prompts on which it is
-        defined, reason where some are not, reference: the data's own replies), `curves` (name -> k, value, low, high)
-        and `alarms`.
-
-    Raises:
-        DataError: the replies are not whole.
     """
     replies = Replies.read(folder / FILE)
     columns, depends = _diversity(replies, encoder)

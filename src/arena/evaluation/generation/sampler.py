@@ -53,14 +53,12 @@ def generate(
 ) -> Path:
     """Write `generations.parquet` and `settings.json`; returns the former.
 
-    Columns as `arena.evaluation.generation.store.COLUMNS`; the samples of a prompt stand beside each other, the
-    prompts in the order of the split.
+    Columns as `arena.evaluation.generation.store.COLUMNS`; the samples of a prompt stand beside each other, the prompts
+    in the order of the split.
 
     Args:
         model: has `sample` and `log_probabilities` (`arena.model.causal`); switched to evaluation and back.
         data: prompts and references, set up.
-        split: `val` or `test`.
-        sampling: number, length and distribution of the replies.
         folder: where the files go; what a stopped generation left there is used.
         seed: of the choice of prompts and of every draw.
         prompts: at most so many of the split, see `choose`.
@@ -99,10 +97,7 @@ def choose(data: Any, split: str, prompts: int | None, seed: int) -> Prompts:
     """Choose the prompts to answer: groups in an order drawn with `seed`, all rows of each, until there are enough.
 
     A prompt that occurs in several rows is answered once, for the first of them: the prompt is the unit of every
-    measure. The prompts of a smaller choice are all in a larger one.
-
-    Raises:
-        DataError: the split has no rows.
+    measure. The prompts of a smaller choice are all in a larger one. A `DataError` for an empty split.
     """
     table = data.covariates(split)
     if not table.num_rows:

@@ -6,7 +6,7 @@ from typing import Any
 from arena.core.console import say
 from arena.core.files import check_writable
 from arena.core.paths import shown
-from arena.evaluation import show
+from arena.evaluation import printing
 from arena.reporting.study import whole
 from arena.reporting.study.reading import read
 from arena.reporting.study.trials import Sweep
@@ -60,7 +60,7 @@ def tell(sweep: Sweep, page: Path) -> None:
     counts = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in sweep.counts().items())
     title = f"{sweep.name}: {counts or 'no trial'}"
     if sweep.complete:
-        show.printed(f"{title}; the {'front' if len(sweep.objectives) > 1 else 'best'}", whole.lines_of(sweep))
+        printing.print_table(f"{title}; the {'front' if len(sweep.objectives) > 1 else 'best'}", whole.lines_of(sweep))
     else:
         say(f"{title}; none has completed yet")
     for line in whole.best_lines(sweep):
