@@ -116,7 +116,6 @@ def test_an_arm_of_one_seed_borrows_the_other_arms_variance():
     one by .01; both come from one variance of two degrees of freedom."""
     base = np.array([1.0, 1.2, 1.1])
     found = compare([of_rows(base[:, None] + np.zeros(50), 1.3 + np.zeros((1, 50)))], 4000, seed=0)["x"]
-    assert found.borrowed
     assert found.seed_error == pytest.approx(math.sqrt(0.01 / 3 + 0.01))
     assert found.seed_freedom == pytest.approx(2)
     half = t.ppf(0.975, 2) * found.seed_error

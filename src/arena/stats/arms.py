@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arena.stats.intervals import LEVEL, Interval, percentiles, quotient
+from arena.stats.intervals import LEVEL, Interval, percentiles, quantile, quotient
 
 Array = NDArray[np.float64]
 AT_ONCE = 4_000_000
@@ -79,7 +79,6 @@ class Found:
     seed_error: float
     seed_deviation: float
     seed_freedom: float
-    borrowed: bool = False
 
     @property
     def error(self) -> float:
@@ -87,13 +86,13 @@ class Found:
         return math.hypot(self.prompt_error, self.seed_error)
 
 
-def compare(statistics: Sequence[Statistic], resamples: int, seed: int, level: float = LEVEL) -> dict[str, Found]:
+def compare(statistics: Sequence[Statistic], resamples: int, seed: int) -> dict[str, Found]:
     """Compare both arms by every measure, by name, all from the same draws of the same groups."""
     arms = [Sums(arm, each.value) for each in statistics for arm in (each.base, each.other)]
     drawn = resampled(arms, resamples, seed)
     lot = np.random.default_rng([seed, 1])
     pairs = zip(statistics, drawn[::2], drawn[1::2], strict=True)
-    return {each.name: _found(each, base, other, lot, level) for each, base, other in pairs}
+    return {each.name: _found(each, base, other, lot) for each, base, other in pairs}
 
 
 class Sums(NamedTuple):
@@ -122,28 +121,26 @@ def resampled(arms: Sequence[Sums], resamples: int, seed: int) -> list[Array]:
     return found
 
 
-def means(arms: Sequence[Sums], resamples: int, seed: int, level: float = LEVEL) -> list[Interval]:
+def means(arms: Sequence[Sums], resamples: int, seed: int) -> list[Interval]:
     """Compute the mean over the seeds of each arm with its interval over groups and seeds."""
     lot, found = np.random.default_rng([seed, 1]), []
     for arm, drawn in zip(arms, resampled(arms, resamples, seed), strict=True):
-        whole = arm.value(arm.sums.sum(axis=1))
+        whole, values, freedom = arm.value(arm.sums.sum(axis=1)), drawn.mean(axis=0), math.inf
         seeds = _seeds(whole, drawn, lot)
-        prompts, freedom, values = drawn.mean(axis=0), math.inf, drawn.mean(axis=0)
         if seeds is not None and seeds.variance > 0:
-            freedom = seeds.freedom * ((_deviation(prompts) ** 2 + seeds.variance) / seeds.variance) ** 2
-            values = prompts + seeds.draws
+            freedom = seeds.freedom * ((_deviation(values) ** 2 + seeds.variance) / seeds.variance) ** 2
+            values = values + seeds.draws
         centre = float(whole.mean())
-        found.append(Interval(centre, *_ends(values, centre, _groups(arm.sums), freedom, level)))
+        found.append(_interval(values, centre, _groups(arm.sums), freedom))
     return found
 
 
-def _found(statistic: Statistic, base: Array, other: Array, lot: np.random.Generator, level: float) -> Found:
+def _found(statistic: Statistic, base: Array, other: Array, lot: np.random.Generator) -> Found:
     whole = [statistic.value(arm.sum(axis=1)) for arm in (statistic.base, statistic.other)]
     means = [float(values.mean()) for values in whole]
     arms = [_seeds(values, draws, lot) for values, draws in zip(whole, (base, other), strict=True)]
-    borrowed = sum(arm is not None for arm in arms) == 1
     parts = [arm for arm in arms if arm is not None]
-    if borrowed:
+    if len(parts) == 1:
         lender = parts[0]
         arms = [_borrow(lender, base.shape[1], lot) if arm is None else arm for arm in arms]
         parts = [lender._replace(variance=sum(arm.variance for arm in arms if arm is not None))]
@@ -154,23 +151,19 @@ def _found(statistic: Statistic, base: Array, other: Array, lot: np.random.Gener
     drawn_base, drawn_other = (
         draws.mean(axis=0) + (0.0 if arm is None else arm.draws) for draws, arm in zip((base, other), arms, strict=True)
     )
-    difference = drawn_other - drawn_base
-    groups = _groups(statistic.base)
+    difference, groups = drawn_other - drawn_base, _groups(statistic.base)
     relative = Interval(math.nan, math.nan, math.nan)
     if means[0] > 0:
-        change = means[1] / means[0] - 1
         changes = quotient(difference, np.where(drawn_base > 0, drawn_base, 0.0))
-        relative = Interval(change, *_ends(changes, change, groups, freedom, level))
+        relative = _interval(changes, means[1] / means[0] - 1, groups, freedom)
     return Found(
-        means[0],
-        means[1],
-        Interval(means[1] - means[0], *_ends(difference, means[1] - means[0], groups, freedom, level)),
+        *means,
+        _interval(difference, means[1] - means[0], groups, freedom),
         relative,
         prompt_error,
         math.sqrt(seed_variance),
         float(whole[0].std(ddof=1)) if len(whole[0]) > 1 else math.nan,
         freedom,
-        borrowed,
     )
 
 
@@ -227,12 +220,12 @@ def _deviation(values: Array) -> float:
     return float(defined.std(ddof=1)) if len(defined) > 1 else math.nan
 
 
-def _ends(values: Array, centre: float, groups: int, freedom: float, level: float) -> tuple[float, float]:
+def _interval(values: Array, centre: float, groups: int, freedom: float) -> Interval:
     """Percentiles of the resamples, widened about the centre by Student's t for few seeds; NaN for few resamples."""
-    from scipy.stats import norm, t
+    from scipy.stats import t
 
     if len(values) < LEAST_RESAMPLES:
-        return math.nan, math.nan
-    low, high = percentiles(values, groups, level)
-    wider = 1.0 if math.isinf(freedom) else float(t.ppf(0.5 + level / 2, freedom) / norm.ppf(0.5 + level / 2))
-    return float(centre - wider * (centre - low)), float(centre + wider * (high - centre))
+        return Interval(centre, math.nan, math.nan)
+    low, high = percentiles(values, groups)
+    wider = 1.0 if math.isinf(freedom) else float(t.ppf(0.5 + LEVEL / 2, freedom)) / quantile()
+    return Interval(centre, float(centre - wider * (centre - low)), float(centre + wider * (high - centre)))

@@ -89,11 +89,6 @@ def percentiles(values: Array, groups: int, level: float = LEVEL) -> tuple[float
     NaN with fewer than two groups, or where more than `MAX_UNDEFINED` of the resamples are undefined.
 
     Source: Hesterberg 2015, "What Teachers Should Know About the Bootstrap" (expanded percentiles).
-
-    Args:
-        values: of the resamples, `[R]`.
-        groups: G, of those with rows that count.
-        level: coverage.
     """
     defined = values[np.isfinite(values)]
     if groups < 2 or not len(values) or 1 - len(defined) / len(values) > MAX_UNDEFINED:
@@ -111,17 +106,10 @@ def expanded(groups: int, level: float = LEVEL) -> float:
 
 
 def paired_difference(loss_a: ArrayLike, loss_b: ArrayLike, groups: ArrayLike, resamples: int, seed: int) -> Interval:
-    """Compute the mean of `loss_a - loss_b` over the same rows with its interval from resampled groups.
+    """Compute the mean of `loss_a - loss_b` over the same rows `[N]` with its interval from resampled groups.
 
-    With model minus baseline, a negative interval says that the model is better. Far narrower than the intervals of
-    the two means suggest: what makes a row hard for both cancels.
-
-    Args:
-        loss_a: loss of each row, `[N]`.
-        loss_b: loss of the same rows, `[N]`.
-        groups: what was drawn together (prompt), one value for each row, `[N]`.
-        resamples: number of resamples; they are cheap here, take thousands.
-        seed: seed of the draws.
+    Far narrower than the intervals of the two means suggest: what makes a row hard for both cancels. `groups` says what
+    was drawn together (prompt), `[N]`. Resamples are cheap here, take thousands.
     """
     difference = np.asarray(loss_a, dtype=np.float64) - np.asarray(loss_b, dtype=np.float64)
     return ratio(difference, np.ones(len(difference)), groups, resamples, seed)
@@ -133,8 +121,6 @@ def paired_differences(
     """Compute `paired_difference` of each column of losses `[N, T]`, and of the mean of the columns, from one draw.
 
     Rows that are NaN in a column do not count in it; a column without rows is NaN and does not count in the mean.
-
-    Args: as `paired_difference`, with losses `[N, T]`.
     """
     difference = np.asarray(losses_a, dtype=np.float64) - np.asarray(losses_b, dtype=np.float64)
     known = np.isfinite(difference)
@@ -147,12 +133,7 @@ def paired_differences(
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike, groups: ArrayLike, resamples: int, seed: int) -> Interval:
-    """Compute sum(numerator) / sum(denominator), nats over tokens for example, with its interval over groups.
-
-    Args:
-        numerator, denominator: of each row, `[N]`.
-        groups, resamples, seed: see `paired_difference`.
-    """
+    """Compute sum(numerator) / sum(denominator), nats over tokens for example, with its interval over groups."""
     above, below = (np.asarray(each, dtype=np.float64)[:, None] for each in (numerator, denominator))
     return _ratios(above, below, groups, resamples, seed)[0][0]
 

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arena.stats.arms import Found, Statistic
-from arena.stats.intervals import LEVEL
+from arena.stats.intervals import quantile
 
 POWER = 0.8
+FACTOR = quantile() + NormalDist().inv_cdf(POWER)
+"""Standard errors that a difference must have to be shown with this power."""
 AT_ONCE = 4_000_000
 """Numbers (32 MB) that one batch of permutations may hold."""
 
@@ -88,21 +91,17 @@ def holm(values: Sequence[float]) -> list[float]:
     return found
 
 
-def rows_needed(found: Found, rows: int, level: float = LEVEL, power: float = POWER) -> float:
+def rows_needed(found: Found, rows: int) -> float:
     r"""Compute the rows, grouped like these, with which a difference of this size would be shown with this power: $n
     (z_{1 - \alpha/2} + z_{power})^2 s^2 / (d^2 - (z_{1 - \alpha/2} + z_{power})^2 s_{seed}^2)$.
 
     Infinite where no number of rows suffices, because the seeds alone differ too much, or there is no difference.
     """
-    from scipy.stats import norm
-
-    factor = float(norm.ppf(0.5 + level / 2) + norm.ppf(power)) ** 2
+    factor = FACTOR**2
     room = found.difference.value**2 - factor * found.seed_error**2
     return rows * factor * found.prompt_error**2 / room if room > 0 else math.inf
 
 
-def least_shown(found: Found, level: float = LEVEL, power: float = POWER) -> float:
+def least_shown(found: Found) -> float:
     """The difference that these rows and seeds would have shown with this power, in the measure's unit."""
-    from scipy.stats import norm
-
-    return float(norm.ppf(0.5 + level / 2) + norm.ppf(power)) * found.error
+    return FACTOR * found.error

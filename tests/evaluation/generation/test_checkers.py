@@ -7,14 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from arena.core.errors import UsageError
-from arena.evaluation.generation.checkers import Case, number_of
-from arena.evaluation.generation.choice import CHECKERS, described, make, separate
+from arena.evaluation.generation.checkers import CHECKERS, Case, described, make, number_of
+
+
+def chosen(*arguments: str) -> dict[str, str]:
+    """As the command line reads `checker=NAME checker.OPTION=VALUE`."""
+    pairs = (argument.partition("=")[::2] for argument in arguments)
+    return {key.removeprefix("checker").removeprefix(".") or "kind": value for key, value in pairs}
 
 
 def checker(*arguments: str):
-    rest, chosen = separate(arguments)
-    assert rest == []
-    made = make(chosen)
+    made = make(chosen(*arguments))
     assert made is not None
     return made
 
@@ -97,14 +100,13 @@ def test_rules():
 )  # fmt: skip
 def test_one_line_for_what_is_wrong(arguments, message):
     with pytest.raises(UsageError) as error:
-        make(separate(arguments)[1])
+        make(chosen(*arguments))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_the_command_line_without_a_checker():
-    assert separate(["run=a", "samples=2"]) == (["run=a", "samples=2"], {})
     assert make({}) is None
-    assert make(separate(["checker=null"])[1]) is None
+    assert make(chosen("checker=null")) is None
     assert described(None) is None
     assert set(CHECKERS) == {"exact_number", "regex", "rules"}

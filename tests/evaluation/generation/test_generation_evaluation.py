@@ -106,9 +106,9 @@ class Tenth(Checker):
 
 @pytest.fixture
 def tenth(monkeypatch):
-    from arena.evaluation.generation import choice
+    from arena.evaluation.generation import checkers
 
-    monkeypatch.setitem(choice.CHECKERS, "tenth", Tenth)
+    monkeypatch.setitem(checkers.CHECKERS, "tenth", Tenth)
     return Tenth()
 
 
@@ -193,10 +193,10 @@ def test_the_reference_of_each_prompt_is_its_own(tmp_path):
             seen.extend(rows)
             return np.ones(len(rows))
 
-    from arena.evaluation.generation import choice
+    from arena.evaluation.generation import checkers
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(choice.CHECKERS, "notes", Notes)
+        patch.setitem(checkers.CHECKERS, "notes", Notes)
         evaluate(write_generations(tmp_path, PROMPTS[:2]), Notes())
     assert seen[0] == Case("prompt 0", "5", "2 + 3 = #### 5")
     assert seen[5] == Case("prompt 1", "3", "#### 9")

@@ -117,7 +117,7 @@ def test_every_key_is_in_the_usage():
     usage = help_text(EvaluateOptions)
     for key in command.KEYS:
         assert f" {key}=" in usage, key
-    from arena.evaluation.generation.choice import CHECKERS
+    from arena.evaluation.generation.checkers import CHECKERS
 
     for name in CHECKERS:
         assert f" {name}: " in usage, name

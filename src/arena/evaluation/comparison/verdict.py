@@ -10,7 +10,7 @@ from arena.stats.intervals import Interval
 from arena.stats.significance import error_p, holm, least_shown, permutation_p, rows_needed
 
 LEVEL = 0.05
-"""Of significance, and of the intervals: 1 - 0.05."""
+"""Of significance."""
 PERMUTATIONS = 9999
 SHOWN = ("better", "worse", "more diverse", "less diverse")
 FOR_WEIGHTS = " for these weights"
@@ -35,7 +35,7 @@ def not_worse(difference: Interval, rises: bool, margin: float) -> bool:
 
 def compared(statistics: Sequence[Statistic], resamples: int, seed: int) -> Measures:
     """Every measure by name: both values, difference and relative change with 95% intervals, p values, rows needed."""
-    found = compare(statistics, resamples, seed, 1 - LEVEL)
+    found = compare(statistics, resamples, seed)
     flips = permutation_p(statistics, PERMUTATIONS, seed)
     return {each.name: _entry(each, found[each.name], flips[each.name]) for each in statistics}
 

@@ -7,14 +7,14 @@ and set so that the untrained one sometimes passes and mostly does not: pass@k n
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from decimal import Decimal
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from arena.core.errors import UsageError
-from arena.core.schema import Count, WholeNumber
+from arena.core.schema import Count, WholeNumber, check_values, closest
 from arena.diversity.words import words
 
 
@@ -115,3 +115,54 @@ class Rules(Checker):
         """1 or 0."""
         length = sum(any(map(str.isalnum, word)) for word in words(reply))
         return float(self.min_words <= length <= (math.inf if self.max_words is None else self.max_words))
+
+
+CHECKERS: dict[str, type] = {"exact_number": ExactNumber, "regex": RegularExpression, "rules": Rules}
+KIND = "kind"
+"""Key of a checker's name beside its options."""
+
+
+def make(chosen: dict[str, str]) -> Checker | None:
+    """Build a checker from its name (under `kind`) and its options as they were typed; None where none is chosen.
+
+    A `UsageError` for a wrong name, option or value. A regular expression is no YAML: `[0-9]+` would be a broken list.
+    """
+    options = {key: value for key, value in chosen.items() if key != KIND}
+    kind = chosen.get(KIND, "null")
+    if kind == "null":
+        if options:
+            raise UsageError(f"checker.{next(iter(options))}: no checker is chosen; give checker=NAME")
+        return None
+    if kind not in CHECKERS:
+        raise UsageError(f"checker={kind}: no such checker{closest(kind, CHECKERS)}")
+    known = {each.name: each for each in fields(CHECKERS[kind])}
+    for key in options:
+        if key not in known:
+            raise UsageError(f"checker.{key}: {kind} has no such option{closest(key, known)}")
+    values = {key: text if known[key].type is str else _value(key, text) for key, text in options.items()}
+    check_values(values, CHECKERS[kind], "checker.")
+    for name, each in known.items():
+        if name not in values and each.default is MISSING:
+            raise UsageError(f"checker.{name}: {kind} needs a value; give checker.{name}=...")
+    return CHECKERS[kind](**values)
+
+
+def described(checker: Any) -> dict[str, Any] | None:
+    """Name and options of a checker, for a file."""
+    if checker is None:
+        return None
+    kind = next(name for name, each in CHECKERS.items() if isinstance(checker, each))
+    return {KIND: kind} | {each.name: getattr(checker, each.name) for each in fields(checker)}
+
+
+def _value(key: str, text: str) -> Any:
+    """Read a value that is no text, as YAML."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        found: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+    except (OmegaConfBaseException, YAMLError):
+        raise UsageError(f"checker.{key}={text}: cannot be read") from None
+    return found["value"]

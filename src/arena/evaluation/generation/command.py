@@ -57,9 +57,9 @@ def check(options: Any) -> "Checker | None":
         options: has the fields of `ReplyOptions`.
 
     Raises:
-        UsageError: values that contradict each other, or see `arena.evaluation.generation.choice.make`.
+        UsageError: values that contradict each other, or see `arena.evaluation.generation.checkers.make`.
     """
-    from arena.evaluation.generation.choice import make
+    from arena.evaluation.generation.checkers import make
 
     if options.temperature == 0 and options.samples > 1:
         raise UsageError(

@@ -19,8 +19,7 @@ from arena.core.run import plain, write_atomically
 from arena.diversity.success import coverage, max_at_k, pass_all_k, pass_at_k
 from arena.diversity.table import measure
 from arena.evaluation.generation.alarms import alarms_of
-from arena.evaluation.generation.checkers import Case, Checker
-from arena.evaluation.generation.choice import described
+from arena.evaluation.generation.checkers import Case, Checker, described
 from arena.evaluation.generation.store import FILE, read_settings, write_settings
 from arena.stats.intervals import paired_differences, quotient
 
