@@ -17,7 +17,7 @@ from arena.metric.collection import Metrics
 from arena.metric.heads import HeadMetrics
 from arena.metric.interval import bootstrap, calibration_intervals
 from arena.stats.calibration import ErrorInterval
-from arena.stats.intervals import Interval, paired_difference, paired_differences, quotient
+from arena.stats.intervals import paired_difference, paired_differences, quotient
 from arena.stats.scores import exact_match, head_means, label_hits, label_log_losses, mean_over_heads
 from arena.stats.significance import mcnemar
 
@@ -88,11 +88,11 @@ def evaluate_predictions(
 
     Returns:
         `rows`, `groups`, `loss` (mean training loss, nats), `metrics` (name -> value, low, high, and numerator and
-            denominator for rates), `baselines` (prior, those given, and bayes where the truth is known),
-            `gain_over_prior` (nats that the model saves, with its interval), `skill` (for each baseline given: `skill`,
-            the gain as a share of the baseline's log loss, `gain`, `accuracy`). Of several heads all of these are means
-            over heads, `skill` also has `exact_match` (rows with all labels right), and `heads` has for each head
-            `rows`, `gain_over_prior` and `skill` (over the prior, a share).
+        denominator for rates), `baselines` (prior, those given, and bayes where the truth is known), `gain_over_prior`
+        (nats that the model saves, with its interval), `skill` (for each baseline given: `skill`, the gain as a share
+        of the baseline's log loss, `gain`, `accuracy`). Of several heads all of these are means over heads, `skill`
+        also has `exact_match` (rows with all labels right), and `heads` has for each head `rows`, `gain_over_prior`
+        and `skill` (over the prior, a share).
     """
     labelled = read(path, metrics.labels)
     heads = Heads(metrics.labels)
@@ -145,17 +145,13 @@ def _skill(
     known = np.isfinite(losses[0])
     level, whole = head_means(losses[0]), mean_over_heads(losses[0])
     match = match_change(exact_match(hits[0]), exact_match(hits[1]), labelled.groups, 10 * resamples, seed)
-    found = {"skill": float(quotient(gain.value, whole)), "gain": _named(gain), "accuracy": _named(change)}
+    found = {"skill": float(quotient(gain.value, whole)), "gain": gain._asdict(), "accuracy": change._asdict()}
     if not heads.named:
         return found | {"accuracy": match}
     found["exact_match"] = match
     skills = quotient([gain.value for gain in gains], level)
     found["heads"] = {
-        head: {
-            "rows": int(known[:, t].sum()),
-            "gain": _named(gains[t]),
-            "skill": float(skills[t]),
-        }
+        head: {"rows": int(known[:, t].sum()), "gain": gains[t]._asdict(), "skill": float(skills[t])}
         for t, head in enumerate(heads.names)
     }
     return found
@@ -163,10 +159,6 @@ def _skill(
 
 def _parts(heads: Heads, *probabilities: np.ndarray) -> list[list[np.ndarray]]:
     return [list(heads.split(each).values()) for each in probabilities]
-
-
-def _named(interval: Interval) -> dict[str, float]:
-    return dict(zip(("value", "low", "high"), interval, strict=True))
 
 
 def match_change(
@@ -179,7 +171,7 @@ def match_change(
     """
     change = paired_difference(model, baseline, groups, resamples, seed)
     only_baseline, only_model, p = mcnemar(baseline, model)
-    return _named(change) | {"only_model": only_model, "only_baseline": only_baseline, "p": p}
+    return change._asdict() | {"only_model": only_model, "only_baseline": only_baseline, "p": p}
 
 
 def values_with_intervals(
@@ -190,7 +182,7 @@ def values_with_intervals(
     resamples: int,
     seed: int,
 ) -> dict[str, dict[str, float]]:
-    """Each metric as value, low, high; rates also as numerator and denominator, so that 0/0 can be labelled from 0."""
+    """Each metric as value, low, high; rates also as numerator and denominator, to tell 0/0 from 0."""
     values, counts = _compute(metrics, probabilities, target)
     intervals: dict[str, tuple[float, float]] = {}
     errors: dict[str, ErrorInterval] = {}

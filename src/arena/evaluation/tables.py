@@ -7,6 +7,7 @@ Wilson's intervals take rows as independent; those of `result.json` are over who
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from arena.core.run import write_atomically
 from arena.evaluation.predictions import LabelledPredictions, prior_of, read
 from arena.stats.classification import auroc, confusion_matrix, cramers_v, macro_f1_of
 from arena.stats.intervals import quotient, wilson
-from arena.stats.scores import exact_match, head_means, label_hits, label_log_losses
+from arena.stats.scores import head_means, label_log_losses
 
 Line = dict[str, Any]
+Indices = dict[str, dict[str, np.ndarray]]
+"""Class indices `[N]` of each head: its labels (`true`, negative where unknown) and what was `predicted`."""
+KINDS = ("true", "predicted")
 RATES = ("precision", "recall", "specificity", "negative_predictive_value")
 
 
@@ -42,7 +46,15 @@ def write(
     rows of each class, for the prior's log loss.
     """
     labelled, heads = read(predictions, labels), Heads(labels)
-    confusions = {head: confusion(heads, labelled, head) for head in heads.names}
+    index = {
+        "true": {head: labelled.target[:, t] for t, head in enumerate(heads.names)},
+        "predicted": {head: part.argmax(axis=1) for head, part in heads.split(labelled.probabilities).items()},
+    }
+    confusions = {}
+    for head, labels_of_head in heads.classes.items():
+        known = index["true"][head] >= 0
+        target, guess = (index[kind][head][known] for kind in KINDS)
+        confusions[head] = confusion_matrix(target, guess, len(labels_of_head))
     found: dict[str, list[Line]] = {}
     for t, head in enumerate(heads.names):
         known = labelled.target[:, t] >= 0
@@ -54,9 +66,9 @@ def write(
         for head in heads.names:
             for other in heads.names:
                 if head != other:
-                    found[f"{head}_given_{other}"] = given(heads, labelled, head, other)
+                    found[f"{head}_given_{other}"] = given(heads, index, head, other)
     if len(heads) > 1:
-        found["joint"] = joint(heads, labelled)
+        found["joint"] = joint(heads, index)
     written = []
     for name, lines in found.items():
         if lines:
@@ -70,14 +82,6 @@ def write(
     return written
 
 
-def confusion(heads: Heads, labelled: LabelledPredictions, head: str) -> np.ndarray:
-    """Rows by label and predicted class, `[K, K]`, of the rows that have a label of this head."""
-    classes = len(heads.classes[head])
-    target, guess = _index(heads, labelled, head, "true"), _index(heads, labelled, head, "predicted")
-    known = target >= 0
-    return confusion_matrix(target[known], guess[known], classes)
-
-
 def per_class(labels: Sequence[str], probabilities: np.ndarray, target: np.ndarray) -> list[Line]:
     """One line for each of K classes, from probabilities `[N, K]` and class indices `[N]`."""
     guess = probabilities.argmax(axis=1)
@@ -89,8 +93,7 @@ def per_class(labels: Sequence[str], probabilities: np.ndarray, target: np.ndarr
         line: Line = {"class": label, "n_true": tp + fn, "n_predicted": tp + fp, "tp": tp, "fp": fp, "fn": fn, "tn": tn}
         counts = ((tp, tp + fp), (tp, tp + fn), (tn, tn + fp), (tn, tn + fn))
         for name, (part, whole) in zip(RATES, counts, strict=True):
-            low, high = wilson(part, whole)
-            line |= {name: ratio(part, whole), f"{name}_low": low, f"{name}_high": high}
+            line |= rate(name, part, whole)
         lines.append(line | {"f1": ratio(2 * tp, 2 * tp + fp + fn), "auroc": float(auroc(probabilities[:, k], true))})
     return lines
 
@@ -125,9 +128,8 @@ def head_lines(
         true, right = counts.sum(axis=1), counts.diagonal()
         rows = int(true.sum())
         recall = [ratio(a, b) for a, b in zip(right, true, strict=True)]
-        low, high = wilson(int(right.sum()), rows)
-        line = {"head": head, "rows": rows, "accuracy": ratio(right.sum(), rows)}
-        line |= {"accuracy_low": low, "accuracy_high": high, "share_of_largest_class": ratio(true.max(), rows)}
+        line = {"head": head, "rows": rows} | rate("accuracy", int(right.sum()), rows)
+        line["share_of_largest_class"] = ratio(true.max(), rows)
         line |= {"macro_f1": float(macro_f1_of(counts)), "macro_recall": float(np.mean(recall))}
         line["log_loss"] = float(losses[t])
         if prior is not None:
@@ -147,52 +149,48 @@ def head_lines(
     return lines
 
 
-def given(heads: Heads, labelled: LabelledPredictions, head: str, other: str) -> list[Line]:
+def given(heads: Heads, index: Indices, head: str, other: str) -> list[Line]:
     """Labels and predictions of `head` where `other` has each class, once by its label and once by what was predicted.
 
     Only rows with a label of `head` count, and for the classes `by` label only those with a label of `other`.
     """
-    target, guess = _index(heads, labelled, head, "true"), _index(heads, labelled, head, "predicted")
+    target, guess = (index[kind][head] for kind in KINDS)
     lines = []
-    for by in ("true", "predicted"):
-        condition = _index(heads, labelled, other, by)
+    for by in KINDS:
         for k, label in enumerate(heads.classes[other]):
-            chosen = (condition == k) & (target >= 0)
+            chosen = (index[by][other] == k) & (target >= 0)
             rows, right = int(chosen.sum()), int((target == guess)[chosen].sum())
-            low, high = wilson(right, rows)
-            line: Line = {"given": label, "by": by, "rows": rows, "right": right, "accuracy": ratio(right, rows)}
-            line |= {"accuracy_low": low, "accuracy_high": high}
-            for kind, index in (("true", target), ("predicted", guess)):
+            line: Line = {"given": label, "by": by, "rows": rows, "right": right} | rate("accuracy", right, rows)
+            for kind in KINDS:
                 for c, name in enumerate(heads.classes[head]):
-                    count = int((index[chosen] == c).sum())
+                    count = int((index[kind][head][chosen] == c).sum())
                     line |= {f"rows_{kind}/{name}": count, f"share_{kind}/{name}": ratio(count, rows)}
             lines.append(line)
     return lines
 
 
-def joint(heads: Heads, labelled: LabelledPredictions) -> list[Line]:
+def joint(heads: Heads, index: Indices) -> list[Line]:
     """How the heads go together: a line for all of them and one for each pair, of the rows that have all the labels."""
-    right = [labelled.target[:, t] == _index(heads, labelled, head, "predicted") for t, head in enumerate(heads.names)]
-    whole = (labelled.target >= 0).all(axis=1)
-    everything = exact_match(label_hits(_parts(heads, labelled.probabilities), labelled.target)) & whole
-    lines = [_joint_line("all", "", int(whole.sum()), int(everything.sum()), math.nan, math.nan)]
-    for t, head in enumerate(heads.names):
-        for u, other in list(enumerate(heads.names))[t + 1 :]:
-            known = (labelled.target[:, t] >= 0) & (labelled.target[:, u] >= 0)
-            both = int((right[t] & right[u] & known).sum())
-            values = [
-                cramers_v(_index(heads, labelled, head, kind)[known], _index(heads, labelled, other, kind)[known])
-                for kind in ("true", "predicted")
-            ]
-            lines.append(_joint_line(head, other, int(known.sum()), both, *values))
+
+    def line(head: str, other: str, among: Sequence[str], values: Sequence[float]) -> Line:
+        known = np.all([index["true"][one] >= 0 for one in among], axis=0)
+        right = known & np.all([index["true"][one] == index["predicted"][one] for one in among], axis=0)
+        found: Line = {"head": head, "other": other, "rows": int(known.sum()), "all_right": int(right.sum())}
+        found |= rate("accuracy", found["all_right"], found["rows"])
+        return found | {f"cramers_v_{kind}": value for kind, value in zip(KINDS, values, strict=True)}
+
+    lines = [line("all", "", heads.names, [math.nan, math.nan])]
+    for head, other in combinations(heads.names, 2):
+        known = (index["true"][head] >= 0) & (index["true"][other] >= 0)
+        values = [cramers_v(index[kind][head][known], index[kind][other][known]) for kind in KINDS]
+        lines.append(line(head, other, [head, other], values))
     return lines
 
 
-def _joint_line(head: str, other: str, rows: int, right: int, of_labels: float, of_predictions: float) -> Line:
-    low, high = wilson(right, rows)
-    line: Line = {"head": head, "other": other, "rows": rows, "all_right": right, "accuracy": ratio(right, rows)}
-    line |= {"accuracy_low": low, "accuracy_high": high}
-    return line | {"cramers_v_true": of_labels, "cramers_v_predicted": of_predictions}
+def rate(name: str, part: int, whole: int) -> Line:
+    """A rate and the ends of its Wilson interval."""
+    low, high = wilson(part, whole)
+    return {name: ratio(part, whole), f"{name}_low": low, f"{name}_high": high}
 
 
 def ratio(part: float, whole: float) -> float:
@@ -210,13 +208,6 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return "" if math.isnan(value) else f"{value:.6f}"
-
-
-def _index(heads: Heads, labelled: LabelledPredictions, head: str, kind: str) -> np.ndarray:
-    """Class index of each row within a head, `[N]`: its label (`true`, negative where unknown) or the prediction."""
-    if kind == "true":
-        return labelled.target[:, heads.names.index(head)]
-    return labelled.probabilities[:, heads.slices[head]].argmax(axis=1)
 
 
 def _parts(heads: Heads, probabilities: np.ndarray) -> list[np.ndarray]:
