@@ -16,7 +16,7 @@ from arena.diversity import table, vectors
 from arena.diversity.encoder import HashEncoder, SentenceEncoder
 from arena.diversity.ngrams import compression_ratio, count
 from arena.diversity.ngrams import self_bleu as of_grams
-from arena.diversity.table import NEEDS, measure
+from arena.diversity.table import UNDEFINED, measure
 from arena.diversity.words import words
 
 SETS = {
@@ -61,7 +61,7 @@ def test_every_cell(measured):
         "mean_words": 6,
     }
     assert found == pytest.approx(expected, rel=1e-9)
-    assert list(measured.columns) == list(NEEDS)
+    assert list(measured.columns) == list(UNDEFINED)
 
 
 def test_copies_and_empty_samples(measured):
@@ -79,8 +79,8 @@ def test_what_cannot_be_computed_is_missing(measured):
     assert not missing["copies"]
     pairs = {"self_bleu_2", "self_bleu_4", "vendi", "cosine_distance", "duplicate_share"}
     assert missing["one"] == pairs
-    assert missing["empty"] == set(NEEDS) - {"empty_share", "mean_words"}
-    assert missing["none"] == set(NEEDS)
+    assert missing["empty"] == set(UNDEFINED) - {"empty_share", "mean_words"}
+    assert missing["none"] == set(UNDEFINED)
     assert row(measured, "empty")["empty_share"] == 1
     assert measured.reasons["self_bleu_4"] == "3 of 5 prompts: fewer than two texts with words"
     assert measured.reasons["empty_share"] == "1 of 5 prompts: no text"

@@ -70,9 +70,9 @@ def test_not_defined_below_the_least(name):
     assert math.isnan(score([]))
     assert math.isnan(score(["", " "]))
     for n in (1, 2, 3):
-        assert math.isnan(score(TEXTS[:n])) == (n < score.least)
-    assert np.isnan(without_each(score, TEXTS[: score.least])).all()
-    assert np.isfinite(without_each(score, TEXTS[: score.least + 1])).all()
+        assert math.isnan(score(TEXTS[:n])) == (n < score.min_texts)
+    assert np.isnan(without_each(score, TEXTS[: score.min_texts])).all()
+    assert np.isfinite(without_each(score, TEXTS[: score.min_texts + 1])).all()
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -129,7 +129,7 @@ def test_rewards_that_are_missing():
 @pytest.mark.parametrize("name", SCORES)
 def test_sets_that_are_none_count_nothing(name):
     """Not defined is 0 in training, and counted: with too few texts with words, and without one of just enough."""
-    least = SCORES[name].least
+    least = SCORES[name].min_texts
     enough, few, none = TEXTS[: least + 1], [*TEXTS[:least], ""], [""] * (least + 1)
     found = credits_of(SCORES[name], [enough, few, none])
     assert found.undefined.tolist() == [False, True, True]

@@ -9,7 +9,7 @@ from scipy.stats import norm, permutation_test, t
 from arena.evaluation.comparison.classes import flat_macro_f1 as macro_f1
 from arena.stats.arms import Statistic, Sums, compare, means, ratio, resampled
 from arena.stats.intervals import paired_difference
-from arena.stats.significance import error_p, holm, least_shown, permutation_p, rows_needed
+from arena.stats.significance import detectable_difference, error_p, holm, permutation_p, rows_needed
 
 
 def of_rows(base, other, member=None, rises=True, name="x"):
@@ -196,7 +196,7 @@ def test_rows_needed_give_the_power_they_promise():
     found = compare([of_rows(np.zeros(400), 0.2 + np.tile([-1.0, 1.0], 200))], 4000, seed=0)["x"]
     needed = rows_needed(found, 400)
     assert needed == pytest.approx(196.2, rel=0.06)
-    assert least_shown(found) == pytest.approx(2.8016 * 1 / 20, rel=0.03)
+    assert detectable_difference(found) == pytest.approx(2.8016 * 1 / 20, rel=0.03)
     draw, shown = np.random.default_rng(0), 0
     for number in range(200):
         each = compare([of_rows(np.zeros(196), draw.normal(0.2, 1, 196))], 150, seed=number)["x"]

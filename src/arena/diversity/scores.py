@@ -29,10 +29,10 @@ class SetScore:
     """The diversity of a set of texts; more is more diverse.
 
     Attributes:
-        least: texts with words in the smallest set that it is defined on. Credits need one more.
+        min_texts: texts with words in the smallest set that it is defined on. Credits need one more.
     """
 
-    least = 1
+    min_texts = 1
 
     def __call__(self, texts: Sequence[str]) -> float:
         """Compute D(S); NaN where it is not defined."""
@@ -75,7 +75,7 @@ class SelfBleu(_Counted):
     """1 - mean self-BLEU, between 0 and 1; see `arena.diversity.ngrams.self_bleu`. Texts of few words call for an
     `order` of 2 or 3."""
 
-    least = 2
+    min_texts = 2
 
     def __init__(self, order: Count = 2, smoothing: Literal["method1", "exp"] = "method1") -> None:
         self.order = order
@@ -106,9 +106,9 @@ class _Embedded(SetScore):
         embeddings = self.encoder.encode([texts[i] for i in filled])
         for which, rows, stack in vectors.stacks(embeddings, np.bincount(group[filled], minlength=len(sets))):
             n = stack.shape[1]
-            if n >= self.least:
+            if n >= self.min_texts:
                 values[which] = self._of(stack)
-            if n > self.least:
+            if n > self.min_texts:
                 without[rows] = np.stack([self._of(np.delete(stack, i, axis=1)) for i in range(n)], axis=1)
         everywhere = values[group]  # a set is the same without a text that was no part of it
         everywhere[filled] = without
@@ -122,7 +122,7 @@ class _Embedded(SetScore):
 class CosineDistance(_Embedded):
     """Mean of 1 - cos over all pairs, between 0 and n / (n - 1); two clusters can satisfy it."""
 
-    least = 2
+    min_texts = 2
 
     def _of(self, stack: np.ndarray) -> np.ndarray:
         return vectors.cosine_distances(stack)

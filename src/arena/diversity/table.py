@@ -17,7 +17,7 @@ from arena.diversity.words import words
 CHUNK = 500
 """Prompts whose texts are encoded at once: bounds memory."""
 TWO = "fewer than two texts with words"
-NEEDS = {
+UNDEFINED = {
     "distinct_1": "no text with a word",
     "distinct_2": "no text with two words",
     "distinct_3": "no text with three words",
@@ -74,7 +74,7 @@ def measure(sets: Mapping[str, Sequence[str]], encoder: Encoder | None = None) -
     samples = [[(text, words(text)) for text in texts] for texts in sets.values()]
     filled = [[(text, cut) for text, cut in texts if cut] for texts in samples]
     lines = [_words(all_of, some) for all_of, some in zip(samples, filled, strict=True)]
-    columns = {name: np.array([line.get(name, math.nan) for line in lines], dtype=np.float64) for name in NEEDS}
+    columns = {name: np.array([line.get(name, math.nan) for line in lines], dtype=np.float64) for name in UNDEFINED}
     failure = "no encoder was given" if encoder is None else None
     if encoder is not None:
         try:
@@ -85,7 +85,7 @@ def measure(sets: Mapping[str, Sequence[str]], encoder: Encoder | None = None) -
     for name, values in columns.items():
         if missing := int(np.isnan(values).sum()):
             alone = failure is not None and name in EMBEDDED
-            reasons[name] = failure if alone else f"{missing} of {len(values)} prompts: {NEEDS[name]}"
+            reasons[name] = failure if alone else f"{missing} of {len(values)} prompts: {UNDEFINED[name]}"
     settings = {
         "words": "arena.diversity.words, lower case, punctuation counts as words",
         "smoothing": "method1",

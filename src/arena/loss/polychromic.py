@@ -89,7 +89,7 @@ class Polychromic(LanguageModel):
         if self.samples and score is None:
             raise UsageError(f"loss.score: a value is needed for loss.estimator={estimator}; distinct, for example")
         # A set without one of its members must have a score too.
-        least = score.least + 1 if self.samples else 1
+        least = score.min_texts + 1 if self.samples else 1
         if self.samples and n_generations < least:
             raise UsageError(
                 f"loss.n_generations={n_generations}: at least {least} are needed, for the score without one of them"

@@ -27,7 +27,7 @@ from arena.stats.intervals import LEVEL, Interval, percentiles, quantile, quotie
 Array = NDArray[np.float64]
 AT_ONCE = 4_000_000
 """Numbers of draws (32 MB) that are held at a time."""
-LEAST_RESAMPLES = 100
+MIN_RESAMPLES = 100
 """Fewer have no ends of a 95% interval."""
 
 
@@ -224,7 +224,7 @@ def _interval(values: Array, centre: float, groups: int, freedom: float) -> Inte
     """Percentiles of the resamples, widened about the centre by Student's t for few seeds; NaN for few resamples."""
     from scipy.stats import t
 
-    if len(values) < LEAST_RESAMPLES:
+    if len(values) < MIN_RESAMPLES:
         return Interval(centre, math.nan, math.nan)
     low, high = percentiles(values, groups)
     wider = 1.0 if math.isinf(freedom) else float(t.ppf(0.5 + LEVEL / 2, freedom)) / quantile()

@@ -102,6 +102,6 @@ def rows_needed(found: Found, rows: int) -> float:
     return rows * factor * found.prompt_error**2 / room if room > 0 else math.inf
 
 
-def least_shown(found: Found) -> float:
+def detectable_difference(found: Found) -> float:
     """The difference that these rows and seeds would have shown with this power, in the measure's unit."""
     return FACTOR * found.error

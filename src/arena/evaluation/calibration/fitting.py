@@ -15,7 +15,7 @@ from arena.stats.scores import log_loss
 
 FOLDS = 5
 """Parts of the validation rows; what is fitted on the others is tried on each."""
-LEAST_OF_A_CLASS = 200
+MIN_CLASS_ROWS = 200
 """Rows of the rarest class from which vector scaling, with its 2K numbers, is tried."""
 TEMPERATURES = (0.05, 20.0)
 """Outside, no model that learned something is found."""
@@ -45,14 +45,14 @@ def cross_fitted(method: str, rows: HeadRows, seed: int) -> Array:
 def choose(method: str, rows: HeadRows, seed: int) -> tuple[str, str]:
     """Return the method that `auto` stands for, and why.
 
-    Vector scaling where every class has `LEAST_OF_A_CLASS` rows and its log loss, cross-fitted, is shown to be below
+    Vector scaling where every class has `MIN_CLASS_ROWS` rows and its log loss, cross-fitted, is shown to be below
     that of temperature scaling (95% interval over groups); otherwise temperature scaling.
     """
     if method != "auto":
         return method, ""
     rarest = int(rows.counts.min())
-    if rarest < LEAST_OF_A_CLASS:
-        return "temperature", f"temperature, since the rarest class has {rarest} rows, fewer than {LEAST_OF_A_CLASS}"
+    if rarest < MIN_CLASS_ROWS:
+        return "temperature", f"temperature, since the rarest class has {rarest} rows, fewer than {MIN_CLASS_ROWS}"
     vector, temperature = (log_loss(cross_fitted(each, rows, seed), rows.target) for each in ("vector", "temperature"))
     gain = paired_difference(vector, temperature, rows.group, RESAMPLES, seed)
     chosen = "vector" if gain.high < 0 else "temperature"

@@ -10,7 +10,7 @@ from arena.evaluation.calibration.fitting import cross_fitted
 from arena.evaluation.calibration.rows import Array, HeadRows
 from arena.stats.scores import log_loss
 
-LEAST_SKILL = 0.01
+MIN_SKILL = 0.01
 """Share of the prior's log loss that a model has to save."""
 ALL = 0.99
 """Share of the rows from which one class counts as the only one that is predicted."""
@@ -36,7 +36,7 @@ def check(
         if reason := collapse(each, skills[name]) or _unskilled(losses, skills[name], each, prior[name], method, seed):
             reasons[name] = reason
     mean = float(np.mean(list(skills.values()))) if skills else 0.0
-    if reasons and (mean <= LEAST_SKILL or len(reasons) == len(rows)):
+    if reasons and (mean <= MIN_SKILL or len(reasons) == len(rows)):
         first = next(iter(reasons))
         raise DataError(f"{f'head {first}: ' if first else ''}{reasons[first]}; a model that knows nothing is refused")
     if refused := [name for name in chosen or rows if name in reasons]:
@@ -75,7 +75,7 @@ def collapse(rows: HeadRows, skill: float) -> str:
     shares = rows.counts / len(rows.target)
     called = np.bincount(rows.probabilities.argmax(axis=1), minlength=len(shares)) / len(rows.target)
     only = int(called.argmax())
-    if called[only] >= ALL and shares.max() < ALL and (skill <= LEAST_SKILL or shares[only] <= 0.5):
+    if called[only] >= ALL and shares.max() < ALL and (skill <= MIN_SKILL or shares[only] <= 0.5):
         return (
             f"collapsed: the model predicts one class for {called[only]:.1%} of the validation rows, which "
             f"{shares[only]:.1%} of them have"
@@ -85,15 +85,15 @@ def collapse(rows: HeadRows, skill: float) -> str:
 
 def _unskilled(losses: Mapping[str, float], skill: float, rows: HeadRows, prior: Array, method: str, seed: int) -> str:
     """Say why the model counts as one without skill; empty where it has some."""
-    if skill > LEAST_SKILL:
+    if skill > MIN_SKILL:
         return ""
     hint = ""
     if method in ("temperature", "auto") and rows.counts.all():
         other = 1 - losses_of(rows, prior, "bias", seed)["scaled"] / losses["prior"]
-        if other > LEAST_SKILL:
+        if other > MIN_SKILL:
             hint = f" (with method=bias it is {other:.1%}: its classes were trained with other shares)"
     return (
         f"no skill: the validation log loss is {losses['model']:.4f}, {losses['scaled']:.4f} once scaled, and "
         f"{losses['prior']:.4f} for the shares of the classes; a skill of {skill:.1%}, more than "
-        f"{LEAST_SKILL:.0%} is needed{hint}"
+        f"{MIN_SKILL:.0%} is needed{hint}"
     )

@@ -7,12 +7,12 @@ from typing import Any
 from arena.evaluation.comparison.bands import Band, band_of
 from arena.stats.arms import Found, Statistic, compare
 from arena.stats.intervals import Interval
-from arena.stats.significance import error_p, holm, least_shown, permutation_p, rows_needed
+from arena.stats.significance import detectable_difference, error_p, holm, permutation_p, rows_needed
 
 LEVEL = 0.05
 """Of significance."""
 PERMUTATIONS = 9999
-SHOWN = ("better", "worse", "more diverse", "less diverse")
+SIDES = ("better", "worse", "more diverse", "less diverse")
 FOR_WEIGHTS = " for these weights"
 """After a word that was found with one seed in each arm: another seed may change it."""
 Measures = dict[str, dict[str, Any]]
@@ -58,7 +58,7 @@ def _entry(statistic: Statistic, found: Found, p_prompts: float) -> dict[str, An
         "of_weights": not several,
         "p": {"sign_flips": p_prompts, "with_seeds": p_seeds, "of_both": p, "holm": math.nan},
         "rows_needed": rows_needed(found, statistic.rows),
-        "least_shown": least_shown(found),
+        "least_shown": detectable_difference(found),
         "word": word_of(found.difference, statistic.rises),
     }
     reasons = {
@@ -81,9 +81,9 @@ def adjust(measures: Measures, primary: str, among: Sequence[str]) -> None:
     for name, p in zip(among, holm([measures[name]["p"]["of_both"] for name in among]), strict=True):
         entry = measures[name]
         entry["p"]["holm"] = p
-        if entry["word"] in SHOWN and not p < LEVEL:
+        if entry["word"] in SIDES and not p < LEVEL:
             entry["word"] = "not shown (Holm)"
-        elif entry["word"] in SHOWN and entry["of_weights"]:
+        elif entry["word"] in SIDES and entry["of_weights"]:
             entry["word"] += FOR_WEIGHTS
     for name, entry in measures.items():
         entry["role"] = "primary" if name == primary else "secondary" if name in among else "shown"
