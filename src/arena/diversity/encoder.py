@@ -1,6 +1,7 @@
 """Texts to vectors of unit length, whose products are cosines."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,12 +46,9 @@ class HashEncoder:
         if not len(texts):
             return np.zeros((0, self.dimension), dtype=np.float32)
         # Signs that cancel out would leave no direction; without signs nothing cancels.
-        signed, unsigned = (
-            HashingVectorizer(analyzer=_words_and_pairs, n_features=self.dimension, alternate_sign=signs)
-            .transform(texts)
-            .toarray()
-            for signs in (True, False)
-        )
+        options: dict[str, Any] = {"analyzer": _words_and_pairs, "n_features": self.dimension}
+        hashing: Any = partial(HashingVectorizer, **options)
+        signed, unsigned = (hashing(alternate_sign=each).transform(texts).toarray() for each in (True, False))
         return np.where(signed.any(axis=1, keepdims=True), signed, unsigned).astype(np.float32)
 
 

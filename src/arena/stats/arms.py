@@ -157,7 +157,8 @@ def _found(statistic: Statistic, base: Array, other: Array, lot: np.random.Gener
         changes = quotient(difference, np.where(drawn_base > 0, drawn_base, 0.0))
         relative = _interval(changes, means[1] / means[0] - 1, groups, freedom)
     return Found(
-        *means,
+        means[0],
+        means[1],
         _interval(difference, means[1] - means[0], groups, freedom),
         relative,
         prompt_error,

@@ -18,7 +18,7 @@ from arena.core.record import Record
 from arena.core.run import RunFolder, write_atomically
 from arena.data.module.description import Split
 from arena.evaluation import printing
-from arena.evaluation.baselines.features import features_of
+from arena.evaluation.baselines.features import Features, features_of
 from arena.evaluation.baselines.fitting import fitting_of
 from arena.evaluation.baselines.model import Baseline
 from arena.evaluation.baselines.names import FOLDER, baselines_of
@@ -59,9 +59,9 @@ def fit_and_predict(names: Sequence[str], data: Any, seed: int) -> dict[str, Fit
     if not names:
         return {}
     fitting = fitting_of(data, seed)
-    features = {
-        split: features_of(data.labels, data.source, data.positions[data.rows(split)]) for split in splits_of(data)
-    }
+    features: dict[Split, Features] = {}
+    for split in splits_of(data):
+        features[split] = features_of(data.labels, data.source, data.positions[data.rows(split)])
     found = {}
     for name in names:
         began = time.time()

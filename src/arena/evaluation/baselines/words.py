@@ -43,12 +43,12 @@ def gram_counts(texts: list[str]) -> csr_array:
     return csr_array(hstack([word_counts(texts, 2), pieces], format="csr"))
 
 
-def learn_idf(batches: list[csr_array], rarest: int) -> tuple[np.ndarray, np.ndarray]:
+def learn_idf(batches: list[Any], rarest: int) -> tuple[np.ndarray, np.ndarray]:
     r"""Choose the columns that occur in `rarest` texts or more, and weigh each by $\ln\frac{1 + n}{1 + n_{with}} + 1$.
 
     Returns the columns, increasing, `[F]` int64, and the idf of each, `[F]` float32.
     """
-    found = np.sum([np.bincount(counts.indices, minlength=2 * BUCKETS) for counts in batches], axis=0)
+    found: Any = np.sum([np.bincount(counts.indices, minlength=2 * BUCKETS) for counts in batches], axis=0)
     common = np.argsort(-found, kind="stable")[:COLUMNS]
     columns = np.sort(common[found[common] >= rarest])
     number = sum(counts.shape[0] for counts in batches)
@@ -62,7 +62,8 @@ def weigh(batches: list[csr_array], columns: np.ndarray, idf: np.ndarray) -> csr
     """
     from sklearn.preprocessing import normalize
 
-    words, found = int(np.searchsorted(columns, BUCKETS)), [csr_array((0, len(columns)), dtype=np.float32)]
+    words = int(np.searchsorted(columns, BUCKETS))
+    found: list[Any] = [csr_array((0, len(columns)), dtype=np.float32)]
     for counts in batches:
         chosen = csr_array(counts[:, columns])
         chosen.data = (1 + np.log(chosen.data)) * idf[chosen.indices]

@@ -72,7 +72,8 @@ def compare(
     groups_of[MEAN] = min((each for each in groups_of.values() if each), default=0)
     intervals = _errors(heads, member, counts, bins, groups_of) if resamples else {}
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for i, name in enumerate([*heads, *([MEAN] if len(heads) > 1 else [])]):
+    names: list[str] = [*heads, *([MEAN] if len(heads) > 1 else [])]
+    for i, name in enumerate(names):
         found[name] = {what: {} for what in MEASURES}
         for k, what in enumerate(MEASURES):
             for j, side in enumerate(SIDES):

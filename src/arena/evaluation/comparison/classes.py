@@ -92,7 +92,7 @@ class ClassRows:
             value = mean_over([self.sums[0][one, measure].shape[1] for one in chosen], measure)
             known = (self.target[:, [heads.index(one) for one in chosen]] >= 0).any(axis=1)
             counted = int(np.count_nonzero(known))
-            left_out = self.rows.left_out + len(known) - counted
+            left_out = self.rows.left_out + len(self.target) - counted
             found.append(Statistic(name, whole[:bases], whole[bases:], value, RISES[measure], counted, left_out))
         return found
 

@@ -117,7 +117,7 @@ def read_columns(run: RunFolder, split: str, names: Sequence[str]) -> Table:
 def mean_statistic(name: str, rows: Aligned, bases: int, rises: bool) -> Statistic:
     """The mean of a measure over the rows (or prompts) on which every run has it; `bases` runs are of the base."""
     values = np.stack([table.values[name] for table in rows.tables])
-    defined = np.isfinite(values).all(axis=0)
+    defined: np.ndarray = np.asarray(np.isfinite(values).all(axis=0))
     whole = np.stack([rows.sums(np.where(defined, each, 0), defined) for each in values])
     counted = int(np.count_nonzero(defined))
     left_out = rows.left_out + len(rows.member) - counted
