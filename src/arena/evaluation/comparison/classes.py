@@ -58,10 +58,6 @@ class ClassRows:
         """The sums of each run's measures by head and name."""
         return [self._sums(table) for table in self.rows.tables]
 
-    def aligned(self, name: str) -> Aligned:
-        """The rows that a measure is of."""
-        return self.rows
-
     def _parts(self, table: Table) -> dict[str, np.ndarray]:
         return self.heads.split(table.values["probabilities"])
 

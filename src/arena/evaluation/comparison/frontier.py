@@ -99,7 +99,7 @@ def frontier(given: str, by: str, x: str, y: str, options: ComparisonOptions) ->
     mark_front(points, axes)
     if len(points) < 2:
         notes.append(f"by={by}: all runs have {points[0]['value']}; there is nothing to choose between")
-    joined = rows.aligned(x)
+    joined = rows.prompts if kind == "replies" and x != "log_loss" else rows.rows
     facts = {"kind": kind, "split": options.split, "by": by, "axes": axes, "rows": len(joined.member)}
     facts |= {"groups": joined.groups, "resamples": options.resamples, "seed": options.seed}
     return {**facts, "folder": os.path.commonpath([run.path.parent for run in runs]), "points": points, "notes": notes}

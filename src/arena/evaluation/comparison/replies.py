@@ -88,10 +88,6 @@ class ReplyRows:
         values = [each.measures.values for each in self.generations]
         return [name for name in values[0] if all(name in each for each in values)]
 
-    def aligned(self, name: str) -> Aligned:
-        """The replies, or prompts, that a measure is of."""
-        return self.rows if name == "log_loss" else self.prompts
-
     def statistics(self, names: Sequence[str], bases: int) -> list[Statistic]:
         """The measures of both arms, of which the first `bases` runs are the base; log loss is nats over tokens."""
         found = []

@@ -63,7 +63,7 @@ class TaskRows:
     """Numbers that a run's kind of task keeps of every row of a split; see `arena.task.kind.TaskKind`.
 
     Runs of other kinds have classes with the same members: `names` of the measures that all runs have, `primary` the
-    one that decides, `aligned` and `statistics` of some measures. The runs of the base come first. A `DataError` where
+    one that decides, the joined `rows`, and `statistics` of some measures. The runs of the base come first. A `DataError` where
     the kind names no measures, or rows cannot be joined; an `InputOutputError` without predictions of this split.
     """
 
@@ -82,10 +82,6 @@ class TaskRows:
         """The rows that the measures are of."""
         options = self.options
         return align([read_columns(run, options.split, self.names) for run in self.runs], options.common)
-
-    def aligned(self, name: str) -> Aligned:
-        """The rows that a measure is of."""
-        return self.rows
 
     def statistics(self, names: Sequence[str], bases: int) -> list[Statistic]:
         """The measures of both arms, of which the first `bases` runs are the base."""
