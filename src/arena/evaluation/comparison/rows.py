@@ -63,8 +63,8 @@ class TaskRows:
     """Numbers that a run's kind of task keeps of every row of a split; see `arena.task.kind.TaskKind`.
 
     Runs of other kinds have classes with the same members: `names` of the measures that all runs have, `primary` the
-    one that decides, the joined `rows`, and `statistics` of some measures. The runs of the base come first. A `DataError` where
-    the kind names no measures, or rows cannot be joined; an `InputOutputError` without predictions of this split.
+    one that decides, the joined `rows`, and `statistics` of some measures. The runs of the base come first. A
+    `DataError` where the kind names no measures, or rows cannot be joined; an `InputOutputError` without predictions.
     """
 
     def __init__(self, runs: Sequence[RunFolder], options: ComparisonOptions) -> None:

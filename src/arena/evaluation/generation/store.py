@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from arena.callback.predictions import write_table
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.run import write_atomically
+from arena.core.values import flat
 
 FILE, SETTINGS, HALVINGS = "generations.parquet", "settings.json", "halvings"
 COLUMNS = ["id", "group", "sample", "prompt", "text", "reference", "tokens", "finished", "log_probability"]
@@ -29,17 +30,14 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 def require_same_settings(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     """Raise a `UsageError` with the first difference where replies were made with other settings."""
-    for key, value in wanted.items():
-        before = found.get(key)
-        pairs = [(key, before, value)]
-        if isinstance(value, dict):
-            pairs = [(name, (before or {}).get(name), each) for name, each in value.items()]
-        for name, there, here in pairs:
-            if there != here:
-                raise UsageError(
-                    f"{folder} holds replies made with {name}={there}, not {name}={here}; give name=OTHER, or delete "
-                    "the folder"
-                )
+    before = dict(flat(found))
+    for key, value in flat(wanted):
+        if before.get(key) != value:
+            name = key.rpartition(".")[2]
+            raise UsageError(
+                f"{folder} holds replies made with {name}={before.get(key)}, not {name}={value}; give name=OTHER, or "
+                "delete the folder"
+            )
 
 
 def write_settings(folder: Path, settings: dict[str, Any]) -> None:
