@@ -1,4 +1,4 @@
-"""Command lines of conf can be pasted into a shell (those of the pages: tests/docs); tests from outside type every option."""
+"""Command lines of conf can be pasted into a shell; tests from outside type every option."""
 
 import ast
 import re

@@ -101,7 +101,8 @@ def evaluate_replies(
         DataError: the split is empty.
         Interrupted: a signal; what was sampled is kept.
     """
-    checker, chosen = check(options), {key: getattr(options, key) for key in KEYS}
+    checker = check(options)
+    chosen: dict[str, Any] = {key: getattr(options, key) for key in KEYS}
     data.setup()
     checkpoint = Path(options.checkpoint or run.best)
     reply_options = ReplyOptions(**chosen | {"split": split, "name": name})
