@@ -53,6 +53,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	echo "installing arena into $(VENV) (some minutes, once; $(INSTALL_LOG) tells)" >&2
 	PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
-	  $(RUN) -m pip install --no-input --editable '.[dev,minilm,optimizers,tensorboard,mlflow,dashboards,sweeps,docs]' >$(INSTALL_LOG) 2>&1 || \
+	  $(RUN) -m pip install --no-input --editable '.[dev,minilm,optimizers,tensorboard,mlflow,sweeps,docs]' >$(INSTALL_LOG) 2>&1 || \
 	  { tail -n 20 $(INSTALL_LOG) >&2; echo "the installation failed; all of it: $(INSTALL_LOG)" >&2; exit 1; }
 	touch $@

@@ -27,7 +27,7 @@ ARMS = {
     "W&B, server refuses": ("wandb", "refuses"),
     "W&B, server never answers": ("wandb", "hangs"),
     "W&B, server answers 500": ("wandb", "fails"),
-    "TensorBoard": ("tensorboard", None),
+    "TensorBoard": ("tensorboard", None),  # Lightning's own
 }
 
 

@@ -32,8 +32,8 @@ LAYERS = {
 """A package imports from its own layer and below; what is no package is a command."""
 HYDRA_USERS = {"completion.py", "compose.py", "overrides.py", "space.py", "train.py"}
 
-WANDB_USERS = {SOURCE / "logger" / "wandb.py"} | set((SOURCE / "reporting" / "dashboards").glob("*.py"))
-"""One file opens, writes and closes a run; the room beside it holds what only W&B shows: tables, curves, workspaces."""
+WANDB_USERS = {SOURCE / "logger" / "wandb.py", SOURCE / "reporting" / "wandb_tables.py"}
+"""One file opens, writes and closes a run, the other holds what only W&B shows: tables and pictures."""
 
 
 @cache
@@ -93,9 +93,8 @@ def library_faults(path: Path) -> Iterator[str]:
     allowed = {
         "hydra": path.name in HYDRA_USERS,
         "wandb": path in WANDB_USERS,
-        "wandb_workspaces": path in WANDB_USERS,
-        "mlflow": package(path) == "logger",
-        "tensorboard": package(path) == "logger",
+        "mlflow": False,
+        "tensorboard": False,
         "matplotlib": package(path) == "reporting",
         "plotly": False,
         "seaborn": False,

@@ -21,7 +21,7 @@ from arena.core.record import Record
 from arena.core.run import RunFolder, rank
 from arena.evaluation.results import Fit
 from arena.model.identity import identity, reason_against_export
-from arena.reporting.dashboards.ending import Dashboards
+from arena.reporting.ending import Ending
 from arena.sweep import parent
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def trained(settings: build.Settings) -> float | None:
 
     run = RunFolder(settings["run_dir"])
     first = rank() == 0
-    with run.locked(enabled=first), Dashboards(run) as dashboards, Record(run, settings, writes=first) as record:
+    ending = Ending(run, settings["evaluate"]["figures"])
+    with run.locked(enabled=first), ending, Record(run, settings, writes=first) as record:
         build.preflight(settings)
         seed(settings)
         build.validate_components(settings)
@@ -62,7 +63,7 @@ def trained(settings: build.Settings) -> float | None:
             record.write_config()
             known |= predict_untrained(settings, task, data, run)
         trainer = build.trainer(settings, run)
-        dashboards.begin(trainer, task, data)
+        ending.begin(trainer, task, data)
         fit_model(trainer, task, data, settings, record)
         if (reason := build.pruned(trainer)) is not None:
             finish_pruned(record, reason)

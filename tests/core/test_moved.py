@@ -1,6 +1,7 @@
 """Run folders that name classes by their old places."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,17 @@ def test_flat_options_of_heads_become_a_loss_for_each_head():
         "overrides": {"a": {"gamma": 3.0}, "b": made | adjusted},
         **{key: loss[key] for key in ("task_weights", "weighting", "normalise", "rdrop")},
     }
+
+
+def test_loggers_that_were_arenas_own_stay_in_the_run_folder_or_go():
+    board = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger", "save_dir": "run", "name": ""}
+    board |= {"version": "tensorboard", "default_hp_metric": False}
+    old = {"_target_": "arena.callback.tensorboard.TensorBoardRun", "folder": "run"}
+    away = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger", "save_dir": "/", "name": "..", "version": ".."}
+    databases = ("arena.logger.mlflow.MLflowRun", "lightning.pytorch.loggers.MLFlowLogger")
+    loggers = {"a": old, "b": away, **{name: {"_target_": name, "tracking_uri": "x"} for name in databases}}
+    assert moved.current({"run_dir": "run", "logger": loggers})["logger"] == {"a": board, "b": board}
+    assert places.require(board["_target_"], "logger.a", stored=places.Stored(Path("run"), frozenset()))
 
 
 @pytest.mark.parametrize("module", moved.MOVED.values())

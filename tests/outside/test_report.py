@@ -18,12 +18,14 @@ def write_run(folder, value, seed=0, data="d1", rows="r1", monitor="val/log_loss
     (folder / "result.json").write_text(json.dumps(result | {"data": known}))
 
 
-def test_a_report_of_one_run_says_what_to_type(shell, tmp_path):
-    write_run(tmp_path / "outputs" / "default" / "a", 0.5)
-    shell("report", "outputs/default/a").refused(
-        74, "this is one run, not a folder of runs", "python -m arena.report", "outputs/default", "arena.evaluate"
-    )
-    assert not (tmp_path / "outputs/default/a/report.html").exists()
+def test_a_report_of_one_run_is_its_learning_curves(shell, tmp_path):
+    run = tmp_path / "outputs" / "default" / "a"
+    write_run(run, 0.5)
+    shell("report", "outputs/default/a").refused(74, "nothing is logged yet")
+    (run / "metrics.csv").write_text("step,epoch,split,name,value\n5,0,train,loss,2.0\n5,0,val,log_loss,0.5\n")
+    assert "outputs/default/a/report/curves.png" in shell("report", "outputs/default/a").ok().out
+    assert (run / "report" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not (run / "report.html").exists()
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ UNHELPFUL = (
 )
 """Warnings of the libraries below that nobody can act on."""
 
-DASHBOARDS = {"arena.logger.tensorboard": "tensorboard", "arena.logger.mlflow": "mlflow"}
+DASHBOARDS = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow"}
 """Packages that some loggers need; an extra of arena of the same name brings each."""
 
 Settings = dict[str, Any]
@@ -78,8 +78,7 @@ def check_dashboards(loggers: Settings) -> None:
         UsageError: one of them is not installed.
     """
     for name, node in loggers.items():
-        module = str(node["_target_"]).rpartition(".")[0] if node else ""
-        package = DASHBOARDS.get(module)
+        package = DASHBOARDS.get(str(node["_target_"]).rpartition(".")[2]) if node else None
         if package is not None and find_spec(package) is None:
             raise UsageError(f"logger={name}: the package {package} is not installed; pip install 'arena[{package}]'")
 

@@ -12,9 +12,7 @@ MOVED = {
     "arena.callback.first_loss": "arena.callback.diagnostics",
     "arena.callback.imbalance": "arena.callback.diagnostics",
     "arena.callback.loss_schedule": "arena.callback.progress",
-    "arena.callback.mlflow": "arena.logger.mlflow",
     "arena.callback.random_state": "arena.callback.checkpoint",
-    "arena.callback.tensorboard": "arena.logger.tensorboard",
     "arena.callback.throughput": "arena.callback.progress",
     "arena.callback.wandb": "arena.logger.wandb",
     "arena.data.head_module": "arena.data.module.multihead",
@@ -47,6 +45,9 @@ ARGUMENTS = {
     "arena.callback.diagnostics.FirstLoss": {"most": "margin"},
 }
 """Arguments of stored configurations that have another name now, by the class's present one."""
+MLFLOW = (".logger.mlflow.MLflowRun", ".callback.mlflow.MLflowRun", "MLFlowLogger")
+TENSORBOARD = (".logger.tensorboard.TensorBoardRun", ".callback.tensorboard.TensorBoardRun", "TensorBoardLogger")
+"""Loggers of today and of 99dfb84 and before, when they were arena's own."""
 KINDS = {
     "arena.data.module.multihead.HeadData": "arena.task.multihead.MultiHead",
     "arena.data.module.sft.ReplyData": "arena.task.sft.Sft",
@@ -91,6 +92,8 @@ COMMON = {
 def current(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the plain values of a configuration with classes where they are now, and with what has a new form."""
     found = _renamed(settings)
+    if isinstance(found.get("logger"), dict):
+        found["logger"] = _inside(found["logger"], found["run_dir"])
     if "judge" in found:
         found["evaluator"] = found.pop("judge")
     if isinstance(found.get("task"), dict) and "module" in found["task"]:
@@ -119,6 +122,14 @@ def _renamed(node: Any) -> Any:
         renamed = ARGUMENTS.get(target, {})
         found = {renamed.get(key, key): value for key, value in found.items()}
     return found
+
+
+def _inside(loggers: dict[str, Any], run_dir: Any) -> dict[str, Any]:
+    """Leave out MLflow, whose database is outside of the run folder, and keep TensorBoard's files in it."""
+    kept = {name: node for name, node in loggers.items() if not str(_target(node)).endswith(MLFLOW)}
+    board = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger", "save_dir": run_dir, "name": ""}
+    board |= {"version": "tensorboard", "default_hp_metric": False}
+    return {name: board if str(_target(node)).endswith(TENSORBOARD) else node for name, node in kept.items()}
 
 
 def _target(node: Any) -> Any:

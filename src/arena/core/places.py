@@ -134,6 +134,7 @@ HARMLESS = (
         f"{LIGHTNING}callbacks.{name}."
         for name in ("early_stopping", "lr_monitor", "timer", "weight_averaging", "gradient_accumulation_scheduler")
     ),
+    f"{LIGHTNING}loggers.tensorboard.",
 )
 """Modules whose classes also a stored configuration may name: they load no files and write none outside of the run."""
 

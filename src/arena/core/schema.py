@@ -43,17 +43,12 @@ ProjectName = Annotated[
     "a name of 1 to 128 characters without / \\ # ? % : and control characters",
     lambda value: bool(re.fullmatch(r"[^/\\#?%:]{1,128}", value)) and value.isprintable(),
 ]
-DatabaseAddress = Annotated[
-    str,
-    "the address of a database, such as sqlite:///outputs/mlflow.db,",
-    lambda value: bool(re.match(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://", value)),
-]
 InputPath = Annotated[str, "a file or folder that exists", lambda value: True]
 OutputPath = Annotated[str, "a file or folder that is written", lambda value: True]
 
 NAMED = (
     *("Positive", "NonNegative", "Share", "Focus", "Count", "WholeNumber"),
-    *("Label", "Name", "ProjectName", "DatabaseAddress"),
+    *("Label", "Name", "ProjectName"),
 )
 ALIASES = {name: get_args(globals()[name]) for name in NAMED}
 METRIC_OPTIONS = dict.fromkeys(
@@ -119,13 +114,9 @@ def _check_outputs(node: dict[str, Any], key: str, stored: Stored) -> None:
         if value is None or parameter is None or not stored.holds(place):
             continue
         names = names_in_annotation(parameter.annotation)
-        if "DatabaseAddress" in names:
-            inside = parameter.default is not None and value == ast.literal_eval(parameter.default)
-        elif "OutputPath" in names or name in ("dirpath", "filename"):
-            inside = Path(stored.folder, str(value)).resolve().is_relative_to(stored.folder)
-        else:
+        if "OutputPath" not in names and name not in ("dirpath", "filename"):
             continue
-        if not inside:
+        if not Path(stored.folder, str(value)).resolve().is_relative_to(stored.folder):
             raise UsageError(
                 f"{place}={_shown(value)}: a stored configuration writes in its own folder only; give {place}=... "
                 "to say where"

@@ -1,7 +1,8 @@
-"""`metrics.csv`: the record of every logged value, which any dashboard only mirrors."""
+"""`metrics.csv`: the record of every logged value, and its reader."""
 
 import csv
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +17,18 @@ COLUMNS = ("step", "epoch", "split", "name", "value")
 
 
 class FolderLogger(Logger):
-    """A logger that writes into a run folder, whose configuration has a file of its own.
+    """A Lightning logger that writes into a run folder; the configuration is in `config.yaml` already.
 
     Args:
         folder: the run folder.
     """
 
-    title = "journal"
+    name: str = "journal"  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
+    version: str = ""  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
 
     def __init__(self, folder: OutputPath | Path) -> None:
         super().__init__()
         self.folder = Path(folder)
-
-    @property
-    def name(self) -> str:
-        return self.title
-
-    @property
-    def version(self) -> str:
-        return ""
 
     @property
     def save_dir(self) -> str:
@@ -42,11 +36,11 @@ class FolderLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the configuration is in `config.yaml`."""
+        """Do nothing."""
 
 
 class Journal(FolderLogger):
-    """Appends `step,epoch,split,name,value` rows and flushes after each call, so that a kill loses nothing logged.
+    """Append `step,epoch,split,name,value` rows and flush after each call, so that a kill loses nothing logged.
 
     `step` counts finished optimiser steps: Lightning's own count is one behind during training, so `step_now` is asked
     instead once the trainer exists. An undefined rate is written as `nan`. A name such as `val/log_loss` becomes the
@@ -62,37 +56,31 @@ class Journal(FolderLogger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append one row for each value; the entry `epoch` becomes a column."""
         step = self.step_now() if self.step_now is not None else step
-        epoch = metrics.get("epoch", "")
-        epoch = int(epoch) if epoch != "" else ""
+        epoch = int(metrics["epoch"]) if "epoch" in metrics else ""
         rows = []
-        for name, value in metrics.items():
-            if name == "epoch":
-                continue
-            split, slash, rest = name.partition("/")
-            rows.append((step, epoch, split if slash else "", rest if slash else name, repr(float(value))))
+        for full_name, value in metrics.items():
+            if full_name != "epoch":
+                split, slash, name = full_name.partition("/")
+                rows.append((step, epoch, split if slash else "", name if slash else split, repr(float(value))))
         new = not self.path.exists() or self.path.stat().st_size == 0
         with naming(self.path), open(self.path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if new:
-                writer.writerow(COLUMNS)
-            writer.writerows(rows)
+            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows] if new else rows)
             file.flush()
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of a journal with numbers as numbers; a last line cut by a kill is left out."""
+    """Read the rows of a journal, numbers as numbers; a last line cut by a kill is left out."""
     return read_from(path, 0)[0]
 
 
 def read_from(path: str | Path, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """The rows behind a byte of the file, as `read`, and the byte behind the last whole one."""
+    """Read the rows from a byte of the file on, as `read`; also return the byte after the last whole line."""
     with open(path, "rb") as file:
         file.seek(offset)
         text = file.read()
-    whole = text[: text.rfind(b"\n") + 1]
-    lines = whole.decode("utf-8", "replace").split("\n")[:-1]
-    read_rows = csv.DictReader(lines[1:] if offset == 0 else lines, COLUMNS)
-    rows: list[dict[str, Any]] = [dict(row) for row in read_rows]
+    complete = text[: text.rfind(b"\n") + 1]
+    lines = complete.decode("utf-8", "replace").split("\n")[:-1]
+    rows: list[dict[str, Any]] = list(csv.DictReader(lines[1:] if offset == 0 else lines, COLUMNS))
     for row in rows:
         try:
             row["step"], row["value"] = int(row["step"]), float(row["value"])
@@ -100,7 +88,57 @@ def read_from(path: str | Path, offset: int) -> tuple[list[dict[str, Any]], int]
         except (TypeError, ValueError):
             cells = ",".join(map(str, row.values()))
             raise InputOutputError(f"{path}: damaged, '{cells[:80]}' is no line of it; remove that line") from None
-    return rows, offset + len(whole)
+    return rows, offset + len(complete)
+
+
+def full_name(row: dict[str, Any]) -> str:
+    """Join split and name: `val/log_loss`."""
+    return f"{row['split']}/{row['name']}" if row["split"] else row["name"]
+
+
+@dataclass
+class Entry:
+    """Consecutive values of the journal with one step, epoch and split: one row of a dashboard's history."""
+
+    step: int
+    epoch: int | None
+    split: str
+    values: dict[str, float] = field(default_factory=dict)
+
+    def takes(self, row: dict[str, Any]) -> bool:
+        """Check that a row of the journal belongs to this entry."""
+        same = (row["step"], row["epoch"], row["split"]) == (self.step, self.epoch, self.split)
+        return same and full_name(row) not in self.values
+
+
+class JournalReader:
+    """Read a journal while it is written.
+
+    An entry is given out when the next one begins, so entries depend on the file alone and not on when it is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._open: Entry | None = None
+
+    def read(self, to_end: bool = False) -> list[Entry]:
+        """Return the entries that are new and closed; `to_end`: also the last one, as the journal is finished."""
+        if not self.path.is_file():
+            return []
+        rows, self._offset = read_from(self.path, self._offset)
+        done = []
+        for row in rows:
+            if self._open is not None and not self._open.takes(row):
+                done.append(self._open)
+                self._open = None
+            if self._open is None:
+                self._open = Entry(row["step"], row["epoch"], row["split"])
+            self._open.values[full_name(row)] = row["value"]
+        if to_end and self._open is not None:
+            done.append(self._open)
+            self._open = None
+        return done
 
 
 def rewind(path: str | Path, step: int, validated: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Sends an offline W&B run to a server while it is written, from a process of its own.
+"""Send an offline W&B run to a server while it is written, from a process of its own.
 
 `python -m arena.logger.sender FOLDER PID` runs `wandb beta sync --live FOLDER` and ends it some time after the
 process PID is gone, because that command waits for ever for a run that was killed.
@@ -16,12 +16,11 @@ from pathlib import Path
 ANSWER_SECONDS = 2.0
 """A server that takes longer to answer counts as absent."""
 LAST_SECONDS = 3.0
-"""How long the end of a run waits for the server to take the rest."""
+"""Seconds that the end of a run waits for the server to take the rest."""
 GRACE_SECONDS = 600
-"""How long the side process goes on when the run's own is gone."""
+"""Seconds that the sender goes on after the run's own process is gone."""
 NO_ANSWER = 69
-"""Exit code of the side process where no server answers."""
-LOG = "sender.log"
+"""Exit code of the sender where no server answers."""
 
 
 def server() -> str:
@@ -30,7 +29,7 @@ def server() -> str:
 
 
 def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:
-    """Whether a server answers at all; that it objects to the question is an answer."""
+    """Ask a server anything at all; an error below 500 is an answer too."""
     body = b'{"query": "query { viewer { id } }"}'
     try:
         request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
@@ -43,9 +42,8 @@ def answers(url: str, seconds: float = ANSWER_SECONDS) -> bool:
 
 
 def start(folder: Path) -> subprocess.Popen:
-    """Start the side process for `wandb/offline-run-...`, while it is written. It ends with 0 once everything is sent,
-    and with `NO_ANSWER` soon where there is nobody to send it to: the training itself asks nobody."""
-    with open(folder / LOG, "wb") as output:
+    """Start the sender of `wandb/offline-run-...`; it ends with 0 once everything is sent, or soon with `NO_ANSWER`."""
+    with open(folder / "sender.log", "wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "arena.logger.sender", str(folder), str(os.getpid())],
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,

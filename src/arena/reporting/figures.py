@@ -231,6 +231,12 @@ def whiskers(values: np.ndarray, low: Sequence[float], high: Sequence[float]) ->
     return np.where(np.isnan(both), np.nan, np.maximum(both, 0))
 
 
+def count_axis(axis: Any) -> None:
+    """Whole numbers as ticks of an axis that counts."""
+    axis.get_major_locator().set_params(integer=True)
+    axis.set_major_formatter("{x:,.0f}")
+
+
 def percent_axis(axis: Any) -> None:
     """Ticks of an axis as percentages, with a decimal only where they need one."""
     from matplotlib.ticker import PercentFormatter

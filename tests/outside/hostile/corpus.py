@@ -134,19 +134,14 @@ def nodes(key: str, ground: Ground) -> dict[str, dict[str, Any]]:
 
 def values(ground: Ground) -> dict[str, Any]:
     """Values by dotted key that read or write elsewhere."""
-    elsewhere = str(ground.sentinel / "file")
     return {
         "data.rejects": str(ground.sentinel / "notes.txt"),
         "data.cache": str(ground.sentinel),
         "run_dir": str(ground.sentinel),
         "callback.predictions.folder": str(ground.sentinel),
         "callback.checkpoint.folder": str(ground.sentinel),
-        "logger.tensorboard": {"_target_": "arena.logger.tensorboard.TensorBoardRun", "folder": str(ground.sentinel)},
         "logger.journal": {"_target_": "arena.logger.journal.Journal", "path": str(ground.sentinel / "metrics.csv")},
         "logger.csv": {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": str(ground.sentinel)},
-        "logger.mlflow": {
-            "_target_": "arena.logger.mlflow.MLflowRun", "folder": ".", "tracking_uri": f"sqlite:///{elsewhere}.db",
-        },
         "callback.saver": {
             "_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "dirpath": str(ground.sentinel),
             "save_last": True,

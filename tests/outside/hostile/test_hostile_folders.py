@@ -21,7 +21,7 @@ from arena.core.run import RunFolder
 KINDS = {
     "comparisons": ["model=tiny"],
     "sampled": ["task=sft", "loss=polychromic", "diversity@loss.score=vendi"],
-    "adapted": ["model=minilm", "adapter=lora", "logger=[wandb,mlflow]", "callback=[ema,early_stopping]"],
+    "adapted": ["model=minilm", "adapter=lora", "logger=[wandb,tensorboard]", "callback=[ema,early_stopping]"],
     "heads": ["task=multihead", "data.text=text", "data.heads=[stance,sentiment]"],
 }
 
@@ -85,7 +85,7 @@ TYPED = [
     (["predict", "run=run", "data.path=rows.csv", "output=o.csv"], "evaluator", "sender"),
     (["calibrate", "run=run"], "callback.evil", "outside"),
     (["export", "run=run", "output=out"], "logger.evil", "kind"),
-    (["report", "run", "wandb=true"], "metric.metrics.log_loss", "outside"),
+    (["evaluate", "run=run"], "metric.metrics.log_loss", "outside"),
     (["train", "resume=run"], "trainer.profiler", "writer"),
     (["train", "resume=run"], "task.module", "function"),
 ]

@@ -4,11 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from arena.core.console import say
+from arena.core.errors import InputOutputError
 from arena.core.files import check_writable
 from arena.core.paths import shown
+from arena.core.run import RunFolder
 from arena.evaluation import printing
+from arena.reporting import curves
 from arena.reporting.study import whole
 from arena.reporting.study.reading import read
+from arena.reporting.study.runs import is_run
 from arena.reporting.study.trials import Sweep
 
 
@@ -22,6 +26,9 @@ def report(folders: list[Path], given: dict[str, Any]) -> list[Path]:
     Raises:
         UsageError, DataError, InputOutputError: one line each; nothing is written then.
     """
+    for run in filter(is_run, folders):
+        draw_curves(run)
+    folders = [folder for folder in folders if not is_run(folder)]
     found = [read(folder, given.get("study"), given.get("storage")) for folder in folders]
     tops = [sweeps[0].folder for sweeps in found]
     output = Path(given["output"]).expanduser() if "output" in given else None
@@ -46,6 +53,14 @@ def report(folders: list[Path], given: dict[str, Any]) -> list[Path]:
             say(f"runs on {len(study)} different data, splits or monitors cannot be ranked; each has a page of its own")
             pages.append(lead(study, top))
     return [*pages, lead(everything, output)] if output is not None and len(found) > 1 else pages
+
+
+def draw_curves(folder: Path) -> None:
+    """Draw the learning curves of a single run, and say where they are."""
+    file = curves.draw(RunFolder(folder))
+    if file is None:
+        raise InputOutputError(f"{folder}: nothing is logged yet (metrics.csv)")
+    say(f"learning curves drawn into {shown(file)}")
 
 
 def lead(study: list[tuple[Sweep, Path]], top: Path) -> Path:
