@@ -1,4 +1,4 @@
-"""The exploration report: what a set of comparisons holds, as tables, pictures and one HTML page.
+"""The exploration report: a set of comparisons as tables, pictures and one HTML page.
 
 index.html         everything, in one file that needs nothing else        figures/*.png    its pictures
 tables/*.csv       its tables, with unrounded numbers
@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow as pa
 
 from arena.core.errors import DataError, InputOutputError, UsageError
-from arena.reporting import answers, corpus, models, outcomes
-from arena.reporting.page import is_ours, page
-from arena.reporting.sections import Comparisons, Section, percent
-from arena.reporting.statistics import Rate, rate, rate_of
+from arena.reporting import corpus, figures, matrices, sections
+from arena.reporting.comparisons import OUTCOMES, TIE, A, Comparisons
+from arena.reporting.page import Sheet, is_ours, percent, render
+from arena.reporting.statistics import rate_of
 from arena.reporting.text_features import measure
 
+GENERATOR = "arena exploration"
 PARTS = ("figures", "tables", "index.html")
 """The page comes last: where it is, the rest is."""
 
@@ -28,161 +29,128 @@ PARTS = ("figures", "tables", "index.html")
 def write(
     output: Path,
     title: str,
-    facts: pa.Table,
+    metadata: pa.Table,
     texts: Callable[[], Iterator[pa.RecordBatch]],
     tokens: np.ndarray | None = None,
     limits: list[dict[str, Any]] | None = None,
     leaks: list[list[str]] | None = None,
     account: list[list[str]] | None = None,
 ) -> dict[str, Any]:
-    """Write the report into a folder and return its main numbers.
+    """Write the report into a folder, in the place of an earlier one, and return its main numbers.
 
     Args:
-        output: the folder; an earlier report in it is replaced, other files in it stay.
+        output: the folder; other files in it stay.
         title: heading of the page.
-        facts: one row for each comparison: id, winner (model_a, model_b, tie or null), model_a, model_b, language,
+        metadata: one row for each comparison: id, winner (model_a, model_b, tie or null), model_a, model_b, language,
             source (strings or null), turns, prompt_characters, response_a_characters, response_b_characters (whole
             numbers), and perhaps group (rows with equal prompts) and split (train, val, test).
-        texts: streams the list columns prompt, response_a and response_b in the order of `facts`; called once.
+        texts: streams the list columns prompt, response_a and response_b in the order of `metadata`; called once.
         tokens: of prompt, A and B, `[R, 3]`; None where no tokenizer is known.
         limits: for each length limit `max_length`, `share_cut`, `share_answer_invisible`,
             `share_b_invisible_right_cut` and `kept_tokens_share`.
-        leaks: a table of repeated texts, header first; None where nobody looked.
-        account: a table of where the rows of the files went, header first.
-
-    Returns:
-        rows, labelled, models, languages, winners (name to rate), position, longer_wins (rates), empty, identical,
-        refusing (rows), tokens (median, p95, largest; None without), figures, tables, page (path). A rate is a
-        dictionary of count, total, value, low, high.
+        leaks, account: tables of repeated texts, and of rows read, rejected and used, header first.
 
     Raises:
-        DataError: there is no row, or the texts or tokens do not fit the facts.
+        DataError: there is no row, or the texts or tokens do not fit the rows.
         UsageError: the folder holds something else under the names of the report.
         InputOutputError: the folder cannot be written.
     """
-    output = Path(output)
-    if facts.num_rows == 0:
+    output, limits = Path(output), limits or []
+    if metadata.num_rows == 0:
         raise DataError("there is no row to explore; check data.path and data.limit")
-    if tokens is not None and tokens.shape != (facts.num_rows, 3):
-        raise DataError(f"tokens of shape {tokens.shape} do not fit {facts.num_rows} rows; [rows, 3] is needed")
+    if tokens is not None and tokens.shape != (metadata.num_rows, 3):
+        raise DataError(f"tokens of shape {tokens.shape} do not fit {metadata.num_rows} rows; [rows, 3] is needed")
     require_free(output)
-    data = Comparisons.from_facts(facts, measure(texts(), facts.num_rows))
-    limits = limits or []
-    sections = all_sections(data, tokens, limits, leaks, account)
+    data = Comparisons.from_table(metadata, measure(texts(), metadata.num_rows))
+    found = summary(data, tokens)
+    values = section_values(data, tokens, limits) | {
+        "account": _given("account", "Where the rows went", account), "leaks": _given("leaks", "Repeated texts", leaks)
+    }  # fmt: skip
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
     except OSError as error:
         raise InputOutputError(f"{output}: the report cannot be written ({error.strerror}); choose another") from error
     try:
-        fill(partial, title, data, sections)
+        _fill(partial, title, data, found, values)
+        numbers = {part: len(list((partial / part).iterdir())) for part in PARTS[:2]}
         move(partial, output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return summary(data, tokens) | {
-        "figures": sum(len(section.pictures) for section in sections),
-        "tables": sum(len(section.sheets) for section in sections),
-        "page": str(output / "index.html"),
-    }
+    return found | numbers | {"page": str(output / "index.html")}
 
 
-def all_sections(
-    data: Comparisons,
-    tokens: np.ndarray | None,
-    limits: list[dict[str, Any]],
-    leaks: list[list[str]] | None,
-    account: list[list[str]] | None,
-) -> list[Section]:
-    """Every section, in the order of the page."""
-    return [
-        corpus.table_section("account", "Where the rows went", account, "No account of the files was given."),
-        outcomes.winners(data),
-        outcomes.position(data),
-        outcomes.length(data),
-        outcomes.prompt_length(data),
-        answers.style(data),
-        answers.oddities(data),
-        outcomes.turns(data),
-        answers.languages(data),
-        models.usage(data),
-        models.win_rates(data),
-        models.pairs(data),
-        corpus.token_lengths(tokens, limits),
-        corpus.truncation(data.rows, limits),
-        corpus.splits(data),
-        corpus.table_section("leaks", "Repeated texts", leaks, "Repeated texts were not looked for."),
-    ]
+def _fill(folder: Path, title: str, data: Comparisons, found: dict[str, Any], values: dict[str, Any]) -> None:
+    """Write tables, pictures and the page."""
+    for part in PARTS[:2]:
+        (folder / part).mkdir()
+    for each in values.values():
+        if "sheet" in each:
+            each["sheet"].write(folder / "tables")
+    page = render(
+        "exploration.html", folder / "figures", title=title, generator=GENERATOR, data=data, found=found,
+        facts=headline(data), repeated=repeated_prompts(data.group), figures=figures, matrices=matrices,
+        series=sections.series, **values,
+    )  # fmt: skip
+    (folder / "index.html").write_text(page, encoding="utf-8", errors="replace")
 
 
-def fill(folder: Path, title: str, data: Comparisons, sections: list[Section]) -> None:
-    """Write pictures, tables and the page into an empty folder."""
-    figures, tables = folder / "figures", folder / "tables"
-    figures.mkdir()
-    tables.mkdir()
-    for section in sections:
-        for sheet in section.sheets:
-            sheet.write(tables)
-    notes = [
-        "Rates come with the number of rows behind them and a 95% interval (Wilson's), drawn as a line through each "
-        "mark. The intervals take rows as independent."
-    ]
-    if data.group is not None:
-        repeated = rate(*repeated_prompts(data.group))
-        if repeated.count:
-            notes.append(
-                f"{percent(repeated.value)} of the rows share their prompt with another "
-                f"({len(np.unique(data.group)):,} different prompts in all), so the true intervals are wider."
-            )
-    made = page(title, headline(data), notes, sections, figures)
-    (folder / "index.html").write_text(made, encoding="utf-8", errors="replace")
+def section_values(data: Comparisons, tokens: np.ndarray | None, limits: list[dict[str, Any]]) -> dict[str, Any]:
+    """The values of each section by its name."""
+    return {
+        "winners": sections.winners(data), "position": sections.position(data), "length": sections.length(data),
+        "prompt_length": sections.prompt_length(data), "style": sections.style(data),
+        "odd_answers": sections.oddities(data), "turns": sections.turns(data), "languages": sections.languages(data),
+        "models": sections.models(data), "win_rates": sections.win_rates(data), "pairs": sections.pairs(data),
+        "tokens": corpus.token_lengths(tokens), "truncation": corpus.truncation(data.rows, limits),
+        "splits": corpus.splits(data),
+    }  # fmt: skip
 
 
-def repeated_prompts(group: np.ndarray) -> tuple[int, int]:
-    """Rows whose group has another row, and all rows."""
+def _given(name: str, caption: str, lines: list[list[str]] | None) -> dict[str, Any]:
+    """A section that only shows a table that somebody else made."""
+    return {"sheet": Sheet(name, caption, lines)} if lines and len(lines) > 1 else {}
+
+
+def repeated_prompts(group: np.ndarray | None) -> tuple[int, int]:
+    """Rows whose group has another row, and the number of groups."""
+    if group is None:
+        return 0, 0
     _, member, size = np.unique(group, return_inverse=True, return_counts=True)
-    return int((size[member] > 1).sum()), len(group)
+    return int((size[member] > 1).sum()), len(size)
 
 
 def headline(data: Comparisons) -> list[tuple[str, str]]:
     """The numbers at the top of the page."""
-    ties = rate_of(data.winner == outcomes.TIE, data.labelled)
     return [
         ("rows", f"{data.rows:,}"),
         ("labelled", f"{int(data.labelled.sum()):,}"),
         ("models", f"{len(data.models):,}" if data.models else "unknown"),
         ("languages", f"{len(data.languages):,}" if data.languages else "unknown"),
-        ("ties", percent(ties.value)),
-        ("longer answer wins", percent(outcomes.longer_wins(data).value)),
+        ("ties", percent(rate_of(data.winner == TIE, data.labelled).value)),
+        ("longer answer wins", percent(sections.longer_wins(data).value)),
     ]
 
 
 def summary(data: Comparisons, tokens: np.ndarray | None) -> dict[str, Any]:
     """The main numbers of the report in JSON's types."""
-    features = data.features
-    position = rate_of(data.winner == outcomes.A, data.decided)
-    found = {
+    winners = [rate_of(data.winner == outcome, data.labelled)._asdict() for outcome in range(3)]
+    total = None if tokens is None else tokens.sum(axis=1)
+    return {
         "rows": data.rows,
         "labelled": int(data.labelled.sum()),
         "models": len(data.models),
         "languages": len(data.languages),
-        "winners": dict(zip(outcomes.OUTCOMES, map(as_dict, outcomes.outcome_rates(data)), strict=True)),
-        "position": as_dict(position),
-        "longer_wins": as_dict(outcomes.longer_wins(data)),
-        "empty": int(features.empty.any(axis=1).sum()),
-        "identical": int(features.identical.sum()),
-        "refusing": int(features.refusal.any(axis=1).sum()),
-        "tokens": None,
-    }
-    if tokens is not None:
-        total = tokens.sum(axis=1)
-        ends = (float(np.median(total)), float(np.quantile(total, 0.95)), int(total.max()))
-        found["tokens"] = dict(zip(("median", "p95", "largest"), ends, strict=True))
-    return found
-
-
-def as_dict(found: Rate) -> dict[str, float]:
-    """A rate as a dictionary."""
-    return found._asdict()
+        "winners": dict(zip(OUTCOMES, winners, strict=True)),
+        "position": rate_of(data.winner == A, data.decided)._asdict(),
+        "longer_wins": sections.longer_wins(data)._asdict(),
+        "empty": int(data.features.empty.any(axis=1).sum()),
+        "identical": int(data.features.identical.sum()),
+        "refusing": int(data.features.refusal.any(axis=1).sum()),
+        "tokens": None if total is None else {
+            "median": float(np.median(total)), "p95": float(np.quantile(total, 0.95)), "largest": int(total.max()),
+        },
+    }  # fmt: skip
 
 
 def require_free(output: Path) -> None:
@@ -190,14 +158,12 @@ def require_free(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; choose a folder for the report")
     taken = [name for name in PARTS if (output / name).exists()]
-    if not taken:
-        return
-    if not is_ours(output / "index.html"):
+    if taken and not is_ours(output / "index.html", GENERATOR):
         raise UsageError(f"{output}: holds {', '.join(taken)} of something else; choose another folder for the report")
 
 
 def move(partial: Path, output: Path) -> None:
-    """Put the finished parts in place; what they replace goes with the temporary folder."""
+    """Put the finished parts in place; the replaced ones go with the temporary folder."""
     try:
         output.mkdir(exist_ok=True)
         # Without its page an interrupted exchange would not be recognised as ours, so an old page goes last too.

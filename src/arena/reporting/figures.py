@@ -205,9 +205,9 @@ def histograms(path: File, values: dict[str, np.ndarray], x: str, limits: Sequen
     edges = np.geomspace(1, largest + 1, 60)
     with drawing(path, 3.1) as (axes,):
         for number, (name, one) in enumerate(values.items()):
-            heights, _ = np.histogram(np.maximum(one, 1), edges)
+            counts, _ = np.histogram(np.maximum(one, 1), edges)
             style: Any = ("-", "--", "-.", ":")[number % 4]
-            axes.stairs(heights / max(len(one), 1), edges, color=COLOURS[number % 4], label=name, ls=style, lw=1.5)
+            axes.stairs(counts, edges, color=COLOURS[number % 4], label=name, ls=style, lw=1.5)
         axes.set_xscale("log")
         axes.set_xlim(1, largest + 1)
         axes.set_ylim(bottom=0)
@@ -218,9 +218,9 @@ def histograms(path: File, values: dict[str, np.ndarray], x: str, limits: Sequen
                 rotation=90, ha="center", va="bottom", fontsize=7, color=GREY,
             )  # fmt: skip
         axes.set_xlabel(x)
-        axes.set_ylabel("share of rows per bar")
+        axes.set_ylabel("rows")
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        percent_axis(axes.yaxis)
+        count_axis(axes.yaxis)
         axes.grid(axis="y")
         axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(values))
 

@@ -10,7 +10,7 @@ from arena.stats.intervals import quotient, wilson
 
 
 class Rate(NamedTuple):
-    """A rate `count / total` with the ends of its 95 % interval; NaN where `total` is 0."""
+    """A rate `count / total` with the ends of its 95 % interval (Wilson's); NaN where `total` is 0."""
 
     count: int
     total: int
@@ -20,17 +20,17 @@ class Rate(NamedTuple):
 
 
 def rate(count: float, total: float) -> Rate:
-    """The rate with Wilson's score interval (`arena.stats.intervals.wilson`)."""
+    """Compute a rate with its interval (`arena.stats.intervals.wilson`)."""
     return Rate(int(count), int(total), float(quotient(count, total)), *wilson(count, total))
 
 
 def rate_of(outcome: np.ndarray, among: np.ndarray) -> Rate:
-    """The rate of `outcome` `[R]` bool among the rows where `among` `[R]` bool."""
+    """Compute the rate of `outcome` `[R]` bool among the rows where `among` `[R]` bool."""
     return rate(int((outcome & among).sum()), int(among.sum()))
 
 
 def equal_bins(values: np.ndarray, bins: int) -> tuple[np.ndarray, list[str]]:
-    """Bins that hold about the same number of rows each.
+    """Divide rows into bins that hold about the same number of rows each.
 
     Args:
         values: `[R]` integers.
@@ -43,12 +43,12 @@ def equal_bins(values: np.ndarray, bins: int) -> tuple[np.ndarray, list[str]]:
         return np.zeros(0, np.int64), []
     edges = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="inverted_cdf"))
     found, index = np.unique(np.searchsorted(edges, values, side="left"), return_inverse=True)
-    parts = [values[index == number] for number in range(len(found))]
-    return index, [span(int(part.min()), int(part.max())) for part in parts]
+    ends = [(int(part.min()), int(part.max())) for part in (values[index == number] for number in range(len(found)))]
+    return index, [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in ends]
 
 
 def signed_bins(values: np.ndarray, bins: int = 4) -> tuple[np.ndarray, list[str]]:
-    """Bins of a signed difference that are the same on both sides of 0; 0 is a bin of its own.
+    """Divide rows by a signed difference into bins that are the same on both sides of 0, which is a bin of its own.
 
     The edges are round numbers near the quantiles of the absolute values. Bins without rows are left out.
 
@@ -88,13 +88,8 @@ def round_number(value: float) -> int:
     return round(value / unit) * unit
 
 
-def span(low: int, high: int) -> str:
-    """A range of whole numbers as text."""
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
 def codes(values: Sequence[str | None]) -> tuple[np.ndarray, list[str]]:
-    """Numbers for names: `[R]` int64, 0 for the most frequent name (ties in alphabetical order), -1 for none."""
+    """Number names: `[R]` int64, 0 for the most frequent name (ties in alphabetical order), -1 for none."""
     counts: dict[str, int] = {}
     for value in values:
         if value is not None:

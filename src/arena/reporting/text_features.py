@@ -102,7 +102,7 @@ def measure(texts: Iterator[pa.RecordBatch], rows: int) -> TextFeatures:
     else:
         stop = start
     if stop != rows:
-        raise DataError(f"the texts have {'more than ' if stop > rows else ''}{min(stop, rows)} rows, the facts {rows}")
+        raise DataError(f"the texts have {'more than ' if stop > rows else ''}{min(stop, rows)} rows, the table {rows}")
     return TextFeatures(counts, empty, refusal, identical)
 
 

@@ -90,14 +90,29 @@ def test_seeds_are_a_recipe_with_a_t_interval(tmp_path: Path, capsys) -> None:
     judged.write_text(json.dumps(json.loads(judged.read_text()) | {"test": {"log_loss": {"value": 0.5}}}))
     first, second = measures.recipes(read(tmp_path / "s")[0])
     assert (first.params, second.params) == ({"optim.lr": 0.01}, {"optim.lr": 0.1})
-    assert (first.mean, first.deviation) == pytest.approx((0.6, 0.1))
+    assert (first.spread.mean, first.spread.deviation) == pytest.approx((0.6, 0.1))
     known = stats.ttest_1samp([0.5, 0.6, 0.7], 0).confidence_interval(0.95)
-    assert (first.low, first.high) == pytest.approx((known.low, known.high))
+    assert (first.spread.low, first.spread.high) == pytest.approx((known.low, known.high))
     report([tmp_path / "s"], {})
     assert "optim.lr=0.01: val/log_loss 0.6000 (95% t interval" in capsys.readouterr().out
     assert "left the test split alone" not in (tmp_path / "s" / "report.html").read_text()
+    assert (tmp_path / "s" / "test.tsv").read_text().splitlines()[1:] == ["optim.lr=0.01\tlog_loss\t1\t0.5\t\t\t"]
     best = yaml.safe_load((tmp_path / "s" / "best.yaml").read_text())
     assert (best["n"], best["overrides"]) == (3, ["data=toy", "optim.lr=0.01"])
+
+
+def test_test_metrics_have_mean_and_deviation_over_seeds_beside_the_baselines(tmp_path: Path) -> None:
+    for seed, value in enumerate((0.5, 0.6, 0.7)):
+        run_in(tmp_path / "s" / str(seed), [f"seed={seed}"], 0.4)
+        file = tmp_path / "s" / str(seed) / "result.json"
+        found = {"test": {"log_loss": {"value": value}}, "baselines": {"test": {"prior": {"log_loss": 0.9}}}}
+        file.write_text(json.dumps(json.loads(file.read_text()) | found))
+    report([tmp_path / "s"], {})
+    first, second = csv.DictReader((tmp_path / "s" / "test.tsv").read_text().splitlines(), delimiter="\t")
+    assert (first["recipe"], first["n"], second["recipe"]) == ("All runs", "3", "baseline prior")
+    assert [float(first[name]) for name in ("mean", "standard_deviation")] == pytest.approx([0.6, 0.1])
+    assert "0.6000 \u00b1 0.1000" in (tmp_path / "s" / "report.html").read_text()
+    assert [line["test/log_loss"] for line in table(tmp_path / "s")] == ["0.5", "0.6", "0.7"]
 
 
 def test_the_front_of_two_objectives(tmp_path: Path) -> None:

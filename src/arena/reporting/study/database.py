@@ -13,10 +13,10 @@ TABLES = {"studies", "trials", "version_info"}
 
 
 def open_study(address: str, name: str | None, folder: Path) -> Any:
-    """The study `name` in a database.
+    """Load a study from a database, files for reading only.
 
     Args:
-        address: SQLAlchemy's address of the database; files are opened for reading only.
+        address: SQLAlchemy's address of the database.
         name: of the study; None takes the only one there is, or the one that is called like the folder.
         folder: of the sweep.
 
@@ -29,8 +29,7 @@ def open_study(address: str, name: str | None, folder: Path) -> Any:
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    public = redact.text(address)
-    address = read_only(address)
+    public, address = redact.text(address), read_only(address)
     try:
         found = tables(address)
         if not found >= TABLES:
@@ -38,12 +37,12 @@ def open_study(address: str, name: str | None, folder: Path) -> Any:
             raise DataError(f"{public}: not an Optuna study ({held}); give the folder of a sweep")
         storage = optuna.storages.RDBStorage(address, skip_table_creation=True)
         names = optuna.get_all_study_names(storage)
-        return optuna.load_study(study_name=choose(names, name, folder, public), storage=storage)
+        return optuna.load_study(study_name=_choose(names, name, folder, public), storage=storage)
     except (ImportError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         kind = DataError if "not a database" in why else InputOutputError
         raise kind(f"{public}: the study cannot be read ({why})") from None
-    except RuntimeError as error:  # Optuna's word for a schema of another version
+    except RuntimeError as error:  # Optuna's for a schema of another version
         raise DataError(f"{public}: {str(error).splitlines()[0]}") from None
 
 
@@ -59,14 +58,14 @@ def tables(address: str) -> set[str]:
 
 
 def address_of(file: Path) -> str:
-    """The address of an SQLite file, whatever its name holds."""
+    """The address of an SQLite file with any name."""
     from sqlalchemy.engine import URL
 
     return URL.create("sqlite", database=str(file.absolute())).render_as_string(hide_password=False)
 
 
 def read_only(address: str) -> str:
-    """The same database for reading only, where it is a file: opening it otherwise would make what is missing.
+    """The same database for reading only, where it is a file: opening it otherwise would create a missing one.
 
     Raises:
         UsageError: not an address.
@@ -91,12 +90,8 @@ def read_only(address: str) -> str:
     return named.render_as_string(hide_password=False)
 
 
-def choose(names: list[str], name: str | None, folder: Path, public: str) -> str:
-    """The study to read.
-
-    Raises:
-        UsageError: no such study, or one of several has to be named.
-    """
+def _choose(names: list[str], name: str | None, folder: Path, public: str) -> str:
+    """The study to read, of the `names` in the database."""
     chosen = name if name is not None else names[0] if len(names) == 1 else folder.name
     if chosen in names:
         return chosen

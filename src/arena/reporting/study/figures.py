@@ -5,72 +5,91 @@ Values of an objective are on a linear axis that may leave out a few very bad on
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from arena.reporting import frontier
-from arena.reporting.figures import BLUE, DPI, ORANGE, STYLE, WIDTH, File, Series, dots, drawable, drawing
+from arena.reporting.figures import (
+    BLUE,
+    DPI,
+    ORANGE,
+    STYLE,
+    WIDTH,
+    File,
+    Series,
+    count_axis,
+    dots,
+    drawable,
+    drawing,
+)  # fmt: skip
 from arena.reporting.study.measures import Recipe
-from arena.reporting.study.trials import Objective, Sweep, Trial, worst_shown
+from arena.reporting.study.trials import Objective, Sweep, Trial, axis_limit
 
-MOST_AXES, MOST_LINES, COLUMNS = 10, 300, 3
+MAX_AXES, MAX_LINES = 10, 300
 SCALE = 1.3
 """Optuna draws for a larger page; its pictures are shown so many times smaller."""
 
 
-def history(file: File, sweep: Sweep, objective: int) -> None:
-    """Values by trial, and the best so far as a line."""
-    _optuna(file, "plot_optimization_history", sweep, objective, 3.2)
+def optuna(file: File, name: str, sweep: Sweep, objective: int, height: float, **options: Any) -> None:
+    """Draw one of Optuna's pictures, without its title and grey ground, and with plain numbers on the axes.
 
-
-def parallel(file: File, sweep: Sweep, parameters: Sequence[str], objective: int) -> None:
-    """A line for each complete trial through its parameters to its value; dark is good."""
-    _optuna(file, "plot_parallel_coordinate", sweep, objective, 3.6, params=list(parameters))
-
-
-def slices(file: File, sweep: Sweep, parameters: Sequence[str], objective: int) -> None:
-    """Values over each parameter; later trials are darker."""
-    _optuna(file, "plot_slice", sweep, objective, 2.6, params=list(parameters))
-
-
-def _optuna(file: File, name: str, sweep: Sweep, objective: int, height: float, **options: Any) -> None:
-    """One of Optuna's pictures, without its title and grey ground, and with plain numbers on logarithmic axes."""
+    Args:
+        file: the picture.
+        name: of the function in `optuna.visualization.matplotlib`.
+        sweep: all trials.
+        objective: number of the objective.
+        height: in inches.
+        options: of the function.
+    """
     import matplotlib
-    from matplotlib.category import StrCategoryFormatter
     from optuna.visualization import matplotlib as visualization
 
     if "matplotlib.pyplot" not in sys.modules:  # else it is somebody's notebook, which keeps its own
         matplotlib.use("agg")
     from matplotlib import pyplot
 
-    draw: Callable[..., Any] = getattr(visualization, name)
     with warnings.catch_warnings(), matplotlib.rc_context(STYLE):
         warnings.simplefilter("ignore")  # its pictures are experimental, and its layout warns of long names
+        draw = getattr(visualization, name)
         draw(sweep.studies[objective], target_name=drawable(sweep.objectives[objective].name), **options)
         figure = pyplot.gcf()
         figure.set_size_inches(SCALE * WIDTH, SCALE * height)
         figure.suptitle("")
-        for axes in figure.axes:
+        whole = [key for key in options.get("params", ()) if type(sweep.parameters[key]).__name__ == "IntDistribution"]
+        for place, axes in enumerate(figure.axes):
             axes.set_title("")
-            if name != "plot_parallel_coordinate":
+            if name == "plot_parallel_coordinate":  # axes of the objective, its colours, and the parameters
+                counted = [axes.yaxis] * (place > 1 and options["params"][place - 2] in whole)
+            else:
                 axes.set_facecolor("white")
                 axes.grid(color="#e3e3e3")
-            for axis in (axes.xaxis, axes.yaxis):
-                if axis.get_scale() == "log":
-                    axis.set_major_formatter("{x:g}")
-                    axis.set_minor_formatter("")
-                elif isinstance(axis.get_major_formatter(), StrCategoryFormatter):
-                    texts = [drawable(label.get_text().strip("'"), 14) for label in axis.get_ticklabels()]
-                    axis.set_ticks(range(len(texts)), texts, rotation=25, ha="right")
+                counted = [axes.xaxis] * (name == "plot_optimization_history" or axes.get_xlabel() in whole)
+            _plain_ticks(axes, counted)
         figure.savefig(file, format="png", dpi=DPI / SCALE, bbox_inches="tight", metadata={"Software": None})
         pyplot.close(figure)
 
 
+def _plain_ticks(axes: Any, counted: Sequence[Any]) -> None:
+    """No powers on logarithmic axes, short names of categories, and whole numbers on axes that count."""
+    from matplotlib.category import StrCategoryFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
+        elif isinstance(axis.get_major_formatter(), StrCategoryFormatter):
+            texts = [drawable(label.get_text().strip("'"), 14) for label in axis.get_ticklabels()]
+            tilt: Any = {"rotation": 25, "ha": "right"} if sum(map(len, texts)) > 12 else {"rotation": 0}
+            axis.set_ticks(range(len(texts)), texts, **tilt)
+        elif axis in counted:
+            count_axis(axis)
+
+
 def curves(file: File, sweep: Sweep, found: dict[int, Sequence[tuple[int, float]]], best: Sequence[int]) -> None:
-    """The monitored value over the steps of each trial; the best ones in colour, pruned ones in orange.
+    """Draw the monitored value over the steps of each trial; the best ones in colour, pruned ones in orange.
 
     Args:
         file: the picture.
@@ -95,16 +114,17 @@ def curves(file: File, sweep: Sweep, found: dict[int, Sequence[tuple[int, float]
             )  # fmt: skip
             labelled.add(label)
         axes.margins(x=0.03)
-        worst = worst_shown([value for points in found.values() for _, value in points], maximise)
-        axes.set_ylim(**{} if worst is None else {"bottom" if maximise else "top": worst})
+        limit = axis_limit([value for points in found.values() for _, value in points], maximise)
+        axes.set_ylim(**{} if limit is None else {"bottom" if maximise else "top": limit})
         axes.set_xlabel("optimiser step")
+        count_axis(axes.xaxis)
         axes.set_ylabel(drawable(sweep.monitor or sweep.objectives[0].name))
         axes.grid(axis="y")
-        axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=5)
+        axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=6)
 
 
 def front(file: File, sweep: Sweep, best: Sequence[Trial], pair: tuple[int, int]) -> None:
-    """Two of the objectives: complete trials, and those of the front in blue with their numbers."""
+    """Draw two of the objectives: complete trials, and those of the front in blue with their numbers."""
     numbers = {trial.number for trial in best}
     x, y = (sweep.drawn(place) for place in pair)
     points = [
@@ -116,13 +136,19 @@ def front(file: File, sweep: Sweep, best: Sequence[Trial], pair: tuple[int, int]
     frontier.picture(file, {"by": sweep.name, "points": points, "axes": axes})
 
 
+def chosen(sweep: Sweep, importance: dict[str, float]) -> list[str]:
+    """The varied parameters that have an axis, the most important first."""
+    varied = [name for name in sweep.searched if any(name in trial.params for trial in sweep.complete)]
+    return sorted(varied, key=lambda name: -importance.get(name, 0.0))[:MAX_AXES]
+
+
 def pairs(sweep: Sweep) -> list[tuple[int, int]]:
     """The pairs of objectives that have a picture of the front."""
     return list(combinations(range(len(sweep.objectives)), 2))[:3]
 
 
 def intervals(file: File, trials: Sequence[Trial], objective: Objective) -> None:
-    """The best trials with the intervals of their values over rows, the best on top."""
+    """Draw the best trials with the intervals of their values over rows, the best on top."""
     low, high = zip(*(trial.intervals[0] for trial in trials), strict=True)
     one = Series("value", [trial.values[0] for trial in trials], low, high)
     labels = [f"trial {trial.number}" for trial in trials]
@@ -130,7 +156,7 @@ def intervals(file: File, trials: Sequence[Trial], objective: Objective) -> None
 
 
 def repeats(file: File, found: Sequence[Recipe], objective: Objective) -> None:
-    """Recipes with the values of their seeds and folds as small dots and the mean with its t interval."""
-    columns = zip(*((recipe.mean, recipe.low, recipe.high) for recipe in found), strict=True)
+    """Draw recipes with the values of their seeds and folds as small dots and the mean with its t interval."""
+    columns = zip(*((recipe.spread.mean, recipe.spread.low, recipe.spread.high) for recipe in found), strict=True)
     one = Series("mean", *columns, points=[recipe.values for recipe in found])
     dots(file, [recipe.label for recipe in found], [(drawable(objective.name), [one])], (None,), percent=False)

@@ -1,99 +1,140 @@
-"""What a sweep's numbers say: repeats of one recipe, the luck of the best of many, the front, importance."""
+"""Statistics of a sweep: recipes over seeds, test metrics, the luck of the best of many, the front, importance."""
 
 import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
-from arena.reporting.study.trials import REPEATS, Sweep, Trial, brief, shown
+from arena.reporting.page import digits
+from arena.reporting.study.trials import REPEATS, Sweep, Trial, short, typed
 from arena.stats import pareto
 from arena.stats.intervals import quantile
 
-LEAST_COMPLETE = 10
+MIN_COMPLETE = 10
 """Fewer complete trials say nothing about importance."""
-BEST_SHARE, LEAST_BEST = 0.1, 5
+BEST_SHARE, MIN_BEST = 0.1, 5
 """PED-ANOVA looks at what the best tenth has in common, and needs five trials in it."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Complete trials that differ in their seed or fold only.
+class Spread(NamedTuple):
+    """Mean, standard deviation (n - 1 in its denominator) and t interval over repeats; NaN for one but the mean."""
 
-    Attributes:
-        params: what they share.
-        trials: one for each seed and fold, by number.
-        values: theirs.
-        mean, deviation: of the values; the deviation (n - 1 in its denominator) is NaN for one.
-        low, high: the t interval of the mean; NaN for one.
-    """
-
-    params: dict[str, Any]
-    trials: tuple[Trial, ...]
-    values: tuple[float, ...]
+    n: int
     mean: float
     deviation: float
     low: float
     high: float
 
     @property
+    def text(self) -> str:
+        """Mean, interval, deviation and number."""
+        if self.n < 2:
+            return f"{digits(self.mean)} (one run)"
+        interval = f"95% t interval {digits(self.low)} to {digits(self.high)}"
+        return f"{digits(self.mean)} ({interval}; standard deviation {digits(self.deviation)}, n = {self.n})"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    r"""Compute mean, deviation and Student's 95% interval $\bar x \pm t_{0.975, n-1} \, s / \sqrt n$."""
+    from scipy.stats import t
+
+    number, mean = len(values), fmean(values)
+    if number < 2:
+        return Spread(number, mean, math.nan, math.nan, math.nan)
+    deviation = stdev(values)
+    half = float(t.ppf(0.975, number - 1)) * deviation / math.sqrt(number)
+    return Spread(number, mean, deviation, mean - half, mean + half)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Complete trials that differ in their seed or fold only, with the values of one objective."""
+
+    params: dict[str, Any]
+    trials: tuple[Trial, ...]
+    values: tuple[float, ...]
+    spread: Spread
+
+    @property
+    def repeated(self) -> bool:
+        """True for more than one run."""
+        return self.spread.n > 1
+
+    @property
     def label(self) -> str:
         """Its parameters for people."""
-        return ", ".join(f"{name}={brief(value)}" for name, value in self.params.items()) or "All runs"
+        return ", ".join(f"{name}={short(value)}" for name, value in self.params.items()) or "All runs"
 
 
-def recipes(sweep: Sweep, objective: int = 0) -> list[Recipe]:
-    """The recipes of a sweep over seeds or folds, the best mean first and those tried once last; else nothing.
+def all_recipes(sweep: Sweep, objective: int = 0) -> list[Recipe]:
+    """Group the complete trials by recipe: the best mean first, those tried once last.
 
     Of several trials with the same seed and fold, which would be one and the same run, the first counts.
     """
-    if not set(sweep.searched) & set(REPEATS):
-        return []
-    groups: dict[tuple[Any, ...], dict[tuple[Any, ...], Trial]] = {}
+    groups: dict[tuple[Any, ...], dict[tuple[str, ...], Trial]] = {}
     for trial in sweep.complete:
-        recipe = tuple((name, shown(value)) for name, value in sorted(trial.params.items()) if name not in REPEATS)
-        repeat = tuple(shown(trial.params.get(name)) for name in REPEATS)
-        groups.setdefault(recipe, {}).setdefault(repeat, trial)
-    found = [summary(list(group.values()), objective) for group in groups.values()]
-    if not any(len(recipe.trials) > 1 for recipe in found):
-        return []
+        repeat = tuple(typed(trial.params.get(name)) for name in REPEATS)
+        groups.setdefault(tuple(trial.recipe.items()), {}).setdefault(repeat, trial)
+    found = []
+    for group in groups.values():
+        trials = tuple(group.values())
+        params = {name: value for name, value in trials[0].params.items() if name not in REPEATS}
+        values = tuple(trial.values[objective] for trial in trials)
+        found.append(Recipe(params, trials, values, spread(values)))
     loss = sweep.objectives[objective].loss
-    return sorted(found, key=lambda recipe: (len(recipe.trials) < 2, loss(recipe.mean)))
+    return sorted(found, key=lambda recipe: (len(recipe.trials) < 2, loss(recipe.spread.mean)))
+
+
+def recipes(sweep: Sweep, objective: int = 0) -> list[Recipe]:
+    """The recipes of a sweep over seeds or folds; empty where none was repeated."""
+    found = all_recipes(sweep, objective) if set(sweep.searched) & set(REPEATS) else []
+    return found if any(len(recipe.trials) > 1 for recipe in found) else []
+
+
+def test_metrics(trial: Trial) -> dict[str, float]:
+    """The metrics of a trial on its test split."""
+    found = trial.result.get("test")
+    entries = found.items() if isinstance(found, dict) else ()
+    values = {name: entry.get("value") if isinstance(entry, dict) else entry for name, entry in entries}
+    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+
+
+def test_spreads(trials: Sequence[Trial]) -> dict[str, Spread]:
+    """Mean and deviation of each test metric over trials."""
+    return _spreads([test_metrics(trial) for trial in trials])
+
+
+def baseline_spreads(trials: Sequence[Trial]) -> dict[str, dict[str, Spread]]:
+    """Mean and deviation of each baseline's test metrics over trials, by the name of the baseline."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for trial in trials:
+        for name, values in ((trial.result.get("baselines") or {}).get("test") or {}).items():
+            numbers = {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
+            found.setdefault(name, []).append(numbers)
+    return {name: _spreads(rows) for name, rows in found.items()}
+
+
+def _spreads(rows: Sequence[dict[str, float]]) -> dict[str, Spread]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: spread([row[name] for row in rows if name in row]) for name in names}
 
 
 def rival(sweep: Sweep) -> Trial | None:
     """The best trial that is not the best trial's own recipe with another seed or fold; None where there is none."""
-    ordered = sweep.best_first()
-    keys = [{name: shown(value) for name, value in trial.params.items() if name not in REPEATS} for trial in ordered]
+    first, *others = sweep.best_first() or [None]
     # Of equal parameters without any seed among them each trial is a rival: the study itself chose to repeat.
     varied = set(sweep.searched) & set(REPEATS)
-    return next((t for t, key in zip(ordered[1:], keys[1:], strict=True) if not varied or key != keys[0]), None)
-
-
-def summary(trials: Sequence[Trial], objective: int) -> Recipe:
-    r"""Mean, standard deviation and 95% interval of one recipe's values.
-
-    The interval is Student's, $\bar x \pm t_{0.975, n-1} \, s / \sqrt n$.
-    """
-    from scipy.stats import t
-
-    values = tuple(trial.values[objective] for trial in trials)
-    number, mean = len(values), fmean(values)
-    deviation = half = math.nan
-    if number > 1:
-        deviation = stdev(values)
-        half = float(t.ppf(0.975, number - 1)) * deviation / math.sqrt(number)
-    params = {name: value for name, value in trials[0].params.items() if name not in REPEATS}
-    return Recipe(params, tuple(trials), values, mean, deviation, mean - half, mean + half)
+    return next((t for t in others if t and first and (not varied or t.recipe != first.recipe)), None)
 
 
 def luck(sweep: Sweep) -> tuple[float, float] | None:
-    r"""By how much the best of n equally good trials would look better than it is, and the standard error behind it.
+    r"""Estimate how much better than it is the best of n equally good trials would look, and the standard error s.
 
     $s \, \Phi^{-1}((n - 3/8) / (n + 1/4))$, the mean of the best of n independent normal errors with standard
     deviation s, which is a quarter of the interval's length or so ($(high - low) / (2 z)$) of the best trial. Trials
-    judged on the same rows share a part of their errors, so this is the most that luck gives. Source: Blom 1958,
+    evaluated on the same rows share a part of their errors, so this is the most that luck gives. Source: Blom 1958,
     "Statistical Estimates and Transformed Beta-Variables".
     """
     best = sweep.best_first()
@@ -106,7 +147,7 @@ def luck(sweep: Sweep) -> tuple[float, float] | None:
 
 
 def separable(first: tuple[float, float], second: tuple[float, float]) -> bool | None:
-    """Whether two intervals have no point in common; None where one is unknown."""
+    """Check that two intervals have no point in common; None where one is unknown."""
     if any(math.isnan(end) for end in (*first, *second)):
         return None
     return first[1] < second[0] or second[1] < first[0]
@@ -120,7 +161,7 @@ def front(sweep: Sweep) -> list[Trial]:
 
 
 def importances(sweep: Sweep, objective: int) -> tuple[dict[str, float], float, str]:
-    """Importance of each parameter, the share of best trials that it is for, and why there is none.
+    """Compute the importance of each parameter, the share of best trials that it is for, and why there is none.
 
     By PED-ANOVA for being among that share; importances add up to 1. Source: Watanabe, Bansal and Hutter 2023,
     "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary Subspaces"; Optuna's implementation.
@@ -130,12 +171,12 @@ def importances(sweep: Sweep, objective: int) -> tuple[dict[str, float], float, 
     number = len(sweep.complete)
     if len(sweep.searched) < 2:
         return {}, 0.0, "Importance compares parameters, and fewer than two were varied."
-    if number < LEAST_COMPLETE:
-        return {}, 0.0, f"{number} complete trials are too few for importances; {LEAST_COMPLETE} are the least."
-    share = max(BEST_SHARE, LEAST_BEST / number)
+    if number < MIN_COMPLETE:
+        return {}, 0.0, f"{number} complete trials are too few for importances, which need {MIN_COMPLETE}."
+    share = max(BEST_SHARE, MIN_BEST / number)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental in Optuna 4; what it says of small numbers the page says too
+            warnings.simplefilter("ignore")  # experimental in Optuna 4; its warning of small numbers is on the page
             evaluator = PedAnovaImportanceEvaluator(target_quantile=share)
             found = get_param_importances(sweep.studies[objective], evaluator=evaluator)
     except (ValueError, RuntimeError) as error:
@@ -144,10 +185,7 @@ def importances(sweep: Sweep, objective: int) -> tuple[dict[str, float], float, 
 
 
 def seconds(sweep: Sweep) -> tuple[float | None, float | None]:
-    """Time during which at least one trial ran (pauses left out), and the time of all trials added up.
-
-    None for unknown.
-    """
+    """Time during which at least one trial ran, pauses left out, and the sum of all trials' times; None for unknown."""
     spans = sorted((t.started, t.ended) for t in sweep.trials if t.started and t.ended)
     covered, end = 0.0, None
     for start, stop in spans:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from arena.core import redact
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.run import visible
 from arena.reporting.study import database
-from arena.reporting.study.runs import Run, groups_of, is_run, read_trials, run_folders
-from arena.reporting.study.trials import MONITOR, UNFINISHED, Objective, Sweep, Trial, shown
+from arena.reporting.study.runs import Run, groups_of, read_trials, run_folders
+from arena.reporting.study.trials import MONITOR, UNFINISHED, Objective, Sweep, Trial, typed
 
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 WIDE = 30
@@ -20,7 +19,7 @@ WIDE = 30
 
 
 def read(folder: Path, name: str | None = None, storage: str | None = None) -> list[Sweep]:
-    """The sweep in a folder; of runs without a study one for each data, split and monitor, whose values can be ranked.
+    """Read the sweep in a folder; runs without a study become a sweep for each data, split and monitor.
 
     Args:
         folder: of the study.
@@ -30,13 +29,13 @@ def read(folder: Path, name: str | None = None, storage: str | None = None) -> l
     Raises:
         InputOutputError: no such folder, no sweep in it, or its database cannot be read.
         DataError: its `sweep.json` is damaged, or the database is none of Optuna's.
-        UsageError: which study has to be said.
+        UsageError: the study has to be named.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise InputOutputError(f"{folder}: no such folder")
     folder = folder.resolve()
-    about = description(folder)
+    about = _description(folder)
     address = storage or about.get("storage")
     file = folder / database.FILE
     if not storage and file.is_file() and (not address or str(address).startswith("sqlite")):
@@ -45,39 +44,19 @@ def read(folder: Path, name: str | None = None, storage: str | None = None) -> l
         raise UsageError(f"{folder}: its database needs a password; give storage={address} with it in place of ***")
     if address:
         study = database.open_study(str(address), name or about.get("study"), folder)
-        return [from_study(folder, study, about, str(address))]
+        return [_from_study(folder, study, about, str(address))]
     found = run_folders(folder)
     if not found:
-        raise InputOutputError(f"{folder}: {nothing(folder)}")
+        below = [each.name for each in visible(folder) if (each / database.FILE).is_file() or run_folders(each)]
+        more = f"; the folders {', '.join(below[:5])} in it do" if below else ""
+        raise InputOutputError(f"{folder}: it holds no runs and no {database.FILE}{more}")
     named = all(each.name.isdigit() for each in found)
     groups = groups_of({int(each.name) if named else place: Run.read(each) for place, each in enumerate(found)})
-    return [from_runs(folder, runs, about, len(groups) > 1) for runs in groups]
+    return [_from_runs(folder, runs, about, len(groups) > 1) for runs in groups]
 
 
-def nothing(folder: Path) -> str:
-    """What to say of a folder without a sweep."""
-    if is_run(folder):
-        beside, itself = shlex.quote(str(folder.parent)), shlex.quote(f"run={folder}")
-        return (
-            f"this is one run, not a folder of runs; type python -m arena.report {beside} for the runs beside it, or "
-            f"python -m arena.evaluate {itself} for its own tables"
-        )
-    below = [each.name for each in visible(folder) if holds(each)]
-    more = f"; the folders {', '.join(below[:5])} in it do" if below else ""
-    return f"it holds no runs and no {database.FILE}{more}"
-
-
-def holds(folder: Path) -> bool:
-    """Whether a folder is that of a sweep."""
-    return (folder / database.FILE).is_file() or bool(run_folders(folder))
-
-
-def description(folder: Path) -> dict[str, Any]:
-    """`sweep.json`, empty where there is none.
-
-    Raises:
-        DataError: it is damaged.
-    """
+def _description(folder: Path) -> dict[str, Any]:
+    """`sweep.json`, empty where there is none."""
     file = folder / "sweep.json"
     try:
         found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -88,7 +67,7 @@ def description(folder: Path) -> dict[str, Any]:
     return found
 
 
-def from_study(folder: Path, study: Any, about: dict[str, Any], address: str) -> Sweep:
+def _from_study(folder: Path, study: Any, about: dict[str, Any], address: str) -> Sweep:
     """The sweep of an Optuna study."""
     frozen = study.get_trials(deepcopy=False)
     maximise = [direction.name == "MAXIMIZE" for direction in study.directions]
@@ -97,11 +76,11 @@ def from_study(folder: Path, study: Any, about: dict[str, Any], address: str) ->
     paths = paths or [MONITOR, *(f"objective {place}" for place in range(1, len(maximise)))]
     places = {each.number: folder / str(each.number) for each in frozen}
     runs = {number: Run.read(place) for number, place in places.items() if place.is_dir()}
-    trials = [trial_of(each, runs.get(each.number), paths) for each in frozen]
+    trials = tuple(_trial(each, runs.get(each.number), paths) for each in frozen)
     known = (run.monitor["name"] for run in runs.values() if run.monitor.get("name"))
     monitor = about.get("monitor") or next(known, None)
     objectives = [
-        Objective((monitor or MONITOR) if path == MONITOR else title(path), path, up)
+        Objective((monitor or MONITOR) if path == MONITOR else _title(path), path, up)
         for path, up in zip(paths, maximise, strict=True)
     ]
     spaces: dict[str, set[Any]] = {}
@@ -109,66 +88,55 @@ def from_study(folder: Path, study: Any, about: dict[str, Any], address: str) ->
         for key, space in each.distributions.items():
             spaces.setdefault(key, set()).add(space)
     return Sweep(
-        study.study_name, folder, tuple(objectives), tuple(trials), parameters_of(trials, spaces),
+        study.study_name, folder, objectives, trials, _distributions(trials, spaces),
         f"Optuna study {study.study_name}", redact.text(address), monitor, tuple(about.get("fixed") or ()), about,
     )  # fmt: skip
 
 
-def title(path: str) -> str:
+def _title(path: str) -> str:
     """A path in `result.json` as a name for people: validation.log_loss.value becomes val/log_loss."""
     name = path.removesuffix(".value")
     return f"val/{name.removeprefix('validation.')}" if name.startswith("validation.") else name
 
 
-def trial_of(frozen: Any, run: Run | None, paths: Sequence[str]) -> Trial:
-    """One trial of Optuna with what its folder knows."""
-    said, result = frozen.user_attrs, run.result if run else {}
+def _trial(frozen: Any, run: Run | None, paths: Sequence[str]) -> Trial:
+    """One trial of Optuna with what its folder adds."""
+    known, result = frozen.user_attrs, run.result if run else {}
     kind = STATES[frozen.state.name]
-    kind = kind if kind in UNFINISHED else str(said.get("kind") or kind)
-    seconds = said.get("seconds")
+    kind = kind if kind in UNFINISHED else str(known.get("kind") or kind)
+    seconds = known.get("seconds")
     if seconds is None and frozen.duration is not None:
         seconds = frozen.duration.total_seconds()
-    reason = said.get("reason") or (result.get("reason") if kind not in ("complete", *UNFINISHED) else "")
+    reason = known.get("reason") or (result.get("reason") if kind not in ("complete", *UNFINISHED) else "")
     return Trial(
         frozen.number, kind, tuple(float(value) for value in frozen.values or ()), dict(frozen.params),
         tuple(run.interval(path) if run else (math.nan, math.nan) for path in paths), str(reason or ""),
-        said.get("exit_code"), seconds, run.folder if run else None, result, run.overrides if run else (),
-        frozen.datetime_start, frozen.datetime_complete,
-        {step: value for step, value in frozen.intermediate_values.items() if math.isfinite(value)},
-        said.get("retry_of"),
+        known.get("exit_code"), seconds, run.folder if run else None, result, run.overrides if run else (),
+        frozen.datetime_start, frozen.datetime_complete, known.get("retry_of"),
     )  # fmt: skip
 
 
-def from_runs(folder: Path, runs: dict[int, Run], about: dict[str, Any], several: bool) -> Sweep:
-    """The sweep of runs that Hydra's own sweeper has started, or of single runs.
-
-    Args:
-        folder: with all runs.
-        runs: those that can be ranked, by number.
-        about: `sweep.json`.
-        several: whether there are others, so that this one has to say which it is.
-    """
-    trials = read_trials(runs)
+def _from_runs(folder: Path, runs: dict[int, Run], about: dict[str, Any], several: bool) -> Sweep:
+    """The sweep of runs that Hydra's own sweeper has started, or of single runs; `several`: one of several groups."""
+    trials = tuple(read_trials(runs))
     first = next((run for run in runs.values() if run.monitor.get("name")), next(iter(runs.values())))
     common = set.intersection(*(set(trial.overrides) for trial in trials))
     fixed = tuple(each for each in trials[0].overrides if each in common)
     monitor = first.monitor.get("name")
     one = Objective(monitor or MONITOR, MONITOR, first.monitor.get("mode") == "max")
-    name = f"{folder.name}, {first.words}" if several else folder.name
-    return Sweep(
-        name, folder, (one,), tuple(trials), parameters_of(trials, {}), "run folders, without a study", None, monitor,
-        fixed, about,
-    )  # fmt: skip
+    name = f"{folder.name}, {first.description}" if several else folder.name
+    source = "run folders, without a study"
+    return Sweep(name, folder, (one,), trials, _distributions(trials, {}), source, None, monitor, fixed, about)
 
 
-def parameters_of(trials: Sequence[Trial], spaces: dict[str, set[Any]]) -> dict[str, Any]:
-    """What was varied as Optuna's distributions, in order of first use.
+def _distributions(trials: Sequence[Trial], spaces: dict[str, set[Any]]) -> dict[str, Any]:
+    """The varied parameters as Optuna's distributions, in order of first use.
 
     Args:
         trials: all.
         spaces: those that the study itself has; taken where it has one, and its trials kept to it.
     """
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     found: dict[str, Any] = {}
     for name in dict.fromkeys(name for trial in trials for name in trial.params):
@@ -176,11 +144,12 @@ def parameters_of(trials: Sequence[Trial], spaces: dict[str, set[Any]]) -> dict[
         known, *others = spaces.get(name) or {None}
         choices = getattr(known, "choices", None)
         if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in choices or values):
-            found[name] = CategoricalDistribution(tuple(dict.fromkeys(map(shown, choices or values))))
+            found[name] = CategoricalDistribution(tuple(dict.fromkeys(map(typed, choices or values))))
             continue
         low, high = min(values), max(values)
         if others or known is None or not (choices or known.low <= low <= high <= known.high):
             log = low > 0 and (getattr(known, "log", high >= WIDE * low))
-            known = FloatDistribution(low, high, log=log)
+            whole = all(isinstance(value, int) for value in values)
+            known = IntDistribution(low, high, log=log) if whole else FloatDistribution(low, high, log=log)
         found[name] = known
     return found

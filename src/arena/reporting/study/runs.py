@@ -1,4 +1,4 @@
-"""What run folders say of themselves: their command line, how they ended, their values and curves."""
+"""Run folders: their command line, how they ended, their values and curves."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from arena.core.files import read_json
 from arena.core.run import visible
 from arena.core.stored import read_yaml
 from arena.core.values import flat
-from arena.reporting.study.trials import MONITOR, Trial, shown
+from arena.reporting.study.trials import MONITOR, Trial, typed
 
 STATUSES = {
     **{"completed": "complete", "stopped_early": "complete", "pruned": "pruned", "diverged": "diverged"},
@@ -26,7 +26,6 @@ class Run:
     """A run folder, read once.
 
     Attributes:
-        folder: where it lies.
         result: `result.json`, empty where there is none.
         damage: what is wrong with that file, else empty.
         overrides: of its command line, empty where they are unknown.
@@ -58,11 +57,11 @@ class Run:
 
     @property
     def monitor(self) -> dict[str, Any]:
-        """Name, mode and best value of what was monitored; empty where it ended before that was known."""
+        """Name, mode and best value of the monitor; empty where it ended before that was known."""
         return self.result.get("monitor") or {}
 
     @property
-    def judged_on(self) -> tuple[Any, ...]:
+    def evaluated_on(self) -> tuple[Any, ...]:
         """Fingerprints of the data and of the validation rows (of folds that of their division), name and mode of the
         monitor: runs that differ in them cannot be ranked. All None where it ended before they were known."""
         data = self.result.get("data") or {}
@@ -70,8 +69,8 @@ class Run:
         return (*found, self.monitor.get("name"), self.monitor.get("mode"))
 
     @property
-    def words(self) -> str:
-        """What it is judged on, for people."""
+    def description(self) -> str:
+        """Data, rows and monitor, for people."""
         data = self.result.get("data") or {}
         if not data and not self.monitor:
             return "ended before their data were read"
@@ -80,7 +79,7 @@ class Run:
         return f"{names} ({str(data.get('fingerprint'))[:6]}), {rows} validation rows, {self.monitor.get('name')}"
 
     def interval(self, path: str) -> tuple[float, float]:
-        """The 95% interval beside the value that an objective names; NaN twice where there is none.
+        """The 95% interval of an objective's value; NaN twice where there is none.
 
         Args:
             path: `monitor`, the name of the monitored value (val/log_loss), or a dotted path
@@ -116,7 +115,7 @@ class Run:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a training was at least begun in this folder."""
+    """Check that a training was at least begun in this folder."""
     whole = (folder / "config.yaml").is_file() and (folder / "result.json").is_file()
     return whole or (folder / ".hydra" / "overrides.yaml").is_file()
 
@@ -128,15 +127,13 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 def groups_of(runs: dict[int, Run]) -> list[dict[int, Run]]:
-    """Runs by what they are judged on; those that ended before that was known go with the only others that there are,
-    or are the last group.
+    """Group runs, by their number as trials, by what they are evaluated on.
 
-    Args:
-        runs: by the number that each is to have as a trial, which groups keep.
+    Those that ended before that was known go with the only others that there are, or are the last group.
     """
     found: dict[tuple[Any, ...], dict[int, Run]] = {}
     for number, run in runs.items():
-        key = run.judged_on
+        key = run.evaluated_on
         found.setdefault(() if key[0] is None and key[2] is None else key, {})[number] = run
     early = found.pop((), {})
     if early and len(found) == 1:
@@ -146,23 +143,22 @@ def groups_of(runs: dict[int, Run]) -> list[dict[int, Run]]:
 
 def read_trials(runs: dict[int, Run]) -> list[Trial]:
     """The trials of a sweep that Hydra's own sweeper made: its parameters are the overrides that differ."""
-    given = {number: parameters_of(run.overrides) for number, run in runs.items()}
+    given = {number: _parameters(run.overrides) for number, run in runs.items()}
     keys = dict.fromkeys(key for each in given.values() for key in each)
-    varied = [key for key in keys if len({shown(each.get(key)) for each in given.values()}) > 1]
+    varied = [key for key in keys if len({typed(each.get(key)) for each in given.values()}) > 1]
     return [
         run.trial(number, {key: given[number][key] for key in varied if key in given[number]})
         for number, run in runs.items()
     ]
 
 
-def parameters_of(overrides: Sequence[str]) -> dict[str, Any]:
-    """Overrides as keys and values."""
+def _parameters(overrides: Sequence[str]) -> dict[str, Any]:
+    """Overrides as keys and values: numbers and truth values where the text is one."""
     pairs = [override.lstrip("+").partition("=") for override in overrides]
-    return {key: value_of(text) for key, _, text in pairs if not key.startswith("~")}
+    return {key: _value(text) for key, _, text in pairs if not key.startswith("~")}
 
 
-def value_of(text: str) -> Any:
-    """A number or truth value where the text is one; else the text."""
+def _value(text: str) -> Any:
     words = {"true": True, "false": False, "null": None}
     if text.lower() in words:
         return words[text.lower()]
@@ -175,20 +171,13 @@ def value_of(text: str) -> Any:
 
 
 def curve(folder: Path, monitor: str) -> list[tuple[int, float]]:
-    """The monitored value by optimiser step, from the run's `metrics.csv`.
-
-    Args:
-        folder: of the run.
-        monitor: split and name, such as val/log_loss.
-    """
+    """The monitored value, such as val/log_loss, by optimiser step, from the run's `metrics.csv`."""
     needle, found = f",{monitor.replace('/', ',', 1)},", {}
     try:
         with open(folder / "metrics.csv", encoding="utf-8") as file:
             for line in file:
-                if needle in line:
-                    value = float(line.rpartition(",")[2])
-                    if math.isfinite(value):
-                        found[int(line.partition(",")[0])] = value
+                if needle in line and math.isfinite(value := float(line.rpartition(",")[2])):
+                    found[int(line.partition(",")[0])] = value
     except (OSError, ValueError):
         pass  # a run without a journal, or a line that a kill has torn
     return sorted(found.items())

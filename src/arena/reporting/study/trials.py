@@ -1,4 +1,4 @@
-"""A sweep as plain data: what was optimised, what was varied, and what became of each trial."""
+"""A sweep as plain data: objectives, parameters and trials."""
 
 import math
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ MONITOR = "monitor"
 
 @dataclass(frozen=True)
 class Objective:
-    """What is optimised: its name for people, the path of its value in `result.json`, and the direction."""
+    """An optimised value: its name for people, its path in `result.json`, and its direction."""
 
     name: str
     path: str
     maximise: bool
 
     @property
-    def word(self) -> str:
+    def superlative(self) -> str:
         """What the best value is among the others."""
         return "highest" if self.maximise else "lowest"
 
@@ -40,22 +40,14 @@ class Objective:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial.
+    """One trial; None or empty for what is unknown.
 
     Attributes:
-        number: its number in the study.
-        kind: one of `KINDS`.
         values: one for each objective, empty where there is none.
-        params: what was varied.
+        params: the varied parameters.
         intervals: the 95% interval of each value in `result.json`, NaN twice where there is none.
-        reason: why it did not complete, empty where it did or where nobody knows.
-        exit_code: of its process, None for unknown.
-        seconds: how long it ran, None for unknown.
-        folder: its run folder, None where that is gone.
-        result: its `result.json`, empty where there is none.
-        overrides: the command line of its run, empty where that is unknown.
-        started, ended: None for unknown.
-        intermediate: validation values by step, as the pruner saw them.
+        reason: why it did not complete.
+        overrides: the command line of its run.
         retry_of: number of the trial that this one repeats.
     """
 
@@ -72,8 +64,12 @@ class Trial:
     overrides: tuple[str, ...] = ()
     started: datetime | None = None
     ended: datetime | None = None
-    intermediate: dict[int, float] = field(default_factory=dict)
     retry_of: int | None = None
+
+    @property
+    def recipe(self) -> dict[str, str]:
+        """The parameters that change the recipe, as texts."""
+        return {name: typed(value) for name, value in sorted(self.params.items()) if name not in REPEATS}
 
 
 @dataclass(frozen=True)
@@ -81,14 +77,10 @@ class Sweep:
     """A study.
 
     Attributes:
-        name: of the study.
-        folder: where its runs lie.
-        objectives: one or more.
         trials: by number.
-        parameters: what was varied: names, in order of first use, and Optuna's distributions; that of a parameter with
-            other values than numbers is over their texts.
-        source: where the trials were read, for people; no password.
-        storage: address of the database, None for runs without one; no password.
+        parameters: Optuna's distributions of the varied parameters by name, in order of first use; that of a parameter
+            with other values than numbers is over their texts.
+        source, storage: where the trials were read, for people, and the address of the database; no passwords.
         monitor: name of the monitored value, such as val/log_loss; None for unknown.
         fixed: overrides that all trials have.
         about: `sweep.json`, empty where there is none.
@@ -105,7 +97,7 @@ class Sweep:
     fixed: tuple[str, ...] = ()
     about: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def complete(self) -> list[Trial]:
         """Complete trials with finite values, by number."""
         return [t for t in self.trials if t.kind == "complete" and t.values and all(map(math.isfinite, t.values))]
@@ -120,21 +112,26 @@ class Sweep:
         kinds = [trial.kind for trial in self.trials]
         return {kind: kinds.count(kind) for kind in dict.fromkeys((*KINDS, *kinds)) if kind in kinds}
 
-    @property
+    @cached_property
     def searched(self) -> list[str]:
         """Parameters with more than one value among the trials."""
-        return [
-            name
-            for name in self.parameters
-            if len({shown(t.params[name]) for t in self.trials if name in t.params}) > 1
-        ]
+        values = {name: {typed(t.params[name]) for t in self.trials if name in t.params} for name in self.parameters}
+        return [name for name, found in values.items() if len(found) > 1]
+
+    def limit(self, objective: int) -> float | None:
+        """End of an axis for the values; see `axis_limit`."""
+        return axis_limit([t.values[objective] for t in self.complete], self.objectives[objective].maximise)
+
+    def beyond(self, objective: int) -> int:
+        """Number of values beyond `limit`."""
+        drawn = self.drawn(objective)
+        return sum(trial.values[objective] != drawn[trial.number] for trial in self.complete)
 
     def drawn(self, objective: int) -> dict[int, float]:
-        """The values of the complete trials by number, with very bad ones at `worst_shown`."""
-        one, values = self.objectives[objective], {t.number: t.values[objective] for t in self.complete}
-        worst = worst_shown(list(values.values()), one.maximise)
-        far = {number for number, value in values.items() if worst is not None and one.loss(value) > one.loss(worst)}
-        return {number: worst if worst is not None and number in far else value for number, value in values.items()}
+        """The values of the complete trials by number, with very bad ones at the end of the axis."""
+        one, limit = self.objectives[objective], self.limit(objective)
+        values = {trial.number: trial.values[objective] for trial in self.complete}
+        return values if limit is None else {n: min(value, limit, key=one.loss) for n, value in values.items()}
 
     @cached_property
     def studies(self) -> list[Any]:
@@ -148,29 +145,27 @@ class Sweep:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         found = []
         for objective, one in enumerate(self.objectives):
-            study, values = (
-                optuna.create_study(direction="maximize" if one.maximise else "minimize"),
-                self.drawn(objective),
-            )
-            params = {trial.number: self.placed(trial) for trial in self.complete}
-            for number in range(max(values, default=-1) + 1):
-                if number in values:
-                    space = {name: self.parameters[name] for name in params[number]}
-                    made = create_trial(params=params[number], distributions=space, value=values[number])
-                else:
-                    made = create_trial(state=TrialState.FAIL)
-                study.add_trial(made)
+            study = optuna.create_study(direction="maximize" if one.maximise else "minimize")
+            made = [create_trial(state=TrialState.FAIL)] * (max((t.number for t in self.complete), default=-1) + 1)
+            for trial in self.complete:
+                params, value = self._as_parameters(trial), self.drawn(objective)[trial.number]
+                space = {name: self.parameters[name] for name in params}
+                made[trial.number] = create_trial(params=params, distributions=space, value=value)
+            study.add_trials(made)
             found.append(study)
         return found
 
-    def placed(self, trial: Trial) -> dict[str, Any]:
+    def _as_parameters(self, trial: Trial) -> dict[str, Any]:
         """The parameters of a trial as `parameters` has them: numbers, else texts."""
         texts = {name for name, space in self.parameters.items() if isinstance(getattr(space, "choices", [0])[0], str)}
-        return {name: shown(value) if name in texts else value for name, value in trial.params.items()}
+        return {name: typed(value) if name in texts else value for name, value in trial.params.items()}
 
 
-def worst_shown(values: Sequence[float], maximise: bool) -> float | None:
-    """Where an axis may end so that a few very bad values do not press all others into a line; None: show all."""
+def axis_limit(values: Sequence[float], maximise: bool) -> float | None:
+    """Where an axis may end so that a few very bad values do not press all others into a line; None: show all.
+
+    That is 1.5 distances of the upper quartile from the best value beyond the quartile, as for a box plot's whisker.
+    """
     losses = np.sort(-np.asarray(values, float) if maximise else np.asarray(values, float))
     if len(losses) < 5:
         return None
@@ -181,23 +176,14 @@ def worst_shown(values: Sequence[float], maximise: bool) -> float | None:
     return float(-reach if maximise else reach)
 
 
-def shown(value: Any) -> str:
+def typed(value: Any) -> str:
     """A parameter's value as Hydra's command line writes it."""
     if value is None:
         return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def brief(value: Any) -> str:
+def short(value: Any) -> str:
     """A parameter's value for people: five digits."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:.5g}" if is_number and not (isinstance(value, int) and abs(value) < 10**9) else shown(value)
-
-
-def digits(value: float) -> str:
-    """A value of an objective: four decimals, or four digits where these would say nothing."""
-    if math.isnan(value):
-        return "\u2013"
-    return f"{value:.4f}" if value == 0 or 0.01 <= abs(value) < 10_000 else f"{value:.4g}"
+    return f"{value:.5g}" if is_number and not (isinstance(value, int) and abs(value) < 10**9) else typed(value)
