@@ -62,8 +62,7 @@ def options_of(module: str) -> set[str]:
     """The keys of a command that its `--help` shows."""
     found = import_module(f"arena.{module}")
     if module == "report":
-        usage = found.USAGE + import_module("arena.reporting.dashboards.command").USAGE
-        lines = [line for line in usage.splitlines() if re.match(r"  +[a-z_.]+=", line)]
+        lines = [line for line in found.USAGE.splitlines() if re.match(r"  +[a-z_.]+=", line)]
         return {key for line in lines for key in re.findall(r"(?:^ +|\S )([a-z_.]+)=", line)} - {"data"}
     known = [each for each in fields(getattr(found, f"{module.capitalize()}Options")) if each.metadata["help"]]
     names = {each.name for each in known if each.metadata["takes"] != "overrides"}

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from arena.core.errors import DataError, InputOutputError, UsageError
-from arena.reporting import corpus, figures, matrices, sections
+from arena.reporting import figures, matrices, sections
 from arena.reporting.comparisons import OUTCOMES, TIE, A, Comparisons
 from arena.reporting.page import Sheet, is_ours, percent, render
 from arena.reporting.statistics import rate_of
@@ -89,8 +89,9 @@ def _fill(folder: Path, title: str, data: Comparisons, found: dict[str, Any], va
             each["sheet"].write(folder / "tables")
     page = render(
         "exploration.html", folder / "figures", title=title, generator=GENERATOR, data=data, found=found,
-        facts=headline(data), repeated=repeated_prompts(data.group), figures=figures, matrices=matrices,
-        series=sections.series, **values,
+        facts=headline(data), longer=sections.longer_wins(data), repeated=repeated_prompts(data.group),
+        figures=figures, matrices=matrices,
+        all_series=sections.all_series, **values,
     )  # fmt: skip
     (folder / "index.html").write_text(page, encoding="utf-8", errors="replace")
 
@@ -102,8 +103,8 @@ def section_values(data: Comparisons, tokens: np.ndarray | None, limits: list[di
         "prompt_length": sections.prompt_length(data), "style": sections.style(data),
         "odd_answers": sections.oddities(data), "turns": sections.turns(data), "languages": sections.languages(data),
         "models": sections.models(data), "win_rates": sections.win_rates(data), "pairs": sections.pairs(data),
-        "tokens": corpus.token_lengths(tokens), "truncation": corpus.truncation(data.rows, limits),
-        "splits": corpus.splits(data),
+        "tokens": sections.token_lengths(tokens), "truncation": sections.truncation(data.rows, limits),
+        "splits": sections.splits(data),
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import base64
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from arena.core import tables
+from arena.reporting.statistics import Rate
 
 
 class Share(float):
@@ -50,6 +51,19 @@ class Sheet:
     lines: list[list[Any]]
     limit: int = 60
     file: str | None = None
+
+    @classmethod
+    def of(cls, name: str, caption: str, columns: Mapping[str, Sequence[Any]]) -> "Sheet":
+        """A table of columns by name; one of rates becomes five: count, total, and value with its 95% interval."""
+        expanded: dict[str, Sequence[Any]] = {}
+        for title, cells in columns.items():
+            if cells and isinstance(cells[0], Rate):
+                parts = zip(*([*cell[:2], *map(Share, cell[2:])] for cell in cells), strict=True)
+                names = (title, f"{title}: of", f"{title}: rate", f"{title}: low", f"{title}: high")
+                expanded |= dict(zip(names, parts, strict=True))
+            else:
+                expanded[title] = cells
+        return cls(name, caption, [[*expanded], *map(list, zip(*expanded.values(), strict=True))])
 
     def write(self, folder: Path) -> None:
         """Write `folder/name.csv`: numbers unrounded up to six digits, NaN as an empty cell."""

@@ -1,14 +1,16 @@
-"""What the sections of the exploration page show: rates, series for the pictures, and tables.
+"""What the sections of the exploration page show.
 
-Each function returns the values of its section by the names that `templates/exploration.html` has for them.
+Each function returns the values of its section by the names that `templates/exploration.html` has for them: `columns`
+of its table (rates and other numbers by title), `sheet`, the table itself, and single numbers.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from arena.reporting.comparisons import NONE, OUTCOMES, TIE, A, B, Comparisons
+from arena.reporting.comparisons import TIE, A, Comparisons
 from arena.reporting.figures import Series
 from arena.reporting.page import Share, Sheet
 from arena.reporting.statistics import Rate, equal_bins, rate, rate_of, signed_bins
@@ -16,11 +18,7 @@ from arena.reporting.text_features import FEATURES
 from arena.stats.intervals import mean
 
 OUTCOME_LABELS = ("A wins", "B wins", "tie")
-OUTCOME_HEADER = [
-    "labelled",
-    *(f"{label} {part}" for label in OUTCOME_LABELS for part in ("count", "share", "low", "high")),
-]
-MAX_TURNS, MAX_SOURCES, MAX_MODELS, HEAT = 5, 8, 30, 12
+MAX_TURNS, MAX_MODELS, HEAT = 5, 30, 12
 MIN_GAMES = 5
 """Decided games of two models from which on the heat map shows their rate."""
 PERCENTILES = (1, 5, 25, 50, 75, 90, 95, 99)
@@ -40,35 +38,23 @@ def series(name: str, rates: Sequence[Rate]) -> Series:
     return Series(name, values, low, high, totals=[found.total for found in rates])
 
 
-def cells(found: Rate, counted: int = 2) -> list[Any]:
-    """Cells of a rate: count and total (`counted=2`), total (1) or neither, its value and the ends of its interval."""
-    return [*found[:2][2 - counted :], *map(Share, found[2:])]
+def all_series(rates: dict[str, Sequence[Rate]]) -> list[Series]:
+    """Several series of a picture by their names."""
+    return [series(name, found) for name, found in rates.items()]
 
 
-def header(name: str = "") -> list[str]:
-    """Names of the columns of a rate's value and interval."""
-    return [f"{name} {part}".strip() for part in ("rate", "low", "high")]
+def tabled(name: str, caption: str, columns: dict[str, Sequence[Any]], **more: Any) -> Values:
+    """The values of a section with a table."""
+    return {"columns": columns, "sheet": Sheet.of(name, caption, columns), **more}
 
 
-def rate_table(name: str, caption: str, columns: list[str], rates: dict[str, Rate]) -> Sheet:
-    """A line for each rate; `columns`: names of the label, the count and the total."""
-    return Sheet(name, caption, [[*columns, *header()], *([label, *cells(found)] for label, found in rates.items())])
-
-
-def outcome_cells(winner: np.ndarray) -> list[Any]:
-    """The cells of `OUTCOME_HEADER`."""
-    labelled = int((winner != NONE).sum())
-    shares = [rate(int((winner == outcome).sum()), labelled) for outcome in (A, B, TIE)]
-    return [labelled, *(cell for found in shares for cell in [found.count, *cells(found, 0)])]
-
-
-def outcome_series(data: Comparisons, bins: Sequence[np.ndarray]) -> list[Series]:
+def outcomes(data: Comparisons, bins: Sequence[np.ndarray]) -> dict[str, list[Rate]]:
     """The shares of the outcomes in each bin of rows; outcomes that never occur are left out."""
-    return [
-        series(label, [rate_of(data.winner == outcome, rows & data.labelled) for rows in bins])
+    return {
+        label: [rate_of(data.winner == outcome, rows & data.labelled) for rows in bins]
         for outcome, label in enumerate(OUTCOME_LABELS)
         if (data.winner == outcome).any()
-    ]
+    }
 
 
 def longer_wins(data: Comparisons, among: np.ndarray | bool = True) -> Rate:
@@ -79,11 +65,8 @@ def longer_wins(data: Comparisons, among: np.ndarray | bool = True) -> Rate:
 
 def winners(data: Comparisons) -> Values:
     """Counts and shares of the outcomes."""
-    names = dict(zip(OUTCOMES, OUTCOME_LABELS, strict=True))
-    rates = {name: rate_of(data.winner == outcome, data.labelled) for outcome, name in enumerate(OUTCOMES)}
-    sheet = rate_table("winners", "Outcomes", ["winner", "rows", "labelled"], rates)
-    known = {"sheet": sheet} if data.labelled.any() else {}
-    return {"rates": {names[name]: found for name, found in rates.items()}, **known}
+    rates = [rate_of(data.winner == outcome, data.labelled) for outcome in range(len(OUTCOME_LABELS))]
+    return tabled("winners", "Outcomes", {"outcome": OUTCOME_LABELS, "rows": rates})
 
 
 def position(data: Comparisons) -> Values:
@@ -93,30 +76,19 @@ def position(data: Comparisons) -> Values:
         "all decided pairs": data.decided, "A is the longer answer": longer > 0, "B is the longer answer": longer < 0,
         "one turn": data.turns == 1, "several turns": data.turns > 1,
     }  # fmt: skip
-    if len(data.sources) > 1:
-        kinds |= {f"source {name}": data.source == i for i, name in enumerate(data.sources[:MAX_SOURCES])}
     rates = {name: rate_of(data.winner == A, data.decided & among) for name, among in kinds.items()}
     rates = {name: found for name, found in rates.items() if found.total}
-    if not rates:
-        return {"rates": {}}
-    return {"rates": rates, "sheet": rate_table("position", "Pairs won by A", ["rows", "A wins", "decided"], rates)}
+    return tabled("position", "Pairs won by A", {"pairs": list(rates), "A wins": list(rates.values())})
 
 
 def length(data: Comparisons) -> Values:
     """Outcomes by the difference of the answers' lengths."""
-    if not data.labelled.any():
-        return {}
     index, labels = signed_bins(data.characters[:, 0] - data.characters[:, 1])
-    bins = [index == number for number in range(len(labels))]
-    kept = [(label, rows) for label, rows in zip(labels, bins, strict=True) if (rows & data.labelled).any()]
-    lines = [[label, *outcome_cells(data.winner[rows])] for label, rows in kept]
-    sheet = Sheet("length_difference", "Outcomes by difference", [["A minus B, characters", *OUTCOME_HEADER], *lines])
-    shares = outcome_series(data, [rows for _, rows in kept])
-    return {"longer": longer_wins(data), "labels": [label for label, _ in kept], "shares": shares, "sheet": sheet}
+    return binned(data, "length_difference", "A minus B, characters", index, labels)
 
 
 def binned(data: Comparisons, name: str, axis: str, index: np.ndarray, labels: list[str]) -> Values:
-    """Outcomes and the pull of length in each bin of rows.
+    """Outcomes and the pull of length in each bin that has a labelled row; empty where none has.
 
     Args:
         data: the rows.
@@ -125,26 +97,19 @@ def binned(data: Comparisons, name: str, axis: str, index: np.ndarray, labels: l
         index: bin of each row, `[R]`.
         labels: of the bins.
     """
-    bins = [index == number for number in range(len(labels))]
-    longer = [longer_wins(data, rows) for rows in bins]
-    lines = [
-        [label, *outcome_cells(data.winner[rows]), *cells(found, 1)]
-        for label, rows, found in zip(labels, bins, longer, strict=True)
-    ]
-    columns = [axis, *OUTCOME_HEADER, "decided, lengths differ", *header("longer wins")]
-    return {
-        "labels": labels,
-        "ties": [rate_of(data.winner == TIE, data.labelled & rows) for rows in bins],
-        "longer": longer,
-        "shares": outcome_series(data, bins),
-        "sheet": Sheet(name, f"Outcomes by {axis}", [columns, *lines]),
-    }
+    bins = {label: index == number for number, label in enumerate(labels)}
+    bins = {label: rows for label, rows in bins.items() if (rows & data.labelled).any()}
+    if not bins:
+        return {}
+    shares, rows = outcomes(data, list(bins.values())), list(bins.values())
+    longer = [longer_wins(data, some) for some in rows]
+    ties = [rate_of(data.winner == TIE, data.labelled & some) for some in rows]
+    columns = {axis: list(bins), **shares, "longer wins": longer}
+    return tabled(name, f"Outcomes by {axis}", columns, labels=list(bins), shares=shares, ties=ties, longer=longer)
 
 
 def prompt_length(data: Comparisons) -> Values:
     """Outcomes for short and long prompts."""
-    if not data.labelled.any():
-        return {}
     return binned(data, "prompt_length", "characters of the prompt", *equal_bins(data.prompt_characters, 6))
 
 
@@ -152,110 +117,94 @@ def turns(data: Comparisons) -> Values:
     """Outcomes by the number of turns."""
     found, index = np.unique(np.minimum(data.turns, MAX_TURNS), return_inverse=True)
     labels = [f"{number} and more" if number == MAX_TURNS else str(number) for number in found]
-    known = {"labels": labels, "several": rate(int((data.turns > 1).sum()), data.rows)}
-    if len(labels) == 1 or not data.labelled.any():
-        return known
-    return known | binned(data, "turns", "user turns", index, labels)
+    more = binned(data, "turns", "user turns", index, labels) if len(labels) > 1 else {}
+    return {"labels": labels, "several": rate(int((data.turns > 1).sum()), data.rows), **more}
 
 
 def languages(data: Comparisons) -> Values:
     """Outcomes in each language."""
-    if not data.languages:
-        return {}
     known = int((data.language >= 0).sum())
-    found = binned(data, "languages", "language", data.language, data.languages)
-    return found | {"known": known, "first": rate(int((data.language == 0).sum()), known)}
+    first = rate(int((data.language == 0).sum()), known)
+    return {"known": known, "first": first, **binned(data, "languages", "language", data.language, data.languages)}
 
 
 def style(data: Comparisons) -> Values:
     """Markdown and punctuation in winners against losers, and how often more of it wins."""
     if not data.decided.any():
         return {"labels": []}
-    size = np.maximum(data.characters, 1)
-    more, dense, lines = {}, {}, []
+    size, won_a = np.maximum(data.characters, 1), data.winner[data.decided] == A
+    groups = None if data.group is None else data.group[data.decided]
+    rows = []
     for name, label in FEATURES.items():
         counts = data.features.counts[name]
-        more[label], dense[label] = (rate_of(*data.more_wins(values)) for values in (counts, counts / size))
+        more, dense = (rate_of(*data.more_wins(values)) for values in (counts, counts / size))
         first, second = counts[data.decided].T
-        won_a = data.winner[data.decided] == A
         winner, loser = np.where(won_a, first, second), np.where(won_a, second, first)
-        groups = None if data.group is None else data.group[data.decided]
-        means = [len(winner), float(winner.mean()), float(loser.mean()), *mean((winner - loser).astype(float), groups)]
-        lines.append([label, *means, *cells(more[label], 1), *cells(dense[label], 1)])
-    columns = ["feature", "decided", "mean of winners", "mean of losers", "difference", "difference low"]
-    columns += ["difference high", "pairs that differ", *header("more wins")]
-    columns += ["pairs whose density differs", *header("denser wins")]
-    known = sorted((label for label in more if more[label].total), key=lambda label: -more[label].value)
-    sheet = Sheet("style", "Counts in winners and losers, and how often more wins", [columns, *lines])
+        means = float(winner.mean()), float(loser.mean()), *mean((winner - loser).astype(float), groups)
+        rows.append((label, *means, more, dense))
+    rows.sort(key=lambda row: -row[-2].value if row[-2].total else math.inf)
+    titles = ("feature", "mean of winners", "mean of losers", "difference", "difference: low", "difference: high")
+    columns = dict(zip((*titles, "more wins", "denser wins"), map(list, zip(*rows, strict=True)), strict=True))
+    found = tabled("style", "Counts in winners and losers, and how often more wins", columns, labels=[])
+    known = [(label, more, dense) for label, *_, more, dense in rows if more.total]
     if not known:
-        return {"labels": [], "sheet": sheet}
-    strongest = max(known, key=lambda label: max(more[label].low, 1 - more[label].high))
-    found = more[strongest]
-    kind, found = ("more", found) if found.value >= 0.5 else ("fewer", rate(found.total - found.count, found.total))
-    shown = [series("more of it", [more[x] for x in known]), series("more per character", [dense[x] for x in known])]
-    labels = [f"{label} ({more[label].total:,} pairs)" for label in known]
-    return {"labels": labels, "strongest": strongest, "kind": kind, "won": found, "shares": shown, "sheet": sheet}
+        return found
+    strongest, won, _ = max(known, key=lambda row: max(row[1].low, 1 - row[1].high))
+    kind, won = ("more", won) if won.value >= 0.5 else ("fewer", rate(won.total - won.count, won.total))
+    _, more, dense = zip(*known, strict=True)
+    labels = [f"{label} ({one.total:,} pairs)" for label, one, _ in known]
+    return found | {"labels": labels, "strongest": strongest, "kind": kind, "won": won, "more": more, "dense": dense}
 
 
 def oddities(data: Comparisons) -> Values:
     """Empty answers, refusals and identical answers."""
-    lines: list[list[Any]] = []
-    found = {"empty": data.features.empty, "opens like a refusal or an apology": data.features.refusal}
-    rates = {name: rate(int(flag.any(axis=1).sum()), data.rows) for name, flag in found.items()}
-    for name, flag in found.items():
-        # The answer with the flag wins where the flag's side and the winner agree.
-        wins = rate_of(flag[:, 0] == (data.winner == A), (flag[:, 0] ^ flag[:, 1]) & data.decided)
-        lines.append([name, *cells(rates[name]), int(flag.all(axis=1).sum()), *cells(wins)])
-    columns = ["answers", "rows with one or two", "rows", *header(), "rows with two"]
-    columns += ["wins against an answer without", "decided", *header("win")]
+    flags = {"empty": data.features.empty, "opens like a refusal or an apology": data.features.refusal}
+    rates = [rate(int(flag.any(axis=1).sum()), data.rows) for flag in flags.values()]
+    # The answer with the flag wins where the flag's side and the winner agree.
+    wins = [
+        rate_of(flag[:, 0] == (data.winner == A), (flag[:, 0] ^ flag[:, 1]) & data.decided) for flag in flags.values()
+    ]
+    both = [int(flag.all(axis=1).sum()) for flag in flags.values()]
+    columns = {"answers": list(flags), "rows": rates, "both answers": both, "wins against another": wins}
     same = rate(int(data.features.identical.sum()), data.rows)
-    sheet = Sheet("odd_answers", "Empty answers and refusals", [columns, *lines])
-    return {"empty": rates["empty"], "refusing": list(rates.values())[1], "identical": same, "sheet": sheet}
+    return tabled("odd_answers", "Empty answers and refusals", columns, identical=same)
 
 
 def models(data: Comparisons) -> Values:
     """How often each model answered."""
     if not data.models:
         return {}
-    as_a, as_b = (np.bincount(each[each >= 0], minlength=len(data.models)) for each in (data.model_a, data.model_b))
-    total = as_a + as_b
-    lines = [
-        [name, int(a), int(b), *cells(rate(int(a + b), int(total.sum())))]
-        for name, a, b in zip(data.models, as_a, as_b, strict=True)
-    ]
-    columns = ["model", "as A", "as B", "answers", "of", *header()]
-    return {
-        "counts": [int(n) for n in total], "answers": int(total.sum()), "unknown": 2 * data.rows - int(total.sum()),
-        "same": int(((data.model_a == data.model_b) & (data.model_a >= 0)).sum()),
-        "sheet": Sheet("models", "Answers of each model", [columns, *lines]),
-    }  # fmt: skip
+    as_a, as_b = (
+        np.bincount(each[each >= 0], minlength=len(data.models)).tolist() for each in (data.model_a, data.model_b)
+    )
+    counts = [a + b for a, b in zip(as_a, as_b, strict=True)]
+    answers = [rate(count, sum(counts)) for count in counts]
+    same = int(((data.model_a == data.model_b) & (data.model_a >= 0)).sum())
+    columns = {"model": data.models, "as A": as_a, "as B": as_b, "answers": answers}
+    return tabled("models", "Answers of each model", columns, counts=counts, same=same)
 
 
 def win_rates(data: Comparisons) -> Values:
     """How often each model won its decided games."""
     wins, ties = data.games()
     won, lost, tied = wins.sum(axis=1), wins.sum(axis=0), ties.sum(axis=1)
-    rates = [rate(int(w), int(w + x)) for w, x in zip(won, lost, strict=True)]
-    tie_rates = [rate(int(t), int(w + x + t)) for w, x, t in zip(won, lost, tied, strict=True)]
-    played = [i for i in range(len(rates)) if rates[i].total]
+    played = [i for i in range(len(won)) if won[i] + lost[i]]
     if not played:
         return {}
+    rates = {i: rate(int(won[i]), int(won[i] + lost[i])) for i in played}
+    tie_rates = {i: rate(int(tied[i]), int(won[i] + lost[i] + tied[i])) for i in played}
     ordered = sorted(played, key=lambda i: (-rates[i].value, -rates[i].total))
-    lines = [["model", "wins", "losses", "decided", *header(), "ties", "games", *header("tie"), "score, tie as half"]]
-    for i in ordered:
-        half = Share((won[i] + tied[i] / 2) / tie_rates[i].total)
-        numbers = [rates[i].count, int(lost[i]), *cells(rates[i], 1), *cells(tie_rates[i]), half]
-        lines.append([data.models[i], *numbers])
-    shown = [i for i in ordered if i in played[:MAX_MODELS]]
-    panels = [("wins among decided games", [series("wins", [rates[i] for i in shown])])]
-    if tied.any():
-        panels.append(("ties among all games", [series("ties", [tie_rates[i] for i in shown])]))
-    best = max(played, key=lambda i: rates[i].low)
-    return {
-        "sure": sum(rates[i].low > 0.5 for i in played), "played": len(played), "best": data.models[best],
-        "rate": rates[best], "labels": [data.models[i] for i in shown], "panels": panels,
-        "sheet": Sheet("win_rates", "Win rates", lines),
+    shown, best = [i for i in ordered if i in played[:MAX_MODELS]], max(played, key=lambda i: rates[i].low)
+    columns = {
+        "model": [data.models[i] for i in ordered], "wins": [rates[i] for i in ordered],
+        "ties": [tie_rates[i] for i in ordered],
+        "score, tie as half": [Share((won[i] + tied[i] / 2) / tie_rates[i].total) for i in ordered],
     }  # fmt: skip
+    return tabled(
+        "win_rates", "Win rates", columns, sure=sum(rates[i].low > 0.5 for i in played), best=data.models[best],
+        rate=rates[best], labels=[data.models[i] for i in shown], wins=[rates[i] for i in shown],
+        ties=[tie_rates[i] for i in shown], played=len(played),
+    )  # fmt: skip
 
 
 def pairs(data: Comparisons) -> Values:
@@ -264,19 +213,66 @@ def pairs(data: Comparisons) -> Values:
     games = wins + wins.T
     if not games.any():
         return {}
-    lines = []
-    for i, j in np.argwhere(np.triu(games + ties)):
-        found = rate(int(wins[i, j]), int(games[i, j]))
-        lines.append([data.models[i], data.models[j], *cells(found), int(ties[i, j])])
-    lines.sort(key=lambda line: -line[3])
+    met = sorted(map(tuple, np.argwhere(np.triu(games + ties)).tolist()), key=lambda pair: -games[pair])
+    columns = {
+        "model": [data.models[i] for i, _ in met], "opponent": [data.models[j] for _, j in met],
+        "wins": [rate(wins[pair], games[pair]) for pair in met], "ties": [int(ties[pair]) for pair in met],
+    }  # fmt: skip
     top = np.arange(min(len(data.models), HEAT))
-    part = games[np.ix_(top, top)]
-    strength = wins[np.ix_(top, top)].sum(axis=1) / np.maximum(part.sum(axis=1), 1)
+    strength = wins[np.ix_(top, top)].sum(axis=1) / np.maximum(games[np.ix_(top, top)].sum(axis=1), 1)
     top = top[np.argsort(-strength, kind="stable")]
     part = games[np.ix_(top, top)]
-    columns = ["model", "opponent", "wins", "decided", *header(), "ties"]
-    return {
-        "met": len(lines), "possible": len(data.models) * (len(data.models) - 1) // 2, "most": lines[0][3],
-        "names": [data.models[i] for i in top], "counts": part, "rates": wins[np.ix_(top, top)] / np.maximum(part, 1),
-        "minimum": MIN_GAMES, "sheet": Sheet("pairs", "Games of each pair", [columns, *lines]),
-    }  # fmt: skip
+    return tabled(
+        "pairs", "Games of each pair", columns, met=len(met), most=int(games[met[0]]), counts=part, minimum=MIN_GAMES,
+        names=[data.models[i] for i in top], rates=wins[np.ix_(top, top)] / np.maximum(part, 1),
+    )  # fmt: skip
+
+
+def token_lengths(tokens: np.ndarray | None) -> Values:
+    """Distribution of the tokens of prompt, A and B, `[R, 3]`."""
+    if tokens is None or not len(tokens):
+        return {}
+    every = np.concatenate([tokens, tokens.sum(axis=1, keepdims=True)], axis=1).T
+    columns = {"tokens": FIELDS, "mean": every.mean(axis=1).tolist(), "smallest": every.min(axis=1).tolist()}
+    for percentile, cells in zip(PERCENTILES, np.percentile(every, PERCENTILES, axis=1), strict=True):
+        columns[f"percentile {percentile}"] = cells.astype(int).tolist()
+    columns |= {"largest": every.max(axis=1).tolist(), "sum": every.sum(axis=1).tolist()}
+    return tabled("tokens", "Tokens of a row", columns, lengths=dict(zip(FIELDS, every, strict=True)))
+
+
+def truncation(rows: int, limits: list[dict[str, Any]]) -> Values:
+    """The text that is lost at each length limit, as shares of `rows`."""
+    limits = sorted(limits, key=lambda limit: limit["max_length"])
+    if not limits:
+        return {}
+    rates: dict[str, list[Rate]] = {}
+    for name, title in LIMIT_SHARES.items():
+        if name in limits[0]:
+            rates[title] = [rate(round(limit[name] * rows), rows) for limit in limits]
+    lengths = [int(limit["max_length"]) for limit in limits]
+    kept = [Share(limit.get("kept_tokens_share", math.nan)) for limit in limits]
+    columns = {"max_length": lengths, **rates, "kept tokens": kept}
+    cut = rates[LIMIT_SHARES["share_cut"]]
+    return tabled("truncation", "What each limit cuts", columns, limits=lengths, cut=cut, shares=rates)
+
+
+def splits(data: Comparisons) -> Values:
+    """Sizes and class shares of the splits."""
+    if data.split is None or not (data.split != "").any():
+        return {}
+    names = [name for name in SPLITS if (data.split == name).any()]
+    bins = [data.split == name for name in names]
+    shares, sizes = outcomes(data, bins), [int(rows.sum()) for rows in bins]
+    groups = [None if data.group is None else len(np.unique(data.group[rows])) for rows in bins]
+    columns = {"split": names, "rows": sizes, "groups": groups, **shares}
+    more = {"shares": shares, "sizes": list(zip(names, sizes, groups, strict=True))}
+    more["without"] = int((data.split == "").sum())
+    more["groups_cut"] = None if data.group is None else _groups_cut(data.group, data.split)
+    return tabled("splits", "Sizes and outcomes of the splits", columns, **more)
+
+
+def _groups_cut(group: np.ndarray, split: np.ndarray) -> int:
+    """Groups with rows in more than one split; rows without a split do not count."""
+    known = split != ""
+    pairs = np.unique(np.stack([group[known], np.unique(split[known], return_inverse=True)[1]], axis=1), axis=0)
+    return int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())

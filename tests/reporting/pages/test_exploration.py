@@ -70,8 +70,8 @@ def test_winners_position_and_length_by_hand(tmp_path: Path) -> None:
     assert "1 row without a winner left out" in text
     bins = table(tmp_path / "x", "length_difference")
     # Differences of the labelled rows: -20 twice, 0 three times (one decided, two ties), +20 five times.
-    assert [int(line["labelled"]) for line in bins] == [2, 3, 5]
-    assert [line["A wins share"] for line in bins] == ["0", "0.333333", "0.8"]
+    assert [int(line["A wins: of"]) for line in bins] == [2, 3, 5]
+    assert [line["A wins: rate"] for line in bins] == ["0", "0.333333", "0.8"]
 
 
 def test_a_tournament(tmp_path: Path) -> None:
@@ -90,13 +90,13 @@ def test_a_tournament(tmp_path: Path) -> None:
     assert used == {"P": ("2", "2"), "Q": ("4", "2"), "R": ("1", "2")}
     rates = {line["model"]: line for line in table(tmp_path / "x", "win_rates")}
     assert set(rates) == {"P", "Q"}  # R has no decided game
-    assert [rates["P"][name] for name in ("wins", "losses", "decided", "ties", "games")] == ["2", "1", "3", "1", "4"]
-    assert float(rates["P"]["rate"]) == pytest.approx(2 / 3, abs=1e-6)
-    assert (float(rates["P"]["low"]), float(rates["P"]["high"])) == pytest.approx(wilson(2, 3), abs=1e-6)
+    assert [rates["P"][name] for name in ("wins", "wins: of", "ties", "ties: of")] == ["2", "3", "1", "4"]
+    assert float(rates["P"]["wins: rate"]) == pytest.approx(2 / 3, abs=1e-6)
+    assert (float(rates["P"]["wins: low"]), float(rates["P"]["wins: high"])) == pytest.approx(wilson(2, 3), abs=1e-6)
     assert float(rates["P"]["score, tie as half"]) == 2.5 / 4
     pairs = {(line["model"], line["opponent"]): line for line in table(tmp_path / "x", "pairs")}
     pair = pairs.get(("P", "Q")) or pairs[("Q", "P")]
-    assert (pair["decided"], pair["ties"]) == ("3", "0")
+    assert (pair["wins: of"], pair["ties"]) == ("3", "0")
     assert pair["wins"] == ("2" if pair["model"] == "P" else "1")
     assert "In 1 row a model meets itself" in text_of(tmp_path / "x")
 
@@ -112,12 +112,12 @@ def test_style_of_winners_and_losers(tmp_path: Path) -> None:
     ]
     explore(tmp_path / "x", rows_of(rows))
     line = {line["feature"]: line for line in table(tmp_path / "x", "style")}["Commas"]
-    assert (line["decided"], line["pairs that differ"]) == ("4", "3")
+    assert line["more wins: of"] == "3"
     assert (float(line["mean of winners"]), float(line["mean of losers"])) == (5 / 4, 2 / 4)
     differences = np.array([3, 1, -1, 0])
     error = differences.std(ddof=1) / 2
-    assert float(line["difference low"]) == pytest.approx(0.75 - 1.959964 * error, abs=1e-5)
-    assert float(line["more wins rate"]) == pytest.approx(2 / 3, abs=1e-6)
+    assert float(line["difference: low"]) == pytest.approx(0.75 - 1.959964 * error, abs=1e-5)
+    assert float(line["more wins: rate"]) == pytest.approx(2 / 3, abs=1e-6)
 
 
 def test_binned_tables_count_every_row_once(tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_binned_tables_count_every_row_once(tmp_path: Path) -> None:
     for name in ("length_difference", "prompt_length", "turns", "languages"):
         lines = table(tmp_path / "x", name)
         for label, outcome in (("A wins", "model_a"), ("B wins", "model_b"), ("tie", "tie")):
-            assert sum(int(line[f"{label} count"]) for line in lines) == winners.count(outcome)
+            assert sum(int(line[label]) for line in lines) == winners.count(outcome)
     for name in ("prompt_length", "turns", "languages"):
-        differ = sum(int(line["decided, lengths differ"]) for line in table(tmp_path / "x", name))
+        differ = sum(int(line["longer wins: of"]) for line in table(tmp_path / "x", name))
         assert differ == found["longer_wins"]["total"]
     # A label that begins with + has a ' in front, so that a spreadsheet takes it as text.
     signs = [line["A minus B, characters"].lstrip("'")[0] for line in table(tmp_path / "x", "length_difference")]
@@ -160,8 +160,8 @@ def test_empty_refusing_and_identical_answers(tmp_path: Path) -> None:
     found = explore(tmp_path / "x", rows_of(rows))
     assert (found["empty"], found["refusing"], found["identical"]) == (3, 2, 1)
     empty, refusing = table(tmp_path / "x", "odd_answers")
-    assert (empty["wins against an answer without"], empty["decided"], empty["rows with two"]) == ("0", "2", "1")
-    assert (refusing["wins against an answer without"], refusing["decided"]) == ("1", "2")
+    assert (empty["wins against another"], empty["wins against another: of"], empty["both answers"]) == ("0", "2", "1")
+    assert (refusing["wins against another"], refusing["wins against another: of"]) == ("1", "2")
 
 
 @pytest.mark.slow
@@ -187,9 +187,11 @@ def test_tokens_limits_splits_and_given_tables(tmp_path: Path) -> None:
         "4.5",
     )
     cuts = table(tmp_path / "x", "truncation")
-    assert [(line["max_length"], line["share_cut count"]) for line in cuts] == [("10", "2"), ("20", "1")]
-    assert (float(cuts[0]["share_cut low"]), float(cuts[0]["share_cut high"])) == pytest.approx(wilson(2, 4), abs=1e-6)
-    parts = [(line["split"], line["labelled"], line["groups"]) for line in table(tmp_path / "x", "splits")]
+    assert [(line["max_length"], line["something is cut"]) for line in cuts] == [("10", "2"), ("20", "1")]
+    assert (float(cuts[0]["something is cut: low"]), float(cuts[0]["something is cut: high"])) == pytest.approx(
+        wilson(2, 4), abs=1e-6
+    )
+    parts = [(line["split"], line["tie: of"], line["groups"]) for line in table(tmp_path / "x", "splits")]
     assert parts == [("train", "2", "1"), ("val", "1", "1"), ("test", "1", "1")]
     assert table(tmp_path / "x", "leaks") == [{"what": "copies", "rows": "2"}]
     text = text_of(tmp_path / "x")
