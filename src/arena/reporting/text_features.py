@@ -71,7 +71,7 @@ class TextFeatures:
 
 
 def measure(texts: Iterator[pa.RecordBatch], rows: int) -> TextFeatures:
-    """The features of all rows, a batch at a time.
+    """Count the features of all rows, a batch at a time.
 
     Args:
         texts: batches with the list columns `response_a` and `response_b`, in the order of the rows.
@@ -80,66 +80,47 @@ def measure(texts: Iterator[pa.RecordBatch], rows: int) -> TextFeatures:
     Raises:
         DataError: another number of rows came.
     """
+    parts = [_of_batch(batch) for batch in texts]
+    number = sum(len(part.identical) for part in parts)
+    if number != rows:
+        raise DataError(f"the texts have {number} rows, the table {rows}")
+    counts = {name: np.concatenate([part.counts[name] for part in parts]) for name in FEATURES}
+    rest = ([getattr(part, name) for part in parts] for name in ("empty", "refusal", "identical"))
+    return TextFeatures(counts, *map(np.concatenate, rest))
+
+
+def _of_batch(batch: pa.RecordBatch) -> TextFeatures:
+    rows = batch.num_rows
     counts = {name: np.zeros((rows, 2), np.int64) for name in FEATURES}
-    empty, refusal = np.zeros((rows, 2), bool), np.zeros((rows, 2), bool)
-    identical = np.zeros(rows, bool)
-    start = 0
-    for batch in texts:
-        stop = start + batch.num_rows
-        if stop > rows:
-            break
-        for side, column in enumerate(("response_a", "response_b")):
-            turns, parents = flat_turns(batch.column(column))
-            for name, values in count_turns(turns).items():
-                sums = np.bincount(parents, weights=values, minlength=batch.num_rows)
-                counts[name][start:stop, side] = sums.astype(np.int64)
-            empty[start:stop, side] = ~any_of(pc.not_equal(pc.utf8_trim_whitespace(turns), ""), parents, batch.num_rows)
-            opening = pc.utf8_slice_codeunits(turns, 0, REFUSAL_CHARACTERS)
-            matches = pc.match_substring_regex(opening, REFUSAL)
-            refusal[start:stop, side] = any_of(matches, parents, batch.num_rows)
-        identical[start:stop] = same_answers(batch)
-        start = stop
-    else:
-        stop = start
-    if stop != rows:
-        raise DataError(f"the texts have {'more than ' if stop > rows else ''}{min(stop, rows)} rows, the table {rows}")
-    return TextFeatures(counts, empty, refusal, identical)
+    empty, refusal = np.zeros((2, rows, 2), bool)
+    joined = []
+    for side, column in enumerate(("response_a", "response_b")):
+        lists: Any = batch.column(column)
+        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+        turns = pc.fill_null(pc.list_flatten(lists), "").cast(pa.string())
+        parents = np.repeat(np.arange(rows), lengths)
+        for name, values in count_turns(turns).items():
+            np.add.at(counts[name][:, side], parents, values)
+        blank = _numpy(pc.equal(pc.utf8_trim_whitespace(turns), ""))
+        empty[:, side] = True
+        empty[parents[~blank], side] = False
+        opening = pc.utf8_slice_codeunits(turns, 0, REFUSAL_CHARACTERS)
+        refusal[parents[_numpy(pc.match_substring_regex(opening, REFUSAL))], side] = True
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+        answers: Any = pa.ListArray.from_arrays(offsets, turns)
+        joined.append((pc.binary_join(answers, "\x1f"), lengths))
+    equal = _numpy(pc.equal(joined[0][0], joined[1][0])) & (joined[0][1] == joined[1][1])
+    return TextFeatures(counts, empty, refusal, equal)
 
 
 def count_turns(turns: pa.Array) -> dict[str, np.ndarray]:
     """Each of `FEATURES` for each turn `[T]`; turns are not null."""
-    found = {"code_blocks": (_number(pc.count_substring(turns, "```")) + 1) // 2}  # an open block is a block
+    found = {"code_blocks": (_numpy(pc.count_substring(turns, "```")) + 1) // 2}  # an open block is a block
     outside = pc.replace_substring_regex(turns, CODE, "") if found["code_blocks"].any() else turns
-    found |= {name: _number(pc.count_substring_regex(outside, pattern)) for name, pattern in MARKDOWN.items()}
-    found |= {name: _number(pc.count_substring_regex(turns, pattern)) for name, pattern in PUNCTUATION.items()}
-    return found | {"line_breaks": _number(pc.count_substring(turns, "\n"))}
+    found |= {name: _numpy(pc.count_substring_regex(outside, pattern)) for name, pattern in MARKDOWN.items()}
+    found |= {name: _numpy(pc.count_substring_regex(turns, pattern)) for name, pattern in PUNCTUATION.items()}
+    return found | {"line_breaks": _numpy(pc.count_substring(turns, "\n"))}
 
 
-def flat_turns(lists: Any) -> tuple[pa.Array, np.ndarray]:
-    """All turns of a list column `[T]`, the missing ones as empty text, and the row of each `[T]`."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    return pc.fill_null(pc.list_flatten(lists), ""), np.repeat(np.arange(len(lists)), lengths)
-
-
-def any_of(flags: pa.Array, parents: np.ndarray, rows: int) -> np.ndarray:
-    """Whether any turn of each row has the flag, `[rows]` bool."""
-    found = np.zeros(rows, bool)
-    found[parents[flags.to_numpy(zero_copy_only=False).astype(bool)]] = True
-    return found
-
-
-def same_answers(batch: pa.RecordBatch) -> np.ndarray:
-    """Whether the two answers of each row are equal, `[B]` bool; a missing turn equals an empty one."""
-    joined = []
-    for column in ("response_a", "response_b"):
-        turns, parents = flat_turns(batch.column(column))
-        sizes = np.bincount(parents, minlength=batch.num_rows)
-        offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
-        lists: Any = pa.ListArray.from_arrays(offsets, turns.cast(pa.string()))
-        joined.append((pc.binary_join(lists, "\x1f"), sizes))
-    equal = pc.equal(joined[0][0], joined[1][0]).to_numpy(zero_copy_only=False).astype(bool)
-    return equal & (joined[0][1] == joined[1][1])
-
-
-def _number(values: pa.Array) -> np.ndarray:
-    return values.to_numpy(zero_copy_only=False).astype(np.int64)
+def _numpy(values: pa.Array) -> np.ndarray:
+    return values.to_numpy(zero_copy_only=False)

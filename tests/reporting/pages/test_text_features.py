@@ -97,5 +97,5 @@ def test_batches_of_any_size_give_the_same() -> None:
 def test_the_number_of_rows_must_fit() -> None:
     with pytest.raises(DataError, match="the texts have 2 rows, the table 3"):
         measure(iter([batch([["a"], ["b"]])]), 3)
-    with pytest.raises(DataError, match="more than 1 rows"):
+    with pytest.raises(DataError, match="the texts have 2 rows, the table 1"):
         measure(iter([batch([["a"], ["b"]])]), 1)
