@@ -89,7 +89,7 @@ def _fill(folder: Path, title: str, data: Comparisons, found: dict[str, Any], va
             each["sheet"].write(folder / "tables")
     page = render(
         "exploration.html", folder / "figures", title=title, generator=GENERATOR, data=data, found=found,
-        facts=headline(data), longer=sections.longer_wins(data), repeated=repeated_prompts(data.group),
+        headline=headline(data), longer=sections.longer_wins(data), repeated=repeated_prompts(data.group),
         figures=figures, matrices=matrices,
         all_series=sections.all_series, **values,
     )  # fmt: skip

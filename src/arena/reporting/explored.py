@@ -27,8 +27,8 @@ def explored(output: Path, settings: build.Settings, lengths: list[int], other: 
     for report in reports.values():
         say("\n".join(report.lines()))
     turns, layout = data.sequences.turns, data.sequences.layout
-    least = layout.base + layout.per_turn + 3
-    limits = truncation(turns, layout, [n for n in lengths if n >= least], data.room.cut, data.room.turns)
+    minimum = layout.base + layout.per_turn + 3
+    limits = truncation(turns, layout, [n for n in lengths if n >= minimum], data.room.cut, data.room.turns)
     tables = (leak_table(reports), account_table(data.summary()))
     found = exploration.write(output, title(settings), data.table, data.texts, turns.field_counts(), limits, *tables)
     found |= {"data": data.summary(), "truncation": limits}
@@ -82,14 +82,14 @@ def headline(found: dict[str, Any]) -> str:
     """The numbers that one wants to know first, in a few lines."""
     data = found["data"]
 
-    def shown(rate: dict[str, Any]) -> str:
+    def text(rate: dict[str, Any]) -> str:
         low, high = rate["low"], rate["high"]
         return f"{rate['value']:.1%} ({low:.1%} to {high:.1%} of {rate['total']})" if rate["total"] else "no rows"
 
     lines = [
         f"{data['rows_read']} rows read, {data['rows_kept']} used: "
         + ", ".join(f"{rows} {split} ({data['groups'][split]} groups)" for split, rows in data["splits"].items()),
-        f"the longer answer wins {shown(found['longer_wins'])}; answer A wins {shown(found['position'])}",
+        f"the longer answer wins {text(found['longer_wins'])}; answer A wins {text(found['position'])}",
     ]
     lines += [
         f"at {limit['max_length']} tokens {limit['share_cut']:.1%} of the rows are cut; cut at the right end, answer B "

@@ -11,13 +11,13 @@ from arena.core.files import replacing
 from arena.reporting.figures import GREY, INK, WIDTH, File, drawable, drawing, percent_axis
 
 
-def heat(path: File, names: Sequence[str], rates: np.ndarray, counts: np.ndarray, least: int) -> None:
+def heat(path: File, names: Sequence[str], rates: np.ndarray, counts: np.ndarray, minimum: int) -> None:
     """Win rates of the row against the column, `[M, M]`, with the decided games `[M, M]` in small print.
 
-    Cells with fewer games than `least` carry no colour, only their count.
+    Cells with fewer games than `minimum` carry no colour, only their count.
     """
     with drawing(path, 1.6 + 0.42 * len(names)) as (axes,):
-        image = cells(axes, np.where(counts >= least, rates, np.nan), counts, "PuOr", (7, 6))
+        image = cells(axes, np.where(counts >= minimum, rates, np.nan), counts, "PuOr", (7, 6))
         axes.set_aspect("auto")
         short = [drawable(name, 24) for name in names]
         axes.set_xticks(range(len(names)), short, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)

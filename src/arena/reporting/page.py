@@ -19,10 +19,6 @@ class Share(float):
     """A number between 0 and 1 that is shown as a percentage and written to CSV as it is."""
 
 
-class Digits(float):
-    """A number that is shown with five digits, whatever its size, and written to CSV as it is."""
-
-
 class Link(str):
     """Text with an address, which is relative to the page."""
 
@@ -67,7 +63,7 @@ class Sheet:
 
     def write(self, folder: Path) -> None:
         """Write `folder/name.csv`: numbers unrounded up to six digits, NaN as an empty cell."""
-        made = tables.text_of([plain_cell(cell) for cell in line] for line in self.lines)
+        made = tables.text_of([csv_cell(cell) for cell in line] for line in self.lines)
         (folder / f"{self.name}.csv").write_text(made, encoding="utf-8", newline="")
 
     @property
@@ -83,21 +79,17 @@ def _is_number(cell: Any) -> bool:
     )
 
 
-def plain_cell(cell: Any) -> str:
+def csv_cell(cell: Any) -> str:
     """A cell as it stands in a CSV file."""
     if isinstance(cell, float):
         return "" if math.isnan(cell) else f"{cell:.6g}"
     return "" if cell is None else str(cell)
 
 
-def shown_cell(cell: Any) -> str:
+def page_cell(cell: Any) -> str:
     """A cell as people read it."""
     if isinstance(cell, float):
-        if math.isnan(cell):
-            return "\u2013"
-        return (
-            percent(cell) if isinstance(cell, Share) else f"{cell:.5g}" if isinstance(cell, Digits) else f"{cell:,.2f}"
-        )
+        return percent(cell) if isinstance(cell, Share) else "\u2013" if math.isnan(cell) else f"{cell:.5g}"
     if isinstance(cell, int | np.integer):
         return f"{cell:,}"
     return "" if cell is None else str(cell)
@@ -142,7 +134,7 @@ def render(template: str, /, folder: Path | None = None, **values: Any) -> str:
         loader=PackageLoader("arena.reporting"), autoescape=select_autoescape(), undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters |= {"percent": percent, "plural": plural, "cell": shown_cell, "digits": digits}
+    environment.filters |= {"percent": percent, "plural": plural, "cell": page_cell, "digits": digits}
     environment.globals["draw"] = draw
     return environment.get_template(template).render(values)
 

@@ -1,4 +1,4 @@
-"""The reliability diagram: how often a classifier is right, over how sure it is."""
+"""The reliability diagram: accuracy over confidence."""
 
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,13 @@ HISTOGRAM = 20
 
 
 def diagram(path: Path, title: str, before: np.ndarray, after: np.ndarray, target: np.ndarray, bins: int) -> None:
-    """Before and after side by side: accuracy over confidence in bins of equal mass with Wilson's 95% intervals, and
-    below it how many rows have which confidence. A calibrated model's dots lie on the dashed line.
+    """Draw accuracy over confidence before and after a calibration, in bins of equal mass with Wilson's 95% intervals,
+    and below it the rows by confidence. A calibrated model's dots lie on the dashed line.
 
     Args:
         path: the file.
         title: the head; may be empty.
-        before: probabilities as the model gives them, `[N, K]`.
-        after: calibrated, `[N, K]`.
+        before, after: probabilities of the model, and calibrated, `[N, K]`.
         target: class indices, `[N]`.
         bins: of equal mass.
     """
@@ -31,7 +30,11 @@ def diagram(path: Path, title: str, before: np.ndarray, after: np.ndarray, targe
             confidence, right = top(probabilities, target)
             above.set_title(f"{drawable(title)}, {name}" if title else name)
             _dots(above, reliability(confidence, right, bins), colour, mark)
-            _rows(below, confidence, lowest, colour)
+            below.hist(confidence, HISTOGRAM, (lowest, 1), color=colour, edgecolor="white", linewidth=0.4)
+            below.set_xlim(lowest - 0.02, 1.02)
+            below.set_xlabel("probability of the likeliest class")
+            below.yaxis.get_major_locator().set_params(integer=True, nbins=3)
+            percent_axis(below.xaxis)
         axes[0].set_ylabel("accuracy")
         axes[2].set_ylabel("rows")
 
@@ -39,19 +42,8 @@ def diagram(path: Path, title: str, before: np.ndarray, after: np.ndarray, targe
 def _dots(axes: Any, found: Bins, colour: str, mark: str) -> None:
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.7)
     ends = whiskers(found.accuracy, found.low.tolist(), found.high.tolist())
-    axes.errorbar(
-        found.confidence, found.accuracy, yerr=ends, fmt=mark, color=colour, markersize=4, elinewidth=1.2,
-        linestyle="none",
-    )  # fmt: skip
+    style: Any = {"color": colour, "markersize": 4, "elinewidth": 1.2, "linestyle": "none"}
+    axes.errorbar(found.confidence, found.accuracy, yerr=ends, fmt=mark, **style)
     axes.grid(axis="both")
     axes.set_ylim(-0.02, 1.02)
     percent_axis(axes.yaxis)
-
-
-def _rows(axes: Any, confidence: np.ndarray, lowest: float, colour: str) -> None:
-    counts, edges = np.histogram(confidence, HISTOGRAM, (lowest, 1))
-    axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=colour, edgecolor="white", linewidth=0.4)
-    axes.set_xlim(lowest - 0.02, 1.02)
-    axes.set_xlabel("probability of the likeliest class")
-    axes.yaxis.get_major_locator().set_params(integer=True, nbins=3)
-    percent_axis(axes.xaxis)

@@ -58,11 +58,6 @@ class Recipe:
     spread: Spread
 
     @property
-    def repeated(self) -> bool:
-        """True for more than one run."""
-        return self.spread.n > 1
-
-    @property
     def label(self) -> str:
         """Its parameters for people."""
         return ", ".join(f"{name}={short(value)}" for name, value in self.params.items()) or "All runs"
@@ -95,30 +90,31 @@ def recipes(sweep: Sweep, objective: int = 0) -> list[Recipe]:
 
 def test_metrics(trial: Trial) -> dict[str, float]:
     """The metrics of a trial on its test split."""
-    found = trial.result.get("test")
+    return _numbers(trial.result.get("test"))
+
+
+def _numbers(found: Any) -> dict[str, float]:
+    """The numbers among values, or among the `value` of entries with an interval."""
     entries = found.items() if isinstance(found, dict) else ()
     values = {name: entry.get("value") if isinstance(entry, dict) else entry for name, entry in entries}
     return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
 
 
-def test_spreads(trials: Sequence[Trial]) -> dict[str, Spread]:
-    """Mean and deviation of each test metric over trials."""
-    return _spreads([test_metrics(trial) for trial in trials])
-
-
-def baseline_spreads(trials: Sequence[Trial]) -> dict[str, dict[str, Spread]]:
-    """Mean and deviation of each baseline's test metrics over trials, by the name of the baseline."""
-    found: dict[str, list[dict[str, float]]] = {}
-    for trial in trials:
+def test_spreads(sweep: Sweep) -> dict[str, dict[str, Spread]]:
+    """Mean and deviation of each test metric of each recipe, by validation value, and of each baseline."""
+    rows: dict[str, list[dict[str, float]]] = {}
+    for recipe in all_recipes(sweep):
+        rows[recipe.label] = [test_metrics(trial) for trial in recipe.trials]
+    if not any(map(any, rows.values())):
+        return {}
+    for trial in sweep.complete:
         for name, values in ((trial.result.get("baselines") or {}).get("test") or {}).items():
-            numbers = {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
-            found.setdefault(name, []).append(numbers)
-    return {name: _spreads(rows) for name, rows in found.items()}
-
-
-def _spreads(rows: Sequence[dict[str, float]]) -> dict[str, Spread]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: spread([row[name] for row in rows if name in row]) for name in names}
+            rows.setdefault(f"baseline {name}", []).append(_numbers(values))
+    names = {label: dict.fromkeys(name for row in found for name in row) for label, found in rows.items()}
+    return {
+        label: {name: spread([row[name] for row in found if name in row]) for name in names[label]}
+        for label, found in rows.items()
+    }
 
 
 def rival(sweep: Sweep) -> Trial | None:

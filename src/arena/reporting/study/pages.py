@@ -104,20 +104,20 @@ def write(sweep: Sweep, output: Path) -> Path:
         for best in measures.recipes(sweep)[:1]:
             say(f"{best.label}: {sweep.objectives[0].name} {best.spread.text}")
         say(commands.best(sweep))
-    return _finished("sweep.html", output, {"sweep": sweep, "output": output, "tested": tested} | _facts(sweep))
+    return _finished("sweep.html", output, {"sweep": sweep, "output": output, "tested": tested} | _context(sweep))
 
 
-def _facts(sweep: Sweep) -> dict[str, Any]:
+def _context(sweep: Sweep) -> dict[str, Any]:
     """Names of the template: functions, and what they have found."""
     wall, added = measures.seconds(sweep)
     recipes = [measures.recipes(sweep, place) for place in range(len(sweep.objectives))]
     bests = [sweep.best_first(place) for place in range(len(sweep.objectives))]
     repeated, rival = recipes[0], measures.rival(sweep)
-    facts = [(f"best {one.name}", _best_value(sweep, place)) for place, one in enumerate(sweep.objectives)]
-    facts += [("trials", f"{len(sweep.trials):,}")]
-    facts += [(kind.replace("_", " "), f"{number:,}") for kind, number in sweep.counts().items()]
+    headline = [(f"best {one.name}", _best_value(sweep, place)) for place, one in enumerate(sweep.objectives)]
+    headline += [("trials", f"{len(sweep.trials):,}")]
+    headline += [(kind.replace("_", " "), f"{number:,}") for kind, number in sweep.counts().items()]
     times = (("wall time", wall), ("time of all trials", added))
-    facts += [(name, duration(value)) for name, value in times if value is not None]
+    headline += [(name, duration(value)) for name, value in times if value is not None]
     results = [trial.result for trial in (repeated[0].trials if repeated else bests[0][:1])]
     numbers = [trial for trial in sweep.trials if trial.kind != "waiting" and trial.folder and sweep.monitor]
     numbers.sort(key=lambda trial: bests[0].index(trial) if trial in bests[0] else len(bests[0]))
@@ -126,7 +126,7 @@ def _facts(sweep: Sweep) -> dict[str, Any]:
     pair = [recipe.trials for recipe in repeated] if len(repeated) > 1 else [bests[0][:1], [rival] if rival else []]
     command = sweep.about.get("command") or ""
     return {
-        "facts": facts, "time": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"), "wall": wall,
+        "headline": headline, "time": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"), "wall": wall,
         "recipes": recipes, "bests": bests, "rival": rival, "pair": pair, "front": measures.front(sweep),
         "apart": rival and measures.separable(bests[0][0].intervals[0], rival.intervals[0]),
         "untested": any(results) and not any(result.get("test") for result in results),
@@ -155,12 +155,12 @@ def overview(study: Sequence[tuple[Sweep, Path]], output: Path) -> Path:
             cells: list[Any] = ["", "", ""]
             if ordered := sweep.best_first(objective):
                 params = ", ".join(f"{key}={short(value)}" for key, value in ordered[0].params.items())
-                cells = [tables.Digits(ordered[0].values[objective]), ordered[0].number, params]
+                cells = [ordered[0].values[objective], ordered[0].number, params]
             lines.append([link, len(sweep.trials), len(sweep.complete), one.name, *cells])
     for name in FILES:
         (output / name).unlink(missing_ok=True)  # of a report that ranked all of them
     sheet = tables.Sheet("studies", "Studies", lines, tables.MAX_LINES)
-    return _finished("sweeps.html", output, {"sheet": sheet, "facts": [("studies", str(len(study)))]})
+    return _finished("sweeps.html", output, {"sheet": sheet, "headline": [("studies", str(len(study)))]})
 
 
 def _finished(template: str, output: Path, values: dict[str, Any]) -> Path:

@@ -80,7 +80,7 @@ def _from_study(folder: Path, study: Any, about: dict[str, Any], address: str) -
     known = (run.monitor["name"] for run in runs.values() if run.monitor.get("name"))
     monitor = about.get("monitor") or next(known, None)
     objectives = [
-        Objective((monitor or MONITOR) if path == MONITOR else _title(path), path, up)
+        Objective((monitor or MONITOR) if path == MONITOR else _title(path), up)
         for path, up in zip(paths, maximise, strict=True)
     ]
     spaces: dict[str, set[Any]] = {}
@@ -123,7 +123,7 @@ def _from_runs(folder: Path, runs: dict[int, Run], about: dict[str, Any], severa
     common = set.intersection(*(set(trial.overrides) for trial in trials))
     fixed = tuple(each for each in trials[0].overrides if each in common)
     monitor = first.monitor.get("name")
-    one = Objective(monitor or MONITOR, MONITOR, first.monitor.get("mode") == "max")
+    one = Objective(monitor or MONITOR, first.monitor.get("mode") == "max")
     name = f"{folder.name}, {first.description}" if several else folder.name
     source = "run folders, without a study"
     return Sweep(name, folder, (one,), trials, _distributions(trials, {}), source, None, monitor, fixed, about)

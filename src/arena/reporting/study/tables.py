@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from arena.core import tables
 from arena.core.console import duration
-from arena.reporting.page import Digits, Link, Sheet, digits
+from arena.reporting.page import Link, Sheet, digits
 from arena.reporting.study import commands, measures
 from arena.reporting.study.trials import Sweep, Trial, short
 
@@ -28,31 +28,22 @@ def recipes(sweep: Sweep, objective: int) -> Sheet:
     for recipe in found:
         trials = " ".join(str(trial.number) for trial in recipe.trials)
         params = [short(recipe.params.get(name, "")) for name in names]
-        lines.append([*params, recipe.spread.n, *map(Digits, recipe.spread[1:]), trials])
+        lines.append([*params, recipe.spread.n, *recipe.spread[1:], trials])
     return Sheet(f"recipes_{objective}", f"{one.name} by recipe", lines, MAX_LINES)
 
 
 def test(sweep: Sweep) -> Sheet | None:
     """Mean and deviation of the headline test metrics of recipes and baselines; None where nothing was tested."""
-    found = test_spreads(sweep)
+    found = measures.test_spreads(sweep)
     if not found:
         return None
-    names = list(dict.fromkeys(name for _, spreads in found for name in spreads))
+    names = list(dict.fromkeys(name for spreads in found.values() for name in spreads))
     shown = [name for name in HEADLINE if name in names] or names[:7]
     lines: Lines = [["recipe", "n", *(name.replace("_", " ") for name in shown)]]
-    for label, spreads in found:
+    for label, spreads in found.items():
         cells = [_deviation(spreads[name]) if name in spreads else "" for name in shown]
-        lines.append([label, max(spread.n for spread in spreads.values()), *cells])
+        lines.append([label, max((spread.n for spread in spreads.values()), default=0), *cells])
     return Sheet("test", "Test metrics", lines, MAX_LINES, "test.tsv")
-
-
-def test_spreads(sweep: Sweep) -> list[tuple[str, dict[str, measures.Spread]]]:
-    """The test metrics of each recipe, by validation value, then of each baseline; empty where nothing was tested."""
-    found = measures.all_recipes(sweep)
-    spreads = [(recipe.label, measures.test_spreads(recipe.trials)) for recipe in found]
-    spreads = [(label, known) for label, known in spreads if known]
-    baselines = measures.baseline_spreads([trial for recipe in found for trial in recipe.trials])
-    return spreads + [(f"baseline {name}", known) for name, known in baselines.items() if spreads and known]
 
 
 def _deviation(spread: measures.Spread) -> str:
@@ -62,7 +53,7 @@ def _deviation(spread: measures.Spread) -> str:
 def test_tsv(sweep: Sweep) -> str:
     """Every test metric of each recipe and baseline with all digits, one line each."""
     lines: Lines = [["recipe", "metric", "n", "mean", "standard_deviation", "low", "high"]]
-    for label, spreads in test_spreads(sweep):
+    for label, spreads in measures.test_spreads(sweep).items():
         lines += [[label, name, *map(_known, spread)] for name, spread in spreads.items()]
     return tables.text_of(lines, "\t")
 
@@ -71,8 +62,7 @@ def front(sweep: Sweep) -> Sheet:
     """The trials of the Pareto front with their commands."""
     lines: Lines = [["trial", *(one.name for one in sweep.objectives), *sweep.parameters, "command"]]
     for trial in measures.front(sweep):
-        cells = [*map(Digits, trial.values), *_params(sweep, trial), commands.train(sweep, trial)]
-        lines.append([trial.number, *cells])
+        lines.append([trial.number, *trial.values, *_params(sweep, trial), commands.train(sweep, trial)])
     return Sheet("front", "Trials of the front", lines)
 
 
@@ -84,8 +74,8 @@ def trials(sweep: Sweep, output: Path) -> Sheet:
     header = ["trial", "kind", *(one.name for one in sweep.objectives), "low", "high", *sweep.parameters]
     lines: Lines = [[*header, "time", "exit code", "retry of", "reason"]]
     for trial in ordered:
-        values = [*map(Digits, trial.values), *[""] * (len(sweep.objectives) - len(trial.values))]
-        ends = ["" if math.isnan(end) else Digits(end) for end in trial.intervals[0]]
+        values = [*trial.values, *[""] * (len(sweep.objectives) - len(trial.values))]
+        ends = ["" if math.isnan(end) else end for end in trial.intervals[0]]
         time = "" if trial.seconds is None else duration(trial.seconds)
         rest = [time, trial.exit_code, trial.retry_of, " ".join(trial.reason.split())[:200]]
         number = str(trial.number)
@@ -97,8 +87,7 @@ def trials(sweep: Sweep, output: Path) -> Sheet:
 
 
 def _params(sweep: Sweep, trial: Trial) -> list[Any]:
-    values = [trial.params.get(name, "") for name in sweep.parameters]
-    return [Digits(value) if isinstance(value, float) else short(value) for value in values]
+    return [short(trial.params.get(name, "")) for name in sweep.parameters]
 
 
 def summary_csv(sweep: Sweep, output: Path) -> str:

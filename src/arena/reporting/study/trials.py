@@ -22,10 +22,9 @@ MONITOR = "monitor"
 
 @dataclass(frozen=True)
 class Objective:
-    """An optimised value: its name for people, its path in `result.json`, and its direction."""
+    """An optimised value."""
 
     name: str
-    path: str
     maximise: bool
 
     @property
@@ -121,11 +120,6 @@ class Sweep:
     def limit(self, objective: int) -> float | None:
         """End of an axis for the values; see `axis_limit`."""
         return axis_limit([t.values[objective] for t in self.complete], self.objectives[objective].maximise)
-
-    def beyond(self, objective: int) -> int:
-        """Number of values beyond `limit`."""
-        drawn = self.drawn(objective)
-        return sum(trial.values[objective] != drawn[trial.number] for trial in self.complete)
 
     def drawn(self, objective: int) -> dict[int, float]:
         """The values of the complete trials by number, with very bad ones at the end of the axis."""
