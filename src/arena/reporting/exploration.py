@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.reporting import figures, matrices, sections
-from arena.reporting.comparisons import OUTCOMES, TIE, A, Comparisons
-from arena.reporting.page import Sheet, is_ours, percent, render
+from arena.reporting.comparisons import OUTCOMES, A, Comparisons
+from arena.reporting.page import Sheet, is_ours, render
 from arena.reporting.statistics import rate_of
 from arena.reporting.text_features import measure
 
@@ -89,7 +89,7 @@ def _fill(folder: Path, title: str, data: Comparisons, found: dict[str, Any], va
             each["sheet"].write(folder / "tables")
     page = render(
         "exploration.html", folder / "figures", title=title, generator=GENERATOR, data=data, found=found,
-        headline=headline(data), longer=sections.longer_wins(data), repeated=repeated_prompts(data.group),
+        longer=sections.longer_wins(data), repeated=repeated_prompts(data.group),
         figures=figures, matrices=matrices,
         all_series=sections.all_series, **values,
     )  # fmt: skip
@@ -119,18 +119,6 @@ def repeated_prompts(group: np.ndarray | None) -> tuple[int, int]:
         return 0, 0
     _, member, size = np.unique(group, return_inverse=True, return_counts=True)
     return int((size[member] > 1).sum()), len(size)
-
-
-def headline(data: Comparisons) -> list[tuple[str, str]]:
-    """The numbers at the top of the page."""
-    return [
-        ("rows", f"{data.rows:,}"),
-        ("labelled", f"{int(data.labelled.sum()):,}"),
-        ("models", f"{len(data.models):,}" if data.models else "unknown"),
-        ("languages", f"{len(data.languages):,}" if data.languages else "unknown"),
-        ("ties", percent(rate_of(data.winner == TIE, data.labelled).value)),
-        ("longer answer wins", percent(sections.longer_wins(data).value)),
-    ]
 
 
 def summary(data: Comparisons, tokens: np.ndarray | None) -> dict[str, Any]:

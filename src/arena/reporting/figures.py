@@ -17,23 +17,7 @@ import numpy as np
 BLUE, ORANGE, GREY, GREEN, INK = "#0072B2", "#D55E00", "#777777", "#009E73", "#222222"
 COLOURS = (BLUE, ORANGE, GREY, GREEN)
 MARKS = ("o", "s", "D", "^")
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#999999",
-    "axes.labelcolor": INK,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": "#e3e3e3",
-    "legend.frameon": False,
-    "text.parse_math": False,
-}
+STYLE = Path(__file__).parent / "templates" / "figures.mplstyle"
 WIDTH, DPI = 6.6, 160
 """Inches and dots an inch: at the page's full width the letters are as large as the text around the picture."""
 
@@ -68,7 +52,7 @@ def drawing(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(fname=STYLE):
         figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         below: Any = {"height_ratios": heights, "sharex": "col" if shared and len(heights) > 1 else False}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from arena.core import tables
+from arena.core.console import duration
 from arena.reporting.statistics import Rate
 
 
@@ -134,7 +135,8 @@ def render(template: str, /, folder: Path | None = None, **values: Any) -> str:
         loader=PackageLoader("arena.reporting"), autoescape=select_autoescape(), undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters |= {"percent": percent, "plural": plural, "cell": page_cell, "digits": digits}
+    environment.filters |= {"percent": percent, "plural": plural, "cell": page_cell}
+    environment.filters |= {"digits": digits, "duration": duration}
     environment.globals["draw"] = draw
     return environment.get_template(template).render(values)
 

@@ -135,13 +135,13 @@ def style(data: Comparisons) -> Values:
     size, won_a = np.maximum(data.characters, 1), data.winner[data.decided] == A
     groups = None if data.group is None else data.group[data.decided]
     rows = []
-    for name, label in FEATURES.items():
+    for name in FEATURES:
         counts = data.features.counts[name]
         more, dense = (rate_of(*data.more_wins(values)) for values in (counts, counts / size))
         first, second = counts[data.decided].T
         winner, loser = np.where(won_a, first, second), np.where(won_a, second, first)
         means = float(winner.mean()), float(loser.mean()), *mean((winner - loser).astype(float), groups)
-        rows.append((label, *means, more, dense))
+        rows.append((name.replace("_", " ").capitalize(), *means, more, dense))
     rows.sort(key=lambda row: -row[-2].value if row[-2].total else math.inf)
     titles = ("feature", "mean of winners", "mean of losers", "difference", "difference: low", "difference: high")
     columns = dict(zip((*titles, "more wins", "denser wins"), map(list, zip(*rows, strict=True)), strict=True))

@@ -31,21 +31,8 @@ PUNCTUATION = {
     "commas": r"[,\x{FF0C}\x{3001}\x{060C}]",
     "digits": r"[0-9]",
 }
-FEATURES = {
-    "code_blocks": "Code blocks",
-    "headings": "Headings",
-    "bullets": "Bullet points",
-    "numbered": "Numbered points",
-    "bold": "Bold passages",
-    "table_rows": "Table rows",
-    "links": "Links",
-    "question_marks": "Question marks",
-    "exclamation_marks": "Exclamation marks",
-    "commas": "Commas",
-    "line_breaks": "Line breaks",
-    "digits": "Digits",
-}
-"""Name of each count and its label for people."""
+FEATURES = ("code_blocks", *MARKDOWN, *PUNCTUATION, "line_breaks")
+"""Names of the counts."""
 REFUSAL = (
     r"(?i)^\W*(?:i['\x{2019}]?m sorry|i am sorry|sorry\b|i apologi[sz]e|my apologies|i cannot\b|i can['\x{2019}]?t\b|"
     r"i(?:['\x{2019}]m| am) (?:not able|unable|afraid)|as an ai\b|as a (?:large )?language model|unfortunately,? i\b)"

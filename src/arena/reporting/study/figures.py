@@ -51,7 +51,7 @@ def optuna(file: File, name: str, sweep: Sweep, objective: int, height: float, *
         matplotlib.use("agg")
     from matplotlib import pyplot
 
-    with warnings.catch_warnings(), matplotlib.rc_context(STYLE):
+    with warnings.catch_warnings(), matplotlib.rc_context(fname=STYLE):
         warnings.simplefilter("ignore")  # its pictures are experimental, and its layout warns of long names
         draw = getattr(visualization, name)
         draw(sweep.studies[objective], target_name=drawable(sweep.objectives[objective].name), **options)

@@ -180,8 +180,8 @@ def importances(sweep: Sweep, objective: int) -> tuple[dict[str, float], float, 
     return {name: value for name, value in found.items() if name in sweep.searched}, share, ""
 
 
-def seconds(sweep: Sweep) -> tuple[float | None, float | None]:
-    """Time during which at least one trial ran, pauses left out, and the sum of all trials' times; None for unknown."""
+def times(sweep: Sweep) -> dict[str, float | None]:
+    """Seconds during which at least one trial ran, pauses left out, and of all trials added up; None for unknown."""
     spans = sorted((t.started, t.ended) for t in sweep.trials if t.started and t.ended)
     covered, end = 0.0, None
     for start, stop in spans:
@@ -190,4 +190,4 @@ def seconds(sweep: Sweep) -> tuple[float | None, float | None]:
             covered += (stop - begin).total_seconds()
             end = stop
     each = [trial.seconds for trial in sweep.trials if trial.seconds is not None]
-    return (covered if spans else None), (sum(each) if each else None)
+    return {"wall time": covered if spans else None, "time of all trials": sum(each) if each else None}

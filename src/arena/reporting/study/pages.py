@@ -6,14 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from arena.core.console import duration, say
+from arena.core.console import say
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.files import check_writable
 from arena.core.paths import shown
 from arena.core.run import RunFolder, write_atomically
 from arena.evaluation import printing
 from arena.reporting import curves, figures
-from arena.reporting.page import digits, is_ours, render
+from arena.reporting.page import is_ours, render
 from arena.reporting.study import commands, measures, tables
 from arena.reporting.study import figures as study_figures
 from arena.reporting.study.reading import read
@@ -109,15 +109,9 @@ def write(sweep: Sweep, output: Path) -> Path:
 
 def _context(sweep: Sweep) -> dict[str, Any]:
     """Names of the template: functions, and what they have found."""
-    wall, added = measures.seconds(sweep)
     recipes = [measures.recipes(sweep, place) for place in range(len(sweep.objectives))]
     bests = [sweep.best_first(place) for place in range(len(sweep.objectives))]
     repeated, rival = recipes[0], measures.rival(sweep)
-    headline = [(f"best {one.name}", _best_value(sweep, place)) for place, one in enumerate(sweep.objectives)]
-    headline += [("trials", f"{len(sweep.trials):,}")]
-    headline += [(kind.replace("_", " "), f"{number:,}") for kind, number in sweep.counts().items()]
-    times = (("wall time", wall), ("time of all trials", added))
-    headline += [(name, duration(value)) for name, value in times if value is not None]
     results = [trial.result for trial in (repeated[0].trials if repeated else bests[0][:1])]
     numbers = [trial for trial in sweep.trials if trial.kind != "waiting" and trial.folder and sweep.monitor]
     numbers.sort(key=lambda trial: bests[0].index(trial) if trial in bests[0] else len(bests[0]))
@@ -126,7 +120,7 @@ def _context(sweep: Sweep) -> dict[str, Any]:
     pair = [recipe.trials for recipe in repeated] if len(repeated) > 1 else [bests[0][:1], [rival] if rival else []]
     command = sweep.about.get("command") or ""
     return {
-        "headline": headline, "time": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"), "wall": wall,
+        "time": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"), "times": measures.times(sweep),
         "recipes": recipes, "bests": bests, "rival": rival, "pair": pair, "front": measures.front(sweep),
         "apart": rival and measures.separable(bests[0][0].intervals[0], rival.intervals[0]),
         "untested": any(results) and not any(result.get("test") for result in results),
@@ -135,15 +129,6 @@ def _context(sweep: Sweep) -> dict[str, Any]:
         "command_line": command if isinstance(command, str) else shlex.join(map(str, command)),
         "measures": measures, "tables": tables, "commands": commands, "figures": study_figures, "bars": figures.bars,
     }  # fmt: skip
-
-
-def _best_value(sweep: Sweep, objective: int) -> str:
-    """The best value, or mean of a recipe, in one objective."""
-    repeated = measures.recipes(sweep, objective) if len(sweep.objectives) == 1 else []
-    if repeated:
-        return f"{digits(repeated[0].spread.mean)} (mean of {repeated[0].spread.n})"
-    ordered = sweep.best_first(objective)
-    return digits(ordered[0].values[objective]) if ordered else "none yet"
 
 
 def overview(study: Sequence[tuple[Sweep, Path]], output: Path) -> Path:
