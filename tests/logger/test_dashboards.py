@@ -4,7 +4,6 @@ import contextlib
 import csv
 import json
 import math
-import random
 import socket
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from support import compose, write_head_rows
 from arena.config import compose as config
 from arena.core.errors import DivergedError, UsageError
 from arena.logger import journal
-from arena.logger.journal import Journal, JournalReader, full_name
+from arena.logger.journal import Journal, full_name, grouped
 from arena.logger.sender import answers
 from arena.logger.wandb import WandbRun
 
@@ -30,41 +29,11 @@ def logged(path: Path) -> list[tuple]:
 
 
 def defined(path: Path) -> list[tuple[int, int | None, dict[str, float]]]:
-    """The same by entries (step, epoch, values), without undefined values."""
-    entries = JournalReader(path).read(to_end=True)
-    return [(e.step, e.epoch, {n: v for n, v in e.values.items() if not math.isnan(v)}) for e in entries]
-
-
-# --- following the journal --------------------------------------------------------------------------------------------
-
-
-def test_entries_do_not_depend_on_when_the_journal_is_read(tmp_path):
-    """Followed line by line, or in pieces that cut lines in half, or read at once: always the same entries."""
-    whole, draw = tmp_path / "whole.csv", random.Random(0)
-    log = Journal(whole)
-    for step in range(1, 9):
-        log.log_metrics({"train/loss": 1 / step, "train/learning_rate": 0.1, "epoch": step // 4}, step)
-        if step % 2 == 0:
-            log.log_metrics({"val/log_loss": step / 3, "val/recall/tie": math.nan, "epoch": step // 4}, step)
-            log.log_metrics({"val/log_loss": step / 5, "epoch": step // 4}, step)  # the same name again: a new entry
-        log.log_metrics({"train/quality": 2.0}, step)
-    at_once = JournalReader(whole).read(to_end=True)
-    assert [(e.step, e.epoch, name, repr(v)) for e in at_once for name, v in e.values.items()] == [
-        (step, epoch, name, repr(value)) for step, epoch, name, value in logged(whole)
+    """The same by step, epoch and split, without undefined values."""
+    return [
+        (step, epoch, {name: value for name, value in values.items() if not math.isnan(value)})
+        for step, epoch, values in grouped(journal.read(path))
     ]
-    # Of each even step: train, two validations, and train/quality, which has no epoch; of an odd one two.
-    assert len(at_once) == 4 * 4 + 4 * 2
-    data = whole.read_bytes()
-    for _ in range(20):
-        part = tmp_path / "part.csv"
-        part.unlink(missing_ok=True)
-        tail, entries = JournalReader(part), []
-        ends = sorted(draw.sample(range(1, len(data)), 7)) + [len(data)]
-        for start, end in zip([0, *ends], ends, strict=False):
-            with open(part, "ab") as file:
-                file.write(data[start:end])
-            entries += tail.read()
-        assert repr(entries + tail.read(to_end=True)) == repr(at_once)
 
 
 def test_a_dashboard_that_breaks_says_so_once_and_is_silent(tmp_path, caplog):
@@ -74,7 +43,7 @@ def test_a_dashboard_that_breaks_says_so_once_and_is_silent(tmp_path, caplog):
         def _open(self, directions):
             pass
 
-        def _write(self, entry):
+        def _write(self, values):
             self.calls += 1
             raise ConnectionError("no route\nto host")
 

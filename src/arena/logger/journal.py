@@ -1,8 +1,9 @@
 """`metrics.csv`: the record of every logged value, and its reader."""
 
 import csv
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -96,49 +97,10 @@ def full_name(row: dict[str, Any]) -> str:
     return f"{row['split']}/{row['name']}" if row["split"] else row["name"]
 
 
-@dataclass
-class Entry:
-    """Consecutive values of the journal with one step, epoch and split: one row of a dashboard's history."""
-
-    step: int
-    epoch: int | None
-    split: str
-    values: dict[str, float] = field(default_factory=dict)
-
-    def takes(self, row: dict[str, Any]) -> bool:
-        """Check that a row of the journal belongs to this entry."""
-        same = (row["step"], row["epoch"], row["split"]) == (self.step, self.epoch, self.split)
-        return same and full_name(row) not in self.values
-
-
-class JournalReader:
-    """Read a journal while it is written.
-
-    An entry is given out when the next one begins, so entries depend on the file alone and not on when it is read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._offset = 0
-        self._open: Entry | None = None
-
-    def read(self, to_end: bool = False) -> list[Entry]:
-        """Return the entries that are new and closed; `to_end`: also the last one, as the journal is finished."""
-        if not self.path.is_file():
-            return []
-        rows, self._offset = read_from(self.path, self._offset)
-        done = []
-        for row in rows:
-            if self._open is not None and not self._open.takes(row):
-                done.append(self._open)
-                self._open = None
-            if self._open is None:
-                self._open = Entry(row["step"], row["epoch"], row["split"])
-            self._open.values[full_name(row)] = row["value"]
-        if to_end and self._open is not None:
-            done.append(self._open)
-            self._open = None
-        return done
+def grouped(rows: list[dict[str, Any]]) -> Iterator[tuple[int, int | None, dict[str, float]]]:
+    """Step, epoch, and the values by full name, of consecutive rows of one split that were logged at one step."""
+    for (step, epoch, _), some in groupby(rows, key=itemgetter("step", "epoch", "split")):
+        yield step, epoch, {full_name(row): row["value"] for row in some}
 
 
 def rewind(path: str | Path, step: int, validated: int | None = None) -> None:

@@ -18,7 +18,7 @@ from arena.core import redact
 from arena.core.run import RunFolder, write_json
 from arena.core.schema import Label, OutputPath, ProjectName, WholeNumber
 from arena.core.stored import read
-from arena.logger.journal import Entry, FolderLogger, JournalReader
+from arena.logger import journal
 from arena.logger.sender import LAST_SECONDS, NO_ANSWER, server, start
 
 log = logging.getLogger("arena")
@@ -26,7 +26,7 @@ IDENTITY = "wandb.json"
 """File in the run folder with the run's id, project and name in W&B."""
 
 
-class WandbRun(FolderLogger):
+class WandbRun(journal.FolderLogger):
     """The journal in W&B, offline into the run folder; with a key a side process sends it as it grows.
 
     Names, values and steps are those of `metrics.csv`, which is written first: the step of Lightning's own W&B logger
@@ -72,7 +72,7 @@ class WandbRun(FolderLogger):
         }  # fmt: skip
         self.opened: Any = None
         self._live = False
-        self._journal = JournalReader(self.run.metrics)
+        self._offset = 0
         self._sender: subprocess.Popen | None = None
 
     def _known_id(self) -> str | None:
@@ -99,7 +99,7 @@ class WandbRun(FolderLogger):
             code: exit code of the training.
             more: writes what is no value of the journal.
         """
-        self._attempt(self._follow, True)
+        self._attempt(self._follow)
         self._attempt(more, self)
         self._attempt(self._close, result, code)
         self._live = False
@@ -153,18 +153,18 @@ class WandbRun(FolderLogger):
         """The folder that `wandb sync` takes."""
         return Path(self.opened.settings.sync_dir)
 
-    def _follow(self, to_end: bool = False) -> None:
-        for entry in self._journal.read(to_end):
-            self._write(entry)
+    def _follow(self) -> None:
+        if self.run.metrics.is_file():
+            rows, self._offset = journal.read_from(self.run.metrics, self._offset)
+            for step, epoch, values in journal.grouped(rows):
+                self._write(values | {"step": step} | ({} if epoch is None else {"epoch": epoch}))
 
-    def _write(self, entry: Entry) -> None:
-        """Log an entry of the journal as one row of history, without undefined values (0/0).
+    def _write(self, values: dict[str, float]) -> None:
+        """Log a row of history without undefined values (0/0).
 
         No chart shows a NaN, and a single one would stay W&B's minimum and maximum for ever.
         """
-        defined = {name: value for name, value in entry.values.items() if not math.isnan(value)}
-        epoch = {} if entry.epoch is None else {"epoch": entry.epoch}
-        self.opened.log({**defined, "step": entry.step, **epoch})
+        self.opened.log({name: value for name, value in values.items() if not math.isnan(value)})
         if self._sender is not None and self._sender.poll() == NO_ANSWER:
             self._give_up()
 

@@ -90,7 +90,7 @@ def test_seeds_are_a_recipe_with_a_t_interval(tmp_path: Path, capsys) -> None:
     judged.write_text(json.dumps(json.loads(judged.read_text()) | {"test": {"log_loss": {"value": 0.5}}}))
     first, second = measures.recipes(read(tmp_path / "s")[0])
     assert (first.params, second.params) == ({"optim.lr": 0.01}, {"optim.lr": 0.1})
-    assert (first.spread.mean, first.spread.deviation) == pytest.approx((0.6, 0.1))
+    assert (first.spread.mean, first.spread.standard_deviation) == pytest.approx((0.6, 0.1))
     known = stats.ttest_1samp([0.5, 0.6, 0.7], 0).confidence_interval(0.95)
     assert (first.spread.low, first.spread.high) == pytest.approx((known.low, known.high))
     report([tmp_path / "s"], {})

@@ -47,24 +47,21 @@ def best_yaml(sweep: Sweep) -> str | None:
 
     if not sweep.complete:
         return None
-    lines = [f"# study {' '.join(sweep.name.split())}, {len(sweep.complete)} complete trials"]
-    repeated = measures.recipes(sweep) if len(sweep.objectives) == 1 else []
-    if len(sweep.objectives) > 1:
+    lines, several = [f"# study {' '.join(sweep.name.split())}"], len(sweep.objectives) > 1
+    repeated = [] if several else measures.recipes(sweep)
+    if several:
         lines.append("# the Pareto front: which one to take is a choice between the objectives")
-        made: Any = {"front": [_entry(sweep, trial) for trial in measures.front(sweep)]}
         lines += [f"# trial {trial.number}: {train(sweep, trial)}" for trial in measures.front(sweep)]
+        made: Any = {"front": [_entry(sweep, trial) for trial in measures.front(sweep)]}
     elif repeated:
-        recipe, spread = repeated[0], repeated[0].spread
+        recipe = repeated[0]
         lines += ["# the best mean over seeds and folds", f"# {best(sweep)}"]
-        numbers = {"mean": spread.mean, "standard_deviation": spread.deviation, "low": spread.low, "high": spread.high}
-        made = {"objective": sweep.objectives[0].name}
-        made |= {name: value if value == value else None for name, value in numbers.items()} | {"n": spread.n}
-        made |= {"trials": [trial.number for trial in recipe.trials], "params": recipe.params}
-        made["overrides"] = overrides(sweep, recipe.trials[0], REPEATS)
+        numbers = {name: None if value != value else value for name, value in recipe.spread._asdict().items()}
+        made = {"objective": sweep.objectives[0].name, **numbers, "trials": [trial.number for trial in recipe.trials]}
+        made |= {"params": recipe.params, "overrides": overrides(sweep, recipe.trials[0], REPEATS)}
     else:
         one = sweep.objectives[0]
-        lines.append(f"# the {one.superlative} {one.name}, which is optimistic: it was chosen for it")
-        lines.append(f"# {best(sweep)}")
+        lines += [f"# the {one.superlative} {one.name}, which is optimistic: it was chosen for it", f"# {best(sweep)}"]
         made = _entry(sweep, sweep.best_first()[0])
     return "\n".join(lines) + "\n" + yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=1000)
 

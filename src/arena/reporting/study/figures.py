@@ -11,20 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from arena.reporting import frontier
-from arena.reporting.figures import (
-    BLUE,
-    DPI,
-    ORANGE,
-    STYLE,
-    WIDTH,
-    File,
-    Series,
-    count_axis,
-    dots,
-    drawable,
-    drawing,
-)  # fmt: skip
+from arena.reporting import figures, frontier
+from arena.reporting.figures import BLUE, ORANGE, File, Series, count_axis, dots, drawable, drawing
 from arena.reporting.study.measures import Recipe
 from arena.reporting.study.trials import Objective, Sweep, Trial, axis_limit
 
@@ -51,12 +39,12 @@ def optuna(file: File, name: str, sweep: Sweep, objective: int, height: float, *
         matplotlib.use("agg")
     from matplotlib import pyplot
 
-    with warnings.catch_warnings(), matplotlib.rc_context(fname=STYLE):
+    with warnings.catch_warnings(), matplotlib.rc_context(fname=figures.STYLE):
         warnings.simplefilter("ignore")  # its pictures are experimental, and its layout warns of long names
         draw = getattr(visualization, name)
         draw(sweep.studies[objective], target_name=drawable(sweep.objectives[objective].name), **options)
         figure = pyplot.gcf()
-        figure.set_size_inches(SCALE * WIDTH, SCALE * height)
+        figure.set_size_inches(SCALE * figures.WIDTH, SCALE * height)
         figure.suptitle("")
         whole = [key for key in options.get("params", ()) if type(sweep.parameters[key]).__name__ == "IntDistribution"]
         for place, axes in enumerate(figure.axes):
@@ -68,7 +56,7 @@ def optuna(file: File, name: str, sweep: Sweep, objective: int, height: float, *
                 axes.grid(color="#e3e3e3")
                 counted = [axes.xaxis] * (name == "plot_optimization_history" or axes.get_xlabel() in whole)
             _plain_ticks(axes, counted)
-        figure.savefig(file, format="png", dpi=DPI / SCALE, bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(file, format="png", dpi=figures.DPI / SCALE, bbox_inches="tight", metadata={"Software": None})
         pyplot.close(figure)
 
 
@@ -89,7 +77,7 @@ def _plain_ticks(axes: Any, counted: Sequence[Any]) -> None:
 
 
 def curves(file: File, sweep: Sweep, found: dict[int, Sequence[tuple[int, float]]], best: Sequence[int]) -> None:
-    """Draw the monitored value over the steps of each trial; the best ones in colour, pruned ones in orange.
+    """Draw the monitored value over the steps of each trial; the best ones in blue, pruned ones in orange.
 
     Args:
         file: the picture.
@@ -97,8 +85,7 @@ def curves(file: File, sweep: Sweep, found: dict[int, Sequence[tuple[int, float]
         found: steps and values by trial number.
         best: numbers of the best trials, the best first.
     """
-    kinds = {trial.number: trial.kind for trial in sweep.trials}
-    labelled: set[str] = set()
+    pruned = {trial.number for trial in sweep.trials if trial.kind == "pruned"}
     maximise = sweep.objectives[0].maximise
     with drawing(file, 3.4) as (axes,):
         for number in sorted(found, key=lambda number: -best.index(number) if number in best else -len(found)):
@@ -106,13 +93,9 @@ def curves(file: File, sweep: Sweep, found: dict[int, Sequence[tuple[int, float]
             if number in best:
                 dash: Any = ("-", "--", "-.", ":", (0, (1, 1)))[best.index(number) % 5]
                 axes.plot(steps, values, ".", linestyle=dash, color=BLUE, markersize=4, label=f"trial {number}")
-                continue
-            label, colour = ("pruned", ORANGE) if kinds[number] == "pruned" else ("other", "#bbbbbb")
-            axes.plot(
-                steps, values, ".-", color=colour, linewidth=0.7, markersize=3, markevery=[-1], alpha=0.7,
-                label="" if label in labelled else label,
-            )  # fmt: skip
-            labelled.add(label)
+            else:
+                axes.plot(steps, values, color=ORANGE if number in pruned else "#bbbbbb", linewidth=0.7, alpha=0.7)
+                axes.plot(steps[-1], values[-1], ".", color=ORANGE if number in pruned else "#bbbbbb", markersize=3)
         axes.margins(x=0.03)
         limit = axis_limit([value for points in found.values() for _, value in points], maximise)
         axes.set_ylim(**{} if limit is None else {"bottom" if maximise else "top": limit})

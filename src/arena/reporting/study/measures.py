@@ -23,7 +23,7 @@ class Spread(NamedTuple):
 
     n: int
     mean: float
-    deviation: float
+    standard_deviation: float
     low: float
     high: float
 
@@ -33,7 +33,7 @@ class Spread(NamedTuple):
         if self.n < 2:
             return f"{digits(self.mean)} (one run)"
         interval = f"95% t interval {digits(self.low)} to {digits(self.high)}"
-        return f"{digits(self.mean)} ({interval}; standard deviation {digits(self.deviation)}, n = {self.n})"
+        return f"{digits(self.mean)} ({interval}; standard deviation {digits(self.standard_deviation)}, n = {self.n})"
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -178,16 +178,3 @@ def importances(sweep: Sweep, objective: int) -> tuple[dict[str, float], float, 
     except (ValueError, RuntimeError) as error:
         return {}, share, f"Optuna could not compute importances ({str(error).splitlines()[0]})."
     return {name: value for name, value in found.items() if name in sweep.searched}, share, ""
-
-
-def times(sweep: Sweep) -> dict[str, float | None]:
-    """Seconds during which at least one trial ran, pauses left out, and of all trials added up; None for unknown."""
-    spans = sorted((t.started, t.ended) for t in sweep.trials if t.started and t.ended)
-    covered, end = 0.0, None
-    for start, stop in spans:
-        begin = start if end is None else max(start, end)
-        if stop > begin:
-            covered += (stop - begin).total_seconds()
-            end = stop
-    each = [trial.seconds for trial in sweep.trials if trial.seconds is not None]
-    return {"wall time": covered if spans else None, "time of all trials": sum(each) if each else None}

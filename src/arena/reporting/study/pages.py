@@ -120,7 +120,8 @@ def _context(sweep: Sweep) -> dict[str, Any]:
     pair = [recipe.trials for recipe in repeated] if len(repeated) > 1 else [bests[0][:1], [rival] if rival else []]
     command = sweep.about.get("command") or ""
     return {
-        "time": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"), "times": measures.times(sweep),
+        "time": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        "seconds": sum(trial.seconds or 0 for trial in sweep.trials),
         "recipes": recipes, "bests": bests, "rival": rival, "pair": pair, "front": measures.front(sweep),
         "apart": rival and measures.separable(bests[0][0].intervals[0], rival.intervals[0]),
         "untested": any(results) and not any(result.get("test") for result in results),

@@ -1,5 +1,6 @@
 """Run folders: their command line, how they ended, their values and curves."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +24,7 @@ STATUSES = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read once.
-
-    Attributes:
-        result: `result.json`, empty where there is none.
-        damage: what is wrong with that file, else empty.
-        overrides: of its command line, empty where they are unknown.
-    """
+    """A run folder: its `result.json` (empty where there is none), the damage of that file, and its command line."""
 
     folder: Path
     result: dict[str, Any]
@@ -38,18 +33,16 @@ class Run:
 
     @classmethod
     def read(cls, folder: Path) -> "Run":
-        """Read a folder; damaged files in it are no reason to stop."""
-        file, damage = folder / "result.json", ""
+        """Read a folder once; damaged files in it are no reason to stop."""
+        damage, result, given = "", {}, []
         try:
-            result = read_json(file) if file.is_file() else {}
+            result = read_json(folder / "result.json") if (folder / "result.json").is_file() else {}
         except InputOutputError:
-            result, damage = {}, "its result.json cannot be read"
+            damage = "its result.json cannot be read"
         if not isinstance(result, dict):
             result, damage = {}, "its result.json holds no result"
-        try:
+        with contextlib.suppress(ArenaError):
             given = read_yaml(folder / ".hydra" / "overrides.yaml")
-        except ArenaError:
-            given = []
         # A run keeps the places of its keys; people typed their short names, and folds are known by them.
         pairs = [str(each).partition("=") for each in given] if isinstance(given, list) else []
         overrides = tuple(f"{as_typed(key)}{sign}{value}" for key, sign, value in pairs)

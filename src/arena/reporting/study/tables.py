@@ -47,7 +47,7 @@ def test(sweep: Sweep) -> Sheet | None:
 
 
 def _deviation(spread: measures.Spread) -> str:
-    return f"{spread.mean:.4f}" + ("" if spread.n < 2 else f" \u00b1 {spread.deviation:.4f}")
+    return f"{spread.mean:.4f}" + ("" if spread.n < 2 else f" \u00b1 {spread.standard_deviation:.4f}")
 
 
 def test_tsv(sweep: Sweep) -> str:
