@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ class Link(str):
         return made
 
 
+RATE = ("", ": of", ": rate", ": low", ": high")
+"""What follows the title of a column of rates in csv files: count, total, and value with its 95% interval."""
+
+
 @dataclass(frozen=True)
 class Sheet:
     """A table.
@@ -51,20 +56,17 @@ class Sheet:
 
     @classmethod
     def of(cls, name: str, caption: str, columns: Mapping[str, Sequence[Any]]) -> "Sheet":
-        """A table of columns by name; one of rates becomes five: count, total, and value with its 95% interval."""
-        expanded: dict[str, Sequence[Any]] = {}
-        for title, cells in columns.items():
-            if cells and isinstance(cells[0], Rate):
-                parts = zip(*([*cell[:2], *map(Share, cell[2:])] for cell in cells), strict=True)
-                names = (title, f"{title}: of", f"{title}: rate", f"{title}: low", f"{title}: high")
-                expanded |= dict(zip(names, parts, strict=True))
-            else:
-                expanded[title] = cells
-        return cls(name, caption, [[*expanded], *map(list, zip(*expanded.values(), strict=True))])
+        """A table of columns by their titles."""
+        return cls(name, caption, [[*columns], *map(list, zip(*columns.values(), strict=True))])
 
     def write(self, folder: Path) -> None:
-        """Write `folder/name.csv`: numbers unrounded up to six digits, NaN as an empty cell."""
-        made = tables.text_of([csv_cell(cell) for cell in line] for line in self.lines)
+        """Write `folder/name.csv`: numbers unrounded up to six digits, NaN as an empty cell, a rate as five cells."""
+        header, *lines = self.lines
+        rates = [isinstance(cell, Rate) for cell in (lines or [header])[0]]
+        parts = [RATE if rate else ("",) for rate in rates]
+        titles = [[f"{title}{part}" for part in some] for title, some in zip(header, parts, strict=True)]
+        cells = [[list(cell) if isinstance(cell, Rate) else [cell] for cell in line] for line in lines]
+        made = tables.text_of([csv_cell(cell) for cell in chain(*line)] for line in [titles, *cells])
         (folder / f"{self.name}.csv").write_text(made, encoding="utf-8", newline="")
 
     @property
@@ -75,9 +77,8 @@ class Sheet:
 
 
 def _is_number(cell: Any) -> bool:
-    return (
-        isinstance(cell, int | float) or re.fullmatch(r"[0-9.,\u2013-]+ ?%?( \u00b1 [0-9.]+)?", str(cell)) is not None
-    )
+    number = r"[0-9.,\u2013-]+ ?%?( \u00b1 [0-9.]+)?"
+    return isinstance(cell, int | float | Rate) or re.fullmatch(number, str(cell)) is not None
 
 
 def csv_cell(cell: Any) -> str:
@@ -89,6 +90,9 @@ def csv_cell(cell: Any) -> str:
 
 def page_cell(cell: Any) -> str:
     """A cell as people read it."""
+    if isinstance(cell, Rate):
+        interval = f" ({percent(cell.low)} to {percent(cell.high)})" if cell.total else ""
+        return f"{cell.count:,} of {cell.total:,}: {percent(cell.value)}{interval}"
     if isinstance(cell, float):
         return percent(cell) if isinstance(cell, Share) else "\u2013" if math.isnan(cell) else f"{cell:.5g}"
     if isinstance(cell, int | np.integer):

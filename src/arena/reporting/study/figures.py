@@ -63,6 +63,7 @@ def optuna(file: File, name: str, sweep: Sweep, objective: int, height: float, *
 def _plain_ticks(axes: Any, counted: Sequence[Any]) -> None:
     """No powers on logarithmic axes, short names of categories, and whole numbers on axes that count."""
     from matplotlib.category import StrCategoryFormatter
+    from matplotlib.ticker import FixedLocator
 
     for axis in (axes.xaxis, axes.yaxis):
         if axis.get_scale() == "log":
@@ -70,8 +71,9 @@ def _plain_ticks(axes: Any, counted: Sequence[Any]) -> None:
             axis.set_minor_formatter("")
         elif isinstance(axis.get_major_formatter(), StrCategoryFormatter):
             texts = [drawable(label.get_text().strip("'"), 14) for label in axis.get_ticklabels()]
-            tilt: Any = {"rotation": 25, "ha": "right"} if sum(map(len, texts)) > 12 else {"rotation": 0}
-            axis.set_ticks(range(len(texts)), texts, **tilt)
+            axis.set_ticks(range(len(texts)), texts, rotation=90 if sum(map(len, texts)) > 12 else 0)
+        elif axis is axes.yaxis and isinstance(axis.get_major_locator(), FixedLocator):
+            axis.set_ticklabels([drawable(label.get_text(), 16) for label in axis.get_ticklabels()])
         elif axis in counted:
             count_axis(axis)
 
