@@ -81,7 +81,7 @@ def read_from(path: str | Path, offset: int) -> tuple[list[dict[str, Any]], int]
         text = file.read()
     complete = text[: text.rfind(b"\n") + 1]
     lines = complete.decode("utf-8", "replace").split("\n")[:-1]
-    rows: list[dict[str, Any]] = list(csv.DictReader(lines[1:] if offset == 0 else lines, COLUMNS))
+    rows: list[dict[str, Any]] = [dict(row) for row in csv.DictReader(lines[1:] if offset == 0 else lines, COLUMNS)]
     for row in rows:
         try:
             row["step"], row["value"] = int(row["step"]), float(row["value"])

@@ -5,7 +5,7 @@ of its table (rates and other numbers by title), `sheet`, the table itself, and 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ def all_series(rates: dict[str, Sequence[Rate]]) -> list[Series]:
     return [series(name, found) for name, found in rates.items()]
 
 
-def tabled(name: str, caption: str, columns: dict[str, Sequence[Any]], **more: Any) -> Values:
+def tabled(name: str, caption: str, columns: Mapping[str, Sequence[Any]], **more: Any) -> Values:
     """The values of a section with a table."""
     return {"columns": columns, "sheet": Sheet.of(name, caption, columns), **more}
 
@@ -144,7 +144,7 @@ def style(data: Comparisons) -> Values:
         rows.append((name.replace("_", " ").capitalize(), *means, more, dense))
     rows.sort(key=lambda row: -row[-2].value if row[-2].total else math.inf)
     titles = ("feature", "mean of winners", "mean of losers", "difference", "difference: low", "difference: high")
-    columns = dict(zip((*titles, "more wins", "denser wins"), map(list, zip(*rows, strict=True)), strict=True))
+    columns: dict[str, Any] = dict(zip((*titles, "more wins", "denser wins"), zip(*rows, strict=True), strict=True))
     found = tabled("style", "Counts in winners and losers, and how often more wins", columns, labels=[])
     known = [(label, more, dense) for label, *_, more, dense in rows if more.total]
     if not known:
