@@ -4,7 +4,6 @@
 process PID is gone, because that command waits for ever for a run that was killed.
 """
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -12,6 +11,8 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from arena.core.heartbeat import runs
 
 ANSWER_SECONDS = 2.0
 """A server that takes longer to answer counts as absent."""
@@ -56,20 +57,13 @@ def send(folder: str, process: int) -> int:
         return NO_ANSWER
     command = [sys.executable, "-m", "wandb", "beta", "sync", "--live", "--yes", folder]
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    while child.poll() is None and _alive(process):
+    while child.poll() is None and runs(process):
         time.sleep(0.2)
     try:
         return child.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         child.terminate()
         return 1
-
-
-def _alive(process: int) -> bool:
-    with contextlib.suppress(OSError):
-        os.kill(process, 0)
-        return True
-    return False
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class Comparisons:
         winner: `A`, `B`, `TIE`, or `NONE` where nobody has voted.
         model_a, model_b: positions in `models`, -1 for unknown.
         models: names, the most used first.
-        language, source: positions in `languages` and `sources`, -1 for unknown.
+        language: position in `languages`, -1 for unknown.
         prompt_characters, turns: sizes of the prompt.
         characters: `[R, 2]`, of answers A and B.
         group: a number for each group of rows with equal prompts; None where groups are unknown.
@@ -33,8 +33,6 @@ class Comparisons:
     models: list[str]
     language: np.ndarray
     languages: list[str]
-    source: np.ndarray
-    sources: list[str]
     prompt_characters: np.ndarray
     turns: np.ndarray
     characters: np.ndarray
@@ -49,10 +47,9 @@ class Comparisons:
         rows, names = table.num_rows, table.column_names
         both, models = codes([*table["model_a"].to_pylist(), *table["model_b"].to_pylist()])
         language, languages = codes(table["language"].to_pylist())
-        source, sources = codes(table["source"].to_pylist())
         return cls(
             np.array([number.get(name, NONE) for name in table["winner"].to_pylist()], np.int64),
-            both[:rows], both[rows:], models, language, languages, source, sources,
+            both[:rows], both[rows:], models, language, languages,
             prompt_characters=_integers(table, "prompt_characters"),
             turns=_integers(table, "turns"),
             characters=np.stack([_integers(table, f"response_{side}_characters") for side in "ab"], axis=1),

@@ -33,8 +33,8 @@ def write(
     texts: Callable[[], Iterator[pa.RecordBatch]],
     tokens: np.ndarray | None = None,
     limits: list[dict[str, Any]] | None = None,
-    leaks: list[list[str]] | None = None,
-    account: list[list[str]] | None = None,
+    leaks: list[list[Any]] | None = None,
+    account: list[list[Any]] | None = None,
 ) -> dict[str, Any]:
     """Write the report into a folder, in the place of an earlier one, and return its main numbers.
 
@@ -108,7 +108,7 @@ def section_values(data: Comparisons, tokens: np.ndarray | None, limits: list[di
     }  # fmt: skip
 
 
-def _given(name: str, caption: str, lines: list[list[str]] | None) -> dict[str, Any]:
+def _given(name: str, caption: str, lines: list[list[Any]] | None) -> dict[str, Any]:
     """A section that only shows a table that somebody else made."""
     return {"sheet": Sheet(name, caption, lines)} if lines and len(lines) > 1 else {}
 

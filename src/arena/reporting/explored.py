@@ -48,25 +48,23 @@ def leaks(data: Any, other: str | None) -> dict[str, Any]:
     return reports
 
 
-def leak_table(reports: dict[str, Any]) -> list[list[str]]:
+def leak_table(reports: dict[str, Any]) -> list[list[Any]]:
     """The leak reports as one table, header first."""
-    lines = [["repeat", "rows with one in another part", "rows with one in the same part", "parts"]]
+    lines: list[list[Any]] = [["repeat", "rows with one in another part", "rows with one in the same part", "parts"]]
     for report in reports.values():
         for kind, overlap in report.overlap.items():
-            same = int(overlap.trace())
-            lines.append([kind, f"{report.crossing[kind]:,}", f"{same:,}", ", ".join(report.parts)])
+            lines.append([kind, int(report.crossing[kind]), int(overlap.trace()), ", ".join(report.parts)])
     return lines
 
 
-def account_table(summary: dict[str, Any]) -> list[list[str]]:
-    """Where the rows went, header first."""
-    lines = [["what", "rows"], ["read", f"{summary['rows_read']:,}"]]
-    lines += [[f"rejected: {CODES[code]}", f"{rows:,}"] for code, rows in summary["reject_codes"].items()]
-    lines += [["merged", f"{summary['rows_merged']:,}"]] if summary["rows_merged"] else []
-    lines += [[f"left out ({reason})", f"{rows:,}"] for reason, rows in summary["rows_dropped"].items()]
-    lines += [["used", f"{summary['rows_kept']:,}"]]
-    lines += [[f"noted: {CODES[code]}", f"{rows:,}"] for code, rows in summary["notes"].items()]
-    return lines
+def account_table(summary: dict[str, Any]) -> list[list[Any]]:
+    """Rows read, rejected, merged, left out and used, header first."""
+    lines: list[list[Any]] = [["what", "rows"], ["read", summary["rows_read"]]]
+    lines += [[f"rejected: {CODES[code]}", rows] for code, rows in summary["reject_codes"].items()]
+    lines += [["merged", summary["rows_merged"]]] if summary["rows_merged"] else []
+    lines += [[f"left out ({reason})", rows] for reason, rows in summary["rows_dropped"].items()]
+    lines += [["used", summary["rows_kept"]]]
+    return lines + [[f"noted: {CODES[code]}", rows] for code, rows in summary["notes"].items()]
 
 
 def title(settings: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ Values of an objective are on a linear axis that may leave out a few very bad on
 import sys
 import warnings
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -108,15 +107,15 @@ def curves(file: File, sweep: Sweep, found: dict[int, Sequence[tuple[int, float]
         axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=6)
 
 
-def front(file: File, sweep: Sweep, best: Sequence[Trial], pair: tuple[int, int]) -> None:
-    """Draw two of the objectives: complete trials, and those of the front in blue with their numbers."""
+def front(file: File, sweep: Sweep, best: Sequence[Trial]) -> None:
+    """Draw the first two objectives: complete trials, and those of the front in blue with their numbers."""
     numbers = {trial.number for trial in best}
-    x, y = (sweep.drawn(place) for place in pair)
+    x, y = sweep.drawn(0), sweep.drawn(1)
     points = [
         {"value": n if n in numbers else "", "front": n in numbers, "x": {"value": x[n]}, "y": {"value": y[n]}}
         for n in x
     ]
-    chosen = zip("xy", (sweep.objectives[place] for place in pair), strict=True)
+    chosen = zip("xy", sweep.objectives, strict=False)
     axes = {axis: {"name": one.name, "rises": one.maximise} for axis, one in chosen}
     frontier.picture(file, {"by": sweep.name, "points": points, "axes": axes})
 
@@ -125,11 +124,6 @@ def chosen(sweep: Sweep, importance: dict[str, float]) -> list[str]:
     """The varied parameters that have an axis, the most important first."""
     varied = [name for name in sweep.searched if any(name in trial.params for trial in sweep.complete)]
     return sorted(varied, key=lambda name: -importance.get(name, 0.0))[:MAX_AXES]
-
-
-def pairs(sweep: Sweep) -> list[tuple[int, int]]:
-    """The pairs of objectives that have a picture of the front."""
-    return list(combinations(range(len(sweep.objectives)), 2))[:3]
 
 
 def intervals(file: File, trials: Sequence[Trial], objective: Objective) -> None:
