@@ -46,8 +46,8 @@ def model_card(
     }
     return render(
         "card.md", name=name, model=model, data=data, formulation=formulation, template=template, words=words,
-        merge=merge, ties=ties, known=result.get("data", {}), shown=METRICS, training=training,
-        judged=[(title, result[key], baselines.get(split, {})) for title, key, split in SPLITS if result.get(key)],
+        merge=merge, ties=ties, known=result.get("data", {}), metric_names=METRICS, training=training,
+        evaluated=[(title, result[key], baselines.get(split, {})) for title, key, split in SPLITS if result.get(key)],
         gain=(result.get("gain_over_prior") or {}).get("test") or {},
     )  # fmt: skip
 

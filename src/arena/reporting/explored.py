@@ -1,4 +1,4 @@
-"""What `arena.explore` finds in a set of comparisons before the report is drawn: leaks, the account, the headline."""
+"""Steps of `arena.explore` around its report: leaks, rows read and used, headline."""
 
 from pathlib import Path
 from typing import Any

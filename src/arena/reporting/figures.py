@@ -34,7 +34,7 @@ class Series:
     high: Sequence[float]
     totals: Sequence[int] = ()
     points: Sequence[Sequence[float]] = ()
-    """What each value is the mean of."""
+    """The values behind each mean."""
 
 
 @contextmanager

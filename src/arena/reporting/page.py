@@ -33,7 +33,7 @@ class Link(str):
 
 
 RATE = ("", ": of", ": rate", ": low", ": high")
-"""What follows the title of a column of rates in csv files: count, total, and value with its 95% interval."""
+"""Endings of the titles of a column of rates in csv files: count, total, and value with its 95% interval."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the sections of the exploration page show.
+"""Values of the sections of the exploration page: rates, tables and single numbers.
 
 Each function returns the values of its section by the names that `templates/exploration.html` has for them: `columns`
 of its table (rates and other numbers by title), `sheet`, the table itself, and single numbers.
@@ -58,7 +58,7 @@ def outcomes(data: Comparisons, bins: Sequence[np.ndarray]) -> dict[str, list[Ra
 
 
 def longer_wins(data: Comparisons, among: np.ndarray | bool = True) -> Rate:
-    """How often the longer answer won the decided pairs of different length."""
+    """Share of the decided pairs of different length that the longer answer won."""
     wins, asked = data.more_wins(data.characters)
     return rate_of(wins, asked & among)
 
@@ -70,7 +70,7 @@ def winners(data: Comparisons) -> Values:
 
 
 def position(data: Comparisons) -> Values:
-    """How often A won, among all decided pairs and kinds of them."""
+    """Share that A won, of all decided pairs and kinds of them."""
     longer = data.characters[:, 0] - data.characters[:, 1]
     kinds = {
         "all decided pairs": data.decided, "A is the longer answer": longer > 0, "B is the longer answer": longer < 0,
@@ -171,7 +171,7 @@ def oddities(data: Comparisons) -> Values:
 
 
 def models(data: Comparisons) -> Values:
-    """How often each model answered."""
+    """Number of answers of each model."""
     if not data.models:
         return {}
     as_a, as_b = (
@@ -185,7 +185,7 @@ def models(data: Comparisons) -> Values:
 
 
 def win_rates(data: Comparisons) -> Values:
-    """How often each model won its decided games."""
+    """Share of its decided games that each model won."""
     wins, ties = data.games()
     won, lost, tied = wins.sum(axis=1), wins.sum(axis=0), ties.sum(axis=1)
     played = [i for i in range(len(won)) if won[i] + lost[i]]

@@ -1,4 +1,4 @@
-"""What the answers look like: punctuation, markdown and oddities, counted in one pass over the texts.
+"""Style of the answers: punctuation, markdown and oddities, counted in one pass over the texts.
 
 The counting is Arrow's own (RE2, linear time): no row passes through Python, and only the counts stay in memory.
 """

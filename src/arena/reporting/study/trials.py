@@ -29,7 +29,7 @@ class Objective:
 
     @property
     def superlative(self) -> str:
-        """What the best value is among the others."""
+        """The best value among the others: highest or lowest."""
         return "highest" if self.maximise else "lowest"
 
     def loss(self, value: float) -> float:
@@ -156,7 +156,7 @@ class Sweep:
 
 
 def axis_limit(values: Sequence[float], maximise: bool) -> float | None:
-    """Where an axis may end so that a few very bad values do not press all others into a line; None: show all.
+    """Find an end of the axis with which a few very bad values do not press all others into a line; None: show all.
 
     That is 1.5 distances of the upper quartile from the best value beyond the quartile, as for a box plot's whisker.
     """
