@@ -24,41 +24,43 @@ GENERATOR = "arena sweep report"
 PAGE, FILES = "report.html", ("summary.csv", "test.tsv", "best.yaml")
 
 
-def report(folders: list[Path], given: dict[str, Any]) -> list[Path]:
+def report(
+    folders: list[Path], output: str | None = None, study: str | None = None, storage: str | None = None
+) -> list[Path]:
     """Read everything, then write and print; returns the pages.
 
     Args:
         folders: sweeps and single runs.
-        given: `output`, `study` and `storage` of the command line, as far as they were given.
+        output, study, storage: see `arena.report.ReportOptions`.
 
     Raises:
         UsageError, DataError, InputOutputError: one line each; nothing is written then.
     """
     singles = [folder for folder in folders if is_run(folder)]
-    found = [read(folder, given.get("study"), given.get("storage")) for folder in folders if folder not in singles]
+    found = [read(folder, study, storage) for folder in folders if folder not in singles]
     tops = [sweeps[0].folder for sweeps in found]
-    output = Path(given["output"]).expanduser() if "output" in given else None
-    if output is not None:
+    place = Path(output).expanduser() if output else None
+    if place is not None:
         names = [top.name for top in tops]
-        tops = [output / (name if names.count(name) == 1 else f"{i}-{name}") for i, name in enumerate(names)]
-        tops = tops if len(found) > 1 else [output] * len(found)
+        tops = [place / (name if names.count(name) == 1 else f"{i}-{name}") for i, name in enumerate(names)]
+        tops = tops if len(found) > 1 else [place] * len(found)
     studies = [
         [(sweep, top if len(sweeps) == 1 else top / "groups" / str(i)) for i, sweep in enumerate(sweeps)]
         for top, sweeps in zip(tops, found, strict=True)
     ]
     everything = [pair for study in studies for pair in study]
-    for place in (*tops, *(place for _, place in everything), *([output] if output else [])):
-        check_writable(place, "output")
-        require_free(place)
+    for each in (*tops, *(folder for _, folder in everything), *([place] if place else [])):
+        check_writable(each, "output")
+        require_free(each)
     for run in singles:
         draw_curves(run)
     pages = []
-    for top, study in zip(tops, studies, strict=True):
-        pages += [write(sweep, place) for sweep, place in study]
-        if len(study) > 1:
-            say(f"runs on {len(study)} different data, splits or monitors cannot be ranked; each has a page of its own")
-            pages.append(overview(study, top))
-    return [*pages, overview(everything, output)] if output is not None and len(found) > 1 else pages
+    for top, group in zip(tops, studies, strict=True):
+        pages += [write(sweep, folder) for sweep, folder in group]
+        if len(group) > 1:
+            say(f"runs on {len(group)} different data, splits or monitors cannot be ranked; each has a page of its own")
+            pages.append(overview(group, top))
+    return [*pages, overview(everything, place)] if place is not None and len(found) > 1 else pages
 
 
 def draw_curves(folder: Path) -> None:
