@@ -61,11 +61,8 @@ MODULES = ["baseline", "calibrate", "compare", "evaluate", "explore", "export", 
 def options_of(module: str) -> set[str]:
     """The keys of a command that its `--help` shows."""
     found = import_module(f"arena.{module}")
-    if module == "report":
-        lines = [line for line in found.USAGE.splitlines() if re.match(r"  +[a-z_.]+=", line)]
-        return {key for line in lines for key in re.findall(r"(?:^ +|\S )([a-z_.]+)=", line)} - {"data"}
     known = [each for each in fields(getattr(found, f"{module.capitalize()}Options")) if each.metadata["help"]]
-    names = {each.name for each in known if each.metadata["takes"] != "overrides"}
+    names = {each.name for each in known if each.metadata["takes"] not in ("overrides", "folders")}
     return {"data.path" if name == "data" else name for name in names}
 
 

@@ -52,17 +52,6 @@ def show_messages() -> None:
         log.addHandler(Screen(logging.INFO))
 
 
-def answer_help(arguments: list[str], usage: str) -> None:
-    """Print how a command is used, and end, where the command line asks for it.
-
-    Raises:
-        SystemExit: it does.
-    """
-    if {"--help", "-h"} & set(arguments):
-        print(usage)
-        raise SystemExit(0)
-
-
 def run_command(work: Callable[[list[str]], object]) -> None:
     """Run a command that Hydra does not run on its command line, and end with the contract's exit code."""
 
