@@ -13,7 +13,7 @@ from arena.config.overrides import expanded
 from arena.core import checkpoints, moved
 from arena.core.construct import instantiate
 from arena.core.run import RunFolder
-from arena.data.text.truncation import Cut, Turns
+from arena.data.text.truncation import TruncationSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ARENA_SHARED", ROOT.parent / "shared"))
@@ -138,17 +138,16 @@ def metrics_of_heads(labels: dict[str, list[str]]):
     return build.instantiate(OmegaConf.to_container(made.metric, resolve=True))
 
 
-def encode(
-    table, tokenizer, max_length=512, missing_text="(no answer)", cut: Cut = "tail", turns: Turns = "last", **template
-):
+def encode(table, tokenizer, max_length=512, missing_text="(no answer)", cut="tail", turns="last", **template):
     """The token sequences of a table in memory; `template` as `arena.data.text.template.compile_template`."""
     from arena.data.source.rows import Rows
     from arena.data.text.template import compile_template
     from arena.data.text.tokens import tokenize
-    from arena.data.text.truncation import fit
+    from arena.data.text.truncation import truncate
 
     tokens = tokenize(Rows.from_table(table, "test"), tokenizer, missing_text=missing_text)
-    return fit(tokens, compile_template(tokenizer, **template), max_length, cut, turns)
+    settings = TruncationSettings(max_length, cut, turns)
+    return truncate(tokens, compile_template(tokenizer, **template), settings)
 
 
 def stories_folder(source: Path, target: Path) -> Path:

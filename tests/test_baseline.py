@@ -67,7 +67,7 @@ def test_the_run_can_be_used_as_a_model(run):
     settings = config.resolved(compose("data.limit=600", "toy_rows=700", "run_dir=out"))
     rows = build.data(settings).read()
     labels, found = model.predict(run.path, rows)
-    ids = rows.facts["id"].to_pylist()
+    ids = rows.metadata["id"].to_pylist()
     known = pq.read_table(run.predictions("val"))
     place = [ids.index(name) for name in known["id"].to_pylist()]
     for k, label in enumerate(labels):

@@ -10,7 +10,7 @@ from arena.config import compose as config
 from arena.core.types import ClassPrior
 from arena.data.source.rows import Rows
 from arena.data.source.toy import ToyReader
-from arena.data.target.facts import mirror
+from arena.data.target.labels import swap_permutation
 
 LABELS = {"three": ["model_a", "model_b", "tie"], "two": ["model_b", "model_a"]}
 
@@ -59,7 +59,7 @@ def test_exchanged_answers_get_exchanged_probabilities(tmp_path, name, formulati
     other = {"response_a": "response_b", "response_b": "response_a"}
     exchanged = table.rename_columns([other.get(column, column) for column in table.column_names])
     rows, turned = Rows.from_table(table, "straight"), Rows.from_table(exchanged, "turned")
-    back = mirror(data.labels)
+    back = swap_permutation(data.labels)
     straight, backward = probabilities(task, data, rows), probabilities(task, data, turned)
     assert straight.std(0).max() > 2e-5, "rows must differ by far more than the tolerance"
     np.testing.assert_allclose(probabilities(task, data, rows, swapped=True), backward, atol=1e-6)

@@ -11,8 +11,7 @@ import pytest
 
 from arena.core.errors import DataError
 from arena.data.source.examples import PAIR
-from arena.data.source.formats import FORMATS, check_row, recognise
-from arena.data.source.pairs import PairReader
+from arena.data.source.pairs import FORMATS, PairReader, recognise
 
 PLAIN = ["id", "prompt", "response_a", "response_b"]
 KAGGLE = [*PLAIN, "model_a", "model_b", "winner_model_a", "winner_model_b", "winner_tie"]
@@ -58,7 +57,7 @@ def rows_of(path):
     """All rows of a file as dictionaries."""
     rows = PairReader()(str(path))
     texts = pa.Table.from_batches(list(rows.texts())).to_pylist()
-    return [fact | text for fact, text in zip(rows.facts.to_pylist(), texts, strict=True)]
+    return [fact | text for fact, text in zip(rows.metadata.to_pylist(), texts, strict=True)]
 
 
 @pytest.mark.parametrize(("columns", "key"), COLUMNS, ids=[key for _, key in COLUMNS])
@@ -150,7 +149,7 @@ def test_a_shared_system_message_is_left_out_and_noted(tmp_path):
     row["conversation_b"] = system + said("p", "b")
     (tmp_path / "x.jsonl").write_text(json.dumps(row) + "\n")
     rows = PairReader()(str(tmp_path / "x.jsonl"))
-    assert rows.account.notes == {"W_SYSTEM": 1}
+    assert rows.statistics.notes == {"W_SYSTEM": 1}
     assert next(rows.texts())["prompt"].to_pylist() == [["p"]]
     row["conversation_b"] = said("p", "b")
     (tmp_path / "x.jsonl").write_text(json.dumps(row) + "\n")
@@ -208,18 +207,18 @@ def test_chosen_and_rejected_as_messages(tmp_path):
 ])  # fmt: skip
 def test_kaggle_probabilities(cells, winner, probability):
     raw = dict(zip(KAGGLE, ["1", '["p"]', '["a"]', '["b"]', None, None, *cells], strict=True))
-    row = check_row(raw, FORMATS["kaggle"])
+    row = FORMATS["kaggle"].row(raw, 0, [])
     assert (row["winner"], row["probability"]) == (winner, probability)
 
 
 def test_arena_files_may_give_probability_weight_and_session():
     raw = {"id": 7, "prompt": ["p"], "response_a": '["a"]', "response_b": ["b"], "winner": None}
     raw |= {"probability": [0.1, 0.2, 0.7], "weight": 2, "group": 12}
-    row = check_row(raw, FORMATS["arena"])
+    row = FORMATS["arena"].row(raw, 0, [])
     assert (row["id"], row["winner"], row["weight"], row["session"]) == ("7", "tie", 2.0, "12")
     assert [row[name] for name in PAIR.texts] == [["p"], ["a"], ["b"]]
-    assert check_row(raw | {"winner": "model_a"}, FORMATS["arena"])["winner"] == "model_a"
-    assert check_row(raw | {"session": "s"}, FORMATS["arena"])["session"] == "s"
+    assert FORMATS["arena"].row(raw | {"winner": "model_a"}, 0, [])["winner"] == "model_a"
+    assert FORMATS["arena"].row(raw | {"session": "s"}, 0, [])["session"] == "s"
 
 
 def test_the_log_says_which_format(tmp_path, caplog):

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from test_duplicates import edited, runs, true_similarity, words
 
+from arena.data.source.examples import PAIR
 from arena.data.source.rows import IngestStatistics, Rows, RowWriter
 from arena.data.split.assignment import assign_splits, digest_of, normalise
 from arena.data.split.folding import fold
@@ -221,7 +222,7 @@ def test_some_rows_of_a_folder(tmp_path):
     """Streamed from disk, positions chosen: the same names as of the chosen rows alone."""
     draw = np.random.default_rng(7)
     rows = [row for part in planted_rows(draw, 40) for row in part]
-    with RowWriter(tmp_path) as writer:
+    with RowWriter(tmp_path, PAIR) as writer:
         for start in range(0, len(rows), 50):
             writer.write([record(row) for row in rows[start : start + 50]])
         writer.finish(IngestStatistics(read=len(rows), kept=len(rows)))

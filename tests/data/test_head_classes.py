@@ -10,8 +10,8 @@ import pytest
 
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.heads import Heads
-from arena.data.source.cells import RowError
-from arena.data.source.classes import MOST, classes_of, is_gap, label_of
+from arena.data.source.classes import MAX_CLASSES, classes_of, is_gap, label_of
+from arena.data.source.codes import RowError
 
 ROWS = [
     {"id": "a", "text": "one", "stance": "FAVOR", "grade": 10},
@@ -73,7 +73,7 @@ def test_a_missing_file_is_an_input_error(tmp_path):
         classes_of(str(tmp_path / "none.csv"), ["stance"])
 
 
-@pytest.mark.parametrize("number", [1, MOST + 1])
+@pytest.mark.parametrize("number", [1, MAX_CLASSES + 1])
 def test_a_column_with_one_value_or_very_many_is_no_head(tmp_path, number):
     path = write(tmp_path / "rows.csv", [{"text": f"t{i}", "stance": f"class {i}"} for i in range(number)])
     with pytest.raises(DataError, match="needs 2 to 200 classes"):

@@ -21,7 +21,7 @@ class Tokens:
     def __init__(self, lengths):
         self.lengths = lengths
 
-    def sequences(self, row, swapped=False):
+    def row(self, row, swapped=False):
         return [np.full(self.lengths[row], row + 1, np.int32)]
 
 

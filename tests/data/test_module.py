@@ -43,7 +43,7 @@ def table_of(winners, prompts=None):
         for i in range(len(winners))
     ]
     voted = [row | {"winner": winner, "source": "x"} for row, winner in zip(rows, winners, strict=True)]
-    return pa.Table.from_pylist(voted, pa.schema([*PAIR.fact_schema, *PAIR.text_schema]))
+    return pa.Table.from_pylist(voted, pa.schema([*PAIR.metadata_schema, *PAIR.text_schema]))
 
 
 def reads(table):
@@ -172,7 +172,7 @@ def test_covariates_describe_the_rows():
 def test_missing_turns_have_no_characters():
     table = table_of(["model_a", "model_b"] * 10).to_pylist()
     table[0] |= {"prompt": ["ä", "b"], "response_a": [None, "cd"], "response_b": []}
-    made = pa.Table.from_pylist(table, pa.schema([*PAIR.fact_schema, *PAIR.text_schema]))
+    made = pa.Table.from_pylist(table, pa.schema([*PAIR.metadata_schema, *PAIR.text_schema]))
     data = built(PairData, reads(made), ByteTokenizer(), THREE[:2], val_share=0, test_share=0)
     data.setup()
     first = data.covariates("train").to_pylist()[0]
@@ -216,7 +216,7 @@ def test_predictions_need_no_winner_and_no_setup():
     assert {target for batch in batches for target in batch.target.tolist()} == {UNLABELLED}
     for batch in batches:
         for ids, mask, row in zip(batch.input_ids, batch.attention_mask, batch.row.tolist(), strict=True):
-            assert ids[mask.bool()].tolist() == store.sequences(row)[0].tolist()
+            assert ids[mask.bool()].tolist() == store.row(row)[0].tolist()
 
 
 def test_loaders_serve_their_split():

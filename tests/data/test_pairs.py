@@ -18,7 +18,7 @@ from support import PAIRWISE_ROWS
 
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.data.source.examples import PAIR, WINNERS
-from arena.data.source.ingest import Rules
+from arena.data.source.ingest import Ingest
 from arena.data.source.pairs import PairReader
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,9 +57,9 @@ def read(path, **arguments):
     rows = PairReader(**arguments)(path)
     texts = pa.Table.from_batches(list(rows.texts()))
     assert texts.schema.equals(PAIR.text_schema)
-    assert rows.facts.schema.names[: len(PAIR.fact_schema)] == PAIR.fact_schema.names
-    assert [rows.facts.schema.field(f.name).type for f in PAIR.fact_schema] == PAIR.fact_schema.types
-    return pa.table({name: table[name] for table in (rows.facts, texts) for name in table.column_names})
+    assert rows.metadata.schema.names[: len(PAIR.metadata_schema)] == PAIR.metadata_schema.names
+    assert [rows.metadata.schema.field(f.name).type for f in PAIR.metadata_schema] == PAIR.metadata_schema.types
+    return pa.table({name: table[name] for table in (rows.metadata, texts) for name in table.column_names})
 
 
 def changed(column, cell):
@@ -173,7 +173,7 @@ BAD_ROWS = [
     ("response_a", "[1]", "column response_a: the turn 1 is neither text nor null"),
     ("response_a", "[" * 100_000, "column response_a: .*is not a JSON list"),
     ("response_b", '["cut off', "column response_b: .* is not a JSON list"),
-    ("response_b", '["\\ud83d"]', r"row 2, column response_b: half a surrogate pair \(\\ud83d at character 0\)"),
+    ("response_b", '["\\ud83d"]', r"row 2, column response_b: half a surrogate pair '\\ud83d' at character 0"),
     ("winner_tie", "1", "row 2, column winner_.*: expected one 1 and two 0, or .*, found '1', '0', '1'"),
     ("winner_model_a", "0", "expected one 1 and two 0, or .*, found '0', '0', '0'"),
     ("winner_model_a", "yes", "expected one 1 and two 0, or .*, found 'yes', '0', '0'"),
@@ -374,7 +374,7 @@ def test_real_files_say_what_they_hold(shared, name):
         assert table[column].to_pylist() == expected
         counted = [sum(len(turn or "") for turn in turns) for turns in expected]
         assert np.array_equal(table[f"{column}_characters"], counted)
-    account = PairReader()(str(path), Rules("quarantine", 0.0)).account
+    account = PairReader()(str(path), Ingest(on_bad_row="quarantine", max_rejected=0.0)).statistics
     assert (account.read, account.rejected, account.merged) == (SETS[name], 0, 0)
 
 

@@ -133,7 +133,7 @@ def test_a_changed_file_is_noticed(tmp_path):
     after = make_data(path, cache=cache)
     assert before.summary()["fingerprint"] != after.summary()["fingerprint"]
     assert {tuple(batch["response_a"][0].as_py()) for batch in after.texts()} == {("changed",)}
-    assert not np.array_equal(before.sequences.sequences(0)[0], after.sequences.sequences(0)[0])
+    assert not np.array_equal(before.sequences.row(0)[0], after.sequences.row(0)[0])
 
 
 def test_rejects_are_left_in_the_run_s_folder(tmp_path):

@@ -53,7 +53,7 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path, name, caplog):
     with caplog.at_level(logging.INFO):
         rows = ReplyReader()(str(path))
     assert said(rows) == EXPECTED
-    assert rows.facts["id"].to_pylist() == ["a", "b"]
+    assert rows.metadata["id"].to_pylist() == ["a", "b"]
     assert "read as prompts and replies (prompt, reply)" in caplog.text
 
 
@@ -61,8 +61,8 @@ def test_columns_may_have_any_name(tmp_path):
     path = write_csv(tmp_path / "x.csv", [{"tweet": "so true", "answer text": "it is", "user": "u1", "nr": "7"}])
     rows = ReplyReader(prompt="tweet", reply="answer text", group="user", id="nr")(path)
     assert said(rows) == [(["so true"], ["it is"], [""])]
-    assert rows.facts["session"].to_pylist() == ["u1"]
-    assert rows.facts["id"].to_pylist() == ["7"]
+    assert rows.metadata["session"].to_pylist() == ["u1"]
+    assert rows.metadata["id"].to_pylist() == ["7"]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_chat_lists_in_both_spellings(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         rows = ReplyReader(id="id")([a, b])
     assert said(rows) == [(["u", "v"], ["a", "r"], ["Be kind."]), ([None, "u"], ["a", "r"], [""])]
-    assert rows.account.notes["W_AFTER_REPLY"] == 1
-    assert rows.account.formats["a.jsonl"].startswith("conversations (messages")
+    assert rows.statistics.notes["W_AFTER_REPLY"] == 1
+    assert rows.statistics.formats["a.jsonl"].startswith("conversations (messages")
     other = write_lines(tmp_path / "c.jsonl", [{"dialogue": first}])
     assert said(ReplyReader(messages="dialogue")(other))[0][1] == ["a", "r"]
 
@@ -111,11 +111,9 @@ def test_prompts_without_replies_are_read_to_answer_them(tmp_path):
     path = write_csv(tmp_path / "x.csv", [{"prompt": "p"}])
     with pytest.raises(DataError, match="missing column reply"):
         ReplyReader()(path)
-    from arena.data.source.reader import STRICT
-
-    assert said(ReplyReader().unlabelled(path, STRICT, None)) == [(["p"], [""], [""])]
+    assert said(ReplyReader().unlabelled()(path)) == [(["p"], [""], [""])]
     chat = write_lines(tmp_path / "x.jsonl", [{"messages": talk(("user", "u"))}])
-    assert said(ReplyReader().unlabelled(chat, STRICT, None)) == [(["u"], [""], [""])]
+    assert said(ReplyReader().unlabelled()(chat)) == [(["u"], [""], [""])]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +135,7 @@ def test_prompts_without_replies_are_read_to_answer_them(tmp_path):
         ({"messages": talk(("user", "u"))}, "there is no message of the assistant"),
         ({"messages": talk(("user", "u"), ("assistant", ""))}, "the reply is empty"),
         ({"messages": [{"role": "user"}]}, "is not a message with role and content"),
-        ({"messages": "u"}, "is not a JSON list of messages"),
+        ({"messages": "u"}, "nor a JSON list of messages"),
     ],
 )
 def test_rows_that_are_refused_in_one_line(tmp_path, row, message):

@@ -93,7 +93,7 @@ def test_what_the_data_tell_of_themselves(tmp_path, path, caplog):
             "tokens"
         ].to_pylist()
     assert data.sampled_class_counts().tolist() == data.class_counts("train").tolist()
-    assert float(data.start(torch.from_numpy(data.sampled_class_counts())).shares.sum()) == pytest.approx(1)
+    assert float(data.class_prior(torch.from_numpy(data.sampled_class_counts())).shares.sum()) == pytest.approx(1)
     assert "lost their oldest tokens" in caplog.text
     assert "template plain, replies end with 259" in caplog.text
     data.write_splits(tmp_path / "splits.parquet")

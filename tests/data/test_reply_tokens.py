@@ -14,12 +14,11 @@ from support import SHARED, stories_folder
 
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.types import UNLABELLED
-from arena.data.loading.packing import first_fit_decreasing
-from arena.data.loading.reply_collate import ReplyCollate
+from arena.data.loading.reply_collate import ReplyCollate, first_fit_decreasing
 from arena.data.source.examples import CONVERSATION
 from arena.data.source.rows import Rows
 from arena.data.text.reply_layout import layout_of
-from arena.data.text.reply_tokens import ReplyTokens, ReplyTruncationSettings, fit_replies
+from arena.data.text.reply_tokens import ReplyTokens, ReplyTruncationSettings, truncate_replies
 from arena.data.text.tokenizer import ByteTokenizer, HubTokenizer, Tokenizer
 from arena.data.text.tokens import tokenize
 
@@ -52,7 +51,7 @@ def made(
     tokenizer = ByteTokenizer() if tokenizer is None else tokenizer
     dicts = [{"prompt": u, "reply": a, "system": [s]} for u, a, s in rows]
     source = Rows.from_table(pa.Table.from_pylist(dicts, CONVERSATION.text_schema), "test", CONVERSATION)
-    return fit_replies(
+    return truncate_replies(
         tokenize(source, tokenizer, missing_text=""),
         layout_of(template, separator, tokenizer),
         ReplyTruncationSettings(**room),
@@ -81,7 +80,7 @@ def test_plain_layouts(row, template, separator, prompt, reply):
     assert text(tokens.prompt(0)) == prompt
     assert text(tokens.reply(0)) == reply
     assert tokens.lengths.tolist() == [len(prompt + reply)]
-    assert tokens.learned(0).tolist() == [False] * len(prompt) + [True] * len(reply)
+    assert tokens.loss_mask(0).tolist() == [False] * len(prompt) + [True] * len(reply)
 
 
 LONG = (["1111", "2222", "3333"], ["aaaa", "bbbb", "rrrr"], "")
@@ -140,7 +139,7 @@ def test_any_conversation_fits_and_counts_agree(rows, max_length, learn):
     tokens = made(list(rows), max_length=max_length, learn=learn)
     found = np.zeros(260, np.int64)
     for row in range(len(rows)):
-        prompt, reply, learned = tokens.prompt(row), tokens.reply(row), tokens.learned(row)
+        prompt, reply, learned = tokens.prompt(row), tokens.reply(row), tokens.loss_mask(row)
         assert len(prompt) == tokens.prompt_lengths[row] > 0
         assert len(reply) == tokens.reply_lengths[row] > 0
         assert len(prompt) + len(reply) == len(learned) == tokens.lengths[row] <= max_length
@@ -155,7 +154,7 @@ def test_any_conversation_fits_and_counts_agree(rows, max_length, learn):
 def test_all_answers_are_learned_where_they_are_shown():
     tokens = made([LONG], learn="all", max_length=31)
     ids = np.concatenate([tokens.prompt(0), tokens.reply(0)])
-    assert text(ids[tokens.learned(0)]) == "aaaabbbbrrrr>"
+    assert text(ids[tokens.loss_mask(0)]) == "aaaabbbbrrrr>"
     assert text(made([LONG], learn="all", max_length=30).prompt(0)) == "<2222\nbbbb\n3333\n"
 
 
@@ -212,7 +211,7 @@ def test_a_message_cannot_forge_a_chat_and_every_answer_has_its_end(tmp_path):
     ids = np.concatenate([tokens.prompt(0), tokens.reply(0)])
     start, end = tokenizer.vocabulary()["<|im_start|>"], tokenizer.vocabulary()["<|im_end|>"]
     assert (ids == start).sum() == (ids == end).sum() == 4
-    learned = ids[tokens.learned(0)]
+    learned = ids[tokens.loss_mask(0)]
     assert (learned == start).sum() == 0
     assert (learned == end).sum() == 2
     assert tokenizer.decode(learned) == forged * 2

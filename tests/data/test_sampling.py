@@ -35,7 +35,7 @@ def test_balanced_copies_by_hand():
     assert balanced_copies(classes) == pytest.approx([5 / 9] * 6 + [10 / 9] * 3 + [10 / 3])
     assert balanced_copies(classes, power=0) == pytest.approx(np.ones(10))
     # At most two copies: the other nine share 8 rows, 4 for each class.
-    assert balanced_copies(classes, most=2) == pytest.approx([4 / 6] * 6 + [4 / 3] * 3 + [2])
+    assert balanced_copies(classes, max_copies=2) == pytest.approx([4 / 6] * 6 + [4 / 3] * 3 + [2])
     root = balanced_copies(classes, power=0.5)
     shares = [root[:6].sum(), root[6:9].sum(), root[9]]
     assert np.array(shares) / shares[2] == pytest.approx(np.sqrt([6, 3, 1]))
@@ -100,7 +100,7 @@ def test_both_orders_with_mirrored_labels():
     times = {}
     for batch in epoch_of(both):
         for row, ids, mask, target in zip(batch.row, batch.input_ids, batch.attention_mask, batch.target, strict=True):
-            own = plain.sequences.sequences(int(row))[0].tolist()
+            own = plain.sequences.row(int(row))[0].tolist()
             shown = ids[mask.bool()].tolist()
             label = int(plain._target[int(row)])
             assert (shown, int(target)) in [(own, label), (expected[int(row)], [1, 0, 2][label])]
@@ -121,7 +121,7 @@ def test_a_coin_for_every_row_and_epoch():
         }
         for epoch in (first, second)
     ]
-    swapped = np.mean([shown[0][r] != data.sequences.sequences(r)[0].tolist() for r in shown[0]])
+    swapped = np.mean([shown[0][r] != data.sequences.row(r)[0].tolist() for r in shown[0]])
     assert 0.35 < swapped < 0.65  # 210 coins: five standard deviations are 0.17
     assert shown[0] != shown[1]
 
@@ -131,11 +131,11 @@ def test_soft_targets_are_mirrored_too():
         number = 1
         lengths = np.array([1, 1])
 
-        def sequences(self, row, swapped=False):
+        def row(self, row, swapped=False):
             return [np.array([row * 10 + swapped])]
 
     soft = np.array([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0]], np.float32)
-    collate = Collate(Two(), soft, np.ones(2, np.float32), 0, mirror=np.array([1, 0, 2]))
+    collate = Collate(Two(), soft, np.ones(2, np.float32), 0, swap_permutation=np.array([1, 0, 2]))
     batch = collate(np.array([0, 3]))
     assert batch.input_ids.ravel().tolist() == [0, 11]
     assert batch.row.tolist() == [0, 1]
@@ -208,10 +208,12 @@ def test_two_processes_share_an_epoch():
         number = 1
         lengths = np.arange(40) % 5 + 1
 
-        def sequences(self, row, swapped=False):
+        def row(self, row, swapped=False):
             return [np.full(self.lengths[row], row)]
 
-    collate = Collate(Store(), np.zeros(total, np.int64), np.ones(total, np.float32), 0, mirror=np.array([1, 0]))
+    collate = Collate(
+        Store(), np.zeros(total, np.int64), np.ones(total, np.float32), 0, swap_permutation=np.array([1, 0])
+    )
     sampler = Sampler(rows, total, "both", seed=1)
     loaders = [BucketLoader(sampler, collate, 4, rank=rank, world_size=2) for rank in range(2)]
     served = [int(r) for loader in loaders for batch in loader for r in batch.row]

@@ -217,7 +217,7 @@ def test_real_prompts_stay_on_one_side(shared, name):
         pytest.skip(f"no {name} here")
     rows = PairReader()(str(path))
     groups = join_rows(rows, np.arange(rows.num_rows), None).group
-    winners, labels = np.unique(rows.facts["winner"].to_pylist(), return_inverse=True)
+    winners, labels = np.unique(rows.metadata["winner"].to_pylist(), return_inverse=True)
     splits = assign_splits(groups, labels, 0.15, 0.15, seed=0)
     sides = {split: set(groups[splits == split]) for split in SPLITS}
     assert not sides["train"] & sides["val"]

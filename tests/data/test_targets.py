@@ -10,8 +10,9 @@ from support import PAIRWISE_ROWS, built
 
 from arena.core.errors import DataError
 from arena.data.module.pairwise import PairData
-from arena.data.source.cells import RowError, check_votes
+from arena.data.source.codes import RowError
 from arena.data.source.pairs import PairReader
+from arena.data.source.winners import check_votes
 from arena.data.text.tokenizer import ByteTokenizer
 
 LABELS = ["model_a", "model_b", "tie"]
@@ -131,11 +132,11 @@ def test_annotators_fill_what_the_file_does_not_say(tmp_path):
     texts = {"prompt": ["p"], "response_a": ["a"], "response_b": ["b"]}
     table = pa.Table.from_pylist([texts | row | {"id": str(i)} for i, row in enumerate(rows)])
     pq.write_table(table, tmp_path / "x.parquet")
-    facts = PairReader()(str(tmp_path / "x.parquet")).facts
+    facts = PairReader()(str(tmp_path / "x.parquet")).metadata
     assert facts["winner"].to_pylist() == ["model_b", "model_b", "model_b", None]
     assert facts["probability"].to_pylist() == [pytest.approx([2 / 3, 1 / 3, 0]), [0.1, 0.9, 0.0], [0, 1, 0], None]
     pq.write_table(table.drop_columns(["winner", "probability"]), tmp_path / "y.parquet")
-    facts = PairReader()(str(tmp_path / "y.parquet")).facts
+    facts = PairReader()(str(tmp_path / "y.parquet")).metadata
     assert facts["winner"].to_pylist() == ["model_a", "model_a", "model_b", None]
 
 
@@ -148,7 +149,7 @@ def test_annotators_of_a_real_set(shared):
     votes = np.stack([raw[f"annotator{i}"].to_numpy() for i in (1, 2, 3)], axis=1)
     expected = np.stack([(votes == code).mean(axis=1) for code in (1, 2, 0)], axis=1)
     data = make_data(str(path), target="votes", limit=None)
-    facts = data.source.facts
+    facts = data.source.metadata
     assert facts.num_rows == PAIRWISE_ROWS["pandalm_human/data.parquet"]
     assert facts["winner"].to_pylist() == raw["winner"].to_pylist()
     np.testing.assert_allclose(np.array(facts["probability"].to_pylist()), expected)

@@ -96,5 +96,5 @@ def test_answer_words_are_one_token_for_every_class():
         check_words({"model_a": "0", "model_b": "1"}, ["model_a", "model_b", "tie"])
     with pytest.raises(UsageError, match="different words"):
         check_words({"model_a": "0", "model_b": "0"}, ["model_a", "model_b"])
-    with pytest.raises(UsageError, match="'yes' for model_a has 3 tokens behind"):
+    with pytest.raises(UsageError, match="'yes' for model_a has 3 tokens after"):
         word_tokens({"model_a": "yes"}, ByteTokenizer())

@@ -19,7 +19,7 @@ from arena.data.source.rows import Rows
 from arena.data.text.template import compile_template
 from arena.data.text.tokenizer import ByteTokenizer
 from arena.data.text.tokens import tokenize
-from arena.data.text.truncation import SMALLEST_ROUND, fair_token_budget, truncation
+from arena.data.text.truncation import SMALLEST_ROUND, TruncationSettings, fair_token_budget, truncation_table
 
 BEGIN, SEPARATOR, END = 257, 258, 259
 ROUND = "[{prompt}|{response_a}|{response_b}]"
@@ -173,7 +173,7 @@ def test_the_truncation_report_by_hand():
     table = make_table(("p", "a", "b"), ("p" * 20, "a" * 39, "b"), ("p" * 3, "a" * 30, "b" * 30))
     tokenizer = ByteTokenizer()
     turns = tokenize(Rows.from_table(table, "x"), tokenizer)
-    short, long = truncation(turns, compile_template(tokenizer), [24, 100], "tail", "last")
+    short, long = truncation_table(turns, compile_template(tokenizer), [24, 100], TruncationSettings())
     assert (short["share_cut"], short["share_answer_invisible"]) == (pytest.approx(2 / 3), 0.0)
     # A plain cut at the right end keeps 24 tokens: rows 1 and 2 have 59 and 33 tokens of prompt and A before B.
     assert short["share_b_invisible_right_cut"] == pytest.approx(2 / 3)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from arena.core.errors import InputOutputError
-from arena.data.text.tokenizer import ByteTokenizer, HubTokenizer, load, without_surrogates
+from arena.data.text.backend import load, without_surrogates
+from arena.data.text.tokenizer import ByteTokenizer, HubTokenizer
 
 ROOT = Path(__file__).parents[2]
 QWEN = ROOT / os.environ.get("ARENA_SHARED", "../shared") / "models" / "qwen_tokenizer"

@@ -36,7 +36,6 @@ def test_turns_lie_end_to_end():
     assert texts_of(tokens) == ["p", "a", "?", "?", "c", "d", "q", "?", "", "", "e", "f"]
     assert tokens.first.tolist() == [0, 6, 9, 12]
     assert tokens.turns.tolist() == [2, 1, 1]
-    assert tokens.row_of_text.tolist() == [0] * 6 + [1] * 3 + [2] * 3
     assert tokens.field_counts().tolist() == [[2, 2, 2], [1, 1, 0], [0, 1, 1]]
 
 

@@ -12,7 +12,6 @@ from arena.data.source.toy import (
     count_phrases,
     davidson,
     model_strengths,
-    true_probabilities,
     utility,
 )
 
@@ -30,9 +29,7 @@ def rows(table):
 
 
 def truth_of(table) -> np.ndarray:
-    truth = true_probabilities(table)
-    assert truth is not None
-    return truth
+    return np.array(table["true_probability"].to_pylist())
 
 
 def pairs_of(rows: list[dict], quality: float, length_bias: float) -> tuple[np.ndarray, np.ndarray]:
@@ -166,8 +163,3 @@ def test_a_tenth_of_the_prompts_comes_again(rows):
 
 def test_one_row():
     assert ToyReader(rows=1).table().num_rows == 1
-
-
-def test_no_truth_in_a_table_without_it(table):
-    assert true_probabilities(table.drop_columns(["true_probability"])) is None
-    assert truth_of(table).shape == (6000, 3)

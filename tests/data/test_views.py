@@ -32,8 +32,8 @@ def test_exchanged_answers_exchange_the_two_sequences(formulation, max_length):
     assert both.number == 2
     different = 0
     for row in range(30):
-        first, second = both.sequences(row)
-        again, other = both.sequences(row, swapped=True)
+        first, second = both.row(row)
+        again, other = both.row(row, swapped=True)
         assert first.tolist() == other.tolist()
         assert second.tolist() == again.tolist()
         different += first.tolist() != second.tolist()
@@ -48,7 +48,7 @@ def test_a_score_sees_one_answer():
     both = made("score", rows=5)
     for row in range(5):
         prompt, a, b = ("\n".join(table[name][row].as_py()) for name in ("prompt", "response_a", "response_b"))
-        for ids, answer in zip(both.sequences(row), (a, b), strict=True):
+        for ids, answer in zip(both.row(row), (a, b), strict=True):
             text = bytes(int(i) for i in ids if i < 256).decode()
             assert text == f"{prompt}|{answer}"
 
@@ -57,9 +57,9 @@ def test_a_long_answer_takes_no_room_from_the_other_one_where_each_is_read_alone
     """At 60 tokens, a score sees at least as much of every answer as a model that reads both in one sequence."""
     alone, together = made("score", 60), made("joint", 60)
     for field in (1, 2):
-        seen = alone.parts[field - 1].keep[field::3]
-        assert (seen >= together.parts[0].keep[field::3]).all()
-        assert (seen > together.parts[0].keep[field::3]).any()
+        seen = alone.sequences[field - 1].keep[field::3]
+        assert (seen >= together.sequences[0].keep[field::3]).all()
+        assert (seen > together.sequences[0].keep[field::3]).any()
 
 
 def test_nothing_is_invisible_that_is_not_to_be_shown():
@@ -69,13 +69,13 @@ def test_nothing_is_invisible_that_is_not_to_be_shown():
 @pytest.mark.parametrize("formulation", ["joint", "symmetric", "score"])
 def test_a_batch_holds_first_sequences_before_second_ones(formulation):
     store = made(formulation)
-    collate = Collate(store, np.arange(30) % 3, np.ones(30, np.float32), pad=256, mirror=np.array([1, 0, 2]))
+    collate = Collate(store, np.arange(30) % 3, np.ones(30, np.float32), pad=256, swap_permutation=np.array([1, 0, 2]))
     positions = np.array([4, 7 + 30, 2])  # the second one with its answers exchanged
     batch = collate(positions)
     assert len(batch) == 3
     assert batch.input_ids.shape[0] == 3 * store.number
     for place, (row, swapped) in enumerate([(4, False), (7, True), (2, False)]):
-        for view, wanted in enumerate(store.sequences(row, swapped)):
+        for view, wanted in enumerate(store.row(row, swapped)):
             line = place + 3 * view
             assert batch.input_ids[line][batch.attention_mask[line].bool()].tolist() == wanted.tolist()
     assert batch.target.tolist() == [1, 0, 2]  # 4 % 3 = 1; 7 % 3 = 1 mirrored to 0; 2

@@ -50,7 +50,7 @@ def test_exchanged_rows_are_those_of_the_other_file():
     for positions in (None, np.array([1, 4, 6])):
         texts = [pa.Table.from_batches(list(rows.texts(positions))) for rows in (exchanged, wanted)]
         assert texts[0].to_pylist() == texts[1].to_pylist()
-    known = [name for name in wanted.facts.column_names if name != "winner"]
-    assert exchanged.facts.select(known).to_pylist() == wanted.facts.select(known).to_pylist()
-    assert exchanged.facts["winner"].null_count == 7
+    known = [name for name in wanted.metadata.column_names if name != "winner"]
+    assert exchanged.metadata.select(known).to_pylist() == wanted.metadata.select(known).to_pylist()
+    assert exchanged.metadata["winner"].null_count == 7
     assert exchanged.fingerprint != Rows.from_table(TABLE, "test").fingerprint

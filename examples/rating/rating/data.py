@@ -20,7 +20,7 @@ from arena.data.split.prepare import SplitSettings
 from arena.data.text.template import choose, compile_template
 from arena.data.text.tokenizer import Tokenizer
 from arena.data.text.tokens import tokenize
-from arena.data.text.truncation import TruncationSettings, fit
+from arena.data.text.truncation import TruncationSettings, truncate
 from arena.data.text.views import InputViews
 from rating.source import RatedReader
 
@@ -64,32 +64,32 @@ class RatedData(RowData):
     ) -> None:
         super().__init__(reader, tokenizer, path, split or SplitSettings(), ingest, loader, cache)
         self.low, self.high, self.labels = low, high, labels or []
-        self.template, self.room = choose(template, {}, "score"), truncation or TruncationSettings()
+        self.template, self.truncation = choose(template, {}, "score"), truncation or TruncationSettings()
 
     def select(self, part: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
         """See `RowData.select`: the rows with a score."""
         positions, dropped = super().select(part)
-        scored = pc.is_valid(self.source.facts["score"]).to_numpy()[positions]  # pyright: ignore
+        scored = pc.is_valid(self.source.metadata["score"]).to_numpy()[positions]  # pyright: ignore
         if not scored.any():
             raise DataError("no row has a score: there is nothing to learn from")
         return positions[scored], dropped | ({"unlabelled": int((~scored).sum())} if not scored.all() else {})
 
-    def stratified(self, facts: pa.Table) -> np.ndarray:
+    def stratified(self, metadata: pa.Table) -> np.ndarray:
         """See `RowData.stratified`: the score, rounded."""
-        return np.rint(facts["score"].to_numpy() - self.low).astype(np.int64)
+        return np.rint(metadata["score"].to_numpy() - self.low).astype(np.int64)
 
-    def label(self, facts: pa.Table, part: np.ndarray) -> None:
+    def label(self, metadata: pa.Table, pseudo: np.ndarray) -> None:
         """See `RowData.label`."""
-        self._target = facts["score"].to_numpy().astype(np.float32)
+        self._target = metadata["score"].to_numpy().astype(np.float32)
 
     def encode(self, rows: Rows, positions: np.ndarray | None) -> InputViews:
         """See `RowData.encode`."""
         tokens = tokenize(rows, self.tokenizer, positions, root=self.cache)
-        layout, room = compile_template(self.tokenizer, **self.template), self.room
-        return InputViews([fit(tokens, layout, room.max_length, room.cut, room.turns)], [False])
+        layout = compile_template(self.tokenizer, **self.template)
+        return InputViews([truncate(tokens, layout, self.truncation)], [False])
 
-    def start(self, counts: Any) -> ClassPrior:
-        """What a model may know before its first step: nothing; the loss knows the scores of the training rows."""
+    def class_prior(self, counts: Any) -> ClassPrior:
+        """See `RowData.class_prior`: none; the loss knows the scores of the training rows."""
         return ClassPrior(torch.ones(1, dtype=torch.float64))
 
     def class_counts(self, split: Split) -> np.ndarray:

@@ -1,95 +1,54 @@
 """Files of rated answers: a prompt, one answer to it, and the score that it was given."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from arena.data.source import cells
-from arena.data.source.cells import RowError
+from arena.data.source import checks
+from arena.data.source.codes import RowError
 from arena.data.source.examples import Example
+from arena.data.source.formats import Format
 from arena.data.source.reader import FileReader
 
 RATED = Example(("prompt", "response"), (pa.field("score", pa.float64()),))
 """A prompt and one answer. `score` is null where nobody has given one."""
 
 
-@dataclass(frozen=True)
-class RatedFormat:
-    """What the columns of a file mean; see `arena.data.source.ingest.Form` and `Layout`.
+@dataclass(frozen=True, kw_only=True)
+class RatedFormat(Format):
+    """Columns of rated answers.
 
     Attributes:
-        prompt, response, score, id: names of the columns; a text is plain, or a list of turns (also as JSON).
+        prompt, response: columns with a text: plain, or a list of turns (also as JSON).
+        score: column with the score.
         low, high: ends of the scale.
-        labelled: whether the column of the score is needed (not to predict).
     """
 
-    prompt: str = "prompt"
-    response: str = "response"
-    score: str = "score"
-    id: str = "id"
-    low: float = 1.0
-    high: float = 10.0
-    labelled: bool = True
+    prompt: str
+    response: str
+    score: str
+    low: float
+    high: float
 
-    @property
-    def example(self) -> Example:
-        """The kind of row that a record becomes."""
-        return RATED
+    def row(self, raw: dict[str, Any], number: int, notes: list[str]) -> dict[str, Any]:
+        """See `Format.row`."""
+        texts = {"prompt": self._turns(self.prompt, raw), "response": self._turns(self.response, raw)}
+        return self.metadata(raw, number) | texts | {"score": self._score(raw.get(self.score))}
 
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"rated answers ({self.prompt}, {self.response}, {self.score})"
-
-    @property
-    def needed(self) -> tuple[str, ...]:
-        """Columns that a file must have."""
-        return (self.prompt, self.response, *((self.score,) if self.labelled else ()))
-
-    @property
-    def used(self) -> tuple[str, ...]:
-        """Columns that are read where a file has them."""
-        return (*self.needed, self.score, self.id, "language", "source", "weight")
-
-    @property
-    def hint(self) -> str:
-        """What to do about a missing column."""
-        return "name the columns with data.prompt=COLUMN data.response=COLUMN data.score=COLUMN"
-
-    def of(self, path: Path, columns: Sequence[str]) -> "RatedFormat":
-        """The format of a file: this one."""
-        return self
-
-    def unlabelled(self) -> "RatedFormat":
-        """The same, where the score need not be there."""
-        return replace(self, labelled=False)
-
-    def row(self, raw: dict[str, Any], number: int, repair: bool, notes: list[str]) -> dict[str, Any]:
-        """One row of `RATED`. Raises a `RowError` for the first column that cannot be used."""
-        row = RATED.blank()
-        known = raw.get(self.id)
-        row["id"] = str(number) if known is None else cells.check_id(self.id, known, repair)
-        row["prompt"], row["response"] = (self._turns(name, raw.get(name), repair) for name in self.needed[:2])
-        row["score"] = self._score(raw.get(self.score))
-        for name in ("language", "source"):
-            row[name] = cells.check_name(name, raw.get(name), repair)
-        row["weight"] = cells.check_weight(raw.get("weight"))
-        return row
-
-    def _turns(self, column: str, cell: Any, repair: bool) -> list[str | None]:
+    def _turns(self, column: str, raw: dict[str, Any]) -> list[str | None]:
+        cell = raw.get(column)
         listed = isinstance(cell, str) and cell.startswith('["') and cell.endswith('"]')
-        return cells.check_turns(column, cell, not listed, repair)
+        return checks.check_turns(column, cell, not listed)
 
     def _score(self, cell: Any) -> float | None:
-        if cells.is_missing(cell):
+        if checks.is_missing(cell):
             return None
         try:
             score = float(cell)
         except (TypeError, ValueError):
-            raise RowError("E_TYPE", self.score, f"{cells.shown(cell)} is no number") from None
+            raise RowError("E_TYPE", self.score, f"{checks.shown(cell)} is no number") from None
         if not self.low <= score <= self.high:
             raise RowError("E_RANGE", self.score, f"{score:g} is not on the scale from {self.low:g} to {self.high:g}")
         return score
@@ -114,5 +73,27 @@ class RatedReader(FileReader):
         low: float = 1.0,
         high: float = 10.0,
     ) -> None:
-        self.form = RatedFormat(prompt, response, score, id, low, high)
-        super().__init__(self.form)
+        super().__init__()
+        self.prompt, self.response, self.score, self.id = prompt, response, score, id
+        self.low, self.high = low, high
+
+    @property
+    def settings(self) -> str:
+        """See `FileReader.settings`."""
+        return repr(self.format_of(Path(), []))
+
+    def format_of(self, path: Path, columns: list[str]) -> RatedFormat:
+        """See `FileReader.format_of`."""
+        return RatedFormat(
+            name=f"rated answers ({self.prompt}, {self.response}, {self.score})",
+            example=RATED,
+            needed=(self.prompt, self.response, *((self.score,) if self.labelled else ())),
+            optional=(self.score,),
+            id=self.id,
+            hint="name the columns with data.prompt=COLUMN data.response=COLUMN data.score=COLUMN",
+            prompt=self.prompt,
+            response=self.response,
+            score=self.score,
+            low=self.low,
+            high=self.high,
+        )

@@ -145,7 +145,7 @@ def init_from_class_prior(task: "Task", data: "RowData") -> None:
     counts = torch.from_numpy(data.sampled_class_counts())
     if hasattr(task.loss, "set_class_counts"):
         counts = task.loss.set_class_counts(counts, torch.from_numpy(data.class_counts("train")))
-    task.model.init_from_class_prior(data.start(counts))
+    task.model.init_from_class_prior(data.class_prior(counts))
 
 
 def save_artefacts(task: "Task", data: "RowData", settings: Settings, run: RunFolder) -> None:

@@ -14,7 +14,7 @@ _OF = {
         *("val_share", "test_share", "folds", "fold", "val_path", "test_path"),
         *("on_leak", "stratify", "near_duplicates"),
     ),
-    "ingest": ("limit", "on_bad_row", "max_rejected", "repair", "rejects"),
+    "ingest": ("limit", "on_bad_row", "max_rejected", "rejects"),
     "truncation": ("max_length", "cut", "turns", "max_reply_length", "learn"),
     "target": ("teacher", "offset", "on_tie"),
     "sampling": ("swap", "max_copies", "hardness", "curriculum_epochs", "multipliers"),

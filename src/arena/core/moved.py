@@ -21,6 +21,8 @@ MOVED = {
     "arena.data.pairs": "arena.data.source.pairs",
     "arena.data.reply_module": "arena.data.module.sft",
     "arena.data.reply_reader": "arena.data.source.reply_reader",
+    "arena.data.loading.head_sampling": "arena.data.loading.sampling",
+    "arena.data.target.head_pseudo": "arena.data.target.pseudo",
     "arena.data.tokenizer": "arena.data.text.tokenizer",
     "arena.data.toy": "arena.data.source.toy",
     "arena.data.toy_replies": "arena.data.source.toy_replies",
@@ -48,6 +50,8 @@ ARGUMENTS = {
 MLFLOW = (".logger.mlflow.MLflowRun", ".callback.mlflow.MLflowRun", "MLFlowLogger")
 TENSORBOARD = (".logger.tensorboard.TensorBoardRun", ".callback.tensorboard.TensorBoardRun", "TensorBoardLogger")
 """Loggers of today and of 99dfb84 and before, when they were arena's own."""
+RETIRED = {"arena.data.source.ingest.Ingest": ("repair",)}
+"""Arguments of stored configurations that there are no more."""
 KINDS = {
     "arena.data.module.multihead.HeadData": "arena.task.multihead.MultiHead",
     "arena.data.module.sft.ReplyData": "arena.task.sft.Sft",
@@ -76,8 +80,8 @@ PARTS = {
     },
     "arena.data.module.multihead.HeadData": {
         "truncation": "arena.data.text.truncation.TruncationSettings",
-        "pseudo": "arena.data.target.head_pseudo.HeadPseudo",
-        "sampling": "arena.data.loading.head_sampling.HeadPlan",
+        "pseudo": "arena.data.target.pseudo.HeadPseudo",
+        "sampling": "arena.data.loading.sampling.HeadPlan",
     },
     "arena.data.module.sft.ReplyData": {"truncation": "arena.data.text.reply_tokens.ReplyTruncationSettings"},
 }
@@ -120,7 +124,7 @@ def _renamed(node: Any) -> Any:
     if module.startswith("arena."):
         found["_target_"] = target = f"{MOVED.get(module, module)}.{RENAMED.get(name, name)}"
         renamed = ARGUMENTS.get(target, {})
-        found = {renamed.get(key, key): value for key, value in found.items()}
+        found = {renamed.get(key, key): value for key, value in found.items() if key not in RETIRED.get(target, ())}
     return found
 
 
@@ -170,7 +174,7 @@ def _scheduled(optim: dict[str, Any]) -> tuple[Any, Any]:
 def nested(data: dict[str, Any]) -> dict[str, Any]:
     """Give a data module, whose options were flat, a node for each of its parts."""
     parts = COMMON | PARTS[data["_target_"]]
-    found: dict[str, Any] = {key: value for key, value in data.items() if key not in SHORT}
+    found: dict[str, Any] = {key: value for key, value in data.items() if key not in (*SHORT, "repair")}
     found |= {name: {"_target_": target} for name, target in parts.items()}
     for key, value in data.items():
         part, _, name = SHORT.get(key, "").partition(".")

@@ -76,7 +76,7 @@ ENCODER = Kind("a text encoder", ("arena.diversity.encoder.",), members=("encode
 HEAD_LOSS = Kind("a loss", ("arena.loss.",), "arena.loss.base.Loss", partial=True)
 PARTS = {
     "split": ("hold_outs", "check"),
-    "ingest": ("rules", "rejects"),
+    "ingest": ("on_bad_row", "rejects"),
     "truncation": ("max_length",),
     "target": ("select", "build", "offsets"),
     "pseudo": ("predictions", "confidence"),

@@ -21,11 +21,12 @@ class Exchanged(Rows):
 
     def __init__(self, rows: Rows) -> None:
         other = {name: pair[1 - pair.index(name)] for pair in PAIRS for name in pair}
-        facts = {name: rows.facts[other.get(name, name)] for name in rows.facts.column_names if name not in OUTCOMES}
-        hidden = [name for name in OUTCOMES if name in rows.facts.column_names]
-        nulls = {name: pa.nulls(rows.num_rows, rows.facts[name].type) for name in hidden}
-        table = pa.table(facts | nulls).select(rows.facts.column_names)
-        super().__init__(table, [rows], rows.account, f"{rows.fingerprint}-exchanged", rows.rejects)
+        known = rows.metadata
+        kept = {name: known[other.get(name, name)] for name in known.column_names if name not in OUTCOMES}
+        masked = [name for name in OUTCOMES if name in known.column_names]
+        nulls = {name: pa.nulls(rows.num_rows, known[name].type) for name in masked}
+        table = pa.table(kept | nulls).select(known.column_names)
+        super().__init__(table, [rows], rows.statistics, f"{rows.fingerprint}-exchanged", rows.rejects)
 
     def texts(self, positions: np.ndarray | None = None) -> Iterator[pa.RecordBatch]:
         """As `Rows.texts`, with the answers exchanged."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from arena.data.source.rows import Rows
 
-WAYS = ("reader", "ingest.on_bad_row", "ingest.max_rejected", "ingest.repair")
+WAYS = ("reader", "ingest.on_bad_row", "ingest.max_rejected")
 """Data settings that decide which rows a file has, and that runs can differ in."""
 
 
@@ -150,7 +150,7 @@ def read_rows(members: list[Member], data: dict[str, Any], stand_ins: bool = Fal
         return _read_alone(members[0], data, stand_ins)
     (first, rows), *others = ways.values()
     for member, same in others:
-        if not same.facts["id"].equals(rows.facts["id"]):
+        if not same.metadata["id"].equals(rows.metadata["id"]):
             raise DataError(f"{first.run.path} and {member.run.path} read other rows from {data['path']}")
     return rows
 
@@ -164,9 +164,8 @@ def _read_alone(member: Member, data: dict[str, Any], stand_ins: bool) -> "Rows"
 
     node = settings["data"]
     ingest = build.instantiate(node["ingest"])
-    rules = ingest.rules.with_stand_ins() if stand_ins else ingest.rules
-    reader = build.instantiate(node["reader"])
-    return reader.unlabelled(node["path"], rules, root_of(node["cache"])).head(ingest.limit)
+    reader = build.instantiate(node["reader"]).unlabelled()
+    return reader(node["path"], ingest, root_of(node["cache"]), stand_ins).head(ingest.limit)
 
 
 def predict(member: Member, labels: Any, rows: "Rows", swap: bool, partial: Partial) -> list["np.ndarray"]:
@@ -175,7 +174,7 @@ def predict(member: Member, labels: Any, rows: "Rows", swap: bool, partial: Part
     is not computed again."""
     import numpy as np
 
-    from arena.data.target.facts import mirror
+    from arena.data.target.labels import swap_permutation
 
     found = []
     own = Heads(member.labels)
@@ -191,7 +190,7 @@ def predict(member: Member, labels: Any, rows: "Rows", swap: bool, partial: Part
         # The calibration knows the answers in the order in which the model sees them.
         probabilities = member.calibrated(probabilities, logs)
         if swapped:
-            probabilities = probabilities[:, mirror(member.labels)]
+            probabilities = probabilities[:, swap_permutation(member.labels)]
         # A baseline's probabilities sum to one up to 1e-7 only; competitions check more closely.
         parts = [part / part.sum(axis=1, keepdims=True) for part in own.split(probabilities).values()]
         probabilities = np.concatenate(parts, axis=1)

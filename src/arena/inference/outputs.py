@@ -82,7 +82,7 @@ def write_outputs(names: tuple[str, ...], options: PredictOptions, partial: Part
     rows = read_rows(members, options.data)
     values = [in_one_order(member, rows, partial, len(names)) for member in members]
     mean = np.average(values, axis=0, weights=None if weights == "equal" else weights)
-    columns = {"id": rows.facts["id"].to_pylist()} | {name: mean[:, place] for place, name in enumerate(names)}
+    columns = {"id": rows.metadata["id"].to_pylist()} | {name: mean[:, place] for place, name in enumerate(names)}
     with replacing(output) as file:
         if output.suffix == ".parquet":
             pq.write_table(pa.table(columns), file)

@@ -38,11 +38,11 @@ def write_predictions(members: list[Member], options: PredictOptions, partial: P
         weights = [1.0] * len(members)
     stands_in = options.on_bad_row == "prior"
     rows = read_rows(members, options.data, stands_in)
-    if (lost := rows.account.rejected) and not stands_in:
-        said = f"{lost} of {rows.account.read} records cannot be used ({', '.join(rows.account.codes)})"
+    if (lost := rows.statistics.rejected) and not stands_in:
+        said = f"{lost} of {rows.statistics.read} records cannot be used ({', '.join(rows.statistics.codes)})"
         if options.format != "probabilities":
             raise DataError(
-                f"{said}; format={options.format} needs every row: mend the file, try data.repair=true, or give "
+                f"{said}; format={options.format} needs every row: mend the file, or give "
                 "these rows the class shares of the training with on_bad_row=prior"
             )
         say(f"{said}: they are not in the output")
@@ -65,7 +65,7 @@ def write_predictions(members: list[Member], options: PredictOptions, partial: P
         give_shares(members, weights, heads, rows, probabilities)
     if options.format == "kaggle" and "tie" not in heads.columns:
         say(f"the run has no class for ties: winner_tie is {formats.NO_TIE} in every row (13.8 nats for each tie)")
-    ids = rows.facts["id"].to_pylist()
+    ids = rows.metadata["id"].to_pylist()
     called = (likeliest(heads, probabilities) if heads.named else {}) | predicted(members, probabilities)
     formats.write(Path(options.output), options.format, ids, probabilities, labels, called | in_sample(members, rows))
     say(f"{rows.num_rows} rows written to {shown(options.output)}")
@@ -83,7 +83,7 @@ def give_shares(members: list[Member], weights: list[float], heads: Heads, rows:
     """
     shares = training_shares(members, weights, heads)
     probabilities[rows.stand_ins] = shares
-    codes = ", ".join(f"{code} {count}" for code, count in rows.account.codes.items())
+    codes = ", ".join(f"{code} {count}" for code, count in rows.statistics.codes.items())
     told = ", ".join(f"{name} {share:.4f}" for name, share in zip(heads.columns, shares, strict=True))
     say(
         f"{len(rows.stand_ins)} of {rows.num_rows} rows cannot be used ({codes}); on_bad_row=prior gives them the "

@@ -1,14 +1,15 @@
 """Steps of `arena.explore` around its report: leaks, rows read and used, headline."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from arena.config import build
 from arena.core.console import say
 from arena.core.run import write_json
-from arena.data.source.cells import CODES
+from arena.data.source.codes import CODES
 from arena.data.split.leaks import leak_report, leaks_between
-from arena.data.text.truncation import truncation
+from arena.data.text.truncation import truncation_table
 from arena.reporting import exploration
 
 
@@ -28,7 +29,7 @@ def explored(output: Path, settings: build.Settings, lengths: list[int], other: 
         say("\n".join(report.lines()))
     turns, layout = data.sequences.turns, data.sequences.layout
     minimum = layout.base + layout.per_turn + 3
-    limits = truncation(turns, layout, [n for n in lengths if n >= minimum], data.room.cut, data.room.turns)
+    limits = truncation_table(turns, layout, [n for n in lengths if n >= minimum], data.truncation)
     tables = (leak_table(reports), account_table(data.summary()))
     found = exploration.write(output, title(settings), data.table, data.texts, turns.field_counts(), limits, *tables)
     found |= {"data": data.summary(), "truncation": limits}
@@ -39,11 +40,11 @@ def explored(output: Path, settings: build.Settings, lengths: list[int], other: 
 
 def leaks(data: Any, other: str | None) -> dict[str, Any]:
     """The leak report of the splits, and of another file against all rows where one is given."""
-    threshold = data.division.near_duplicates or 0.8
+    threshold = data.split_settings.near_duplicates or 0.8
     say(f"looking for repeats (near ones from a Jaccard similarity of {threshold:g})")
     reports = {"splits": leak_report(data.source, data.positions, data.table["split"].to_pylist(), threshold)}
     if other:
-        rows = data.reader(other, data.ingest.rules, data.cache, None)
+        rows = data.reader(other, replace(data.ingest, rejects=None), data.cache)
         reports["files"] = leaks_between(data.source, rows, threshold, ("data", Path(other).name))
     return reports
 

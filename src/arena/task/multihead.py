@@ -39,9 +39,9 @@ class MultiHead(TaskKind):
     def check_data(self, data: dict[str, Any], reader: Any) -> None:
         from arena.core.heads import Heads
         from arena.data.loading import augment
-        from arena.data.target.head_table import template_of
+        from arena.data.text.template import text_template
 
-        template_of(data["template"], reader.form)
+        text_template(data["template"], reader.text)
         instantiate(data["sampling"]).check(Heads(data["labels"]))
         augment.check(data["augment"] or {})
         division = instantiate(data["split"]).check()

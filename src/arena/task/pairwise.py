@@ -45,7 +45,7 @@ class Pairwise(TaskKind):
 
     def check_data(self, data: dict[str, Any], reader: Any) -> None:
         from arena.data.target import offset
-        from arena.data.target.facts import check_labels
+        from arena.data.target.labels import check_labels
         from arena.data.target.predictions_file import PredictionsFile
         from arena.data.text.template import check_words, choose
 

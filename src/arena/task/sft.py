@@ -34,7 +34,7 @@ class Sft(TaskKind):
     without = dict.fromkeys(("baseline", "calibrate", "explore", "export", "predict"), FOR_CLASSIFIERS_ONLY)
 
     def check_data(self, data: dict[str, Any], reader: Any) -> None:
-        from arena.data.loading.packing import check_packing
+        from arena.data.loading.reply_collate import check_packing
         from arena.data.text.reply_layout import check_template
 
         check_template(data["template"])

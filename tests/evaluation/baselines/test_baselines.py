@@ -16,7 +16,7 @@ from arena.core.types import UNLABELLED
 from arena.data.source.examples import LABELLED_TEXT
 from arena.data.source.rows import Rows
 from arena.data.source.toy import ToyReader
-from arena.data.target import facts as table
+from arena.data.target import labels as table
 from arena.evaluation.baselines import logistic, model
 from arena.evaluation.baselines.features import PairFeatures, TextFeatures
 from arena.evaluation.baselines.fitting import Fitting, folds_of
@@ -34,7 +34,7 @@ def swapped(made: pa.Table) -> pa.Table:
 
 def fitting_on(made: pa.Table, labels: list[str]) -> tuple[Fitting, Rows]:
     rows = Rows.from_table(made, "test")
-    target = table.class_indices(rows.facts, labels)
+    target = table.class_indices(rows.metadata, labels)
     positions = np.flatnonzero(target >= 0)
     groups = np.array([" ".join(turns) for turns in made["prompt"].to_pylist()])[positions]
     return Fitting(PairFeatures(rows, positions), target[positions], groups, labels), rows
@@ -52,7 +52,7 @@ def test_exchanging_the_answers_mirrors_the_prediction(toy, name, labels):
     member = fitting.fit(name)
     there, back = member.predict(rows), member.predict(Rows.from_table(swapped(toy), "test"))
     assert there.std(axis=0).min() > 1e-3  # it says something
-    np.testing.assert_allclose(there, back[:, table.mirror(labels)], atol=1e-9)
+    np.testing.assert_allclose(there, back[:, table.swap_permutation(labels)], atol=1e-9)
     np.testing.assert_allclose(there.sum(axis=1), 1)
 
 
@@ -76,7 +76,7 @@ def test_better_features_predict_better(toy):
     more = ToyReader(rows=3000).table()
     fitting, _ = fitting_on(more.slice(0, 2000), LABELS)
     unseen = Rows.from_table(more.slice(2000), "unseen")
-    target = table.class_indices(unseen.facts, LABELS)
+    target = table.class_indices(unseen.metadata, LABELS)
     loss = {
         name: -np.log(fitting.fit(name).predict(unseen)[np.arange(1000), target]).mean()
         for name in ("prior", "length", "tfidf")

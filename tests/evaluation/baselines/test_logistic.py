@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from arena.data.target import facts as table
+from arena.data.target import labels as table
 from arena.evaluation.baselines.logistic import Block, fit, scores, ties
 
 
@@ -24,7 +24,7 @@ def draw(rows: int, classes: int):
 )
 def test_it_is_the_regression_of_both_orders(labels, strength):
     signed, even, target = draw(300, len(labels))
-    mirror = table.mirror(labels)
+    mirror = table.swap_permutation(labels)
     sides = zip((signed, even), ties(len(labels), mirror), strict=True)
     blocks = [Block(matrix, tie) for matrix, tie in sides if len(tie)]
     whole = np.ones((300, 1), bool)
@@ -43,7 +43,7 @@ def test_it_is_the_regression_of_both_orders(labels, strength):
 def test_several_problems_at_once_are_each_alone():
     signed, even, target = draw(200, 3)
     labels = ["model_a", "model_b", "tie"]
-    sides = zip((signed, even), ties(3, table.mirror(labels)), strict=True)
+    sides = zip((signed, even), ties(3, table.swap_permutation(labels)), strict=True)
     blocks = [Block(matrix, tie) for matrix, tie in sides]
     part = np.stack([np.arange(200) % 3 != 0, np.arange(200) < 120, np.ones(200, bool)], axis=1)
     together = fit(blocks, 0.3, target, part, np.zeros(3), tolerance=1e-14)

@@ -27,7 +27,7 @@ def rows_of(rows: list[dict[str, Any]]) -> Rows:
 
 
 def explore(folder: Path, rows: Rows, facts: pa.Table | None = None, **more: Any) -> dict[str, Any]:
-    return exploration.write(folder, "A title", rows.facts if facts is None else facts, rows.texts, **more)
+    return exploration.write(folder, "A title", rows.metadata if facts is None else facts, rows.texts, **more)
 
 
 def table(folder: Path, name: str) -> list[dict[str, str]]:
@@ -167,7 +167,7 @@ def test_empty_refusing_and_identical_answers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_tokens_limits_splits_and_given_tables(tmp_path: Path) -> None:
     rows = rows_of([{"winner": w} for w in ("model_a", "model_b", "tie", "model_a")])
-    facts = rows.facts.append_column("group", pa.array(["g", "g", "h", "i"]))
+    facts = rows.metadata.append_column("group", pa.array(["g", "g", "h", "i"]))
     facts = facts.append_column("split", pa.array(["train", "train", "val", "test"]))
     limits = [
         {"max_length": size, "share_cut": cut, "share_answer_invisible": 0.0, "share_b_invisible_right_cut": 0.0}
@@ -210,7 +210,7 @@ def test_text_of_the_data_is_escaped_and_strange_names_are_drawn(tmp_path: Path)
     ]  # fmt: skip
     folder = tmp_path / "x"
     exploration.write(
-        folder, f"{evil} & more", rows_of(rows).facts, rows_of(rows).texts, leaks=[[evil, "n"], [evil, "1"]]
+        folder, f"{evil} & more", rows_of(rows).metadata, rows_of(rows).texts, leaks=[[evil, "n"], [evil, "1"]]
     )
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert "<script" not in page
@@ -284,7 +284,7 @@ def test_somebody_elses_files_and_wrong_input_are_refused(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="is a file"):
         explore(tmp_path / "file", rows)
     with pytest.raises(DataError, match="no row to explore"):
-        explore(tmp_path / "x", rows, rows.facts.slice(0, 0))
+        explore(tmp_path / "x", rows, rows.metadata.slice(0, 0))
     with pytest.raises(DataError, match="do not fit 2 rows"):
         explore(tmp_path / "x", rows, tokens=np.zeros((1, 3)))
 
@@ -292,7 +292,7 @@ def test_somebody_elses_files_and_wrong_input_are_refused(tmp_path: Path) -> Non
         yield next(rows.texts()).slice(0, 1)
 
     with pytest.raises(DataError, match="the texts have 1 rows, the table 2"):
-        exploration.write(tmp_path / "x", "t", rows.facts, fewer)
+        exploration.write(tmp_path / "x", "t", rows.metadata, fewer)
     assert not (tmp_path / "x").exists()
 
 

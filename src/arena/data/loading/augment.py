@@ -33,7 +33,7 @@ def register(name: str) -> Callable[[Augmentation], Augmentation]:
 
 @register("token_dropout")
 def token_dropout(ids: np.ndarray, starts: np.ndarray, strength: float, draw: np.random.Generator) -> np.ndarray:
-    """Leaves out each token with probability `strength`; one at least stays."""
+    """Leave out each token with probability `strength`; one at least stays."""
     kept = draw.random(len(ids)) >= strength
     if not kept.any():
         kept[draw.integers(len(ids))] = True
@@ -42,7 +42,7 @@ def token_dropout(ids: np.ndarray, starts: np.ndarray, strength: float, draw: np
 
 @register("word_dropout")
 def word_dropout(ids: np.ndarray, starts: np.ndarray, strength: float, draw: np.random.Generator) -> np.ndarray:
-    """Leaves out each word, with all its tokens, with probability `strength`; one at least stays."""
+    """Leave out each word, with all its tokens, with probability `strength`; one at least stays."""
     word = np.cumsum(starts) - starts[0]
     kept = draw.random(int(word[-1]) + 1) >= strength
     if not kept.any():
@@ -52,7 +52,7 @@ def word_dropout(ids: np.ndarray, starts: np.ndarray, strength: float, draw: np.
 
 @register("word_swap")
 def word_swap(ids: np.ndarray, starts: np.ndarray, strength: float, draw: np.random.Generator) -> np.ndarray:
-    """Exchanges neighbouring words: of n words about `strength * n / 2` pairs that do not overlap."""
+    """Swap neighbouring words: of n words about `strength * n / 2` pairs that do not overlap."""
     borders = np.flatnonzero(starts)
     words = np.split(ids, borders[borders > 0])
     place = 0

@@ -8,45 +8,19 @@ import numpy as np
 import torch
 
 from arena.core.types import UNLABELLED, TextBatch
-
-
-class Store(Protocol):
-    """Token ids of R rows with V sequences each (`arena.data.text.views`)."""
-
-    @property
-    def number(self) -> int:
-        """Sequences of each row, V."""
-        ...
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of the longest sequence of each row, `[R]` int64."""
-        ...
-
-    def sequences(self, row: int, swapped: bool = False) -> list[np.ndarray]:
-        """The ids of the V sequences of a row, each `[L]`, perhaps with the two answers exchanged."""
-        ...
-
-
-class Sized(Protocol):
-    """Something with a length for each of R rows."""
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each row, `[R]` int64."""
-        ...
+from arena.data.text.views import InputViews
 
 
 class Batches(Protocol):
-    """What a loader asks of whatever makes its batches: a dataclass with a field `epoch`, which the loader sets."""
+    """Collates rows for a loader: a dataclass with a field `epoch`, which the loader sets.
+
+    `store` has `lengths`, the tokens of each of R rows, `[R]` int64.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def store(self) -> Sized:
-        """Token ids of all R rows."""
-        ...
-
+    def store(self) -> Any: ...
     @property
     def weight(self) -> np.ndarray:
         """Weight of each row, `[R]`."""
@@ -59,7 +33,7 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Collate:
-    """Rows to a batch, padded on the right. Position p of R rows or more is row p - R with its answers exchanged.
+    """Rows to a batch, padded on the right. Position p of R rows or more is row p - R with its answers swapped.
 
     Attributes:
         store: token ids of all R rows of the table.
@@ -69,7 +43,7 @@ class Collate:
         pad: the id of padding.
         multiple: lengths are rounded up to a multiple of this, for kernels that like round numbers.
         answer_tokens: tokens of answers A and B, `[R, 2]` int64, for models that ask for them.
-        mirror: class k is class `mirror[k]` after the exchange, `[K]`; needed only for exchanged rows.
+        swap_permutation: class k is class `swap_permutation[k]` after the swap, `[K]`; needed only for swapped rows.
         teacher: another model's class probabilities, `[R, K]` float32, NaN where it was not asked.
         offset: another model's log probabilities, which are added to the logits, `[R, K]` float32.
         copies: how often each row is in a batch (`TextBatch.copies`).
@@ -77,13 +51,13 @@ class Collate:
         epoch: set by the loader.
     """
 
-    store: Store
+    store: InputViews
     target: np.ndarray
     weight: np.ndarray
     pad: int
     multiple: int = 1
     answer_tokens: np.ndarray | None = None
-    mirror: np.ndarray | None = None
+    swap_permutation: np.ndarray | None = None
     teacher: np.ndarray | None = None
     offset: np.ndarray | None = None
     copies: int = 1
@@ -92,8 +66,9 @@ class Collate:
 
     def __call__(self, positions: np.ndarray) -> TextBatch:
         """The batch of the rows at these positions, in this order."""
-        swapped, rows = np.divmod(np.tile(positions, self.copies), len(self.weight))
-        made = [self.store.sequences(row, bool(other)) for row, other in zip(rows, swapped, strict=True)]
+        order, rows = np.divmod(np.tile(positions, self.copies), len(self.weight))
+        swapped = order > 0
+        made = [self.store.row(row, bool(other)) for row, other in zip(rows, swapped, strict=True)]
         arrays = [views[number] for number in range(self.store.number) for views in made]
         if self.augment is not None:
             names = np.tile(rows, self.store.number).tolist()
@@ -103,10 +78,13 @@ class Collate:
         attention_mask = np.arange(longest) < lengths[:, None]
         input_ids = np.full(attention_mask.shape, self.pad, dtype=np.int64)
         input_ids[attention_mask] = np.concatenate(arrays)
-        target = self._seen(self.target, rows, swapped > 0)
-        told = [None if a is None else self._seen(a, rows, swapped > 0) for a in (self.teacher, self.offset)]
-        teacher, offset = (None if each is None else torch.from_numpy(each) for each in told)
-        known = _has_label(target)
+        target = self._in_order(self.target, rows, swapped)
+        known = np.ones(len(target), dtype=bool) if target.dtype.kind == "f" else target != UNLABELLED
+        known = known.any(axis=1) if known.ndim == 2 else known
+        answer_tokens = None
+        if self.answer_tokens is not None:
+            counts = self.answer_tokens[rows]
+            answer_tokens = torch.from_numpy(np.where(swapped[:, None], counts[:, ::-1], counts))
         return TextBatch(
             input_ids=torch.from_numpy(input_ids),
             attention_mask=torch.from_numpy(attention_mask.astype(np.int64)),
@@ -114,33 +92,22 @@ class Collate:
             weight=torch.from_numpy(np.where(known, self.weight[rows], 0).astype(np.float32)),
             row=torch.from_numpy(rows.astype(np.int64)),
             supervised=int(known.sum()),
-            answer_tokens=self._answer_tokens(rows, swapped > 0),
-            teacher=teacher,
-            offset=offset,
+            answer_tokens=answer_tokens,
+            teacher=self._probabilities(self.teacher, rows, swapped),
+            offset=self._probabilities(self.offset, rows, swapped),
             copies=self.copies,
         )
 
-    def _answer_tokens(self, rows: np.ndarray, swapped: np.ndarray) -> torch.Tensor | None:
-        if self.answer_tokens is None:
-            return None
-        counts = self.answer_tokens[rows]
-        return torch.from_numpy(np.where(swapped[:, None], counts[:, ::-1], counts))
+    def _probabilities(self, values: np.ndarray | None, rows: np.ndarray, swapped: np.ndarray) -> torch.Tensor | None:
+        return None if values is None else torch.from_numpy(self._in_order(values, rows, swapped))
 
-    def _seen(self, told: np.ndarray, rows: np.ndarray, swapped: np.ndarray) -> np.ndarray:
-        """What is told of these rows, in the order of the answers in which they are served."""
-        target = told[rows]
+    def _in_order(self, values: np.ndarray, rows: np.ndarray, swapped: np.ndarray) -> np.ndarray:
+        """Classes or probabilities of these rows in the order of their answers in the batch."""
+        found = values[rows]
         if not swapped.any():
-            return target
-        assert self.mirror is not None, "exchanged rows need a mirror of the classes"
-        if target.ndim == 2:
-            return np.where(swapped[:, None], target[:, self.mirror], target)
-        mirrored = np.where(target == UNLABELLED, UNLABELLED, self.mirror[np.maximum(target, 0)])
-        return np.where(swapped, mirrored, target)
-
-
-def _has_label(target: np.ndarray) -> np.ndarray:
-    """Whether a row has a target at all, `[N]` bool."""
-    if target.dtype.kind == "f":
-        return np.ones(len(target), dtype=bool)
-    known = target != UNLABELLED
-    return known if target.ndim == 1 else known.any(axis=1)
+            return found
+        assert self.swap_permutation is not None, "swapped rows need a permutation of the classes"
+        if found.ndim == 2:
+            return np.where(swapped[:, None], found[:, self.swap_permutation], found)
+        other = np.where(found == UNLABELLED, UNLABELLED, self.swap_permutation[np.maximum(found, 0)])
+        return np.where(swapped, other, found)

@@ -45,12 +45,6 @@ def epoch_batches(
     return [batches[i] for i in draw.permutation(len(batches))]
 
 
-def descending_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Batches of similar length, the longest first, so that too little memory shows in the first second."""
-    order = np.argsort(-lengths, kind="stable")
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
 def deal(batches: Sequence[np.ndarray], rank: int, world_size: int) -> list[np.ndarray]:
     """Every `world_size`-th batch from `rank` on, the first ones repeated where some rank would have one less.
 
@@ -68,18 +62,14 @@ class BucketLoader:
     last one stopped. So does a loader that was given the state of another one.
 
     Args:
-        rows: positions in the table, `[R]`, of the rows to serve; or a sampler that chooses them for each epoch.
+        rows: positions in the table, `[R]`; or a sampler that chooses them for each epoch.
         collate: makes the batches.
-        batch_size: rows in a batch, and in the smaller one that an epoch's remainder makes.
-        window: batches that are sorted by length together; 1 is plain shuffling.
-        seed: of the order.
-        num_workers: processes that collate; 0 for none.
+        batch_size, window, seed, num_workers: see `arena.data.loading.sampling.LoaderSettings`.
         pin_memory: copy batches to page-locked memory.
         rank: which of the `world_size` processes this is; all count the same steps.
-        world_size: number of processes.
         endless: an iterator runs on into the next epoch. For a trainer that stops epochs early by its own count
             (`limit_train_batches`).
-        repeat: serve this many batches of the first epoch again and again; 0 for all batches of every epoch. For a
+        repeat: give this many batches of the first epoch again and again; 0 for all batches of every epoch. For a
             trainer that overfits on purpose (`overfit_batches`).
     """
 
@@ -97,19 +87,12 @@ class BucketLoader:
         endless: bool = False,
         repeat: int = 0,
     ) -> None:
-        total = len(collate.weight)
         # Not "sampler": Lightning looks for that attribute.
-        self.plan = rows if isinstance(rows, Sampler) else Sampler(np.asarray(rows), total)
-        self.collate = collate
-        self.batch_size = batch_size
-        self.window = window
-        self.seed = seed
-        self.num_workers = num_workers
-        self.pin_memory = pin_memory
-        self.rank = rank
-        self.world_size = world_size
-        self.endless = endless
-        self.repeat = repeat
+        self.plan = rows if isinstance(rows, Sampler) else Sampler(np.asarray(rows), len(collate.weight))
+        self.collate, self.batch_size, self.window, self.seed = collate, batch_size, window, seed
+        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self.rank, self.world_size = rank, world_size
+        self.endless, self.repeat = endless, repeat
         self.epoch = 0
         self.position = 0
 
@@ -127,29 +110,21 @@ class BucketLoader:
         return [chosen[batch] for batch in deal(batches, self.rank, self.world_size)[: self.repeat or None]]
 
     def __iter__(self) -> Iterator[Any]:
-        served = min(len(self), self.repeat or len(self))
-        while served > 0:
-            # A trainer that counts batches never asks for the one behind the last, so the epoch may still have to turn.
-            if self.position >= served:
-                self._turn()
-            for batch in answers(self._remaining()):
-                # Before the batch is used: a checkpoint written while it is in use must not serve it again.
+        size = min(len(self), self.repeat or len(self))
+        while size > 0:
+            # A trainer that counts batches never asks for the one after the last, so the epoch may still have to turn.
+            if self.position >= size:
+                self.epoch, self.position = self.epoch + 1, 0
+            batches = self.batches(self.epoch)[self.position :]
+            # The same batches again with `repeat`, but not the same augmentation.
+            collate = replace(self.collate, epoch=self.epoch)
+            for batch in answers(inner_loader(batches, collate, self.num_workers, self.pin_memory, self.seed)):
+                # Before the batch is used: a checkpoint written while it is in use must not give it again.
                 self.position += 1
                 yield batch
-            self._turn()
+            self.epoch, self.position = self.epoch + 1, 0
             if not self.endless:
                 return
-
-    def _turn(self) -> None:
-        self.epoch += 1
-        self.position = 0
-
-    def _remaining(self) -> DataLoader:
-        batches = self.batches(self.epoch)[self.position :]
-        # Not `self.repeat`: the same batches again, but not the same augmentation.
-        return inner_loader(
-            batches, replace(self.collate, epoch=self.epoch), self.num_workers, self.pin_memory, self.seed
-        )
 
     def state_dict(self) -> dict[str, int]:
         """The epoch, and how many of its batches have been handed out."""
@@ -162,11 +137,9 @@ class BucketLoader:
 
 
 class EvaluationLoader:
-    """The same batches every time, the longest rows first. It has no state.
+    """The same batches every time, the longest rows first, so that too little memory shows in the first second.
 
     With several processes, batches that only fill up the last round come without targets, so that no row counts twice.
-
-    Args: as `BucketLoader`.
     """
 
     def __init__(
@@ -180,13 +153,11 @@ class EvaluationLoader:
         world_size: int = 1,
     ) -> None:
         rows = np.asarray(rows)
-        lengths = collate.store.lengths[rows % len(collate.weight)]
-        batches = [rows[batch] for batch in descending_batches(lengths, batch_size)]
+        rows = rows[np.argsort(-collate.store.lengths[rows % len(collate.weight)], kind="stable")]
+        batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
         self.own = len(batches[rank::world_size])
         self.batches = deal(batches, rank, world_size)
-        self.collate = collate
-        self.num_workers = num_workers
-        self.pin_memory = pin_memory
+        self.collate, self.num_workers, self.pin_memory = collate, num_workers, pin_memory
 
     def __len__(self) -> int:
         """Batches for this process."""

@@ -1,12 +1,12 @@
-"""Pairs of prompt and reply to one padded batch."""
+"""Pairs of prompt and reply to one padded batch, several pairs packed into a sequence on request."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from arena.core.errors import UsageError
 from arena.core.types import UNLABELLED, ReplyBatch
-from arena.data.loading.packing import first_fit_decreasing
 from arena.data.text.reply_tokens import ReplyTokens
 
 
@@ -18,15 +18,15 @@ class ReplyCollate:
         store: token ids of all R rows of the table.
         weight: weight of each row, `[R]` float32.
         pad: the id of padding.
-        room: tokens of a sequence that holds several pairs; None for one pair a sequence.
-        prompts: whether batches have the prompts by themselves too, padded on the left.
+        packed_length: tokens of a sequence that holds several pairs; None for one pair a sequence.
+        prompts: batches have the prompts by themselves too, padded on the left.
         epoch: set by the loader; nothing here depends on it.
     """
 
     store: ReplyTokens
     weight: np.ndarray
     pad: int
-    room: int | None = None
+    packed_length: int | None = None
     prompts: bool = False
     epoch: int = 0
 
@@ -35,9 +35,10 @@ class ReplyCollate:
         rows = np.asarray(positions, dtype=np.int64)
         prompts = [self.store.prompt(row) for row in rows.tolist()]
         ids = [np.concatenate([p, self.store.reply(row)]) for p, row in zip(prompts, rows.tolist(), strict=True)]
-        learned = [self.store.learned(row) for row in rows.tolist()]
+        masks = [self.store.loss_mask(row) for row in rows.tolist()]
         sizes = np.array([len(each) for each in ids], np.int64)
-        bins = [[i] for i in range(len(rows))] if self.room is None else first_fit_decreasing(sizes, self.room)
+        packed = self.packed_length is not None
+        bins = first_fit_decreasing(sizes, self.packed_length) if packed else [[i] for i in range(len(rows))]
         order = np.array([i for each in bins for i in each], np.int64)
         filled = np.array([sizes[each].sum() for each in bins], np.int64)
         there = np.arange(int(filled.max())) < filled[:, None]
@@ -48,18 +49,18 @@ class ReplyCollate:
             made[there] = values
             return torch.from_numpy(made)
 
-        tokens, told = (np.concatenate([parts[i] for i in order.tolist()]) for parts in (ids, learned))
+        tokens, mask = (np.concatenate([parts[i] for i in order.tolist()]) for parts in (ids, masks))
         sizes = sizes[order]
         return ReplyBatch(
             input_ids=laid(tokens, self.pad),
             attention_mask=torch.from_numpy(there.astype(np.int64)),
             position_ids=laid(np.arange(len(tokens)) - np.repeat(sizes.cumsum() - sizes, sizes), 0),
             segment=laid(np.repeat(order, sizes), -1),
-            target=laid(np.where(told, tokens, UNLABELLED), UNLABELLED),
+            target=laid(np.where(mask, tokens, UNLABELLED), UNLABELLED),
             weight=torch.from_numpy(self.weight[rows]),
             row=torch.from_numpy(rows),
-            supervised=int(told.sum()),
-            packed=self.room is not None,
+            supervised=int(mask.sum()),
+            packed=packed,
             prompts=left_padded(prompts, self.pad) if self.prompts else None,
         )
 
@@ -72,3 +73,32 @@ def left_padded(arrays: list[np.ndarray], pad: int) -> tuple[torch.Tensor, torch
     ids = np.full(there.shape, pad, dtype=np.int64)
     ids[there] = np.concatenate(arrays)
     return torch.from_numpy(ids), torch.from_numpy(there.astype(np.int64))
+
+
+def first_fit_decreasing(lengths: np.ndarray, capacity: int) -> list[list[int]]:
+    """Bins of indices whose lengths sum to `capacity` at most: each length, the longest first, goes into the first bin
+    that has room for it (Johnson 1973: at most 11/9 of the best number of bins, and 6/9 more).
+
+    Args:
+        lengths: of the sequences, `[N]`, each at most `capacity`.
+        capacity: of a bin.
+
+    Returns:
+        The bins; each index is in one, and the indices of a bin increase.
+    """
+    left = np.full(len(lengths), capacity, np.int64)
+    bins: list[list[int]] = []
+    for index in np.argsort(-lengths, kind="stable").tolist():
+        place = int(np.argmax(left >= lengths[index]))
+        if place >= len(bins):
+            bins.append([])
+        left[place] -= lengths[index]
+        bins[place].append(index)
+    return [sorted(each) for each in bins]
+
+
+def check_packing(packing: bool, batch_size: int) -> bool:
+    """`packing` itself; a `UsageError` where a batch has nothing to pack with."""
+    if packing and batch_size < 2:
+        raise UsageError("data.packing=true packs the pairs of one batch; data.batch_size=1 leaves nothing to pack")
+    return packing

@@ -1,4 +1,4 @@
-"""What the data modules of all kinds of rows share: from files to rows in use, their tokens and batches."""
+"""The base of all data modules: from files to rows in use, their tokens and batches."""
 
 from abc import abstractmethod
 from typing import Any
@@ -24,23 +24,24 @@ from arena.data.text.tokenizer import Tokenizer
 class RowData(Description, DataLoaderMixin):
     """Rows of one kind as Lightning wants them: read, split and encoded.
 
-    A kind of rows is a subclass: it says which rows are used (`select`), how they become tokens (`encode`) and batches
-    (`collate`, `predict_collate`). Positions in `table` (`row`) tie batches, predictions and covariates together.
+    A kind of rows is a subclass, which decides which rows are used (`select`), how they become tokens (`encode`) and
+    batches (`collate`, `predict_collate`). Positions in `table` (`row`) tie batches, predictions and covariates
+    together.
 
     Args:
-        reader: (path, rules, cache, rejects) -> `Rows`; one that can miss labels has `unlabelled`.
+        reader: (path, ingest, cache) -> `Rows`; one that reads files is a `arena.data.source.reader.FileReader`.
         tokenizer: text -> token ids.
-        path: what the reader reads: a file, a folder, or a list of both; None where it knows by itself.
+        path: a file, a folder, or a list of both; None where the reader knows by itself.
         split, ingest, loader: see their classes.
         cache: folder for what was read and tokenised before; "auto" for the user's cache, None for none.
 
     Attributes:
         labels: names of the classes, or those of each head; empty where there are none.
-        room: how long a row may be, the node `data.truncation`.
+        truncation: how long a row may be, the node `data.truncation`.
     """
 
     labels: Any
-    room: Any
+    truncation: Any
 
     def __init__(
         self,
@@ -54,9 +55,8 @@ class RowData(Description, DataLoaderMixin):
     ) -> None:
         super().__init__()
         self.reader, self.tokenizer, self.path = reader, tokenizer, path
-        self.division, self.ingest = split.check(), ingest or Ingest()
-        self.serving = loader or LoaderSettings()
-        self.cache = root_of(cache)
+        self.split_settings, self.ingest = split.check(), ingest or Ingest()
+        self.loader_settings, self.cache = loader or LoaderSettings(), root_of(cache)
 
     def setup(self, stage: str | None = None) -> None:
         """Read, select, group, split and encode, once. Each new fit starts its order anew unless a checkpoint follows.
@@ -64,7 +64,7 @@ class RowData(Description, DataLoaderMixin):
         Raises:
             UsageError, InputOutputError, DataError: as the reader and the parts of this module.
         """
-        self.begin(stage)
+        self.rewind(stage)
         if hasattr(self, "sequences"):
             return
         self.prepare()
@@ -81,54 +81,50 @@ class RowData(Description, DataLoaderMixin):
         """
         if self._table is not None:
             return
-        self.source, part = read_parts(self.reader, self.path, self.parts, self.ingest, self.cache)
+        how, near = self.split_settings, self.split_settings.near_duplicates
+        self.source, part = read_parts(self.reader, self.path, how.hold_outs, self.ingest, self.cache)
         positions, self._dropped = self.select(part)
-        self._groups = grouped(self.whole(self.source), positions, self.division.near_duplicates, self.cache)
-        facts = self.source.facts.take(pa.array(positions))
-        splits, leaked = divide(facts, self._groups.group, part[positions], self.division, self.stratified(facts))
-        chosen = self.join(Chosen(self.source, positions, splits, self._groups.group, leaked), part)
+        self._groups = grouped(self.grouping_view(self.source), positions, near, self.cache)
+        metadata = self.source.metadata.take(pa.array(positions))
+        splits, leaked = divide(metadata, self._groups.group, part[positions], how, self.stratified(metadata))
+        chosen = self.join(Chosen(self.source, positions, splits, self._groups.group, leaked))
         chosen = chosen.without_leaks(self._dropped)
         self.source, self.positions = chosen.rows, chosen.positions
-        facts = self.source.facts.take(pa.array(self.positions))
+        metadata = self.source.metadata.take(pa.array(self.positions))
         self._rows = {name: np.flatnonzero(chosen.splits == name) for name in SPLITS}
-        self.label(facts, part)
-        facts = facts.append_column("group", pa.array(chosen.groups))
-        self._table = facts.append_column("split", pa.array(chosen.splits))
-
-    @property
-    def parts(self) -> dict[str, str | None]:
-        """The files besides `path`, by what their rows are for."""
-        return self.division.hold_outs
+        self.label(metadata, self.positions >= len(part))
+        metadata = metadata.append_column("group", pa.array(chosen.groups))
+        self._table = metadata.append_column("split", pa.array(chosen.splits))
 
     def prepare(self) -> None:
-        """What can fail before any row is read: a template that the tokenizer cannot make."""
+        """Do what can fail before any row is read: make the template."""
         return
 
     def select(self, part: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
-        """Positions in `source` of the rows to use, increasing, and how many others there were, by reason.
+        """Positions in `source` of the rows to use, increasing, and the number of others by reason.
 
         Args:
-            part: what each row's file is for, "" for `path`, `[R]`.
+            part: the split that each row's file is held out for, "" for `path`, `[R]`.
         """
         limit = self.ingest.limit or len(part)
         positions = np.flatnonzero((part != "") | (np.arange(len(part)) < limit))
         left = len(part) - len(positions)
         return positions, {"limit": left} if left else {}
 
-    def whole(self, rows: Rows) -> Rows:
-        """The rows as those who look for equal ones should read them."""
+    def grouping_view(self, rows: Rows) -> Rows:
+        """The rows as they are compared with each other."""
         return rows
 
-    def stratified(self, facts: pa.Table) -> np.ndarray | None:
+    def stratified(self, metadata: pa.Table) -> np.ndarray | None:
         """Class indices `[R, T]` whose shares every split is to have; None for the columns of `data.split.stratify`."""
         return None
 
-    def join(self, chosen: Chosen, part: np.ndarray) -> Chosen:
-        """Rows from elsewhere, such as pseudo-labelled ones, joined to those chosen."""
+    def join(self, chosen: Chosen) -> Chosen:
+        """Add rows from elsewhere, such as pseudo-labelled ones."""
         return chosen
 
-    def label(self, facts: pa.Table, part: np.ndarray) -> None:
-        """Keep the targets of the rows in use."""
+    def label(self, metadata: pa.Table, pseudo: np.ndarray) -> None:
+        """Keep the targets of the rows in use; `pseudo`: those that `join` added, `[R]` bool."""
         return
 
     @abstractmethod
@@ -136,12 +132,12 @@ class RowData(Description, DataLoaderMixin):
         """The token sequences of these rows (all for None), such as `arena.data.text.views.InputViews`."""
 
     def sampler(self) -> Sampler:
-        """Which training rows an epoch serves, and how often."""
-        return Sampler(self._rows["train"], self.table.num_rows, seed=self.serving.seed)
+        """The training rows of each epoch, and how often they come."""
+        return Sampler(self._rows["train"], self.table.num_rows, seed=self.loader_settings.seed)
 
     @abstractmethod
-    def start(self, counts: Tensor) -> ClassPrior:
-        """What a model may know before its first step, given how often training serves each class."""
+    def class_prior(self, counts: Tensor) -> ClassPrior:
+        """The class prior for a model's first step, given the counts of each class in training."""
 
     @abstractmethod
     def collate(self, training: bool) -> Batches:
@@ -154,20 +150,23 @@ class RowData(Description, DataLoaderMixin):
     def read(self, stand_ins: bool = False) -> Rows:
         """The first `limit` rows of `path`, labelled or not, with `stand_ins` (`Rows.stand_ins`) on request. Needs no
         `setup`."""
-        rules = self.ingest.rules.with_stand_ins() if stand_ins else self.ingest.rules
-        read = getattr(self.reader, "unlabelled", self.reader)
-        return read(self.path, rules, self.cache).head(self.ingest.limit)
+        return self.read_unlabelled(self.path, stand_ins=stand_ins).head(self.ingest.limit)
+
+    def read_unlabelled(self, path: Any, **options: bool) -> Rows:
+        """The rows of files, labelled or not."""
+        reader = self.reader.unlabelled() if hasattr(self.reader, "unlabelled") else self.reader
+        return reader(path, self.ingest, self.cache, **options)
 
     def predict_loader(self, rows: Rows, swapped: bool = False) -> tuple[EvaluationLoader, Any]:
         """A loader over rows of their own, labelled or not, and their token ids. Needs no `setup`.
 
         The batches come longest first: `batch.row` is the position in `rows`. With `swapped`, every row comes with its
-        two answers exchanged, where it has two: class k of the model is then the mirrored class of the row.
+        two answers swapped, where it has two: class k of the model is then the swapped class of the row.
         """
         sequences = self.encode(rows, None)
         positions = np.arange(rows.num_rows) + (rows.num_rows if swapped else 0)
-        collate, serving = self.predict_collate(rows, sequences), self.serving
-        return EvaluationLoader(positions, collate, serving.eval_batch_size, serving.num_workers), sequences
+        collate, how = self.predict_collate(rows, sequences), self.loader_settings
+        return EvaluationLoader(positions, collate, how.eval_batch_size, how.num_workers), sequences
 
     def weights(self) -> np.ndarray:
         """The weight of each row in use, `[R]` float32."""

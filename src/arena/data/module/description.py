@@ -1,4 +1,4 @@
-"""What a data module tells of its rows: by split, as arrays, for `result.json` and for tables."""
+"""Descriptions of a data module's rows: by split, as arrays, for `result.json` and for tables."""
 
 import logging
 from collections.abc import Iterator
@@ -23,20 +23,18 @@ Split = Literal["train", "val", "test"]
 
 
 class Description:
-    """The part of a data module that answers questions; the part that reads fills the attributes.
-
-    The answers here are those of rows without classes.
+    """The part of a data module that describes its rows, here without classes; `setup` fills the attributes.
 
     Attributes:
         source: all rows that were read.
         positions: positions in `source` of the R rows in use, increasing.
-        division: how they were split.
+        split_settings: how they were split.
         sequences: token ids of the rows in use.
     """
 
     source: Rows
     positions: np.ndarray
-    division: SplitSettings
+    split_settings: SplitSettings
     sequences: Any
     _table: pa.Table | None = None
     _rows: dict[str, np.ndarray]
@@ -46,7 +44,7 @@ class Description:
 
     @property
     def table(self) -> pa.Table:
-        """The facts of the rows in use, with the columns `group` and `split`. `setup` must have run."""
+        """The metadata of the rows in use, with the columns `group` and `split`. `setup` must have run."""
         if self._table is None:
             raise UsageError("the data must be set up before their table is used")
         return self._table
@@ -62,7 +60,7 @@ class Description:
         return np.array(self.table["group"].to_pylist(), dtype=str)[self.rows(split)]
 
     def targets(self, split: Split) -> np.ndarray:
-        """What each row of a split should be told: class indices `[M]`, those of each head `[M, T]`, or numbers."""
+        """Target of each row of a split: class indices `[M]`, those of each head `[M, T]`, or numbers."""
         return self._target[self.rows(split)]
 
     def texts(self) -> Iterator[pa.RecordBatch]:
@@ -78,12 +76,12 @@ class Description:
         return {}
 
     def sampled_class_counts(self) -> np.ndarray:
-        """Training rows of each class as an epoch serves them, `[K]` float64."""
+        """Rows of each class in an epoch of training, `[K]` float64."""
         return self.class_counts("train")
 
     def absent(self) -> list[str]:
         """Classes without a training row."""
-        return []
+        return [name for name, share in self.class_shares("train").items() if not share]
 
     def true_probabilities(self, split: Split) -> np.ndarray | None:
         """The probabilities that the labels were drawn from, `[M, K]`; None unless the rows are generated."""
@@ -91,31 +89,33 @@ class Description:
 
     def covariates(self, split: Split) -> pa.Table:
         """Row (position in `table`), id, group, language, source and sizes of the rows of a split; the column `tokens`
-        is null where the rows were divided but never tokenised."""
-        sizes = [field.name for field in self.source.example.sizes]
-        return self.described(split, {name: name for name in ("language", "source", *sizes)})
+        is null where the rows were split but never tokenised."""
+        return self.described(split, {field.name: field.name for field in self.source.example.sizes})
 
-    def described(self, split: Split, names: dict[str, str]) -> pa.Table:
-        """Row, id and group of the rows of a split, columns of `table` by the names that they get, and tokens."""
+    def described(self, split: Split, columns: dict[str, str]) -> pa.Table:
+        """`covariates` with these columns of `table`, by the names that they get."""
         rows = self.rows(split)
         known = self.table.take(pa.array(rows))
-        columns = {name: known[column] for name, column in ({"id": "id", "group": "group"} | names).items()}
+        names = {name: name for name in ("id", "group", *self.metadata_columns, "language", "source")} | columns
         tokens = self.sequences.tokens[rows] if hasattr(self, "sequences") else pa.nulls(len(rows), pa.int64())
-        return pa.table({"row": rows, **columns, "tokens": tokens})
+        return pa.table({"row": rows, **{name: known[column] for name, column in names.items()}, "tokens": tokens})
+
+    metadata_columns: tuple[str, ...] = ()
+    """Further columns of `table` among the covariates."""
 
     def summary(self) -> dict[str, Any]:
-        """The facts for `result.json`, in JSON's types. Every row is accounted for: `rows_read` is the sum of
+        """The numbers for `result.json`, in JSON's types. Every row is accounted for: `rows_read` is the sum of
         `rows_rejected`, `rows_merged`, all of `rows_dropped`, and `rows_kept`."""
-        account = self.source.account
+        statistics = self.source.statistics
         found: dict[str, Any] = {
             "fingerprint": self.source.fingerprint,
             "validation_fingerprint": self._validation_fingerprint(),
-            "formats": account.formats,
-            "rows_read": account.read,
-            "rows_rejected": account.rejected,
-            "reject_codes": account.codes,
-            "rows_merged": account.merged,
-            "notes": account.notes,
+            "formats": statistics.formats,
+            "rows_read": statistics.read,
+            "rows_rejected": statistics.rejected,
+            "reject_codes": statistics.codes,
+            "rows_merged": statistics.merged,
+            "notes": statistics.notes,
             "rows_dropped": self._dropped,
             "rows_kept": self.table.num_rows,
             "splits": {name: len(rows) for name, rows in self._rows.items()},
@@ -126,22 +126,23 @@ class Description:
         if shares := {name: known for name in SPLITS if (known := self.class_shares(name))}:
             found["class_shares"] = shares
         if hasattr(self, "sequences"):
-            found |= self.told_of_tokens()
+            found |= self.token_summary()
             found["tokens"] = {name: int(self.sequences.tokens[rows].sum()) for name, rows in self._rows.items()}
-        accounted = account.rejected + account.merged + sum(self._dropped.values()) + self.table.num_rows
-        assert account.read == accounted, found
+        accounted = statistics.rejected + statistics.merged + sum(self._dropped.values()) + self.table.num_rows
+        assert statistics.read == accounted, found
         return found
 
-    def told_of_tokens(self) -> dict[str, Any]:
-        """What `summary` tells of rows that were cut."""
+    def token_summary(self) -> dict[str, Any]:
+        """The part of `summary` about rows that were truncated."""
         cut, invisible = self.sequences.is_cut, self.sequences.invisible
         return {"truncated_share": float(cut.mean()), "answer_invisible_share": float(invisible.mean())}
 
     def _validation_fingerprint(self) -> str:
-        """Return what tells the validation rows from those of another split; the same for all folds of one division."""
-        parts: list[Split] = ["val"] if self.division.folds is None else ["val", "train"]
+        """A key of the validation rows, other than that of another split; the same for all folds of one split."""
+        parts: list[Split] = ["val"] if self.split_settings.folds is None else ["val", "train"]
         ids = [sorted(self.table.column("id").take(pa.array(self.rows(part))).to_pylist()) for part in parts]
-        return key_of(sorted(str(name) for some in ids for name in some), self.division.folds, self.division.seed)
+        names = sorted(str(name) for some in ids for name in some)
+        return key_of(names, self.split_settings.folds, self.split_settings.seed)
 
     def write_splits(self, path: str | Path) -> None:
         """Write id, split, group and content (`arena.data.split.provenance`) of every row as parquet, in one step."""
@@ -150,7 +151,7 @@ class Description:
             pq.write_table(self.table.select(["id", "split", "group"]).append_column(CONTENT, known), partial)
 
     def report(self) -> None:
-        """Say in a few lines of the log what the rows in use are like."""
+        """Describe the rows in use in a few lines of the log."""
         sizes = ", ".join(f"{len(rows)} {name}" for name, rows in self._rows.items())
         dropped = "".join(f", {rows} dropped ({reason})" for reason, rows in self._dropped.items())
         cut = ""

@@ -1,4 +1,4 @@
-"""The part of a data module that serves batches, whatever its rows are."""
+"""The part of a data module that makes loaders, whatever its rows are."""
 
 from typing import Any
 
@@ -22,16 +22,16 @@ class DataLoaderMixin(LightningDataModule):
     the batch that comes next.
 
     Attributes:
-        serving: sizes of batches and who makes them.
+        loader_settings: sizes of batches, and processes that make them.
     """
 
-    serving: LoaderSettings
+    loader_settings: LoaderSettings
     _sampler: Sampler
     _loader: BucketLoader | None = None
     _position = INITIAL_STATE
 
-    def begin(self, stage: str | None) -> None:
-        """A new fit starts its order anew; Lightning restores a checkpoint after this."""
+    def rewind(self, stage: str | None) -> None:
+        """Start the order anew for a new fit; Lightning restores a checkpoint after this."""
         if stage == "fit":
             self._loader = None
             self._position = INITIAL_STATE
@@ -47,17 +47,12 @@ class DataLoaderMixin(LightningDataModule):
     def train_dataloader(self) -> BucketLoader:
         """The training loader, one and the same object during a fit."""
         if self._loader is None:
+            how = self.loader_settings
             self._loader = BucketLoader(
-                self._sampler,
-                self.collate(training=True),
-                self.serving.batch_size,
-                self.serving.window,
-                self.serving.seed,
-                self.serving.num_workers,
-                torch.cuda.is_available(),
-                *self._process(),
+                self._sampler, self.collate(training=True), how.batch_size, how.window, how.seed, how.num_workers,
+                torch.cuda.is_available(), *self._process(),
                 endless=getattr(self.trainer, "limit_train_batches", 1.0) != 1.0,
-            )
+            )  # fmt: skip
             overfit = getattr(self.trainer, "overfit_batches", 0)
             self._loader.repeat = overfit if isinstance(overfit, int) else int(overfit * len(self._loader))
             self._loader.load_state_dict(self._position)
@@ -73,24 +68,17 @@ class DataLoaderMixin(LightningDataModule):
 
     def evaluation_loader(self, split: Split) -> EvaluationLoader | list[Any]:
         """The rows of a split in a fixed order; an empty list where it has none."""
-        rows = self.rows(split)
+        rows, how = self.rows(split), self.loader_settings
         if not len(rows):
             return []
-        pin = torch.cuda.is_available()
-        return EvaluationLoader(
-            rows,
-            self.collate(training=False),
-            self.serving.eval_batch_size,
-            self.serving.num_workers,
-            pin,
-            *self._process(),
-        )
+        batches, pin = self.collate(training=False), torch.cuda.is_available()
+        return EvaluationLoader(rows, batches, how.eval_batch_size, how.num_workers, pin, *self._process())
 
     def _process(self) -> tuple[int, int]:
         return getattr(self.trainer, "global_rank", 0), getattr(self.trainer, "world_size", 1)
 
-    # The position of the training loader. Lightning keeps the loader's own state too, but never restores it where
-    # something asked for the number of steps before the fit (`estimated_stepping_batches`); this one it always does.
+    # Lightning keeps the loader's own state too, but never restores it where something asked for the number of steps
+    # before the fit (`estimated_stepping_batches`); the module's state it always restores.
 
     def state_dict(self) -> dict[str, int]:
         """Epoch and batch that the training loader has reached."""

@@ -16,8 +16,7 @@ from arena.core.schema import Count, InputPath, Label, Name, Share
 from arena.core.types import UNLABELLED, ClassPrior
 from arena.data.loading import augment as augmentations
 from arena.data.loading.collate import Collate
-from arena.data.loading.head_sampling import HeadPlan, served
-from arena.data.loading.sampling import LoaderSettings, Sampler
+from arena.data.loading.sampling import HeadPlan, LoaderSettings, Sampler
 from arena.data.module.base import RowData
 from arena.data.module.description import Split
 from arena.data.source.examples import LABELLED_TEXT
@@ -26,12 +25,12 @@ from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
 from arena.data.split.prepare import Chosen, SplitSettings
-from arena.data.target.head_pseudo import HeadPseudo
-from arena.data.target.head_table import indices, select_rows, template_of
-from arena.data.text.template import Layout, compile_template
+from arena.data.target.labels import head_class_indices, select_labelled_texts
+from arena.data.target.pseudo import HeadPseudo
+from arena.data.text.template import Layout, compile_template, text_template
 from arena.data.text.tokenizer import Tokenizer
 from arena.data.text.tokens import tokenize
-from arena.data.text.truncation import TruncationSettings, fit
+from arena.data.text.truncation import TruncationSettings, truncate
 from arena.data.text.views import InputViews
 
 log = logging.getLogger("arena")
@@ -46,18 +45,15 @@ class HeadData(RowData):
     (`arena.data.split.stratify`) and never divides equal or nearly equal texts, nor the rows of one group.
 
     Args:
-        reader: of texts and labels.
-        tokenizer: text -> token ids.
+        reader, tokenizer, path, cache: see `RowData`.
         labels: classes of each head, in the order of the logits.
         text, heads, classes, id, group: names of columns and classes; `reader` and `labels` are made of them.
-        path: file, folder, or a list of both.
-        formulation: set by the model; one sequence a row is all that there is.
+        formulation: set by the model; a text is read once.
         template: the text as the model reads it, with `{text}` once; null for the text alone, or text and context with
             a separator between them.
         truncation, split, ingest, pseudo, sampling, loader: see their classes.
         copies: how often each row is in a training batch, 2 for losses that compare two passes of dropout (R-Drop).
         augment: strength of each augmentation of training texts, see `arena.data.loading.augment`.
-        cache: see `arena.data.module.pairwise.PairData`.
     """
 
     words = None
@@ -87,48 +83,47 @@ class HeadData(RowData):
     ) -> None:
         super().__init__(reader, tokenizer, path, split or SplitSettings(), ingest, loader, cache)
         self.heads, self.labels = Heads(labels), {name: list(each) for name, each in labels.items()}
-        self.template, self.room = template_of(template, reader.form), truncation or TruncationSettings(256)
-        self.plan = (sampling or HeadPlan()).check(self.heads)
+        self.template, self.truncation = text_template(template, reader.text), truncation or TruncationSettings(256)
+        self.sampling = (sampling or HeadPlan()).check(self.heads)
         self.pseudo = (pseudo or HeadPseudo()).check()
         augmentations.check(augment or {})
         self.copies, self.augment = copies, augment or {}
 
     def prepare(self) -> None:
-        """Make the template."""
+        """See `RowData.prepare`."""
         self._layout()
 
     def select(self, part: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
         """See `RowData.select`: the rows with a label in some head."""
-        return select_rows(self.source.facts, self.ingest.limit)
+        return select_labelled_texts(self.source.metadata, self.ingest.limit)
 
-    def stratified(self, facts: pa.Table) -> np.ndarray:
+    def stratified(self, metadata: pa.Table) -> np.ndarray:
         """See `RowData.stratified`: all heads jointly."""
-        return indices(facts, self.heads)
+        return head_class_indices(metadata, self.heads)
 
-    def join(self, chosen: Chosen, part: np.ndarray) -> Chosen:
-        """See `RowData.join`: the rows that another run has labelled."""
-        chosen, near = chosen.without_leaks(self._dropped), self.division.near_duplicates
-        rules, heads = self.ingest.rules, self.heads
-        return self.pseudo.join(chosen, self.reader, rules, heads, self._dropped, near, self.cache)
+    def join(self, chosen: Chosen) -> Chosen:
+        """See `RowData.join`: the pseudo-labelled rows."""
+        if self.pseudo.path is None:
+            return chosen
+        rows, near = self.read_unlabelled(self.pseudo.path), self.split_settings.near_duplicates
+        return self.pseudo.join(chosen, rows, self.labels, self._dropped, near, self.cache)
 
-    def label(self, facts: pa.Table, part: np.ndarray) -> None:
+    def label(self, metadata: pa.Table, pseudo: np.ndarray) -> None:
         """See `RowData.label`: the class in each head."""
-        self._target = indices(facts, self.heads)
+        self._target = head_class_indices(metadata, self.heads)
 
     def encode(self, rows: Rows, positions: np.ndarray | None) -> InputViews:
         """See `RowData.encode`. A context that the template does not show is not there."""
         tokens = tokenize(rows, self.tokenizer, positions, root=self.cache, missing_text="")
-        hidden = None if "{context}" in self.template else LABELLED_TEXT.texts.index("context")
-        return InputViews(
-            [fit(tokens, self._layout(), self.room.max_length, self.room.cut, self.room.turns, hidden)], [False]
-        )
+        masked = None if "{context}" in self.template else LABELLED_TEXT.texts.index("context")
+        return InputViews([truncate(tokens, self._layout(), self.truncation, masked)], [False])
 
     def sampler(self) -> Sampler:
         """See `RowData.sampler`."""
-        return self.plan.sampler(self._rows["train"], self._target, self.heads)
+        return self.sampling.sampler(self._rows["train"], self._target, self.heads)
 
-    def start(self, counts: Tensor) -> ClassPrior:
-        """What a model may know before its first step: the shares of each head's classes, one row added to each."""
+    def class_prior(self, counts: Tensor) -> ClassPrior:
+        """See `RowData.class_prior`: the shares of each head's classes, one row added to each."""
         parts = [(part.double() + 1) / (part.double() + 1).sum() for part in torch.split(counts, self.heads.sizes)]
         return ClassPrior(torch.cat(parts))
 
@@ -138,12 +133,12 @@ class HeadData(RowData):
         return Collate(sequences, target, np.ones(rows.num_rows, np.float32), self.tokenizer.pad)
 
     def collate(self, training: bool) -> Collate:
-        """The rows in batches, in training as often as `copies` says and augmented."""
+        """See `RowData.collate`: in training as often as `copies` says and augmented."""
         options: dict[str, Any] = {}
         if training:
             options["copies"] = self.copies
             if self.augment:
-                options["augment"] = augmentations.Augment.of(self.augment, self.tokenizer, self.serving.seed)
+                options["augment"] = augmentations.Augment.of(self.augment, self.tokenizer, self.loader_settings.seed)
         return Collate(self.sequences, self._target, self.weights(), self.tokenizer.pad, **options)
 
     def _layout(self) -> Layout:
@@ -151,18 +146,18 @@ class HeadData(RowData):
         return compile_template(self.tokenizer, self.template, fields=fields)
 
     def class_counts(self, split: Split) -> np.ndarray:
-        """Rows of each class in a split, `[C]` int64."""
+        """Rows of each class of each head in a split, heads side by side, `[C]` int64."""
         columns = zip(self.targets(split).T, self.heads.sizes, strict=True)
         return np.concatenate([np.bincount(index[index >= 0], minlength=size) for index, size in columns])
 
     def sampled_class_counts(self) -> np.ndarray:
-        """Training rows of each class as an epoch serves them, `[C]` float64."""
-        return served(self._target, self._sampler, self.heads)
+        """Rows of each class in an epoch of training, `[C]` float64."""
+        return self._sampler.head_class_counts(self._target, self.heads)
 
     def covariates(self, split: Split) -> pa.Table:
         """See `Description.covariates`."""
         sizes = {"characters": "text_characters", "context_characters": "context_characters"}
-        return self.described(split, {"language": "language", "source": "source"} | sizes)
+        return self.described(split, sizes)
 
     def class_shares(self, split: Split) -> dict[str, float]:
         """Share of each class among the rows of a split that its head has a label for."""
@@ -171,13 +166,13 @@ class HeadData(RowData):
         return dict(zip(self.heads.columns, shares.tolist(), strict=True))
 
     def summary(self) -> dict[str, Any]:
-        """The facts for `result.json`, in JSON's types; besides those of comparisons the labelled rows of each head."""
+        """See `Description.summary`; the labelled rows of each head too."""
         counts = {name: self.heads.split(self.class_counts(name)) for name in SPLITS}
         labelled = {name: {head: int(part.sum()) for head, part in parts.items()} for name, parts in counts.items()}
         return super().summary() | {"labelled": labelled}
 
     def write_splits(self, path: str | Path) -> None:
-        """Write id, split and group of every row as parquet, and `classes.tsv` beside it."""
+        """See `Description.write_splits`; `classes.tsv` beside it."""
         super().write_splits(path)
         lines = [["head", "class", *SPLITS, *(f"{name}_share" for name in SPLITS)], *self._class_table()]
         write_atomically(Path(path).with_name("classes.tsv"), tables.text_of(lines, "\t"))
@@ -193,7 +188,7 @@ class HeadData(RowData):
         ]
 
     def report(self) -> None:
-        """Say in the log what the rows in use are like, with a table of the classes; warn of classes that are tiny."""
+        """See `Description.report`; with a table of the classes, and a warning of classes that are tiny."""
         super().report()
         rows = self._class_table()
         wide = max(len(f"{line[0]} {line[1]}") for line in rows)
@@ -204,12 +199,7 @@ class HeadData(RowData):
         if tiny:
             log.warning(
                 "data: %d classes have fewer than %d rows: %s; a split may have none of them, and then nothing is "
-                "known of them there",
-                len(tiny), FEW, ", ".join(tiny),
+                "known of them there", len(tiny), FEW, ", ".join(tiny),
             )  # fmt: skip
-        if conflicts := self.source.account.notes.get("W_CONFLICT"):
+        if conflicts := self.source.statistics.notes.get("W_CONFLICT"):
             log.warning("data: %d rows have the text of another row and other labels; they stay together", conflicts)
-
-    def absent(self) -> list[str]:
-        """Classes without a training row."""
-        return [name for name, count in zip(self.heads.columns, self.class_counts("train"), strict=True) if not count]

@@ -15,13 +15,12 @@ from arena.data.loading.collate import Collate
 from arena.data.loading.sampling import LoaderSettings, Plan, Sampler
 from arena.data.module.base import RowData
 from arena.data.module.description import Split
-from arena.data.source.examples import PAIR, WINNERS
+from arena.data.source.examples import WINNERS
 from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
-from arena.data.source.toy import true_probabilities
 from arena.data.split.prepare import Chosen, SplitSettings
-from arena.data.target import facts as tables
-from arena.data.target.pseudo import PART, Pseudo
+from arena.data.target import labels as of_pairs
+from arena.data.target.pseudo import Pseudo
 from arena.data.target.targets import Targets
 from arena.data.text.template import Layout, check_words, choose, compile_template, word_tokens
 from arena.data.text.tokenizer import Tokenizer
@@ -36,10 +35,8 @@ class PairData(RowData):
     """Pairwise comparisons with a fixed set of classes.
 
     Args:
-        reader: (path, rules, cache, rejects) -> `Rows`; one that can miss labels has `unlabelled`.
-        tokenizer: text -> token ids.
+        reader, tokenizer, path, cache: see `RowData`.
         labels: the classes in the order of the logits, two or three of `model_a`, `model_b`, `tie`.
-        path: what the reader reads: a file, a folder, or a list of both; null where it knows by itself.
         columns: names of the file's columns; the reader is made with them.
         formulation: what the model reads of a row (`arena.data.text.views`): set by the model.
         template: name of a template, the text of one (`arena.data.text.template`), or "auto" for that of the
@@ -47,8 +44,9 @@ class PairData(RowData):
         templates: the templates by name.
         missing_text: stands for a missing turn.
         truncation, split, ingest, target, pseudo, sampling, loader: see their classes.
-        cache: folder for what was read and tokenised before; "auto" for the user's cache, null for none.
     """
+
+    metadata_columns = ("model_a", "model_b")
 
     def __init__(
         self,
@@ -70,59 +68,54 @@ class PairData(RowData):
         loader: LoaderSettings | None = None,
         cache: str | None = None,
     ) -> None:
-        division = split or SplitSettings()
-        division = replace(division, stratify=division.stratify or ["winner"])
-        super().__init__(reader, tokenizer, path, division, ingest, loader, cache)
-        self.labels = tables.check_labels(labels)
+        how = split or SplitSettings()
+        how = replace(how, stratify=how.stratify or ["winner"])
+        super().__init__(reader, tokenizer, path, how, ingest, loader, cache)
+        self.labels = of_pairs.check_labels(labels)
         self.formulation, self.template = formulation, choose(template, templates or {}, formulation)
-        self.missing_text, self.room = missing_text, truncation or TruncationSettings()
-        self.lesson = target or Targets()
+        self.missing_text, self.truncation = missing_text, truncation or TruncationSettings()
+        self.target = target or Targets()
         self.pseudo = (pseudo or Pseudo()).check()
-        self.plan = (sampling or Plan()).check(self.labels)
-
-    @property
-    def parts(self) -> dict[str, str | None]:
-        """See `RowData.parts`."""
-        return self.division.hold_outs | {PART: self.pseudo.path}
+        self.sampling = (sampling or Plan()).check(self.labels)
 
     def prepare(self) -> None:
-        """Make the template and the words of the classes."""
+        """See `RowData.prepare`; the words of the classes too."""
         self.words = self._layout()[1]
 
     def select(self, part: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
         """See `RowData.select`: the rows whose winner is among the classes."""
-        labelled = self.source.facts.slice(0, int((part != PART).sum()))
-        positions, dropped = tables.select_rows(labelled, self.labels, self.ingest.limit, self.lesson.on_tie)
-        return self.lesson.select(labelled, positions, self.labels, dropped), dropped
+        metadata = self.source.metadata
+        positions, dropped = of_pairs.select_pairs(metadata, self.labels, self.ingest.limit, self.target.on_tie)
+        return self.target.select(metadata, positions, self.labels, dropped), dropped
 
-    def join(self, chosen: Chosen, part: np.ndarray) -> Chosen:
+    def join(self, chosen: Chosen) -> Chosen:
         """See `RowData.join`: the pseudo-labelled rows."""
-        near, own = self.division.near_duplicates, int((part != PART).sum())
-        return self.pseudo.join(chosen, self.labels, self._dropped, near, self.cache, own)
+        if self.pseudo.path is None:
+            return chosen
+        rows, near = self.read_unlabelled(self.pseudo.path), self.split_settings.near_duplicates
+        return self.pseudo.join(chosen, rows, self.labels, self._dropped, near, self.cache)
 
-    def label(self, facts: pa.Table, part: np.ndarray) -> None:
-        """See `RowData.label`: the winner, and what the lesson tells of training rows."""
-        self._target, train = tables.class_indices(facts, self.labels), self._rows["train"]
-        pseudo = part[self.positions] == PART
-        self._taught = self.lesson.build(facts, self.labels, self._target, train, pseudo)
-        self._offset = self.lesson.offsets(facts, self.labels, train)
+    def label(self, metadata: pa.Table, pseudo: np.ndarray) -> None:
+        """See `RowData.label`: the winner, and the training targets."""
+        self._target, train = of_pairs.class_indices(metadata, self.labels), self._rows["train"]
+        self._training_targets = self.target.build(metadata, self.labels, self._target, train, pseudo)
+        self._offset = self.target.offsets(metadata, self.labels, train)
 
     def encode(self, rows: Rows, positions: np.ndarray | None) -> InputViews:
         """See `RowData.encode`."""
         tokens = tokenize(rows, self.tokenizer, positions, self.missing_text, self.cache)
-        return views(tokens, self._layout()[0], self.room, self.formulation)
+        return views(tokens, self._layout()[0], self.truncation, self.formulation)
 
     def sampler(self) -> Sampler:
         """See `RowData.sampler`."""
         ids = self.table["id"].take(pa.array(self._rows["train"])).to_pylist()
-        return self.plan.sampler(self._rows["train"], ids, self._target, self.labels)
+        return self.sampling.sampler(self._rows["train"], ids, self._target, self.labels)
 
-    def start(self, counts: Tensor) -> ClassPrior:
-        """What a model may know before its first step: the shares of classes with these counts, one row added to each
-        so that none is impossible, and the tokens of the answer words. With an offset all classes start equal, so that
-        the first predictions are the offset's."""
-        if self.lesson.offset is not None:
-            counts = torch.zeros_like(counts)  # the offset knows the shares
+    def class_prior(self, counts: Tensor) -> ClassPrior:
+        """See `RowData.class_prior`: one row is added to each class so that none is impossible. With an offset all
+        classes start equal, so that the first predictions are the offset's."""
+        if self.target.offset is not None:
+            counts = torch.zeros_like(counts)
         counts = counts.double() + 1
         return ClassPrior(counts / counts.sum(), None if self.words is None else torch.tensor(self.words))
 
@@ -137,12 +130,11 @@ class PairData(RowData):
     def predict_collate(self, rows: Rows, sequences: InputViews) -> Collate:
         """See `RowData.predict_collate`."""
         target, weight = np.full(rows.num_rows, UNLABELLED, np.int64), np.ones(rows.num_rows, np.float32)
-        offset = self.lesson.offsets(rows.facts, self.labels)
-        return self._batches(sequences, target, weight, offset=offset)
+        return self._batches(sequences, target, weight, None, self.target.offsets(rows.metadata, self.labels))
 
     def collate(self, training: bool) -> Collate:
-        """The rows in batches: in training with what the lesson tells of them, else with the class index of each."""
-        target, teacher = self._taught if training else (self._target, None)
+        """See `RowData.collate`: in training with the training targets, else with the class index of each row."""
+        target, teacher = self._training_targets if training else (self._target, None)
         return self._batches(self.sequences, target, self.weights(), teacher, self._offset)
 
     def _batches(
@@ -150,45 +142,37 @@ class PairData(RowData):
         sequences: InputViews,
         target: np.ndarray,
         weight: np.ndarray,
-        teacher: np.ndarray | None = None,
-        offset: np.ndarray | None = None,
+        teacher: np.ndarray | None,
+        offset: np.ndarray | None,
     ) -> Collate:
-        mirror, sizes = tables.mirror(self.labels), sequences.answer_tokens()
-        return Collate(sequences, target, weight, self.tokenizer.pad, 1, sizes, mirror, teacher, offset)
+        permutation, sizes = of_pairs.swap_permutation(self.labels), sequences.answer_tokens()
+        return Collate(sequences, target, weight, self.tokenizer.pad, 1, sizes, permutation, teacher, offset)
 
     def class_counts(self, split: Split) -> np.ndarray:
-        """Rows of each class in a split, `[K]` int64."""
+        """See `Description.class_counts`."""
         return np.bincount(self.targets(split), minlength=len(self.labels))
 
     def class_shares(self, split: Split) -> dict[str, float]:
-        """Share of each class in a split."""
+        """See `Description.class_shares`."""
         shares = self.class_counts(split) / max(1, len(self.rows(split)))
         return dict(zip(self.labels, shares.tolist(), strict=True))
 
-    def absent(self) -> list[str]:
-        """Classes without a training row."""
-        return [label for label, count in zip(self.labels, self.class_counts("train"), strict=True) if not count]
-
     def sampled_class_counts(self) -> np.ndarray:
-        """Training rows of each class as an epoch serves them, with sampling and exchanged answers, `[K]` float64."""
-        return self._sampler.class_counts(self._target, tables.mirror(self.labels), len(self.labels))
+        """See `Description.sampled_class_counts`; with swapped answers."""
+        return self._sampler.class_counts(self._target, of_pairs.swap_permutation(self.labels), len(self.labels))
 
     def true_probabilities(self, split: Split) -> np.ndarray | None:
         """See `Description`. Without a class for ties these are the probabilities given that the row is no tie."""
-        known = true_probabilities(self.table.take(pa.array(self.rows(split))))
-        if known is None:
+        known = self.table.take(pa.array(self.rows(split)))
+        if "true_probability" not in known.column_names or known["true_probability"].null_count:
             return None
-        chosen = known[:, [WINNERS.index(label) for label in self.labels]]
+        every = np.array(known["true_probability"].to_pylist(), dtype=np.float64).reshape(-1, len(WINNERS))
+        chosen = every[:, [WINNERS.index(label) for label in self.labels]]
         return chosen / chosen.sum(axis=1, keepdims=True)
 
-    def covariates(self, split: Split) -> pa.Table:
-        """See `Description.covariates`; the models too."""
-        names = ["model_a", "model_b", "language", "source", *(size.name for size in PAIR.sizes)]
-        return self.described(split, {name: name for name in names})
-
-    def told_of_tokens(self) -> dict[str, Any]:
-        """See `Description`; rows whose answers differ, and are equal in what is kept of them, are counted too."""
-        return super().told_of_tokens() | {"rows_alike_after_cut": int(self.sequences.alike.sum())}
+    def token_summary(self) -> dict[str, Any]:
+        """See `Description`; counts rows whose answers differ, and are equal in what is kept of them."""
+        return super().token_summary() | {"rows_alike_after_cut": int(self.sequences.alike.sum())}
 
     def report(self) -> None:
         """See `Description.report`; warn of answers that nobody can tell apart."""

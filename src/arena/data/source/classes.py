@@ -8,10 +8,11 @@ from typing import Any
 
 from arena.core.errors import DataError, UsageError
 from arena.core.schema import ALIASES, closest
-from arena.data.source.cells import RowError, is_missing, shown, truth_value
+from arena.data.source.checks import is_missing, shown, truth_value
+from arena.data.source.codes import RowError
 from arena.data.source.files import read_columns, read_records
 
-MOST = 200
+MAX_CLASSES = 200
 """Classes of one head. A column with more different values is no classification."""
 
 
@@ -68,7 +69,7 @@ def classes_of(
     Raises:
         UsageError: no heads, a head twice, classes of a head that is none of them, or no file.
         InputOutputError: no such file.
-        DataError: a file lacks the column of a head; or it has fewer than two classes, or more than `MOST`.
+        DataError: a file lacks the column of a head; or it has fewer than two classes, or more than `MAX_CLASSES`.
     """
     known = {name: [str(label_of(name, label)) for label in labels] for name, labels in (given or {}).items()}
     if isinstance(heads, str):
@@ -94,11 +95,11 @@ def _checked(head: str, labels: set[str], paths: str | Sequence[str]) -> list[st
     _, wanted, holds = ALIASES["Label"]
     if wrong := sorted(label for label in labels if not holds(label)):
         raise DataError(f"{paths}: column {head} has the class {shown(wrong[0])}; {wanted} is needed")
-    if not 2 <= len(labels) <= MOST:
+    if not 2 <= len(labels) <= MAX_CLASSES:
         what = ", ".join(sorted(labels)[:3]) or "no label at all"
         raise DataError(
             f"{paths}: column {head} has {len(labels)} different values ({what}{', ...' if len(labels) > 3 else ''}); "
-            f"a head of data.heads needs 2 to {MOST} classes"
+            f"a head of data.heads needs 2 to {MAX_CLASSES} classes"
         )
     numbers = {label: float(label) for label in labels if _NUMBER.fullmatch(label)}
     return sorted(labels, key=lambda label: (label not in numbers, numbers.get(label, 0), label))
@@ -115,7 +116,7 @@ def _read(paths: list[str], heads: list[str]) -> dict[str, set[str]]:
                     label = label_of(head, (record.row or {}).get(head))
                 except RowError:
                     continue  # the reader will say which row it is
-                if label is not None and len(found[head]) <= MOST:
+                if label is not None and len(found[head]) <= MAX_CLASSES:
                     found[head].add(label)
     return {head: {label for label in labels if not is_gap(label, labels)} for head, labels in found.items()}
 

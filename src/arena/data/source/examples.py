@@ -1,4 +1,4 @@
-"""The kinds of rows: which columns of text a row has, and what is known of it besides."""
+"""The schemas of the kinds of rows: columns of text, labels and metadata."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow as pa
 
 WINNERS = ("model_a", "model_b", "tie")
-_ONE_TEXT = pa.list_(pa.string())
 
 
 @dataclass(frozen=True)
@@ -18,27 +17,27 @@ class Example:
     A text is a list with one element a turn, null where the turn is missing.
 
     Attributes:
-        texts: the columns of text, whose tokens lie in this order, turn for turn. By the first one rows are grouped:
-            equal ones are never divided between training and test.
-        outcome: facts that people told about the row; the first one is null where nobody has.
-        known: other facts of this kind.
+        texts: columns of text, whose tokens lie in this order, turn for turn. Rows are grouped by the first one: equal
+            ones are never divided between training and test.
+        labels: columns of labels; the first one is null where nobody has given any.
+        known: further metadata of this kind.
     """
 
     texts: tuple[str, ...]
-    outcome: tuple[pa.Field, ...] = ()
+    labels: tuple[pa.Field, ...] = ()
     known: tuple[pa.Field, ...] = ()
 
     @cached_property
     def text_schema(self) -> pa.Schema:
         """The columns of text."""
-        return pa.schema([(name, _ONE_TEXT) for name in self.texts])
+        return pa.schema([(name, pa.list_(pa.string())) for name in self.texts])
 
     @cached_property
-    def fact_schema(self) -> pa.Schema:
-        """What is kept in memory of a row. Rows of one `session` belong together; `source` names the file or set."""
+    def metadata_schema(self) -> pa.Schema:
+        """The columns in memory. Rows of one `session` belong together; `source` names the file or set."""
         shared = [pa.field(name, pa.string()) for name in ("language", "session", "source")]
         weight = pa.field("weight", pa.float32())
-        return pa.schema([pa.field("id", pa.string()), *self.outcome, weight, *self.known, *shared])
+        return pa.schema([pa.field("id", pa.string()), *self.labels, weight, *self.known, *shared])
 
     @cached_property
     def sizes(self) -> list[pa.Field]:
@@ -46,15 +45,8 @@ class Example:
         return [pa.field(f"{name}_characters", pa.int64()) for name in self.texts] + [pa.field("turns", pa.int64())]
 
     def blank(self) -> dict[str, Any]:
-        """A row of which nothing is known, without texts."""
-        return dict.fromkeys(self.fact_schema.names)
-
-    def told(self, row: dict[str, Any]) -> str | None:
-        """The outcome of a row as one string; None where there is none."""
-        values = [row[field.name] for field in self.outcome]
-        first = values[0] if values else None
-        nothing = first is None or (isinstance(first, list) and not any(each is not None for each in first))
-        return None if nothing else " ".join(map(str, values))
+        """A row with null in every column of metadata, and without texts."""
+        return dict.fromkeys(self.metadata_schema.names)
 
     def sides(self, texts: pa.RecordBatch) -> Iterator[tuple[list[str | None], ...]]:
         """The first text of each row, and two others whose order says nothing; an empty one where there are fewer."""
@@ -74,7 +66,6 @@ better than by one vote."""
 TRUE_PROBABILITY = pa.field("true_probability", pa.list_(pa.float64()))
 """Only in generated comparisons: the probabilities of `WINNERS` that the label was drawn from."""
 LABELLED_TEXT = Example(("text", "context"), (pa.field("labels", pa.list_(pa.string())),))
-"""A text to classify and what gives it context. `labels` holds the class of each head in their order, null where it has
-none."""
+"""A text to classify and its context. `labels` holds the class of each head in their order, null where it has none."""
 CONVERSATION = Example(("prompt", "reply", "system"))
 """A conversation: the turns of the user, those of the assistant with the reply last, and the system message."""

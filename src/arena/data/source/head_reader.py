@@ -1,8 +1,59 @@
-"""Reads texts with several labels into the `Rows` of one data set."""
+"""Files of texts with several labels, and their reader."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from arena.core.errors import UsageError
-from arena.data.source.head_format import HeadFormat
+from arena.core.schema import closest
+from arena.data.source.checks import check_optional_text, shown
+from arena.data.source.classes import is_gap, label_of
+from arena.data.source.codes import RowError
+from arena.data.source.examples import LABELLED_TEXT
+from arena.data.source.formats import Format
 from arena.data.source.reader import FileReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadFormat(Format):
+    """Columns of texts and labels.
+
+    Attributes:
+        text: columns with text: the one that is judged, then others that give it context, joined by line breaks.
+        labels: classes of each head; the columns have the names of the heads.
+    """
+
+    text: tuple[str, ...]
+    labels: Mapping[str, Sequence[str]]
+
+    def row(self, raw: dict[str, Any], number: int, notes: list[str]) -> dict[str, Any]:
+        """See `Format.row`."""
+        row = self.metadata(raw, number)
+        first, *others = (check_optional_text(column, raw.get(column)) or "" for column in self.text)
+        if not first.strip():
+            raise RowError("E_EMPTY_ALL", self.text[0], "there is no text")
+        labels = [self._label(head, raw.get(head)) for head in self.labels]
+        return row | {"text": [first], "context": ["\n".join(filter(None, others))], "labels": labels}
+
+    @cached_property
+    def _classes(self) -> dict[str, dict[str | None, str]]:
+        """For each head the class that a label stands for; older runs may have named it otherwise ("1.0")."""
+        return {
+            head: {label_of(head, name): name for name in names} | {name: name for name in names}
+            for head, names in self.labels.items()
+        }
+
+    def _label(self, head: str, cell: Any) -> str | None:
+        label = label_of(head, cell)
+        known = self._classes[head]
+        if label is None or (label not in known and is_gap(label, self.labels[head])):
+            return None
+        if label not in known:
+            near = closest(label, self.labels[head])
+            raise RowError("E_LABEL", head, f"{shown(label)} is no class of {head}{near} (data.classes names them all)")
+        return known[label]
 
 
 class HeadReader(FileReader):
@@ -19,11 +70,32 @@ class HeadReader(FileReader):
     def __init__(
         self, labels: dict[str, list[str]], text: str | list[str], id: str = "id", group: str | None = None
     ) -> None:
-        columns = [text] if isinstance(text, str) else list(text)
-        if not columns:
+        super().__init__()
+        self.text = (text,) if isinstance(text, str) else tuple(text)
+        self.labels, self.id, self.group = labels, id, group
+        if not self.text:
             raise UsageError("data.text: a value is needed; give the column with the text, data.text=COLUMN")
-        for column in columns:
+        for column in self.text:
             if column in labels:
                 raise UsageError(f"data.text={column}: it is one of data.heads too; a model would read its own answer")
-        self.form = HeadFormat(tuple(columns), labels, id, group)
-        super().__init__(self.form)
+
+    @property
+    def settings(self) -> str:
+        """See `FileReader.settings`."""
+        shown = f"text={self.text!r}, labels={self.labels!r}, id={self.id!r}, group={self.group!r}"
+        return f"HeadFormat({shown}, labelled={self.labelled!r})"
+
+    def format_of(self, path: Path, columns: list[str]) -> Format:
+        """See `FileReader.format_of`."""
+        groups = () if self.group is None else (self.group,)
+        return HeadFormat(
+            name=f"text ({', '.join(self.text)}) with the heads {', '.join(self.labels)}",
+            example=LABELLED_TEXT,
+            needed=(*self.text, *(self.labels if self.labelled else ()), *groups),
+            optional=tuple(self.labels),
+            id=self.id,
+            groups=groups,
+            hint="name the columns with data.text=COLUMN and data.heads=[COLUMN,COLUMN]",
+            text=self.text,
+            labels=self.labels,
+        )

@@ -1,81 +1,86 @@
 """Reads files, whoever wrote them, into the `Rows` of one data set.
 
-Three steps: `files` yields the records of csv, jsonl and parquet files, `formats` makes a row of each, and `ingest`
+Three steps: `files` yields the records of csv, jsonl and parquet files, a `Format` makes a row of each, and `ingest`
 accounts for all of them. What was read once is kept on disk, named after the bytes of the files.
 """
 
 import logging
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import asdict
 from pathlib import Path
 
 from arena.core.cache import cached, file_fingerprint, key_of
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.data.source import hubfiles
-from arena.data.source.files import kind_of
-from arena.data.source.ingest import DATA_VERSION, READER_VERSION, Form, Layout, Rules, ingest, names_of, recognise_file
+from arena.data.source.files import kind_of, read_columns
+from arena.data.source.formats import Format
+from arena.data.source.ingest import DATA_VERSION, READER_VERSION, Ingest, ingest
 from arena.data.source.rows import IngestStatistics, Rows
 
 log = logging.getLogger("arena")
-
-STRICT = Rules()
-"""The first bad record ends the work."""
 
 
 class FileReader:
     """Reads csv, jsonl (either may end in .gz) or parquet files; a kind of row is a subclass.
 
     Args:
-        layout: what the columns mean; see `arena.data.source.ingest.recognise_file`.
-        repo: data set on the Hugging Face hub, or a folder laid out like one, used when no path is given.
-        file: one file in that repository; all files of the split by default.
-        split: which split of the repository, where it has several.
+        repo: data set on the Hugging Face hub, or a folder laid out like one, used when no path is given:
+            `lmarena-ai/arena-human-preference-55k`.
+        file: one file in that repository, e.g. `train.csv`; all files of the split by default.
+        split: the split of the repository, where it has several.
 
     Attributes:
         unit: what the rows are, in messages.
+        labelled: columns with labels must be there.
+        settings: everything that decides how files are read, as text; part of the data's fingerprint.
     """
 
     unit = "rows"
+    labelled = True
+    settings = ""
 
-    def __init__(
-        self, layout: str | Layout, repo: str | None = None, file: str | None = None, split: str | None = None
-    ) -> None:
+    def __init__(self, repo: str | None = None, file: str | None = None, split: str | None = None) -> None:
         if repo is None and (file is not None or split is not None):
             raise UsageError("data.reader.file and data.reader.split need data.reader.repo=<data set on the hub>")
-        self.layout, self.repo, self.file, self.split = layout, repo, file, split
+        self.repo, self.file, self.split = repo, file, split
+
+    def format_of(self, path: Path, columns: list[str]) -> Format:
+        """The format of a file with these columns; raises a `DataError` where they cannot be read so."""
+        raise NotImplementedError
 
     def __call__(
         self,
         path: str | Sequence[str] | None = None,
-        rules: Rules = STRICT,
+        ingest_settings: Ingest | None = None,
         cache: Path | None = None,
-        rejects: Path | None = None,
+        stand_ins: bool = False,
     ) -> Rows:
         """The rows of all files.
 
         Args:
             path: a file, a folder (all csv, jsonl and parquet files below it), or several of them; the repository by
                 default.
-            rules: what to do with records that cannot be used.
+            ingest_settings: what to do with records that cannot be used; by default the first one ends the work.
             cache: folder where rows are kept for the next time; None for a folder that this process deletes.
-            rejects: where `rejects.jsonl` is left if too many records cannot be used; in the cache by default.
+            stand_ins: leave a row with the id and no text in the place of every record that cannot be used.
 
         Raises:
             UsageError: neither a path nor a repository is known.
             InputOutputError: a file or the hub cannot be read.
-            DataError: unknown columns, bad records that `rules` do not allow, no row.
+            DataError: unknown columns, bad records that are not allowed, no row.
         """
+        how = ingest_settings or Ingest()
         paths = self.files(path)
         names, before = names_of(paths), _stamps(paths)
+        forms = [form for _, _, form in self._opened(paths)]
         prints = [(name, file_fingerprint(place)) for name, place in zip(names, paths, strict=True)]
-        settings = (str(self.layout), sorted(asdict(rules).items()))
+        action = ("stand_in", 1.0) if stand_ins else (how.on_bad_row, how.max_rejected)
+        settings = (self.settings, [("max_rejected", action[1]), ("on_bad_row", action[0]), ("repair", False)])
         key = key_of(READER_VERSION, *settings, prints)
-        if rejects is None and cache is not None:
-            rejects = cache / f"rejects-{key}.jsonl"
+        rejects = how.rejects or (cache and cache / f"rejects-{key}.jsonl")
 
         def build(folder: Path) -> None:
-            ingest(paths, self.layout, rules, folder, rejects)
+            ingest(list(zip(paths, names, forms, strict=True)), how, folder, rejects and Path(rejects), stand_ins)
             if _stamps(paths) != before:
                 raise DataError(f"{', '.join(map(str, paths))}: changed while it was read; start again")
 
@@ -83,26 +88,32 @@ class FileReader:
         # Names are kept in the rows as their source, but a file that was only renamed is still the same data; and it is
         # also where a later arena reads it better: then the recorded validation loss tells whether that matters.
         fingerprint = key_of(DATA_VERSION, *settings, [content for _, content in prints])
-        rows = Rows.open(folder, fingerprint, recognise_file(paths[0], self.layout)[1].example)
-        _log(rows.account)
+        rows = Rows.open(folder, fingerprint, forms[0].example)
+        _log(rows.statistics)
         return rows
 
-    def unlabelled(self, path: str | Sequence[str] | None, rules: Rules, cache: Path | None) -> Rows:
-        """The rows of files to predict, with labels or without."""
+    def unlabelled(self) -> "FileReader":
+        """The same reader for files to predict, with labels or without."""
         other = copy(self)
-        if not isinstance(self.layout, str):
-            other.layout = self.layout.unlabelled()
-        return other(path, rules, cache, None)
+        other.labelled = False
+        return other
 
-    def open(self, path: str | Sequence[str] | None = None) -> list[tuple[Path, list[str], Form]]:
+    def open(self, path: str | Sequence[str] | None = None) -> list[tuple[Path, list[str], Format]]:
         """Each file with its columns and its format; reads no further than the first row of each.
-
-        Called alone, it tells a wrong file from a right one before anything heavy is imported.
 
         Raises:
             UsageError, InputOutputError, DataError: as the reader itself, but for what only the rows can tell.
         """
-        return [(place, *recognise_file(place, self.layout)) for place in self.files(path)]
+        return self._opened(self.files(path))
+
+    def _opened(self, paths: list[Path]) -> list[tuple[Path, list[str], Format]]:
+        found = []
+        for place in paths:
+            columns = read_columns(place)
+            form = self.format_of(place, columns)
+            form.require_columns(place, columns)
+            found.append((place, columns, form))
+        return found
 
     def files(self, path: str | Sequence[str] | None = None) -> list[Path]:
         """The files that `path`, or the repository, stands for, in the order in which they are read."""
@@ -115,6 +126,16 @@ class FileReader:
         if not found:
             raise UsageError("data.path: an empty list; give a file")
         return found
+
+
+def names_of(paths: list[Path]) -> list[str]:
+    """A short name for each file: its own, with as many folders in front as it takes to tell the files apart."""
+    longest = max((len(path.parts) for path in paths), default=1)
+    for parts in range(1, longest + 1):
+        names = ["/".join(path.parts[-parts:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise DataError(f"{next(str(p) for p in paths if paths.count(p) > 1)}: the file is given twice in data.path")
 
 
 def _expand(place: Path) -> list[Path]:
@@ -138,11 +159,12 @@ def _stamps(paths: list[Path]) -> list[tuple[int, int]]:
     return [(stat.st_size, stat.st_mtime_ns) for stat in (path.stat() for path in paths)]
 
 
-def _log(account: IngestStatistics) -> None:
-    for name, form in account.formats.items():
+def _log(statistics: IngestStatistics) -> None:
+    for name, form in statistics.formats.items():
         log.info("%s: read as %s", name, form)
-    codes = [f"{code} {count}" for code, count in (account.codes | account.notes).items()]
+    codes = [f"{code} {count}" for code, count in (statistics.codes | statistics.notes).items()]
     log.info(
         "read %d = %d kept + %d rejected + %d merged; %s",
-        account.read, account.kept, account.rejected, account.merged, ", ".join(codes) or "nothing to remark",
+        statistics.read, statistics.kept, statistics.rejected, statistics.merged,
+        ", ".join(codes) or "nothing to remark",
     )  # fmt: skip

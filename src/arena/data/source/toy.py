@@ -151,13 +151,6 @@ def davidson(utility_a: np.ndarray, utility_b: np.ndarray, tie: float) -> np.nda
     return scores / scores.sum(axis=-1, keepdims=True)
 
 
-def true_probabilities(table: Any) -> np.ndarray | None:
-    """`[N, 3]` float64 true probabilities of (model_a, model_b, tie), or None where the table has none."""
-    if "true_probability" not in table.column_names or table["true_probability"].null_count:
-        return None
-    return np.array(table["true_probability"].to_pylist(), dtype=np.float64).reshape(-1, 3)
-
-
 class ToyReader:
     """Reads no file: draws `rows` rows. The first rows of a longer draw are those of a shorter one.
 
@@ -179,16 +172,12 @@ class ToyReader:
         tie: Positive = 1.0,
         repeated: Share = 0.1,
     ) -> None:
-        self.rows = rows
-        self.seed = seed
-        self.quality = quality
-        self.length_bias = length_bias
-        self.tie = tie
-        self.repeated = repeated
+        self.rows, self.seed, self.repeated = rows, seed, repeated
+        self.quality, self.length_bias, self.tie = quality, length_bias, tie
 
-    def __call__(self, path: Any = None, rules: Any = None, cache: Any = None, rejects: Any = None) -> Any:
-        """The rows of the draw (`arena.data.source.rows.Rows`); every reader takes these arguments, this one needs
-        none."""
+    def __call__(self, path: Any = None, ingest: Any = None, cache: Any = None, stand_ins: bool = False) -> Any:
+        """The rows of the draw (`arena.data.source.rows.Rows`). Every reader takes these arguments, this one ignores
+        them."""
         from arena.data.source.rows import Rows
 
         drawn = (self.rows, self.seed, self.quality, self.length_bias, self.tie, self.repeated)

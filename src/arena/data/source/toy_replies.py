@@ -89,9 +89,8 @@ class ToyReplies:
     def __init__(self, rows: Count = 2000, seed: WholeNumber = 0, repeated: Share = 0.3) -> None:
         self.rows, self.seed, self.repeated = rows, seed, repeated
 
-    def __call__(self, path: Any = None, rules: Any = None, cache: Any = None, rejects: Any = None) -> Any:
-        """The rows of the draw (`arena.data.source.rows.Rows`); every reader takes these arguments, this one needs
-        none."""
+    def __call__(self, path: Any = None, ingest: Any = None, cache: Any = None, stand_ins: bool = False) -> Any:
+        """The rows of the draw (`arena.data.source.rows.Rows`); see `arena.data.source.toy.ToyReader`."""
         from arena.data.source.examples import CONVERSATION
         from arena.data.source.rows import Rows
 

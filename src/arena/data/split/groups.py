@@ -201,7 +201,7 @@ def join_rows(rows: Rows, positions: np.ndarray, threshold: float | None) -> Gro
     scan = TextIndex(rows, positions, threshold is not None)
     forest = UnionFind(len(scan.key))
     joined: dict[str, int] = dict.fromkeys(REASONS, 0)
-    sessions = np.array([name or "" for name in rows.facts["session"].take(positions).to_pylist()], dtype=object)
+    sessions = np.array([name or "" for name in rows.metadata["session"].take(positions).to_pylist()], dtype=object)
     joined["prompt"] = _join_equal(forest, scan.prompt, scan.prompt >= 0)
     joined["session"] = _join_equal(forest, sessions, sessions != "")
     joined["twin"] = _join_equal(forest, scan.answers, scan.answers >= 0)

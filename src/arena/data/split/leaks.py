@@ -145,7 +145,7 @@ def _report(
     rows: Rows, positions: np.ndarray, part: np.ndarray, names: tuple[str, ...], threshold: float | None
 ) -> LeakReport:
     scan = TextIndex(rows, positions, threshold is not None)
-    ids = [str(name) for name in rows.facts["id"].take(positions).to_pylist()]
+    ids = [str(name) for name in rows.metadata["id"].take(positions).to_pylist()]
     places = [(row, other, 1.0) for row, other in _exchanged(scan)]
     kinds: dict[str, tuple[np.ndarray, Iterable[Pair] | None]] = {
         "row": (scan.row, None),

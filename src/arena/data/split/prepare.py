@@ -1,7 +1,6 @@
 """From files to rows with a group and a split: every step a function, the long ones kept on disk."""
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +18,12 @@ from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS, assign_splits, check_folds, stratify_codes
 from arena.data.split.groups import VERSION, Groups, join_rows
 
-log = logging.getLogger("arena")
-Reader = Callable[..., Rows]
 STRATIFIABLE = ("winner", "language", "source", "model_a", "model_b", "turns")
 
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """How rows are divided into training, validation and test: the node `data.split`.
+    """How rows are split into training, validation and test: the node `data.split`.
 
     Attributes:
         val_share, test_share: shares of the rows for validation and for the test.
@@ -35,7 +32,7 @@ class SplitSettings:
         on_leak: what to do with a training row whose group is in a hold-out file: leave it out, stop, or keep it.
         stratify: columns whose shares are to be the same in every split.
         near_duplicates: Jaccard similarity of 5-character pieces from which texts count as one; None: only equal ones.
-        seed: another seed gives another division.
+        seed: another seed gives another split.
     """
 
     val_share: Share = 0.15
@@ -55,7 +52,7 @@ class SplitSettings:
         return {"val": self.val_path, "test": self.test_path}
 
     def check(self) -> Self:
-        """The division itself. Raises a `UsageError` for an unknown column, fold or similarity."""
+        """The settings themselves. Raises a `UsageError` for an unknown column, fold or similarity."""
         for name in self.stratify or []:
             if name not in STRATIFIABLE:
                 raise UsageError(
@@ -75,9 +72,8 @@ class Chosen:
     Attributes:
         rows: all rows.
         positions: of those chosen, `[M]`, increasing.
-        splits: of each, `[M]` strings.
-        groups: of each, `[M]` strings.
-        leaked: whether a row is to be left out because its group is in validation or test, `[M]` bool.
+        splits, groups: of each, `[M]` strings.
+        leaked: rows to be left out because their group is in validation or test, `[M]` bool.
     """
 
     rows: Rows
@@ -95,48 +91,42 @@ class Chosen:
         return Chosen(self.rows, self.positions[kept], self.splits[kept], self.groups[kept], self.leaked[kept])
 
     def added(self, rows: Rows, positions: np.ndarray, near_duplicates: float | None, cache: Path | None) -> "Chosen":
-        """With other rows for training; those whose group is in validation or test leak.
+        """Add rows for training; those whose group is in validation or test leak.
 
         Args:
             rows: all rows, these among them.
-            positions: of the rows that join, behind all others.
+            positions: of the rows that join, after all others.
             near_duplicates, cache: as in `grouped`.
         """
         every = np.concatenate([self.positions, positions])
         together = grouped(rows, every, near_duplicates, cache).group
         before, here = together[: len(self.positions)], together[len(self.positions) :]
-        return Chosen(
-            rows,
-            every,
-            np.concatenate([self.splits, np.repeat("train", len(positions))]),
-            np.concatenate([self.groups, here]),
-            np.concatenate([self.leaked, np.isin(here, before[self.splits != "train"])]),
-        )
+        splits = np.concatenate([self.splits, np.repeat("train", len(positions))])
+        leaked = np.concatenate([self.leaked, np.isin(here, before[self.splits != "train"])])
+        return Chosen(rows, every, splits, np.concatenate([self.groups, here]), leaked)
 
 
 def read_parts(
-    reader: Reader, path: str | list[str] | None, hold_outs: dict[str, str | None], ingest: Ingest, cache: Path | None
+    reader: Callable[..., Rows],
+    path: str | list[str] | None,
+    hold_outs: dict[str, str | None],
+    ingest: Ingest,
+    cache: Path | None,
 ) -> tuple[Rows, np.ndarray]:
     """The rows of all files, and for each the split that its file is held out for ("" for none), `[R]`.
 
     Raises:
         UsageError, InputOutputError, DataError: as the reader.
     """
-    rules, rejects = ingest.rules, Path(ingest.rejects) if ingest.rejects else None
-    parts = [("", reader(path, rules, cache, rejects))]
-    parts += [(name, reader(place, rules, cache, rejects)) for name, place in hold_outs.items() if place]
-    if rejects is not None:
-        _copy_rejects([rows for _, rows in parts], rejects)
+    parts = [("", reader(path, ingest, cache))]
+    parts += [(name, reader(place, ingest, cache)) for name, place in hold_outs.items() if place]
+    if ingest.rejects is not None:  # one file of all records that were set aside; none where there are none
+        found = [rows.rejects for _, rows in parts if rows.rejects is not None]
+        Path(ingest.rejects).unlink(missing_ok=True)
+        if found:
+            write_atomically(Path(ingest.rejects), "".join(file.read_text(encoding="utf-8") for file in found))
     names = np.concatenate([np.repeat(name, rows.num_rows) for name, rows in parts])
     return Rows.concatenate([rows for _, rows in parts]), names
-
-
-def _copy_rejects(parts: list[Rows], target: Path) -> None:
-    """One file of all records that were set aside; none where there are none."""
-    found = [rows.rejects for rows in parts if rows.rejects is not None]
-    target.unlink(missing_ok=True)
-    if found:
-        write_atomically(target, "".join(file.read_text(encoding="utf-8") for file in found))
 
 
 def grouped(rows: Rows, positions: np.ndarray, threshold: float | None, cache: Path | None) -> Groups:
@@ -157,12 +147,13 @@ def grouped(rows: Rows, positions: np.ndarray, threshold: float | None, cache: P
 
 
 def divide(
-    facts: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: SplitSettings, classes: np.ndarray | None = None
+    metadata: pa.Table, groups: np.ndarray, held_out: np.ndarray, how: SplitSettings, classes: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The split of each row, `[R]` strings, and which rows are left out because they leak into a hold-out file, `[R]`.
+    """The split of each row, `[R]` strings, and the rows that are left out because they leak into a hold-out file,
+    `[R]` bool.
 
     Args:
-        facts: the R rows.
+        metadata: of the R rows.
         groups: group of each row, `[R]`.
         held_out: "val" or "test" for rows of a hold-out file, else "", `[R]`.
         how: the rest.
@@ -176,8 +167,8 @@ def divide(
     leaked = leaks_into_hold_outs(groups, held_out)
     if leaked.any() and how.on_leak == "error":
         raise DataError(
-            f"{leaked.sum()} rows have a prompt of a hold-out file (first: id {facts['id'][int(leaked.argmax())]}); "
-            "data.on_leak=drop leaves them out"
+            f"{leaked.sum()} rows have a prompt of a hold-out file (first: id "
+            f"{metadata['id'][int(leaked.argmax())]}); data.on_leak=drop leaves them out"
         )
     if how.on_leak == "keep":
         leaked = np.zeros(len(groups), dtype=bool)
@@ -185,22 +176,21 @@ def divide(
     if not len(free):
         raise DataError("no row is left to train on: every one has a prompt of a hold-out file")
     if classes is None:
-        chosen = facts.take(pa.array(free))
+        chosen = metadata.take(pa.array(free))
         codes = stratify_codes([chosen[name].to_pylist() for name in how.stratify or []])
     else:
         codes = classes[free]
-    shares = {
-        split: 0.0 if (held_out == split).any() else share
-        for split, share in (("val", how.val_share), ("test", how.test_share))
-    }
-    fold, folds = (None, None) if (held_out == "val").any() else (how.fold, how.folds)
-    splits[free] = assign_splits(groups[free], codes, shares["val"], shares["test"], how.seed, fold, folds)
+    has_val, has_test = ((held_out == split).any() for split in ("val", "test"))
+    shares = 0.0 if has_val else how.val_share, 0.0 if has_test else how.test_share
+    fold, folds = (None, None) if has_val else (how.fold, how.folds)
+    splits[free] = assign_splits(groups[free], codes, *shares, how.seed, fold, folds)
     assert set(splits[~leaked]) <= set(SPLITS)
     return splits, leaked
 
 
 def leaks_into_hold_outs(groups: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """Whether a row shares its group with a hold-out row that counts more: test before validation before the rest."""
+    """The rows that share their group with a hold-out row that counts more, `[R]` bool: test before validation before
+    the rest."""
     test = held_out == "test"
     in_test = np.isin(groups, groups[test]) & ~test
     val = (held_out == "val") & ~in_test

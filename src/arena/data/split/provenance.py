@@ -1,4 +1,4 @@
-"""Which rows a model was trained on: kept in `splits.parquet`, and told by files of predictions (`in_sample`)."""
+"""The rows that a model was trained on, in `splits.parquet`, and the column `in_sample` of predictions files."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from arena.data.source.examples import Example
 from arena.data.split.assignment import digest_of
 
 IN_SAMPLE = "in_sample"
-"""Column of a file of predictions: whether the row was a training row of (one of) the models; written where one was."""
+"""Column of a file of predictions: the row was a training row of (one of) the models; written where one was."""
 CONTENT = "content"
 """Column of `splits.parquet`: see `contents`."""
 
@@ -24,15 +24,9 @@ def contents(texts: Iterable[pa.RecordBatch], example: Example) -> Iterator[str]
 
 
 def training_contents(splits: Path) -> set[str] | None:
-    """The contents of the training rows of a run; None where an older run did not write them down.
-
-    Args:
-        splits: its `splits.parquet`.
-    """
-    if not splits.is_file():
-        return None
-    table = read_parquet(splits)
-    if CONTENT not in table.column_names:
+    """The contents of the training rows of a run; None where an older run did not write them to `splits`."""
+    table = read_parquet(splits) if splits.is_file() else None
+    if table is None or CONTENT not in table.column_names:
         return None
     rows = zip(table[CONTENT].to_pylist(), table["split"].to_pylist(), strict=True)
     return {content for content, split in rows if split == "train"}

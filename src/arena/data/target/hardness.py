@@ -1,8 +1,7 @@
-"""How hard each row was for a baseline, from a file of its predictions."""
+"""Hardness of rows: a baseline's loss on each, from a file of its predictions."""
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ NEEDS = (
 
 
 def row_losses(path: str | Path, ids: list[str], winners: list[str]) -> np.ndarray:
-    """What a baseline lost on each row, nats, `[M]`.
+    """Loss of a baseline on each of M rows, nats, `[M]`.
 
     Args:
         path: csv, jsonl or parquet, as `arena.predict` and the run folder's `predictions/` hold it.
@@ -31,20 +30,18 @@ def row_losses(path: str | Path, ids: list[str], winners: list[str]) -> np.ndarr
     wanted = [name for name in file.columns if name == "loss" or name.startswith(PREFIXES)]
     rows = file.rows(ids, [*wanted, IN_SAMPLE], "training rows")
     file.check_training(dict(zip(ids, rows, strict=True)), ids)
-    return np.array([_loss(file, name, row, winner) for name, row, winner in zip(ids, rows, winners, strict=True)])
-
-
-def _loss(file: PredictionsFile, name: str, row: dict[str, Any], winner: str) -> float:
-    try:
-        if row.get("loss") is not None:
-            loss = float(row["loss"])
-        else:
-            probability = next(float(row[prefix + winner]) for prefix in PREFIXES if prefix + winner in row)
-            loss = -float(logarithm(probability))
-    except StopIteration:
-        raise file.error(f"{NEEDS}; there is none for the class {winner}") from None
-    except (TypeError, ValueError):
-        raise file.error(f"the prediction of id {name} is not a number") from None
-    if not math.isfinite(loss):
-        raise file.error(f"the loss of id {name} is {loss}")
-    return loss
+    losses = np.empty(len(ids))
+    for place, (name, row, winner) in enumerate(zip(ids, rows, winners, strict=True)):
+        column = next((prefix + winner for prefix in PREFIXES if prefix + winner in row), None)
+        try:
+            if row.get("loss") is not None:
+                losses[place] = float(row["loss"])
+            elif column is None:
+                raise file.error(f"{NEEDS}; there is none for the class {winner}")
+            else:
+                losses[place] = -logarithm(float(row[column]))
+        except (TypeError, ValueError):
+            raise file.error(f"the prediction of id {name} is not a number") from None
+        if not math.isfinite(losses[place]):
+            raise file.error(f"the loss of id {name} is {losses[place]}")
+    return losses

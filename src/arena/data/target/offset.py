@@ -1,4 +1,4 @@
-"""What another model says of the rows, as log probabilities that are added to the logits (`data.offset`)."""
+"""Log probabilities of another model that are added to the logits (`data.offset`)."""
 
 import logging
 from collections.abc import Sequence
@@ -25,22 +25,18 @@ def files_of(offset: str | list[str]) -> list[Path]:
     found = []
     for given in [offset] if isinstance(offset, str) else offset:
         path = Path(given).expanduser()
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = [path / "predictions" / f"{split}.parquet" for split in SPLITS]
-        if not any(file.is_file() for file in inside):
+        inside = [file for split in SPLITS if (file := path / "predictions" / f"{split}.parquet").is_file()]
+        if path.is_dir() and not inside:
             raise InputOutputError(f"data.offset={given}: no predictions in this folder; name a run of arena.baseline")
-        found += [file for file in inside if file.is_file()]
+        found += inside if path.is_dir() else [path]
     return found
 
 
 def check(offset: str | list[str], labels: list[str]) -> None:
-    """Whether the files are there and have these classes; reads their columns only.
+    """Check that the files are there and have these classes; reads their columns only.
 
     Raises:
-        InputOutputError: a file cannot be found.
-        DataError: it has other columns.
+        InputOutputError, DataError: a file cannot be found, or has other columns.
     """
     for path in files_of(offset):
         PredictionsFile(path, "data.offset").class_columns(labels)
@@ -49,12 +45,12 @@ def check(offset: str | list[str], labels: list[str]) -> None:
 def log_probabilities(
     offset: str | list[str], ids: list[str], labels: list[str], train: Sequence[int] | np.ndarray = ()
 ) -> np.ndarray:
-    """Log probabilities of the classes for each row, `[R, K]` float32.
+    """Log probabilities of the K classes for each of R rows, `[R, K]` float32.
 
     Args:
         offset: files, or the run folder of a baseline.
         ids: of the rows, `[R]`.
-        labels: names of the K classes.
+        labels: names of the classes, `[K]`.
         train: positions of the training rows in `ids`, which must be predicted out of fold.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Files of predictions: what another model, or an earlier run, said of some rows."""
+"""Files of predictions that another model, or an earlier run, made of some rows."""
 
 import logging
 import math
@@ -11,7 +11,7 @@ import numpy as np
 from arena.core import tables
 from arena.core.errors import DataError, InputOutputError
 from arena.core.run import RunFolder
-from arena.data.source.cells import number, shown, truth_value
+from arena.data.source.checks import number, shown, truth_value
 from arena.data.source.files import read_columns, read_records
 from arena.data.split.provenance import IN_SAMPLE
 
@@ -20,7 +20,8 @@ log = logging.getLogger("arena")
 PREFIXES = ("probability_", "winner_")
 """Of the columns of probabilities: in a run folder's `predictions/`, and as `arena.predict` writes them."""
 ROUNDING = 1e-3
-"""How far the probabilities of a row may be from a sum of 1; files are written with few digits."""
+"""Tolerance on the sum of a row's probabilities, which should be 1; files are written with few digits."""
+NEEDS = "it needs the column id and one probability for each class (probability_<class>, winner_<class>)"
 
 
 class PredictionsFile:
@@ -32,20 +33,14 @@ class PredictionsFile:
         needs: what the file must have, for messages.
 
     Attributes:
-        path: the file.
-        columns: names of its columns.
+        columns: names of the file's columns.
 
     Raises:
         InputOutputError: there is no such file.
         DataError: it is damaged, or has no column `id`.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        key: str,
-        needs: str = "it needs the column id and one probability for each class (probability_<class>, winner_<class>)",
-    ) -> None:
+    def __init__(self, path: str | Path, key: str, needs: str = NEEDS) -> None:
         self.path, self.key, self.needs = Path(path).expanduser(), key, needs
         if not self.path.is_file():
             raise InputOutputError(f"{key}={path}: no such file")
@@ -73,22 +68,16 @@ class PredictionsFile:
                 "these predictions are too good to learn from; take a run folder of arena.baseline, or the folds of "
                 "several runs: python -m arena.predict run=FOLDS out_of_fold=true output=FILE.parquet"
             )
-        if "fold" not in self.columns and not self._of_baseline():
+        # A run folder of arena.baseline holds predictions of its training rows that are out of fold.
+        of_baseline = any(RunFolder(folder).is_baseline for folder in list(self.path.absolute().parents)[1:3])
+        if "fold" not in self.columns and not of_baseline:
             log.warning(
                 "%s=%s: nothing says that a model that had not seen them predicted the training rows (out of fold)",
                 self.key, self.path,
             )  # fmt: skip
 
-    def _of_baseline(self) -> bool:
-        """Whether the file is below a run folder of `arena.baseline`, which predicts its training rows out of fold."""
-        return any(RunFolder(folder).is_baseline for folder in list(self.path.absolute().parents)[1:3])
-
     def class_columns(self, labels: list[str]) -> list[str]:
-        """The columns of the probabilities in the order of `labels`, `[K]`.
-
-        Raises:
-            DataError: there are none, or those of other classes.
-        """
+        """The columns of the probabilities in the order of `labels`, `[K]`; a `DataError` where they are others."""
         for prefix in PREFIXES:
             found = [name.removeprefix(prefix) for name in self.columns if name.startswith(prefix)]
             if found and set(found) != set(labels):
@@ -99,14 +88,7 @@ class PredictionsFile:
         raise self.error(self.needs)
 
     def records(self, wanted: list[str]) -> dict[str, dict[str, Any]]:
-        """All rows of the file by their ids.
-
-        Args:
-            wanted: columns to read besides `id`.
-
-        Raises:
-            DataError: a broken row, or an id that occurs twice.
-        """
+        """The `wanted` columns of all rows by id; a `DataError` for a broken row, or an id that occurs twice."""
         known: dict[str, dict[str, Any]] = {}
         for record in read_records(self.path, ["id", *wanted]):
             if record.row is None or record.error is not None:
@@ -118,15 +100,10 @@ class PredictionsFile:
         return known
 
     def rows(self, ids: list[str], wanted: list[str], who: str) -> list[dict[str, Any]]:
-        """The file's row of each id, in their order, `[M]`.
-
-        Args:
-            ids: of the rows, `[M]`.
-            wanted: columns to read besides `id`.
-            who: has these ids, for messages.
+        """The `wanted` columns of each id, in their order, `[M]`; `who` has these ids, for messages.
 
         Raises:
-            DataError: a broken row, an id that occurs twice, or one that does not occur.
+            DataError: as `records`, or an id that does not occur.
         """
         known = self.records(wanted)
         missing = [name for name in ids if name not in known]
@@ -138,30 +115,21 @@ class PredictionsFile:
         return [known[name] for name in ids]
 
     def probabilities(self, ids: list[str], labels: list[str], who: str) -> np.ndarray:
-        """Probabilities of the classes for each id, `[M, K]` float64, each row's sum 1.
-
-        Args:
-            ids: of the rows, `[M]`.
-            labels: names of the K classes.
-            who: has these ids, for messages.
+        """Probabilities of the K classes for each id, `[M, K]` float64, each row's sum 1; see `rows`.
 
         Raises:
-            DataError: as `class_columns` and `rows`, or what is there are no probabilities.
+            DataError: as `class_columns`, `rows` and `shares`.
         """
         columns = self.class_columns(labels)
-        found = np.empty((len(ids), len(labels)))
-        for position, (name, row) in enumerate(zip(ids, self.rows(ids, columns, who), strict=True)):
-            found[position] = self.shares(name, [row[column] for column in columns])
-        return found / found.sum(axis=1, keepdims=True)
+        rows = self.rows(ids, columns, who)
+        found = [self.shares(name, [row[column] for column in columns]) for name, row in zip(ids, rows, strict=True)]
+        shares = np.array(found, dtype=np.float64).reshape(len(ids), len(labels))
+        return shares / shares.sum(axis=1, keepdims=True)
 
     def shares(self, name: str, cells: list[Any]) -> list[float]:
-        """The probabilities of one row, `[K]`; their sum is 1 up to `ROUNDING`.
-
-        Raises:
-            DataError: they are none.
-        """
+        """The probabilities of one row, `[K]`; a `DataError` unless their sum is 1 up to `ROUNDING`."""
         found = [share for cell in cells if (share := number(cell)) is not None]
         if len(found) < len(cells) or abs(math.fsum(found) - 1) > ROUNDING + 1e-9:
-            said = ", ".join(map(shown, cells))
-            raise self.error(f"id {name} has {said}, which are no probabilities: 0 or more, and 1 together")
+            listed = ", ".join(map(shown, cells))
+            raise self.error(f"id {name} has {listed}, which are no probabilities: 0 or more, and 1 together")
         return found

@@ -1,4 +1,4 @@
-"""What training rows are told to be: the winner, the shares of the votes, what a teacher says of them; and the offset.
+"""Training targets: the winner, the shares of the votes, a teacher's probabilities; and the offset.
 
 Only training learns from shares. Which class a row has for stratification, sampling, class shares, validation and test
 is always its winner.
@@ -21,7 +21,7 @@ from arena.data.target.predictions_file import PredictionsFile
 
 @dataclass(frozen=True)
 class Targets:
-    """What training learns from: the node `data.target`.
+    """Training targets: the node `data.target`.
 
     Attributes:
         source: the winner, or the shares of the votes (the column `probability`) where they are known. Validation and
@@ -38,22 +38,19 @@ class Targets:
     offset: InputPath | list[InputPath] | None = None
     on_tie: Literal["error", "drop"] = "error"
 
-    def select(self, facts: pa.Table, positions: np.ndarray, labels: list[str], dropped: dict[str, int]) -> np.ndarray:
-        """The positions without rows whose votes are all for a class that is not in `labels`; they count as ties.
-
-        Args:
-            facts: of all rows.
-            positions: of the rows to choose from, `[M]`.
-            labels: names of the classes.
-            dropped: rows left out by reason; counts them.
+    def select(
+        self, metadata: pa.Table, positions: np.ndarray, labels: list[str], dropped: dict[str, int]
+    ) -> np.ndarray:
+        """The positions, `[M]`, without rows whose votes are all for a class that is not in `labels`; they count as
+        ties in `dropped` (rows left out by reason).
 
         Raises:
             DataError: there are such rows and they are an error.
         """
         if self.source == "winner":
             return positions
-        chosen = facts.take(pa.array(positions))
-        lost = pc.is_valid(chosen["probability"]).to_numpy() & np.isnan(votes(chosen, labels)[:, 0])  # pyright: ignore[reportAttributeAccessIssue]
+        chosen = metadata.take(pa.array(positions))
+        lost = _voted(chosen) & np.isnan(votes(chosen, labels)[:, 0])
         if not lost.any():
             return positions
         if self.on_tie == "error":
@@ -65,55 +62,55 @@ class Targets:
         return positions[~lost]
 
     def build(
-        self, facts: pa.Table, labels: list[str], index: np.ndarray, train: np.ndarray, guessed: np.ndarray
+        self, metadata: pa.Table, labels: list[str], index: np.ndarray, train: np.ndarray, pseudo: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The targets that training serves, and what the teacher says.
+        """Training targets, and the teacher's probabilities.
 
         Args:
-            facts: the R rows in use.
+            metadata: of the R rows in use.
             labels: names of the K classes.
             index: class index of each row, `[R]`.
             train: positions of the training rows.
-            guessed: which rows are pseudo-labelled, `[R]` bool. Where a probability is known of them, it is their
+            pseudo: rows that are pseudo-labelled, `[R]` bool. Where a probability is known of them, it is their
                 target; the teacher is not asked for them.
 
         Returns:
-            Class indices `[R]`, or probabilities `[R, K]` float32 where there is a row that is told shares; and
-            probabilities `[R, K]` float32, NaN where nobody was asked, or None without a teacher.
+            Class indices `[R]`, or probabilities `[R, K]` float32 where a row has shares; and probabilities `[R, K]`
+            float32, NaN where the teacher was not asked, or None without a teacher.
 
         Raises:
             InputOutputError, DataError: see `PredictionsFile`; a training row that the teacher has no prediction for.
         """
-        told = pc.is_valid(facts["probability"]).to_numpy() & (guessed | (self.source == "votes"))  # pyright: ignore[reportAttributeAccessIssue]
+        soft = _voted(metadata) & (pseudo | (self.source == "votes"))
         target = index
-        if told.any():
+        if soft.any():
             target = np.eye(len(labels), dtype=np.float32)[index]
-            target[told] = votes(facts, labels)[told]
+            target[soft] = votes(metadata, labels)[soft]
         if self.teacher is None:
             return target, None
-        asked = train[~guessed[train]]
-        ids = facts["id"].take(pa.array(asked)).to_pylist()
-        teacher = np.full((facts.num_rows, len(labels)), np.nan, dtype=np.float32)
-        file = PredictionsFile(self.teacher, "data.teacher")
-        teacher[asked] = file.probabilities(ids, labels, "training rows")
+        labelled = train[~pseudo[train]]
+        ids = metadata["id"].take(pa.array(labelled)).to_pylist()
+        teacher = np.full((metadata.num_rows, len(labels)), np.nan, dtype=np.float32)
+        teacher[labelled] = PredictionsFile(self.teacher, "data.teacher").probabilities(ids, labels, "training rows")
         return target, teacher
 
-    def offsets(self, facts: pa.Table, labels: list[str], train: Sequence[int] | np.ndarray = ()) -> np.ndarray | None:
-        """Log probabilities of the offset for R rows, `[R, K]` float32; None without one. `train`: positions of the
-        training rows among them.
-
-        Raises:
-            InputOutputError, DataError: see `arena.data.target.offset.log_probabilities`.
-        """
-        return None if self.offset is None else log_probabilities(self.offset, facts["id"].to_pylist(), labels, train)
+    def offsets(
+        self, metadata: pa.Table, labels: list[str], train: Sequence[int] | np.ndarray = ()
+    ) -> np.ndarray | None:
+        """Log probabilities of the offset, `[R, K]` float32, or None; see `arena.data.target.offset`."""
+        ids = metadata["id"].to_pylist()
+        return None if self.offset is None else log_probabilities(self.offset, ids, labels, train)
 
 
-def votes(facts: pa.Table, labels: list[str]) -> np.ndarray:
+def votes(metadata: pa.Table, labels: list[str]) -> np.ndarray:
     """Shares of the votes for `labels` among the votes for these classes, `[R, K]`; NaN where there are none."""
-    shares = np.full((facts.num_rows, len(labels)), np.nan)
-    known = pc.is_valid(facts["probability"]).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
-    flat = pc.list_flatten(facts["probability"]).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
+    shares = np.full((metadata.num_rows, len(labels)), np.nan)
+    flat = pc.list_flatten(metadata["probability"]).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
     chosen = flat.reshape(-1, len(WINNERS))[:, [WINNERS.index(label) for label in labels]]
     total = chosen.sum(axis=1, keepdims=True)
-    shares[known] = np.divide(chosen, total, out=np.full_like(chosen, np.nan), where=total > 0)
+    shares[_voted(metadata)] = np.divide(chosen, total, out=np.full_like(chosen, np.nan), where=total > 0)
     return shares
+
+
+def _voted(metadata: pa.Table) -> np.ndarray:
+    return pc.is_valid(metadata["probability"]).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]

@@ -2,20 +2,24 @@
 
 import hashlib
 import json
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from arena.core.cache import file_fingerprint
 from arena.core.errors import InputOutputError, first_line
 
 PAD_NAMES = ["[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "<|finetune_right_pad_id|>", "<|end_of_text|>", "</s>"]
-SEPARATOR_NAMES = ["[SEP]"]
-ENCODING = 1
-"""Raised when the same vocabulary gives other ids than before, so that caches of token ids expire."""
 END_NAMES = ["<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "[EOS]"]
 """How tokenizers call the end of a text, where the folder does not say it."""
+ENCODING = 1
+"""Raised when the same vocabulary gives other ids than before, so that caches of token ids expire."""
+Finish = Callable[[], list[np.ndarray]]
+"""The second part of encoding: gives the int32 ids of each text."""
 
 
 @dataclass
@@ -25,6 +29,7 @@ class Backend:
 
     Attributes:
         special: ids of all tokens that are markup.
+        encode: calls the library; the result gives the ids.
         markup: text with special tokens -> ids.
     """
 
@@ -37,7 +42,7 @@ class Backend:
     blank: bool
     special: frozenset[int]
     fingerprint: str
-    encode: Callable[[list[str]], list[Any]]
+    encode: Callable[[list[str]], Finish]
     markup: Callable[[str], list[int]]
     decode: Callable[[list[int]], str]
     vocabulary: Callable[[], dict[str, int]]
@@ -50,24 +55,20 @@ def load(folder: Path) -> Backend:
     Raises:
         InputOutputError: the folder holds no tokenizer that can be read.
     """
+    from tokenizers import Tokenizer as HubFile
+
+    path = folder / "tokenizer.json"
     try:
-        tokenizer = (
-            _from_file(folder / "tokenizer.json") or from_scores(folder / "vocab.json") or _from_transformers(folder)
-        )
+        own = HubFile.from_file(str(path)) if path.is_file() else from_scores(folder / "vocab.json")
+        tokenizer = own or _from_transformers(folder)
     except Exception as error:
         raise InputOutputError(
             f"{folder}: no tokenizer can be read there; put the model's tokenizer.json into the folder "
             f"({first_line(error)})"
         ) from error
-    path = folder / "tokenizer.json"  # its bytes: writing the vocabulary out again takes half a second
+    # The file's bytes: writing the vocabulary out again takes half a second.
     vocabulary = file_fingerprint(path) if path.is_file() else tokenizer.to_str()
     return _describe(tokenizer, _named_tokens(folder), vocabulary)
-
-
-def _from_file(path: Path) -> Any:
-    from tokenizers import Tokenizer as HubFile
-
-    return HubFile.from_file(str(path)) if path.is_file() else None
 
 
 def from_scores(path: Path) -> Any:
@@ -108,13 +109,17 @@ def _from_transformers(folder: Path) -> Any:
 def _named_tokens(folder: Path) -> dict[str, str]:
     """`pad_token`, `sep_token` and their like, as the folder's JSON files name them."""
     names: dict[str, str] = {}
-    for file in ["special_tokens_map.json", "tokenizer_config.json"]:
-        if (folder / file).is_file():
-            for key, value in json.loads((folder / file).read_text(encoding="utf-8")).items():
-                content = value.get("content") if isinstance(value, dict) else value
-                if key.endswith("_token") and isinstance(content, str):
-                    names[key] = content
+    for file in (folder / "special_tokens_map.json", folder / "tokenizer_config.json"):
+        for key, value in json.loads(file.read_text(encoding="utf-8")).items() if file.is_file() else ():
+            content = value.get("content") if isinstance(value, dict) else value
+            if key.endswith("_token") and isinstance(content, str):
+                names[key] = content
     return names
+
+
+def without_surrogates(text: str) -> str:
+    """The text with surrogate pairs joined and lone surrogates (legal in JSON, not in UTF-8) replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _describe(tokenizer: Any, named: dict[str, str], vocabulary: str) -> Backend:
@@ -128,17 +133,15 @@ def _describe(tokenizer: Any, named: dict[str, str], vocabulary: str) -> Backend
         ids = [tokenizer.token_to_id(name) for name in names if name]
         return next((i for i in ids if i is not None), None)
 
-    bare = tokenizer.encode("a", add_special_tokens=False).ids
-    whole = tokenizer.encode("a").ids
-    start = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
-    pad = first([named.get("pad_token"), *PAD_NAMES, named.get("eos_token")])
-    separator = first([named.get("sep_token"), *SEPARATOR_NAMES])
-    special = {
-        "pad": 0 if pad is None else pad,  # never read: the attention mask hides it
-        "prefix": whole[:start],
-        "suffix": whole[start + len(bare) :],
-        "separator": [separator] if separator is not None else tokenizer.encode("\n\n", add_special_tokens=False).ids,
-    }
+    def encode(texts: list[str]) -> Finish:
+        try:
+            encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        except TypeError:  # how the library refuses lone surrogates
+            encoded = tokenizer.encode_batch_fast(
+                [without_surrogates(text) for text in texts], add_special_tokens=False
+            )
+        # array.array reads a list of numbers three times as fast as numpy does.
+        return lambda: [np.frombuffer(array("i", each.ids), np.int32) for each in encoded]
 
     def markup(text: str) -> list[int]:
         tokenizer.encode_special_tokens = False
@@ -147,12 +150,23 @@ def _describe(tokenizer: Any, named: dict[str, str], vocabulary: str) -> Backend
         finally:
             tokenizer.encode_special_tokens = True
 
+    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    whole = tokenizer.encode("a").ids
+    start = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
+    separator = first([named.get("sep_token"), "[SEP]"])
+    special = {
+        # Never read where there is none (0): the attention mask hides it.
+        "pad": first([named.get("pad_token"), *PAD_NAMES, named.get("eos_token")]) or 0,
+        "prefix": whole[:start],
+        "suffix": whole[start + len(bare) :],
+        "separator": [separator] if separator is not None else tokenizer.encode("\n\n", add_special_tokens=False).ids,
+    }
     behaviour = f"{ENCODING}{json.dumps(special)}{vocabulary}"
     return Backend(
         # Ids may have gaps, so the number of tokens is not enough.
         size=max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
         fingerprint=hashlib.sha256(behaviour.encode()).hexdigest()[:16],
-        encode=lambda texts: tokenizer.encode_batch_fast(texts, add_special_tokens=False),
+        encode=encode,
         markup=markup,
         decode=tokenizer.decode,
         vocabulary=tokenizer.get_vocab,

@@ -6,7 +6,7 @@ A template is a small node of the configuration (`data.templates.<name>`):
     round   the layout of one turn, with the same three placeholders; only with `{rounds}`
     chat    true: the text is the user's message in the chat template of the model's tokenizer
     system  the system message of that chat
-    words   what a language model answers for each class, one token each (`{model_a: "0", ...}`)
+    words   the answer of a language model for each class, one token each (`{model_a: "0", ...}`)
 A model that reads one answer at a time (`model.formulation=score`) has `{prompt}` and `{response}` instead.
 `{separator}` stands for the tokenizer's own separator. Only the words of a template may become special tokens, and only
 through the chat template; what people wrote is never markup.
@@ -32,8 +32,6 @@ ONE_ANSWER = ("prompt", "response")
 """The fields of a template for one answer at a time."""
 AUTO = {"joint": "plain", "symmetric": "plain", "score": "answer", "verbalizer": "digit"}
 """The template that `data.template=auto` means for each formulation."""
-END = ("", "\0", "", None)
-"""Behind the last part of a parsed template; no placeholder is called so."""
 Piece = str | np.ndarray
 """One part of a template: the name of a field, or token ids that are the same in every row."""
 
@@ -56,15 +54,15 @@ class Layout:
     @property
     def base(self) -> int:
         """Fixed tokens of a row besides those of its turns: a row of n turns has `base + n * per_turn` of them."""
-        return _fixed(self.whole) - self._breaks() * len(self.between)
+        return _fixed(self.whole) - self._breaks()
 
     @property
     def per_turn(self) -> int:
         """Fixed tokens that each turn of a row adds."""
-        return (_fixed(self.round) if self.round is not None else 0) + self._breaks() * len(self.between)
+        return _fixed(self.round or []) + self._breaks()
 
     def _breaks(self) -> int:
-        return sum(isinstance(piece, str) for piece in self.whole)
+        return sum(isinstance(piece, str) for piece in self.whole) * len(self.between)
 
 
 def choose(template: str, templates: Mapping[str, Any], formulation: str = "joint") -> dict[str, Any]:
@@ -77,7 +75,13 @@ def choose(template: str, templates: Mapping[str, Any], formulation: str = "join
     if template == "auto":
         template = AUTO[formulation]
         templates = {"plain": PLAIN} | dict(templates)
-    found = {"text": template} if "{" in template else _named(template, templates)
+    if "{" not in template and template not in templates:
+        raise UsageError(f"data.template={template}: no such template{closest(template, templates)}")
+    chosen = template if "{" in template else templates[template]
+    found = {"text": chosen} if isinstance(chosen, str) else dict(chosen)
+    for key in found:
+        if key not in KEYS:
+            raise UsageError(f"data.templates.{template}.{key}: no such key{closest(key, KEYS)}")
     one = "{response}" in found["text"] + (found.get("round") or "")
     if one != (formulation == "score"):
         shows, reads = ("one answer", "two") if one else ("two answers", "one")
@@ -88,23 +92,27 @@ def choose(template: str, templates: Mapping[str, Any], formulation: str = "join
     return found
 
 
-def _named(template: str, templates: Mapping[str, Any]) -> dict[str, Any]:
-    if template not in templates:
-        raise UsageError(f"data.template={template}: no such template{closest(template, templates)}")
-    chosen = templates[template]
-    found = {"text": chosen} if isinstance(chosen, str) else dict(chosen)
-    for key in found:
-        if key not in KEYS:
-            raise UsageError(f"data.templates.{template}.{key}: no such key{closest(key, KEYS)}")
-    return found
+def text_template(template: str | None, columns: Sequence[str]) -> str:
+    """The template of a text with several labels: by default the text alone, or context, separator and text.
+
+    Args:
+        template: holds `{text}` once, and `{context}` where there is one; None for the default.
+        columns: `data.text`; those after the first are the context.
+
+    Raises:
+        UsageError: no `{text}`, or `{context}` without a column for it or the other way round.
+    """
+    context = len(columns) > 1
+    if template is None:
+        template = "{context}{separator}{text}" if context else "{text}"
+    if template.count("{text}") != 1 or template.count("{context}") != int(context):
+        wanted = "{text} and {context} once each" if context else "{text} once"
+        raise UsageError(f"data.template={template[:40]}: it must hold {wanted} (data.text has {len(columns)} columns)")
+    return template
 
 
 def check_words(words: Mapping[str, str] | None, labels: Sequence[str]) -> dict[str, str]:
-    """The answer word of each class in the order of `labels`.
-
-    Raises:
-        UsageError: a class has no word, or two classes have the same.
-    """
+    """The answer word of each class in the order of `labels`; a `UsageError` where one is missing or two are equal."""
     given = words or {}
     known = {label: str(given[label]) for label in labels if label in given}
     missing = [label for label in labels if label not in known]
@@ -124,24 +132,28 @@ def word_tokens(words: Mapping[str, str], tokenizer: Tokenizer, text: str = "") 
     Args:
         words: see `check_words`.
         tokenizer: text -> ids.
-        text: the template; some tokenisers write a word behind other words differently than a word by itself.
+        text: the template; some tokenisers write a word after other words differently than a word by itself.
 
     Raises:
         UsageError: a word is not exactly one token there.
     """
     before = text.rpartition("}")[2] or "\n"
-    known = tokenizer.encode([before])[0].tolist()
     found = []
     for label, word in words.items():
-        ids = tokenizer.encode([before + word])[0].tolist()
-        added = ids[len(known) :] if ids[: len(known)] == known else tokenizer.encode([word])[0].tolist()
-        if len(added) != 1:
+        ids = ids_after(tokenizer, before, word)
+        if len(ids) != 1:
             raise UsageError(
-                f"data.template: the word '{word}' for {label} has {len(added)} tokens behind '{before[-20:]}'; a "
+                f"data.template: the word '{word}' for {label} has {len(ids)} tokens after '{before[-20:]}'; a "
                 "verbalizer needs words of one"
             )
-        found.append(int(added[0]))
+        found += ids
     return found
+
+
+def ids_after(tokenizer: Tokenizer, before: str, words: str) -> list[int]:
+    """The ids of words that follow a text; those of the words alone where they would change the text's ids."""
+    known, both = (ids.tolist() for ids in tokenizer.encode([before, before + words]))
+    return both[len(known) :] if both[: len(known)] == known else tokenizer.encode([words])[0].tolist()
 
 
 def compile_template(
@@ -163,39 +175,46 @@ def compile_template(
     """
     if system is not None and not chat:
         raise UsageError("data.templates: a system message needs chat: true")
-    shown = fields or (ONE_ANSWER if "{response}" in text + (round or "") else PAIR.texts)
-    start, end = list(tokenizer.prefix), list(tokenizer.suffix)
-    if chat:
-        start, end = tokenizer.chat(system)
-    whole = [_ids(start), *_parse(text, shown if round is None else ("rounds",), tokenizer, "data.template"), _ids(end)]
-    turn = None if round is None else _parse(round, shown, tokenizer, "round of data.template")
-    line_break = TURN_BREAK if turn is None else ROUND_BREAK
-    return Layout(whole, turn, tokenizer.encode([line_break])[0].astype(np.int32))
+    fields = fields or (ONE_ANSWER if "{response}" in text + (round or "") else PAIR.texts)
+    start, end = tokenizer.chat(system) if chat else (tokenizer.prefix, tokenizer.suffix)
+    inner = _parse(text, fields if round is None else ("rounds",), tokenizer, "data.template")
+    turn = None if round is None else _parse(round, fields, tokenizer, "round of data.template")
+    between = tokenizer.encode([TURN_BREAK if turn is None else ROUND_BREAK])[0].astype(np.int32)
+    return Layout([np.array(start, np.int32), *inner, np.array(end, np.int32)], turn, between)
+
+
+def words_and_fields(template: str, usage: str) -> list[tuple[str, str]]:
+    """The words of a template, each with the field after them as it is written; the last words have the field "".
+
+    Raises:
+        UsageError: a brace that is neither part of a field nor written as two; the message begins with `usage`.
+    """
+    found, words = [], ""
+    try:
+        for text, name, form, conversion in Formatter().parse(template):
+            words += text  # an escaped brace has no field: the words go on after it
+            if name is not None:
+                found.append((words, f"{name}{'!' + conversion if conversion else ''}{form and ':' + form}"))
+                words = ""
+    except ValueError as error:
+        raise UsageError(f"{usage} ({error}; write a brace in the text as two)") from error
+    return [*found, (words, "")]
 
 
 def _parse(template: str, fields: Sequence[str], tokenizer: Tokenizer, where: str) -> list[Piece]:
     wanted = ", ".join("{" + name + "}" for name in fields)
     usage = f"{where} needs {wanted} once{' each' if len(fields) > 1 else ''}; {{separator}} is optional"
-    try:
-        parts = list(Formatter().parse(template))
-    except ValueError as error:
-        raise UsageError(f"{usage} ({error}; write a brace in the text as two)") from error
     pieces: list[Piece] = []
-    words = ""
-    for text, name, form, conversion in [*parts, END]:
-        words += text
-        if name is None:  # an escaped brace: the words go on behind it
-            continue
+    names = words_and_fields(template, usage)
+    for place, (words, name) in enumerate(names, start=1):
         if words:
             pieces.append(tokenizer.encode([words])[0].astype(np.int32))
-        words = ""
-        if (text, name, form, conversion) == END:
-            break
-        if name not in (*fields, "separator") or form or conversion:
-            raise UsageError(f"{usage}; found {{{name}{'!' + conversion if conversion else ''}{form and ':' + form}}}")
-        pieces.append(_ids(tokenizer.separator) if name == "separator" else name)
+        if place < len(names):
+            if name not in (*fields, "separator"):
+                raise UsageError(f"{usage}; found {{{name}}}")
+            pieces.append(np.array(tokenizer.separator, np.int32) if name == "separator" else name)
     for name in fields:
-        found = sum(isinstance(piece, str) and piece == name for piece in pieces)
+        found = [each for _, each in names].count(name)
         if found != 1:
             raise UsageError(f"{usage}; found {{{name}}} {found} times")
     return pieces
@@ -203,7 +222,3 @@ def _parse(template: str, fields: Sequence[str], tokenizer: Tokenizer, where: st
 
 def _fixed(pieces: Sequence[Piece]) -> int:
     return sum(len(piece) for piece in pieces if not isinstance(piece, str))
-
-
-def _ids(ids: list[int]) -> np.ndarray:
-    return np.array(ids, np.int32)

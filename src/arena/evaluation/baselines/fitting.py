@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from arena.core.errors import UsageError
 from arena.core.heads import Heads, Labels, several
-from arena.data.target import facts as table
+from arena.data.target import labels as table
 from arena.evaluation.baselines import logistic
 from arena.evaluation.baselines.features import Features, features_of
 from arena.evaluation.baselines.logistic import Block
@@ -87,7 +87,7 @@ class Fitting:
         found = []
         for index, size in zip(self.columns, self.heads.sizes, strict=True):
             counts = np.bincount(index[index >= 0], minlength=size).astype(np.float64)
-            swapped = table.mirror(list(self.labels)) if symmetric else None
+            swapped = table.swap_permutation(list(self.labels)) if symmetric else None
             counts = 1 + (counts if swapped is None else (counts + counts[swapped]) / 2)
             found.append(np.log(counts / counts.sum()))
         return np.concatenate(found)

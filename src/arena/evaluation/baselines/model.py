@@ -15,7 +15,7 @@ from arena.core.heads import Heads
 from arena.core.run import RunFolder, plain
 from arena.core.schema import closest
 from arena.data.source.rows import Rows
-from arena.data.target import facts as table
+from arena.data.target import labels as table
 from arena.evaluation.baselines import words
 from arena.evaluation.baselines.features import Features, TextFeatures, features_of
 from arena.evaluation.baselines.logistic import Block, scores, ties
@@ -69,7 +69,7 @@ class Baseline:
             sides = signed, np.column_stack([even, np.ones(len(even))])
         if isinstance(features, TextFeatures):
             return {"words": Block(sides, np.eye(len(self.arrays["offset"])))}
-        tied = ties(len(self.labels), table.mirror(self.labels))
+        tied = ties(len(self.labels), table.swap_permutation(self.labels))
         named = zip(("signed", "even"), sides, tied, strict=True)
         return {f"{kind}.{side}": Block(matrix, tie) for side, matrix, tie in named if len(tie)}
 

@@ -72,7 +72,7 @@ class Sided(NamedTuple):
 def of_lengths(rows: Rows, positions: np.ndarray) -> Sided:
     """Features of the lengths of the answers alone, from the stored facts: no text is read."""
     names = ("response_a_characters", "response_b_characters")
-    a, b = (rows.facts[name].to_numpy().astype(np.float64)[positions] for name in names)
+    a, b = (rows.metadata[name].to_numpy().astype(np.float64)[positions] for name in names)
     ratio = np.log1p(a) - np.log1p(b)
     signed = np.stack([ratio, np.tanh(ratio), np.clip((a - b) / 1000, -10, 10)], axis=1)
     both = np.log1p(a) + np.log1p(b)
@@ -83,7 +83,7 @@ def of_texts(rows: Rows, positions: np.ndarray) -> Sided:
     """Features of lengths, format and overlap of prompt and answers; the texts are read once."""
     parts = [_of_texts([[], [], []]), *map(_of_texts, chunks(rows, positions, "structure of %d of %d rows"))]
     signed, even = (np.concatenate(part) for part in zip(*parts, strict=True))
-    turns = np.log(np.maximum(rows.facts["turns"].to_numpy()[positions], 1)).astype(np.float64)
+    turns = np.log(np.maximum(rows.metadata["turns"].to_numpy()[positions], 1)).astype(np.float64)
     lengths = of_lengths(rows, positions)
     context = np.column_stack([turns, even[:, :4]])
     crossed = [lengths.signed[:, :1] * context, lengths.signed[:, 1:2] * context]
