@@ -9,7 +9,7 @@ from arena.data.source.examples import PAIR
 from arena.data.source.rows import IngestStatistics, Rows, RowWriter
 from arena.data.split.assignment import assign_splits, digest_of, normalise
 from arena.data.split.folding import fold
-from arena.data.split.groups import REASONS, TWIN_PROMPTS, TextIndex, join_rows
+from arena.data.split.groups import PAIR_PROMPTS, REASONS, TextIndex, join_rows
 
 
 def group_key(prompt: str | None) -> str:
@@ -62,15 +62,15 @@ def test_twins_join():
     """Two answers of any length; but short ones not twice, not without `threshold`, not if many say them."""
     draw = np.random.default_rng(0)
     a, b = text(draw, 40)[:100].strip().ljust(100, "x"), text(draw, 40)[:100].strip().ljust(100, "y")
-    assert join([("one prompt", a, b), ("quite another", b.upper(), a)]).joined == reasons(twin=1)
-    assert join([("one prompt", a, b), ("quite another", b, a)], None).joined == reasons(twin=1)
-    assert join([("one prompt", a[:9], b), ("quite another", b, a[:9])]).joined == reasons(twin=1)
+    assert join([("one prompt", a, b), ("quite another", b.upper(), a)]).joined == reasons(same_answer_pair=1)
+    assert join([("one prompt", a, b), ("quite another", b, a)], None).joined == reasons(same_answer_pair=1)
+    assert join([("one prompt", a[:9], b), ("quite another", b, a[:9])]).joined == reasons(same_answer_pair=1)
     assert join([("one prompt", a[:9], b), ("quite another", b, a[:9])], None).joined == reasons()
     assert join([("one prompt", a, b), ("quite another", a, a)], None).joined == reasons()
     assert join([("one prompt", "no", "no"), ("quite another", "no", "no")]).joined == reasons()
     assert join([("one prompt", "no", ""), ("quite another", "no", "")]).joined == reasons()
-    asked = [text(draw, 5) for _ in range(TWIN_PROMPTS + 1)]
-    assert join([(each, "yes", "no") for each in asked[:-1]]).joined == reasons(twin=TWIN_PROMPTS - 1)
+    asked = [text(draw, 5) for _ in range(PAIR_PROMPTS + 1)]
+    assert join([(each, "yes", "no") for each in asked[:-1]]).joined == reasons(same_answer_pair=PAIR_PROMPTS - 1)
     assert join([(each, "yes", "no") for each in asked]).joined == reasons()
 
 
@@ -113,7 +113,7 @@ def test_rows_without_a_prompt_join_by_their_answers_only():
     assert found.group[0] == found.group[1]
     assert found.group[3] == found.group[4]
     assert len(set(found.group)) == 4
-    assert found.joined == reasons(twin=2)
+    assert found.joined == reasons(same_answer_pair=2)
 
 
 def test_near_prompts_join_and_null_turns_that_off():
@@ -187,7 +187,7 @@ def test_planted_copies_never_cross_a_split():
         "near_prompt": [true_similarity(row[0], new[0]) for row, new in zip(rows, prompts, strict=True)],
         "near_row": [similarity_of_rows(row, new) for row, new in zip(rows, edits, strict=True)],
     }
-    for kind, planted in (*parts.items(), ("twin", twins), ("prompt", copies)):
+    for kind, planted in (*parts.items(), ("same_answer_pair", twins), ("prompt", copies)):
         found = join([*rows, *planted])
         labels = draw.integers(0, 3, 2 * count)
         splits = assign_splits(found.group, labels, 0.15, 0.15, 0)
@@ -258,7 +258,7 @@ def test_folding_twice_changes_nothing():
 
 def test_scan_finds_exchanged_answers():
     scan = TextIndex(table([("p", "a", "b"), ("P ", "B", "a"), ("p", "a", "a"), ("q", "b", "a")]), np.arange(4), False)
-    assert scan.exchanged.tolist() == [scan.row[1], scan.row[0], scan.row[2], -1]
-    assert scan.prompt.tolist() == [0, 0, 0, 1]
+    assert scan.swapped.tolist() == [scan.row[1], scan.row[0], scan.row[2], -1]
+    assert scan.prompt.number.tolist() == [0, 0, 0, 1]
     assert (scan.answers == -1).all()
-    assert (scan.either == -1).all()
+    assert (scan.either.number == -1).all()

@@ -1,4 +1,4 @@
-"""Which rows belong together and must never be divided between training and test.
+"""Groups: rows that belong together and must never be divided between training and test.
 
 Five reasons, each of which joins two rows for good: the same first prompt, the same session, the same two answers, a
 first prompt that is nearly the same, and nearly the same row. "The same" is without case, blanks, zero-width characters
@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Literal
 
 import numpy as np
 
@@ -21,12 +22,12 @@ from arena.data.split.duplicates import UnionFind, similar_pairs
 from arena.data.split.folding import fold, without_blanks
 from arena.data.split.minhash import Sketches
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same rows would get other groups."""
-REASONS = ("prompt", "session", "twin", "near_prompt", "near_row")
-TWIN_CHARACTERS = 200
-"""Shorter answers can be the same by accident, see `TWIN_PROMPTS`."""
-TWIN_PROMPTS = 8
+REASONS = ("prompt", "session", "same_answer_pair", "near_prompt", "near_row")
+PAIR_CHARACTERS = 200
+"""Shorter answers can be the same by accident, see `PAIR_PROMPTS`."""
+PAIR_PROMPTS = 8
 """Two different short answers that more prompts have ("Yes." and "No.") say nothing of the prompts. In 14,352 judged
 rows no such pair that 2 to 8 prompts have was an accident: all of these prompts were variants of each other."""
 ROW_CHARACTERS = 400
@@ -34,7 +35,9 @@ SAMPLE = 4
 """Of the runs of a whole row every fourth hash makes its signature: 60 of them at the least for most rows."""
 
 AlreadyLinked = Callable[[int, int], bool]
-PairSearch = Callable[[float, AlreadyLinked], Iterator[tuple[int, int, float]]]
+Near = Literal["near_prompt", "near_row"]
+Texts = tuple[list[str], list[str], list[str]]
+"""The folded turns of prompt, answer A and answer B of a row."""
 
 
 @dataclass(frozen=True)
@@ -55,129 +58,111 @@ class Groups:
     largest: int
 
 
+class TextClasses:
+    """Classes of rows with equal texts, numbered in the order of their first rows.
+
+    Attributes:
+        number: class of each row, `[R]` int64; -1 for none.
+        first: the first row of each class.
+        sketches: of each class; None without signatures.
+    """
+
+    def __init__(self, rows: int, sketches: Sketches | None) -> None:
+        self.number, self.first, self.sketches = np.full(rows, -1, np.int64), array("q"), sketches
+        self._known: dict[int, int] = {}
+
+    def add(self, row: int, digest: bytes, texts: Sequence[str]) -> None:
+        """Classify a row by a digest of its texts."""
+        number = self._known.setdefault(_number(digest), len(self._known))
+        self.number[row] = number
+        if number == len(self.first):
+            self.first.append(row)
+            if self.sketches is not None:
+                self.sketches.add(texts)
+
+
 class TextIndex:
-    """What one pass over the texts tells of some rows. The classes of `prompt` and `either` are numbered in the order
-    of their first rows.
+    """Classes of equal texts of R rows, made in one pass over them.
 
     Args:
         rows: the data.
-        positions: which rows, increasing, `[R]`.
-        sketch: whether to make signatures too.
+        positions: increasing positions of the rows, `[R]`.
+        sketch: make signatures too, for `similar`.
 
     Attributes:
-        prompt: class of equal first prompts, `[R]` int64; -1 where there is none.
+        prompt: classes of equal first prompts.
+        either: classes of rows with equal prompts and answers in either order; none for short rows.
         key: name of each row by its first prompt, by its answers where it has none; `[R]` 32 hexadecimal digits.
         answers: class of rows with the same two answers in either order, `[R]`; -1 for short answers that are equal,
-            that more than `TWIN_PROMPTS` prompts have, or without `sketch`.
+            that more than `PAIR_PROMPTS` prompts have, or without `sketch`.
         row: class of rows with equal prompts and answers, `[R]`.
-        exchanged: the class that the row has when its answers are exchanged, `[R]`; -1 where no row has it.
-        either: class of rows with equal prompts and answers in either order, `[R]`; -1 for short rows.
-        prompt_first: a row of each class of prompts, and of `either` in `either_first`.
-        prompt_sketches: of each class of `prompt`; None without `sketch`, as is `either_sketches`.
+        swapped: the class that the row has when its answers are swapped, `[R]`; -1 where no row has it.
     """
 
     def __init__(self, rows: Rows, positions: np.ndarray, sketch: bool) -> None:
         self._rows, self._positions = rows, np.asarray(positions, dtype=np.int64)
-        self.prompt_sketches = Sketches() if sketch else None
-        self.either_sketches = Sketches(SAMPLE) if sketch else None
-        self.prompt_first: list[int] = []
-        self.either_first: list[int] = []
         size = len(self._positions)
-        self.prompt, self.either = (np.full(size, -1, np.int64) for _ in range(2))
-        keys, hashes = bytearray(), {name: array("Q") for name in ("answers", "row", "exchanged")}
-        self._short = bytearray(size)
-        classes: dict[str, dict[int, int]] = {"prompt": {}, "either": {}}
-        for row, turns in enumerate(self._turns(np.arange(size))):
-            keys += self._add(row, turns, classes, hashes)
+        self.prompt = TextClasses(size, Sketches() if sketch else None)
+        self.either = TextClasses(size, Sketches(SAMPLE) if sketch else None)
+        # Of half a million rows every object counts, so hashes are numbers.
+        keys, answers, same, other, short = bytearray(), array("Q"), array("Q"), array("Q"), np.zeros(size, bool)
+        for row, (texts, opening) in enumerate(self._texts(np.arange(size))):
+            prompt, first, second = texts
+            # A missing turn says nothing, wherever it is.
+            said, a, b = (digest_of(*filter(None, map(without_blanks, text))) for text in texts)
+            pair = min(a, b) + max(a, b)
+            same.append(_number(said + a + b))
+            other.append(_number(said + b + a))
+            characters = sum(map(len, first + second))
+            short[row] = characters < PAIR_CHARACTERS
+            answers.append(_number(pair) if not short[row] or (any(first) and any(second) and a != b) else 0)
+            if characters + sum(map(len, prompt)) >= ROW_CHARACTERS:
+                self.either.add(row, said + pair, [*prompt, *first, *second])
+            if prompt and prompt[0]:
+                self.prompt.add(row, digest_of(without_blanks(prompt[0])), prompt[:1])
+                keys += digest_of(normalise(opening))
+            else:  # equal answers are all that rows without a prompt can have in common
+                keys += digest_of("", "no prompt", pair.hex())
         self.key = np.frombuffer(keys.hex().encode(), dtype="S32")
-        found = {name: np.array(values, np.uint64) for name, values in hashes.items()}
-        self.answers = self._twins(found["answers"])
-        known, self.row = np.unique(found["row"], return_inverse=True)
-        places = np.minimum(np.searchsorted(known, found["exchanged"]), max(len(known) - 1, 0))
-        self.exchanged = np.where(known[places] == found["exchanged"], places, -1) if size else places
+        self.answers = self._same_answers(np.array(answers, np.uint64), short, sketch)
+        known, self.row = np.unique(np.array(same, np.uint64), return_inverse=True)
+        swapped = np.array(other, np.uint64)
+        places = np.minimum(np.searchsorted(known, swapped), max(len(known) - 1, 0))
+        self.swapped = np.where(known[places] == swapped, places, -1) if size else places
 
-    def _turns(self, items: np.ndarray) -> Iterator[tuple[list[str | None], ...]]:
-        """The turns of prompt, answer A and answer B of some of the rows, increasing indices of 0 to R-1."""
+    def _texts(self, items: np.ndarray) -> Iterator[tuple[Texts, str | None]]:
+        """The texts of some rows, increasing indices of 0 to R-1, and the first turn of each as it is written."""
         for batch in self._rows.texts(self._positions[items]):
             for turns in self._rows.example.sides(batch):
-                yield tuple(text or [] for text in turns)
+                prompt, first, second = ([fold(turn) for turn in text or []] for text in turns)
+                yield (prompt, first, second), (turns[0] or [None])[0]
 
-    def read(self, items: np.ndarray) -> Iterator[tuple[list[str], list[str], list[str]]]:
-        """The same, folded."""
-        for turns in self._turns(items):
-            prompt, first, second = (list(map(fold, text)) for text in turns)
-            yield prompt, first, second
-
-    def _twins(self, hashes: np.ndarray) -> np.ndarray:
-        """The classes of equal answers, see `answers`. `hashes` `[R]` has 0 where there is none."""
-        short = np.frombuffer(self._short, np.uint8) > 0
-        if self.prompt_sketches is None:
-            hashes = np.where(short, 0, hashes)
+    def _same_answers(self, hashes: np.ndarray, short: np.ndarray, sketch: bool) -> np.ndarray:
+        """See `answers`. `hashes` `[R]` has 0 where there is none."""
+        hashes = hashes if sketch else np.where(short, 0, hashes)
         known, classes = np.unique(hashes, return_inverse=True)
-        of_class = np.unique(np.stack([classes, self.prompt]), axis=1)[0]
-        common = np.bincount(of_class, minlength=len(known))[classes] > TWIN_PROMPTS
+        of_class = np.unique(np.stack([classes, self.prompt.number]), axis=1)[0]
+        common = np.bincount(of_class, minlength=len(known))[classes] > PAIR_PROMPTS
         return np.where((hashes == 0) | (short & common), -1, classes)
 
-    def _add(
-        self,
-        row: int,
-        turns: tuple[list[str | None], ...],
-        classes: dict[str, dict[int, int]],
-        hashes: dict[str, array],
-    ) -> bytes:
-        """Classify one row; returns its key. Of half a million rows every object counts, so hashes are numbers."""
-        prompt, first, second = (list(map(fold, text)) for text in turns)
-        # A missing turn says nothing, wherever it is.
-        asked, a, b = (digest_of(*filter(None, map(without_blanks, text))) for text in (prompt, first, second))
-        pair = min(a, b) + max(a, b)
-        hashes["row"].append(_number(asked + a + b))
-        hashes["exchanged"].append(_number(asked + b + a))
-        answered = sum(map(len, first + second))
-        self._short[row] = answered < TWIN_CHARACTERS
-        two = any(first) and any(second) and a != b
-        hashes["answers"].append(_number(pair) if answered >= TWIN_CHARACTERS or two else 0)
-        if answered + sum(map(len, prompt)) >= ROW_CHARACTERS:
-            of = classes["either"]
-            self.either[row] = of.setdefault(_number(asked + pair), len(of))
-            if self.either[row] == len(self.either_first):
-                self.either_first.append(row)
-                if self.either_sketches is not None:
-                    self.either_sketches.add([*prompt, *first, *second])
-        if not prompt or not prompt[0]:
-            # A key of no prompt; equal answers are all that such rows can have in common.
-            return digest_of("", "no prompt", pair.hex())
-        of = classes["prompt"]
-        self.prompt[row] = of.setdefault(_number(digest_of(without_blanks(prompt[0]))), len(of))
-        if self.prompt[row] == len(self.prompt_first):
-            self.prompt_first.append(row)
-            if self.prompt_sketches is not None:
-                self.prompt_sketches.add(prompt[:1])
-        return digest_of(normalise(turns[0][0]))
-
-    def near_prompts(self, threshold: float, known: AlreadyLinked) -> Iterator[tuple[int, int, float]]:
-        """Pairs of classes of `prompt` and the similarity of their prompts, where it reaches the threshold.
+    def similar(self, kind: Near, threshold: float, known: AlreadyLinked) -> Iterator[tuple[int, int, float]]:
+        """Pairs of classes of `prompt` (or `either`) and the similarity of their first prompts (or whole rows), where
+        it reaches the threshold.
 
         Args:
+            kind: "near_prompt" or "near_row".
             threshold: the least Jaccard similarity.
             known: pairs of which this is true are left out; see `arena.data.split.duplicates.similar_pairs`.
         """
-        assert self.prompt_sketches is not None
-        first = np.array(self.prompt_first, dtype=np.int64)
+        classes = self.prompt if kind == "near_prompt" else self.either
+        assert classes.sketches is not None
+        first = np.array(classes.first, dtype=np.int64)
 
         def read(items: np.ndarray) -> Iterator[Sequence[str]]:
-            return (prompt[:1] for prompt, _, _ in self.read(first[items]))
+            for (prompt, a, b), _ in self._texts(first[items]):
+                yield prompt[:1] if kind == "near_prompt" else [*prompt, *a, *b]
 
-        yield from similar_pairs(self.prompt_sketches, read, threshold, known)
-
-    def near_rows(self, threshold: float, known: AlreadyLinked) -> Iterator[tuple[int, int, float]]:
-        """Pairs of classes of `either` and the similarity of their whole rows; see `near_prompts`."""
-        assert self.either_sketches is not None
-        first = np.array(self.either_first, dtype=np.int64)
-
-        def read(items: np.ndarray) -> Iterator[Sequence[str]]:
-            return ([*prompt, *a, *b] for prompt, a, b in self.read(first[items]))
-
-        yield from similar_pairs(self.either_sketches, read, threshold, known)
+        yield from similar_pairs(classes.sketches, read, threshold, known)
 
 
 def join_rows(rows: Rows, positions: np.ndarray, threshold: float | None) -> Groups:
@@ -187,35 +172,35 @@ def join_rows(rows: Rows, positions: np.ndarray, threshold: float | None) -> Gro
 
     - `prompt`: equal first prompts. A row without one is not joined by this;
     - `session`: the same session;
-    - `twin`: the same two answers in either order (a row with A and B exchanged, or a copy with an edited prompt). With
-      fewer than 200 characters the two must differ, at most 8 prompts have them, and `threshold` is not None. Without a
-      first prompt any answers will do;
+    - `same_answer_pair`: the same two answers in either order (a row with A and B swapped, or a copy with an edited
+      prompt). With fewer than 200 characters the two must differ, at most 8 prompts have them, and `threshold` is not
+      None. Without a first prompt any answers will do;
     - `near_prompt`: first prompts whose sets of runs of 5 characters have a Jaccard similarity of `threshold`;
     - `near_row`: the same for the runs of all turns of prompt and answers, in rows of 400 characters and more.
 
     Args:
         rows: the data.
-        positions: which rows, increasing, `[R]`.
+        positions: increasing positions of the rows, `[R]`.
         threshold: the least similarity, above 0 and up to 1; None for equal texts only.
     """
-    scan = TextIndex(rows, positions, threshold is not None)
-    forest = UnionFind(len(scan.key))
-    joined: dict[str, int] = dict.fromkeys(REASONS, 0)
+    index = TextIndex(rows, positions, threshold is not None)
+    sets = UnionFind(len(index.key))
     sessions = np.array([name or "" for name in rows.metadata["session"].take(positions).to_pylist()], dtype=object)
-    joined["prompt"] = _join_equal(forest, scan.prompt, scan.prompt >= 0)
-    joined["session"] = _join_equal(forest, sessions, sessions != "")
-    joined["twin"] = _join_equal(forest, scan.answers, scan.answers >= 0)
-    joined["twin"] += _join_equal(forest, scan.key, scan.prompt < 0)
-    if threshold is not None:
-        firsts = {"near_prompt": scan.prompt_first, "near_row": scan.either_first}
-        for reason, look in (("near_prompt", scan.near_prompts), ("near_row", scan.near_rows)):
-            joined[reason] = _join_similar(forest, firsts[reason], look, threshold)
-    roots = forest.roots()
+    joined: dict[str, int] = dict.fromkeys(REASONS, 0)
+    joined["prompt"] = _join_equal(sets, index.prompt.number, index.prompt.number >= 0)
+    joined["session"] = _join_equal(sets, sessions, sessions != "")
+    joined["same_answer_pair"] = _join_equal(sets, index.answers, index.answers >= 0)
+    joined["same_answer_pair"] += _join_equal(sets, index.key, index.prompt.number < 0)
+    kinds: tuple[Near, ...] = ("near_prompt", "near_row")
+    for kind in kinds if threshold is not None else ():
+        first = (index.prompt if kind == "near_prompt" else index.either).first
+        joined[kind] = _join_similar(sets, index, kind, first, threshold or 0)
+    roots = sets.roots()
     # Rows sorted by key: the first row of each root has the smallest.
-    order = np.argsort(scan.key, kind="stable")
+    order = np.argsort(index.key, kind="stable")
     _, smallest, component, sizes = np.unique(roots[order], return_index=True, return_inverse=True, return_counts=True)
     group = np.empty(len(roots), dtype="S32")
-    group[order] = scan.key[order][smallest][component]
+    group[order] = index.key[order][smallest][component]
     return Groups(group.astype("<U32"), joined, int(sizes.max(initial=0)))
 
 
@@ -224,19 +209,17 @@ def _number(digest: bytes) -> int:
     return int.from_bytes(blake2b(digest, digest_size=8).digest()) | 1
 
 
-def _join_equal(forest: UnionFind, values: np.ndarray, known: np.ndarray) -> int:
+def _join_equal(sets: UnionFind, values: np.ndarray, known: np.ndarray) -> int:
     """Join rows of equal values where they are known; how many were in different groups."""
     first: dict[object, int] = {}
-    return sum(
-        forest.join(first.setdefault(value, row), row)
-        for row, value in zip(np.flatnonzero(known).tolist(), values[known].tolist(), strict=True)
-    )
+    pairs = zip(np.flatnonzero(known).tolist(), values[known].tolist(), strict=True)
+    return sum(sets.join(first.setdefault(value, row), row) for row, value in pairs)
 
 
-def _join_similar(forest: UnionFind, first: list[int], look: PairSearch, threshold: float) -> int:
-    """Join the rows `first` of classes that `look` finds similar; how many were in different groups."""
+def _join_similar(sets: UnionFind, index: TextIndex, kind: Near, first: Sequence[int], threshold: float) -> int:
+    """Join the rows `first` of similar classes; how many were in different groups."""
 
     def known(left: int, right: int) -> bool:
-        return forest.root(first[left]) == forest.root(first[right])
+        return sets.root(first[left]) == sets.root(first[right])
 
-    return sum(forest.join(first[left], first[right]) for left, right, _ in look(threshold, known))
+    return sum(sets.join(first[left], first[right]) for left, right, _ in index.similar(kind, threshold, known))
