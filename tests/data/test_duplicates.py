@@ -66,7 +66,9 @@ def near_duplicate_pairs(texts, threshold=0.8):
             sketches.add([clean])
         else:
             found.append((seen, position, 1.0))
-    pairs = similar_pairs(sketches, lambda items: ([normalise(texts[unique[item]])] for item in items), threshold)
+    pairs = similar_pairs(
+        sketches, lambda items: ([normalise(texts[unique[item]])] for item in items), threshold, lambda *pair: False
+    )
     return sorted(found + [(unique[left], unique[right], similarity) for left, right, similarity in pairs])
 
 

@@ -25,11 +25,11 @@ class Tokens:
         return [np.full(self.lengths[row], row + 1, np.int32)]
 
 
-def make_collate(rows=103, multiple=1, seed=0):
+def make_collate(rows=103, seed=0):
     """Rows of 1 to 30 tokens; every token of row r is r + 1."""
     target = np.arange(rows) % 3
     return Collate(
-        Tokens(np.random.default_rng(seed).integers(1, 31, rows)), target, np.full(rows, 0.5, np.float32), PAD, multiple
+        Tokens(np.random.default_rng(seed).integers(1, 31, rows)), target, np.full(rows, 0.5, np.float32), PAD
     )
 
 
@@ -59,11 +59,6 @@ def test_collate_pads_to_the_longest_row():
     assert batch.weight.tolist() == [0.5] * 3
     assert batch.row.tolist() == [3, 50, 7]
     assert batch.supervised == 3
-
-
-def test_collate_pads_to_a_multiple():
-    batch = make_collate(multiple=8)(np.arange(5))
-    assert batch.input_ids.shape[1] == -(-int(batch.attention_mask.sum(1).max()) // 8) * 8
 
 
 def test_rows_without_a_target_carry_no_weight():

@@ -61,8 +61,8 @@ def test_only_tokens_of_the_reply_are_learned(path):
             assert data.tokenizer.decode(learned.numpy()) == known["reply"]
             assert learned[-1] in data.end_ids
             ids = batch.input_ids[batch.segment == place].tolist()
-            assert ids == [*data.prompt_ids(row).tolist(), *data.reply_ids(row).tolist()]
-            assert learned.tolist() == data.reply_ids(row).tolist()
+            assert ids == [*data.prompt_ids(row).tolist(), *data.sequences.reply(row).tolist()]
+            assert learned.tolist() == data.sequences.reply(row).tolist()
             assert data.tokenizer.decode(data.prompt_ids(row)) == known["prompt"] + "\n"
             assert batch.weight[place] == known["weight"]
         seen += batch.row.tolist()
@@ -79,7 +79,7 @@ def test_what_the_data_tell_of_themselves(tmp_path, path, caplog):
     assert summary["truncated"]["prompts"] > 0.5
     json.dumps(summary, allow_nan=False)
     for split in SPLITS:
-        ids = [data.reply_ids(row) for row in data.rows(split)]
+        ids = [data.sequences.reply(row) for row in data.rows(split)]
         counts = np.bincount(np.concatenate(ids), minlength=260)
         assert data.class_counts(split).tolist() == counts.tolist()
         assert summary["reply_tokens"][split] == counts.sum() == data.targets(split).sum()
@@ -256,7 +256,7 @@ def test_real_conversations_stay_whole(shared):
             assert where.setdefault(known[id]["conversation"], split) == split
         assert data.references(split)[:50] == [known[id]["reply"] for id in ids[:50]]
         for row, id in zip(data.rows(split)[:50].tolist(), ids[:50], strict=True):
-            assert tokenizer.decode(data.reply_ids(row)) == known[id]["reply"]
+            assert tokenizer.decode(data.sequences.reply(row)) == known[id]["reply"]
             for turn in json.loads(known[id]["context"]):
                 assert turn in tokenizer.decode(data.prompt_ids(row))
 
@@ -273,7 +273,7 @@ def test_real_questions(shared):
     assert [known[text] for text in data.prompt_texts("val")] == data.references("val")
     row = int(data.rows("val")[0])
     assert tokenizer.decode(data.prompt_ids(row)) == f"Q: {data.prompt_texts('val')[0]}\nA: "
-    assert tokenizer.decode(data.reply_ids(row)) == data.references("val")[0]
+    assert tokenizer.decode(data.sequences.reply(row)) == data.references("val")[0]
     assert os.path.basename(path) in data.summary()["formats"]
     batch = next(iter(data.train_dataloader()))
     assert batch.input_ids.shape[0] < len(batch) == 16

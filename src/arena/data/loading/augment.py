@@ -1,4 +1,4 @@
-"""Changes to a training text that leave its labels true: hooks between token ids and batch.
+"""Augmentations of training texts that leave the labels true, applied to token ids.
 
 An augmentation is `(ids of the text, draw) -> ids`, made for a strength between 0 and 1 and registered under a name;
 `data.augment={token_dropout: 0.1}` switches it on. Special ids (the sequence's own begin, end and separators) are never
@@ -65,7 +65,7 @@ def word_swap(ids: np.ndarray, starts: np.ndarray, strength: float, draw: np.ran
 
 
 def word_starts(tokenizer: Tokenizer) -> np.ndarray:
-    """Whether each id of a vocabulary begins a word, `[size]` bool; in WordPiece all but those that begin with ##."""
+    """The ids that begin a word, `[size]` bool; in WordPiece all but those that begin with ##."""
     starts = np.zeros(tokenizer.size, dtype=bool)
     known = tokenizer.vocabulary()
     wordpiece = any(token.startswith("##") for token in known)

@@ -2,33 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 
 from arena.core.types import UNLABELLED, TextBatch
 from arena.data.text.views import InputViews
-
-
-class Batches(Protocol):
-    """Collates rows for a loader: a dataclass with a field `epoch`, which the loader sets.
-
-    `store` has `lengths`, the tokens of each of R rows, `[R]` int64.
-    """
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def store(self) -> Any: ...
-    @property
-    def weight(self) -> np.ndarray:
-        """Weight of each row, `[R]`."""
-        ...
-
-    def __call__(self, positions: np.ndarray) -> Any:
-        """The batch of the rows at these positions."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +20,6 @@ class Collate:
             class indices of several heads, `[R, T]` int64.
         weight: weight of each row, `[R]` float32.
         pad: the id of padding.
-        multiple: lengths are rounded up to a multiple of this, for kernels that like round numbers.
         answer_tokens: tokens of answers A and B, `[R, 2]` int64, for models that ask for them.
         swap_permutation: class k is class `swap_permutation[k]` after the swap, `[K]`; needed only for swapped rows.
         teacher: another model's class probabilities, `[R, K]` float32, NaN where it was not asked.
@@ -55,7 +33,6 @@ class Collate:
     target: np.ndarray
     weight: np.ndarray
     pad: int
-    multiple: int = 1
     answer_tokens: np.ndarray | None = None
     swap_permutation: np.ndarray | None = None
     teacher: np.ndarray | None = None
@@ -74,8 +51,7 @@ class Collate:
             names = np.tile(rows, self.store.number).tolist()
             arrays = [self.augment(ids, row, self.epoch) for ids, row in zip(arrays, names, strict=True)]
         lengths = np.array([len(array) for array in arrays])
-        longest = -(-int(lengths.max()) // self.multiple) * self.multiple
-        attention_mask = np.arange(longest) < lengths[:, None]
+        attention_mask = np.arange(int(lengths.max())) < lengths[:, None]
         input_ids = np.full(attention_mask.shape, self.pad, dtype=np.int64)
         input_ids[attention_mask] = np.concatenate(arrays)
         target = self._in_order(self.target, rows, swapped)

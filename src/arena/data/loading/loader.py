@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from arena.core.types import UNLABELLED, ReplyBatch, TextBatch
-from arena.data.loading.collate import Batches
+from arena.data.loading.reply_collate import Batches
 from arena.data.loading.sampling import Sampler
 from arena.data.loading.worker import PATIENCE, answers
 
@@ -58,8 +58,8 @@ def deal(batches: Sequence[np.ndarray], rank: int, world_size: int) -> list[np.n
 class BucketLoader:
     """Endless epochs of training batches; `state_dict` says where it stands.
 
-    An iterator goes from the current position to the end of the current epoch, and a new one goes on from where the
-    last one stopped. So does a loader that was given the state of another one.
+    A new iterator goes on from where the last one stopped, to the end of that epoch. So does a loader that was given
+    the state of another one.
 
     Args:
         rows: positions in the table, `[R]`; or a sampler that chooses them for each epoch.
@@ -170,7 +170,7 @@ class EvaluationLoader:
 
 
 def without_targets(batch: Batch) -> Batch:
-    """The same batch as a batch of unknown outcome."""
+    """The same batch with unknown labels."""
     target = torch.full_like(batch.target, UNLABELLED)
     return replace(batch, target=target, weight=torch.zeros_like(batch.weight), supervised=0)
 
@@ -192,9 +192,9 @@ class _Batches(Dataset):
 def inner_loader(
     batches: list[np.ndarray], collate: Batches, num_workers: int, pin_memory: bool, seed: int
 ) -> DataLoader:
-    """torch's loader over ready-made batches, in their order, for its worker processes and pinned memory.
+    """torch's loader over ready-made batches, for its worker processes and pinned memory.
 
-    It draws a seed for its workers in any case; with a generator of its own not from the global one.
+    It draws a seed for its workers from the generator, which is therefore not the global one.
     """
     return DataLoader(
         _Batches(batches, collate),

@@ -7,6 +7,7 @@ import torch
 
 from arena.core.errors import UsageError
 from arena.core.types import UNLABELLED, ReplyBatch
+from arena.data.loading.collate import Collate
 from arena.data.text.reply_tokens import ReplyTokens
 
 
@@ -63,6 +64,10 @@ class ReplyCollate:
             packed=packed,
             prompts=left_padded(prompts, self.pad) if self.prompts else None,
         )
+
+
+Batches = Collate | ReplyCollate
+"""Rows -> batch, for a loader."""
 
 
 def left_padded(arrays: list[np.ndarray], pad: int) -> tuple[torch.Tensor, torch.Tensor]:

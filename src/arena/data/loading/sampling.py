@@ -74,17 +74,8 @@ class Plan:
         return self
 
     def sampler(self, rows: np.ndarray, ids: list[str], target: np.ndarray, labels: list[str]) -> "Sampler":
-        """The sampler of some training rows.
-
-        Args:
-            rows: their positions in the table, `[M]`.
-            ids: their ids, `[M]`.
-            target: class index of every row of the table, `[R]`.
-            labels: names of the classes.
-
-        Raises:
-            InputOutputError, DataError: see `row_losses`.
-        """
+        """The sampler of the training rows at these positions of the table, `[M]`, with these ids, `[M]`, given the
+        class index of every row of the table, `[R]`; raises as `row_losses`."""
         losses = copies = None
         if self.hardness is not None:
             losses = row_losses(self.hardness, ids, [labels[index] for index in target[rows]])
@@ -130,12 +121,8 @@ class HeadPlan:
         return self
 
     def weights(self, target: np.ndarray, heads: Heads) -> np.ndarray | None:
-        """The weight of each row before the cap, `[M]`; None where all are equal.
-
-        Args:
-            target: class index of each training row in each head, `[M, T]`, negative where it has none.
-            heads: their names and classes.
-        """
+        """The weight of each row before the cap, `[M]`, given its class index in each head, `[M, T]` (negative where it
+        has none); None where all are equal."""
         weights = np.zeros(len(target))
         for index, (head, labels) in zip(target.T, heads.classes.items(), strict=True):
             given = (self.multipliers or {}).get(head, {})
@@ -188,12 +175,11 @@ class Sampler:
         return len(self.rows) * (2 if self.swap == "both" else 1)
 
     def class_counts(self, target: np.ndarray, permutation: np.ndarray | None, classes: int) -> np.ndarray:
-        """Rows of each class in an epoch on average, `[K]` float64, summing to M.
+        """Rows of each of K classes in an epoch on average, `[K]` float64, summing to M.
 
         Args:
             target: class index of every row of the table, `[R]`; rows with a negative one count for no class.
             permutation: class k is class `permutation[k]` once the answers are swapped, `[K]`; used with a `swap`.
-            classes: K.
         """
         index = target[self.rows]
         copies = np.ones(len(index)) if self.copies is None else self.copies
@@ -250,10 +236,7 @@ def systematic(copies: np.ndarray, draw: np.random.Generator) -> np.ndarray:
 def balanced_copies(classes: np.ndarray, power: float = 1.0, max_copies: float | None = None) -> np.ndarray:
     """Copies of each row in an epoch so that class c has a share proportional to `n_c ** (1 - power)`, `[M]`, mean 1.
 
-    Args:
-        classes: class index of each row, `[M]`.
-        power: 1 gives every class the same share, 0.5 the square root of its rows, 0 leaves the shares alone.
-        max_copies: no row comes more often than this; the rest is shared out among the others.
+    No row comes more often than `max_copies`; the rest is shared out among the others.
     """
     _, index, counts = np.unique(classes, return_inverse=True, return_counts=True)
     return capped_copies(counts[index].astype(np.float64) ** -power, max_copies)

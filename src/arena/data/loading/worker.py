@@ -47,11 +47,7 @@ class Watch(threading.Thread):
 
 
 def answers(loader: DataLoader) -> Iterator[Any]:
-    """Yield a loader's batches.
-
-    Raises:
-        InputOutputError: a worker died, or gave none for `PATIENCE` seconds.
-    """
+    """Yield a loader's batches; an `InputOutputError` where a worker died, or gave none for `PATIENCE` seconds."""
     iterator: Any = iter(loader)
     workers = getattr(iterator, "_workers", [])
     if not workers:

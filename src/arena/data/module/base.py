@@ -5,28 +5,33 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
+from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from arena.core.cache import root_of
 from arena.core.types import ClassPrior
-from arena.data.loading.collate import Batches
-from arena.data.loading.loader import EvaluationLoader
+from arena.data.loading.loader import BucketLoader, EvaluationLoader
+from arena.data.loading.reply_collate import Batches
 from arena.data.loading.sampling import LoaderSettings, Sampler
-from arena.data.module.description import Description
-from arena.data.module.loaders import DataLoaderMixin
+from arena.data.module.description import Description, Split
 from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
 from arena.data.split.prepare import Chosen, SplitSettings, divide, grouped, read_parts
 from arena.data.text.tokenizer import Tokenizer
 
+INITIAL_STATE = {"epoch": 0, "position": 0}
+"""Where the training loader stands before its first batch."""
 
-class RowData(Description, DataLoaderMixin):
+
+class RowData(Description, LightningDataModule):
     """Rows of one kind as Lightning wants them: read, split and encoded.
 
     A kind of rows is a subclass, which decides which rows are used (`select`), how they become tokens (`encode`) and
     batches (`collate`, `predict_collate`). Positions in `table` (`row`) tie batches, predictions and covariates
-    together.
+    together. A checkpoint keeps the position of the training loader under this module's name, so that a resumed run
+    goes on with the batch that comes next.
 
     Args:
         reader: (path, ingest, cache) -> `Rows`; one that reads files is a `arena.data.source.reader.FileReader`.
@@ -42,6 +47,9 @@ class RowData(Description, DataLoaderMixin):
 
     labels: Any
     truncation: Any
+    _sampler: Sampler
+    _loader: BucketLoader | None = None
+    _position = INITIAL_STATE
 
     def __init__(
         self,
@@ -59,12 +67,9 @@ class RowData(Description, DataLoaderMixin):
         self.loader_settings, self.cache = loader or LoaderSettings(), root_of(cache)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, select, group, split and encode, once. Each new fit starts its order anew unless a checkpoint follows.
-
-        Raises:
-            UsageError, InputOutputError, DataError: as the reader and the parts of this module.
-        """
-        self.rewind(stage)
+        """Read, select, group, split and encode, once. A new fit starts its order anew unless a checkpoint follows."""
+        if stage == "fit":  # Lightning restores a checkpoint after this
+            self._loader, self._position = None, INITIAL_STATE
         if hasattr(self, "sequences"):
             return
         self.prepare()
@@ -74,11 +79,7 @@ class RowData(Description, DataLoaderMixin):
         self.report()
 
     def divide_rows(self) -> None:
-        """Read, select, group and split, once; all of `setup` that needs no tokenizer.
-
-        Raises:
-            UsageError, InputOutputError, DataError: as the reader, `select`, `divide` and `join`.
-        """
+        """Read, select, group and split, once; all of `setup` that needs no tokenizer."""
         if self._table is not None:
             return
         how, near = self.split_settings, self.split_settings.near_duplicates
@@ -101,11 +102,8 @@ class RowData(Description, DataLoaderMixin):
         return
 
     def select(self, part: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
-        """Positions in `source` of the rows to use, increasing, and the number of others by reason.
-
-        Args:
-            part: the split that each row's file is held out for, "" for `path`, `[R]`.
-        """
+        """Positions in `source` of the rows to use, increasing, and the number of others by reason, given the split
+        that each row's file is held out for ("" for `path`), `[R]`."""
         limit = self.ingest.limit or len(part)
         positions = np.flatnonzero((part != "") | (np.arange(len(part)) < limit))
         left = len(part) - len(positions)
@@ -171,3 +169,49 @@ class RowData(Description, DataLoaderMixin):
     def weights(self) -> np.ndarray:
         """The weight of each row in use, `[R]` float32."""
         return self.table["weight"].to_numpy().astype(np.float32)
+
+    def train_dataloader(self) -> BucketLoader:
+        """The training loader, one and the same object during a fit."""
+        if self._loader is None:
+            how = self.loader_settings
+            self._loader = BucketLoader(
+                self._sampler, self.collate(training=True), how.batch_size, how.window, how.seed, how.num_workers,
+                torch.cuda.is_available(), *self._process(),
+                endless=getattr(self.trainer, "limit_train_batches", 1.0) != 1.0,
+            )  # fmt: skip
+            overfit = getattr(self.trainer, "overfit_batches", 0)
+            self._loader.repeat = overfit if isinstance(overfit, int) else int(overfit * len(self._loader))
+            self._loader.load_state_dict(self._position)
+        return self._loader
+
+    def val_dataloader(self) -> EvaluationLoader | list[Any]:
+        """Validation rows in a fixed order; an empty list where there are none."""
+        return self.evaluation_loader("val")
+
+    def test_dataloader(self) -> EvaluationLoader | list[Any]:
+        """Test rows in a fixed order; an empty list where there are none."""
+        return self.evaluation_loader("test")
+
+    def evaluation_loader(self, split: Split) -> EvaluationLoader | list[Any]:
+        """The rows of a split in a fixed order; an empty list where it has none."""
+        rows, how = self.rows(split), self.loader_settings
+        if not len(rows):
+            return []
+        batches, pin = self.collate(training=False), torch.cuda.is_available()
+        return EvaluationLoader(rows, batches, how.eval_batch_size, how.num_workers, pin, *self._process())
+
+    def _process(self) -> tuple[int, int]:
+        return getattr(self.trainer, "global_rank", 0), getattr(self.trainer, "world_size", 1)
+
+    # Lightning keeps the loader's own state too, but never restores it where something asked for the number of steps
+    # before the fit (`estimated_stepping_batches`); the module's state it always restores.
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch and batch that the training loader has reached."""
+        return self._position if self._loader is None else self._loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there, whether the loader exists yet or not."""
+        self._position = dict(state_dict)
+        if self._loader is not None:
+            self._loader.load_state_dict(state_dict)

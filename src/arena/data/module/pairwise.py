@@ -146,7 +146,7 @@ class PairData(RowData):
         offset: np.ndarray | None,
     ) -> Collate:
         permutation, sizes = of_pairs.swap_permutation(self.labels), sequences.answer_tokens()
-        return Collate(sequences, target, weight, self.tokenizer.pad, 1, sizes, permutation, teacher, offset)
+        return Collate(sequences, target, weight, self.tokenizer.pad, sizes, permutation, teacher, offset)
 
     def class_counts(self, split: Split) -> np.ndarray:
         """See `Description.class_counts`."""

@@ -134,10 +134,6 @@ class ReplyData(RowData):
         """The prompt of a row of `table` as the model reads it, up to where the reply begins, `[P]` int64."""
         return self.sequences.prompt(row).astype(np.int64)
 
-    def reply_ids(self, row: int) -> np.ndarray:
-        """The reply of a row of `table`, with its EOS ids unless it was cut, `[A]` int64."""
-        return self.sequences.reply(row).astype(np.int64)
-
     def prompt_texts(self, split: Split) -> list[str]:
         """Everything before the reply in each row of a split, a line for each turn, M texts."""
         return [conversation_text(user, assistant) for user, assistant in self._turns(split)]

@@ -1,4 +1,4 @@
-"""The classes of label columns: what a file says they are."""
+"""The classes of label columns, as a file has them."""
 
 import math
 import re
@@ -14,8 +14,6 @@ from arena.data.source.files import read_columns, read_records
 
 MAX_CLASSES = 200
 """Classes of one head. A column with more different values is no classification."""
-
-
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _GAPS = ("nan", "na", "n/a", "<na>", "null", "none")
 """How programs write a missing number in a text file."""
@@ -26,10 +24,7 @@ def label_of(column: str, cell: Any) -> str | None:
 
     Text without the blanks around it. A number is the shortest text of its value, so 1, 1.0, "1" and "1.0" are the
     class "1"; a column of whole numbers with gaps is one of floats in many programs. Truth values are "true" and
-    "false", however they are capitalised. See `is_gap` for "NaN".
-
-    Raises:
-        RowError: anything else.
+    "false", however they are capitalised. See `is_gap` for "NaN". Anything else is a `RowError`.
     """
     cell = cell.strip() if isinstance(cell, str) else cell
     if is_missing(cell):
@@ -47,7 +42,7 @@ def label_of(column: str, cell: Any) -> str | None:
 
 
 def is_gap(label: str, others: Collection[str]) -> bool:
-    """Whether a label is no class but a missing number: "NaN", "NA", "null" or "None" beside numbers only."""
+    """Tell whether a label is no class but a missing number: "NaN", "NA", "null" or "None" beside numbers only."""
     numbers = [_NUMBER.fullmatch(other) is not None for other in others if other.lower() not in _GAPS]
     return label.lower() in _GAPS and bool(numbers) and all(numbers)
 
@@ -107,11 +102,13 @@ def _checked(head: str, labels: set[str], paths: str | Sequence[str]) -> list[st
 
 def _read(paths: list[str], heads: list[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {head: set() for head in heads}
-    for place in paths:
-        path = Path(place).expanduser()
-        require_heads(path, read_columns(path), heads)
+    for path in (Path(place).expanduser() for place in paths):
+        columns = read_columns(path)
+        for head in heads:
+            if head not in columns:
+                raise DataError(f"{path}: no column {head} (data.heads){closest(head, columns)}")
         for record in read_records(path, heads):
-            for head in heads:
+            for head in heads if record.error is None else ():
                 try:
                     label = label_of(head, (record.row or {}).get(head))
                 except RowError:
@@ -119,10 +116,3 @@ def _read(paths: list[str], heads: list[str]) -> dict[str, set[str]]:
                 if label is not None and len(found[head]) <= MAX_CLASSES:
                     found[head].add(label)
     return {head: {label for label in labels if not is_gap(label, labels)} for head, labels in found.items()}
-
-
-def require_heads(path: Path, columns: list[str], heads: Sequence[str]) -> None:
-    """Raise a `DataError` where a file has no column for a head."""
-    for head in heads:
-        if head not in columns:
-            raise DataError(f"{path}: no column {head} (data.heads){closest(head, columns)}")

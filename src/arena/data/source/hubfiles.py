@@ -26,11 +26,26 @@ def find(repo: str, file: str | None = None, split: str | None = None) -> list[P
     local = Path(repo).expanduser()
     if file is not None:
         return [local / file if local.is_dir() else download(repo, file)]
-    if local.is_dir():
-        return _split(repo, str(local), split)
-    if reachable():
-        return _split(repo, repo, split)
-    return _split(repo, str(_snapshot(repo)), split)
+    place = str(local) if local.is_dir() else repo if reachable() else str(_snapshot(repo))
+    import datasets
+
+    try:
+        with tempfile.TemporaryDirectory() as empty:
+            builder = datasets.load_dataset_builder(place, cache_dir=empty)
+            splits = {str(name): list(files) for name, files in (builder.config.data_files or {}).items()}
+    except Exception as error:  # the library raises many unrelated types; each means the same to the reader
+        reason = f"cannot be opened ({first_line(error)})"
+        raise InputOutputError(f"data set {repo}: {reason}; download it and give data.path=<file or folder>") from error
+    if split is None:
+        split = next(iter(splits)) if len(splits) == 1 else "train"
+    if split not in splits:
+        raise UsageError(f"data.reader.split={split}: data set {repo} has {', '.join(splits) or 'no files'}")
+    found = []
+    for name in splits[split]:
+        # hf://datasets/OWNER/NAME@REVISION/PATH: `datasets` always names the revision.
+        revision, _, inside = name.partition("@")[2].partition("/")
+        found.append(download(repo, inside, revision) if name.startswith("hf://") else Path(name))
+    return found
 
 
 def download(repo: str, file: str, revision: str | None = None) -> Path:
@@ -45,7 +60,7 @@ def download(repo: str, file: str, revision: str | None = None) -> Path:
         raise InputOutputError(f"data set {repo}: the hub cannot be reached; {advice}")
     try:
         return Path(hf_hub_download(repo, file, repo_type="dataset", revision=revision))
-    except Exception as error:  # the client raises many unrelated types; each means the same to the reader
+    except Exception as error:
         raise InputOutputError(f"data set {repo}: the hub refused ({first_line(error)}); {advice}") from error
 
 
@@ -55,35 +70,6 @@ def _snapshot(repo: str) -> Path:
 
     try:
         return Path(snapshot_download(repo, repo_type="dataset", local_files_only=True))
-    except Exception as error:  # as above
-        raise InputOutputError(
-            f"data set {repo}: not on this machine and the hub cannot be reached; download it and give "
-            "data.path=<file or folder>"
-        ) from error
-
-
-def _split(repo: str, place: str, split: str | None) -> list[Path]:
-    """The files of a split of the repository at `place`, a folder or a name on the hub."""
-    import datasets
-
-    try:
-        with tempfile.TemporaryDirectory() as empty:
-            builder = datasets.load_dataset_builder(place, cache_dir=empty)
-            splits = {str(name): list(files) for name, files in (builder.config.data_files or {}).items()}
-    except Exception as error:  # as above
-        raise InputOutputError(
-            f"data set {repo}: cannot be opened ({first_line(error)}); download it and give data.path=<file or folder>"
-        ) from error
-    if split is None:
-        split = next(iter(splits)) if len(splits) == 1 else "train"
-    if split not in splits:
-        raise UsageError(f"data.reader.split={split}: data set {repo} has {', '.join(splits) or 'no files'}")
-    return [_on_this_machine(repo, name) for name in splits[split]]
-
-
-def _on_this_machine(repo: str, name: str) -> Path:
-    if not name.startswith("hf://"):
-        return Path(name)
-    # hf://datasets/OWNER/NAME@REVISION/PATH: `datasets` always names the revision.
-    revision, file = name.split("@", 1)[1].split("/", 1)
-    return download(repo, file, revision)
+    except Exception as error:
+        why = "not on this machine and the hub cannot be reached"
+        raise InputOutputError(f"data set {repo}: {why}; download it and give data.path=<file or folder>") from error

@@ -58,8 +58,7 @@ class FileReader:
         """The rows of all files.
 
         Args:
-            path: a file, a folder (all csv, jsonl and parquet files below it), or several of them; the repository by
-                default.
+            path: a file, a folder (all csv, jsonl and parquet files below it), or several; the repository by default.
             ingest_settings: what to do with records that cannot be used; by default the first one ends the work.
             cache: folder where rows are kept for the next time; None for a folder that this process deletes.
             stand_ins: leave a row with the id and no text in the place of every record that cannot be used.

@@ -10,8 +10,10 @@ so `true_probability` is the Bayes classifier given the text: no model can reach
 (Davidson 1970, "On Extending the Bradley-Terry Model to Accommodate Ties".)
 """
 
+import json
 import math
 from hashlib import blake2b
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,88 +41,9 @@ class Language(NamedTuple):
 
 
 LANGUAGES = {
-    "English": Language(
-        0.24,
-        " ",
-        ["volcanoes", "sourdough", "tides", "chess", "jet lag", "comets", "bees", "haiku"],
-        ["Explain {t} in {n} words.", "What should I know about {t}? Max. {n} words.", "{n} words on {t}, please."],
-        ["Shorter, please.", "Can you give an example?", "And why?"],
-        ["Here is a clear answer.", "Let us go step by step."],
-        ["As an AI, I cannot help.", "Just look it up yourself."],
-        ["There is a lot to say about {t}.", "Many people like {t}.", "It depends.", "Some books cover {t}."],
-    ),
-    "Chinese": Language(
-        0.14,
-        "",
-        ["火山", "面包", "潮汐", "象棋", "时差", "彗星", "蜜蜂", "诗歌"],
-        ["用{n}个字解释{t}。", "{t}是什么？不超过{n}字。", "请写{n}字介绍{t}。"],
-        ["请再短一点。", "能举个例子吗？", "为什么？"],
-        ["答案很清楚。", "我们一步步来。"],
-        ["我帮不了你。", "你自己去查。"],
-        ["{t}内容很多。", "很多人喜欢{t}。", "看情况。", "有书讲{t}。"],
-    ),
-    "Russian": Language(
-        0.12,
-        " ",
-        ["вулканы", "хлеб", "приливы", "шахматы", "кометы", "пчёлы", "стихи", "горы"],
-        ["Объясни: {t}. До {n} слов.", "{t}: что важно? {n} слов.", "{n} слов на тему «{t}»."],
-        ["Короче.", "Есть пример?", "Почему?"],
-        ["Вот ясный ответ.", "Идём по шагам."],
-        ["Не могу помочь.", "Ищите сами."],
-        ["Тема «{t}» велика.", "Многие любят {t}.", "Бывает.", "Есть книги."],
-    ),
-    "German": Language(
-        0.12,
-        " ",
-        ["Vulkane", "Sauerteig", "Gezeiten", "Schach", "Jetlag", "Kometen", "Bienen", "Haikus"],
-        ["Erkläre {t} in {n} Wörtern.", "Was ist an {t} wichtig? Höchstens {n} Wörter.", "{n} Wörter über {t}, bitte."],
-        ["Bitte kürzer.", "Hast du ein Beispiel?", "Und warum?"],
-        ["Hier die klare Antwort.", "Schritt für Schritt geht es so:"],
-        ["Dabei kann ich nicht helfen.", "Such doch selbst danach."],
-        ["Zu {t} gibt es viel zu sagen.", "Viele mögen {t}.", "Das kommt darauf an.", "Es gibt Bücher über {t}."],
-    ),
-    "Japanese": Language(
-        0.11,
-        "",
-        ["火山", "パン", "潮の満ち引き", "将棋", "時差", "彗星", "蜜蜂", "俳句"],
-        ["{t}を{n}字で説明して。", "{t}とは？{n}字以内で。", "{t}について{n}字で。"],
-        ["もっと短く。", "例はある？", "なぜ？"],
-        ["明快に答えます。", "順に見ましょう。"],
-        ["お手伝いできません。", "自分で調べて。"],
-        ["{t}は奥が深い。", "{t}は人気です。", "場合によります。", "本もあります。"],
-    ),
-    "Spanish": Language(
-        0.10,
-        " ",
-        ["volcanes", "pan", "mareas", "ajedrez", "cometas", "abejas", "poemas", "montañas"],
-        ["Explica {t} en {n} palabras.", "¿Qué debo saber de {t}? Máximo {n} palabras.", "{n} palabras sobre {t}."],
-        ["Más corto.", "¿Un ejemplo?", "¿Y por qué?"],
-        ["Aquí va una respuesta clara.", "Vamos paso a paso."],
-        ["No puedo ayudar con eso.", "Búscalo tú mismo."],
-        ["Hay mucho que decir de {t}.", "A muchos les gustan {t}.", "Depende.", "Hay libros de {t}."],
-    ),
-    "French": Language(
-        0.09,
-        " ",
-        ["volcans", "pains", "marées", "échecs", "comètes", "abeilles", "poèmes", "montagnes"],
-        ["Explique les {t} en {n} mots.", "Que savoir sur les {t} ? {n} mots au plus.", "{n} mots sur les {t}."],
-        ["Plus court.", "Un exemple ?", "Et pourquoi ?"],
-        ["Voici une réponse claire.", "Allons pas à pas."],
-        ["Je ne peux pas aider.", "Cherchez vous-même."],
-        ["Les {t}, vaste sujet.", "On aime les {t}.", "Cela dépend.", "Des livres parlent des {t}."],
-    ),
-    "Indonesian": Language(
-        0.08,
-        " ",
-        ["gunung api", "roti", "pasang surut", "catur", "komet", "lebah", "puisi", "gunung"],
-        ["Jelaskan {t} dalam {n} kata.", "Apa itu {t}? Paling banyak {n} kata.", "{n} kata tentang {t}."],
-        ["Lebih singkat.", "Ada contoh?", "Kenapa?"],
-        ["Ini jawaban yang jelas.", "Mari langkah demi langkah."],
-        ["Saya tidak bisa bantu.", "Cari saja sendiri."],
-        ["Banyak hal tentang {t}.", "Banyak orang suka {t}.", "Tergantung.", "Ada buku tentang {t}."],
-    ),
+    name: Language(**said)
+    for name, said in json.loads(files("arena.data.source").joinpath("toy_languages.json").read_text("utf-8")).items()
 }
-
 BIRDS = ["heron", "kestrel", "lark", "magpie", "nightjar", "osprey", "plover", "robin", "siskin", "tern", "wren"]
 
 

@@ -6,9 +6,11 @@ monotonous nor surprising, its best possible loss is known (`ToyReplies.entropy`
 frequent continuations shows it.
 """
 
+import json
 import math
 from functools import lru_cache
 from hashlib import blake2b
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,15 +18,6 @@ import numpy as np
 from arena.core.errors import UsageError
 from arena.core.schema import Count, Share, WholeNumber
 
-NAMES = ["Lily", "Tom", "Sue", "Ben", "Mia", "Max", "Anna", "Tim", "Sara", "Sam", "Amy", "Jack"]
-GIRLS = {"Lily", "Sue", "Mia", "Anna", "Sara", "Amy"}
-COLOURS = ["red", "blue", "big", "little", "green", "soft", "old", "shiny", "yellow", "pretty"]
-PLACES = ["in the park", "near the tree", "in the garden", "by the river", "on the grass", "at the lake"]
-OPENINGS = [
-    "Once upon a time, there was a {child} named {name}. One day, {he} saw a {colour} {thing} {place}.",
-    "One day, {name} went for a walk with mom. {He} found a {colour} {thing} {place}.",
-    "{name} was a happy {child}. {He} liked to play outside. Then {he} saw a {colour} {thing} {place}.",
-]
 STRIDE = 1009
 """A prime: steps of it visit all prompts once before any comes again."""
 
@@ -36,43 +29,9 @@ class Kind(NamedTuple):
     replies: list[str]
 
 
-KINDS = [
-    Kind(
-        ["ball", "kite", "car", "doll", "boat", "truck"],
-        [
-            "{He} wanted to play with the {thing}. {name} and mom played all day. They were very happy.",
-            "{name} said, \"Look, mom!\" Mom smiled. They took the {thing} home.",
-            "The {thing} was lost. A boy came and cried. {name} gave it back, and they became friends.",
-            "{name} kicked it too hard, and the {thing} fell into the water. {He} was sad.",
-            "It started to rain. {name} hid the {thing} under a leaf and ran home.",
-            "{He} did not touch it. It was not {his} {thing}.",
-            "A big dog took the {thing} and ran away. {name} laughed and laughed.",
-        ],
-    ),
-    Kind(
-        ["dog", "cat", "bird", "bunny", "frog", "duck"],
-        [
-            "The {thing} was nice. {name} and the {thing} became best friends. They played every day.",
-            "{name} was scared at first. But the {thing} was friendly, and {he} gave it a hug.",
-            "The {thing} was hungry. {name} gave it some bread, and it was happy.",
-            "The {thing} could talk! It said, \"Please help me find my mom.\"",
-            "{He} ran after it, but the {thing} was too fast.",
-            "The {thing} had a hurt leg. Mom and {name} took it to the doctor.",
-            "{name} sang a song, and the {thing} went to sleep.",
-        ],
-    ),
-    Kind(
-        ["apple", "cake", "cookie", "berry"],
-        [
-            "{He} wanted to eat the {thing}. It was very yummy. {name} was happy.",
-            "{name} asked mom, \"Can I eat it?\" Mom said yes, and they shared the {thing}.",
-            "A little bird ate the {thing} first. {name} was not mad.",
-            "It was bad. {name} did not feel good and went to bed.",
-            "{name} put the {thing} in a box for {his} friend.",
-            "An ant sat on it, so {name} let the ant have the {thing}.",
-        ],
-    ),
-]  # fmt: skip
+_WORDS = json.loads(files("arena.data.source").joinpath("toy_stories.json").read_text("utf-8"))
+NAMES, COLOURS, PLACES, OPENINGS = (_WORDS[key] for key in ("names", "colours", "places", "openings"))
+KINDS = [Kind(**each) for each in _WORDS["kinds"]]
 FREQUENT = (0.5, 0.26)
 """Probabilities of the first two continuations of a kind; the others share the rest equally."""
 
@@ -163,7 +122,7 @@ def _opening(number: int) -> tuple[str, dict[str, str], Kind]:
     for name, words in (("name", NAMES), ("colour", COLOURS), ("place", PLACES), ("opening", OPENINGS)):
         rest, place = divmod(rest, len(words))
         chosen[name] = words[place]
-    he, his, child = ("she", "her", "girl") if chosen["name"] in GIRLS else ("he", "his", "boy")
+    he, his, child = ("she", "her", "girl") if chosen["name"] in _WORDS["girls"] else ("he", "his", "boy")
     opening = chosen.pop("opening")
     words = chosen | {"thing": things[thing][0], "he": he, "He": he.title(), "his": his, "child": child}
     return opening.format(**words), words, things[thing][1]

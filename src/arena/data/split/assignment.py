@@ -1,7 +1,7 @@
-"""Which rows train, validate and test: whole groups, the same class shares everywhere, the same answer for ever.
+"""The split of each row: whole groups, the same class shares everywhere, the same answer for ever.
 
-A tenth of arena rows repeat somebody's prompt; a random split puts copies on both sides and reports memory as skill.
-So rows with equal or nearly equal prompts are one group (`arena.data.split.groups`), and a group is never cut.
+10% of arena rows repeat somebody's prompt; a random split puts copies on both sides and reports memory as skill. So
+rows with equal or nearly equal prompts are one group (`arena.data.split.groups`), and a group is never cut.
 
 scikit-learn's StratifiedGroupKFold makes k equal folds only, depends on the order of the rows, and loops over all
 groups in Python: 19 s for the 52,000 groups of the arena's 57,000 rows, against 0.3 s here.
@@ -44,7 +44,7 @@ def assign_splits(
     fold: int | None = None,
     folds: int | None = None,
 ) -> np.ndarray:
-    """The split of each row: "train", "val" or "test".
+    """The split of each of R rows: "train", "val" or "test".
 
     With `folds` the test rows are set aside first, the same whatever the fold. The others are dealt into `folds` parts
     of equal size; part `fold` validates and the rest trains, so that over the folds every row validates exactly once.
@@ -53,10 +53,9 @@ def assign_splits(
         groups: group of each row, `[R]`.
         labels: class index of each row, `[R]`; see `stratify_codes`. Or that of several heads, `[R, T]`, negative where
             a row has none: all heads are stratified jointly (`arena.data.split.stratify`).
-        val_share: share of the rows for validation; 0 for none. Not used with `folds`.
-        test_share: share of the rows for the test; 0 for none.
+        val_share, test_share: shares of the rows; 0 for none. `val_share` is not used with `folds`.
         seed: another seed gives another split.
-        fold: which of the parts validates, 0 to `folds - 1`.
+        fold: the part that validates, 0 to `folds - 1`.
         folds: number of parts for cross-validation, 2 or more; None for `FOLDS` where a fold is named, else for one
             split by `val_share`.
 
@@ -64,12 +63,21 @@ def assign_splits(
         UsageError: nothing would be left to train on; or `fold` and `folds` do not fit together.
         DataError: a split with a positive share would be empty.
     """
-    if fold is not None or folds is not None:
-        return _assign_fold(np.asarray(groups, dtype=str), np.asarray(labels), test_share, seed, fold, folds)
-    shares = np.array([1 - val_share - test_share, val_share, test_share])
-    if shares[0] < 1e-9:
-        raise UsageError(f"data.val_share={val_share} and data.test_share={test_share} leave nothing to train on")
-    return np.array(SPLITS)[assign_parts(groups, labels, shares, seed, SPLITS)]
+    if fold is None and folds is None:
+        shares = np.array([1 - val_share - test_share, val_share, test_share])
+        if shares[0] < 1e-9:
+            raise UsageError(f"data.val_share={val_share} and data.test_share={test_share} leave nothing to train on")
+        return np.array(SPLITS)[assign_parts(groups, labels, shares, seed, SPLITS)]
+    check_folds(fold, folds)
+    if test_share > 1 - 1e-9:
+        raise UsageError(f"data.test_share={test_share} leaves nothing to train on")
+    groups, labels, number = np.asarray(groups, dtype=str), np.asarray(labels), folds or FOLDS
+    tested = assign_parts(groups, labels, [1 - test_share, test_share], seed, ("train", "test")) == 1
+    names = [f"fold {index}" for index in range(number)]
+    part = assign_parts(groups[~tested], labels[~tested], [1 / number] * number, seed, names)
+    splits = np.full(len(groups), "test", dtype="<U5")
+    splits[~tested] = np.where(part == fold, "val", "train")
+    return splits
 
 
 def check_folds(fold: int | None, folds: int | None) -> None:
@@ -81,21 +89,6 @@ def check_folds(fold: int | None, folds: int | None) -> None:
         raise UsageError(f"data.folds={folds}: cross-validation needs 2 parts or more; data.folds=null for one split")
     if fold is None or not 0 <= fold < folds:
         raise UsageError(f"data.fold={fold}: with data.folds={folds} one of 0 to {folds - 1} is needed")
-
-
-def _assign_fold(
-    groups: np.ndarray, labels: np.ndarray, test_share: float, seed: int, fold: int | None, folds: int | None
-) -> np.ndarray:
-    check_folds(fold, folds)
-    folds = FOLDS if folds is None else folds
-    if test_share > 1 - 1e-9:
-        raise UsageError(f"data.test_share={test_share} leaves nothing to train on")
-    tested = assign_parts(groups, labels, [1 - test_share, test_share], seed, ("train", "test")) == 1
-    names = [f"fold {index}" for index in range(folds)]
-    part = assign_parts(groups[~tested], labels[~tested], [1 / folds] * folds, seed, names)
-    splits = np.full(len(groups), "test", dtype="<U5")
-    splits[~tested] = np.where(part == fold, "val", "train")
-    return splits
 
 
 def assign_parts(
@@ -112,10 +105,8 @@ def assign_parts(
     class exactly. Among equals a hash of seed and group decides, so the order of the rows does not matter.
 
     Args:
-        groups: group of each row, `[R]`.
-        labels: class index of each row, `[R]`, or of each head, `[R, T]`, see `assign_splits`.
+        groups, labels, seed: see `assign_splits`.
         shares: share of the rows for each part, `[P]`, with sum 1; 0 for a part without rows.
-        seed: another seed gives another division.
         names: names of the parts, `[P]`, for messages.
 
     Raises:
@@ -126,12 +117,21 @@ def assign_parts(
     digests = (blake2b(f"{seed} {key}".encode(), digest_size=8).digest() for key in keys)
     shuffled = np.argsort(np.fromiter((int.from_bytes(digest) for digest in digests), np.uint64, len(keys)))
     if np.ndim(labels) == 2:
-        counts = class_counts(np.asarray(labels), len(keys), group_of_row)
-        part_of_group = place_jointly(counts, shuffled, shares)
+        part_of_group = place_jointly(class_counts(np.asarray(labels), len(keys), group_of_row), shuffled, shares)
     else:
         part_of_group = _place_classes(np.asarray(labels), group_of_row, shuffled, shares)
-    _require_rows(part_of_group[group_of_row], shares, names, len(keys))
-    return part_of_group[group_of_row]
+    part_of_row = part_of_group[group_of_row]
+    advice = {"train": "lower data.val_share and data.test_share", "val": "raise data.val_share"}
+    advice["test"] = "raise data.test_share"
+    rows = np.bincount(part_of_row, minlength=len(shares))
+    for name, share, count in zip(names, shares, rows, strict=True):
+        if share > 0 and count == 0:
+            raise DataError(
+                f"no rows for the split {name}: {len(part_of_row)} rows in {len(keys)} groups that stay together are "
+                f"too few for a share of {share:.3g}; {advice.get(name, 'lower data.folds')} or give more rows "
+                "(data.path, data.limit); data.near_duplicates=null joins only equal prompts"
+            )
+    return part_of_row
 
 
 def _place_classes(
@@ -145,12 +145,20 @@ def _place_classes(
     size = counts.sum(axis=1)
     several = shuffled[size[shuffled] > 1]
     several = several[np.argsort(-size[several], kind="stable")]
-    left = shares[:, None] * counts.sum(axis=0)
-    part_of_group[several] = _place_large(counts[several], left, shares)
-    left -= np.stack([counts[several][part_of_group[several] == part].sum(axis=0) for part in range(len(shares))])
+    left = shares[:, None] * counts.sum(axis=0)  # rows wanted of each part and class, [P, K]
+    scale = 1 / np.maximum(left, 1e-9)
+    for group in several.tolist():
+        # (left - counts)^2 - left^2: how the squared distance to the targets changes, for each part.
+        change = (counts[group] * (counts[group] - 2 * left) * scale).sum(axis=1)
+        change[shares == 0] = np.inf
+        part_of_group[group] = chosen = change.argmin()
+        left[chosen] -= counts[group]
     for label in range(len(classes)):
         single = shuffled[(size[shuffled] == 1) & (counts[shuffled, label] == 1)]
-        part_of_group[single] = _deal_singles(len(single), left[:, label])
+        wanted = np.maximum(left[:, label], 0)
+        if wanted.sum() > 0:
+            borders = np.rint(len(single) * wanted.cumsum()[:-1] / wanted.sum())
+            part_of_group[single] = np.searchsorted(borders, np.arange(len(single)), side="right")
     return part_of_group
 
 
@@ -171,39 +179,3 @@ def stratify_codes(columns: Sequence[Sequence[object] | np.ndarray], minimum: in
     _, combination = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)
     rare = np.bincount(combination)[combination] < minimum
     return np.unique(np.where(rare, -1 - codes[0], combination), return_inverse=True)[1].astype(np.int64)
-
-
-def _place_large(counts: np.ndarray, targets: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """The part of each group in turn. `counts` `[G, K]` rows by class, `targets` `[P, K]` rows wanted."""
-    left = targets.copy()
-    scale = 1 / np.maximum(targets, 1e-9)
-    chosen = np.zeros(len(counts), dtype=np.int64)
-    for index, group in enumerate(counts):
-        # (left - group)^2 - left^2: how the squared distance to the targets changes, for each part.
-        change = (group * (group - 2 * left) * scale).sum(axis=1)
-        change[shares == 0] = np.inf
-        chosen[index] = change.argmin()
-        left[chosen[index]] -= group
-    return chosen
-
-
-def _deal_singles(rows: int, left: np.ndarray) -> np.ndarray:
-    """Parts for `rows` rows of one class so that the rows wanted, `left` `[P]`, are met up to rounding."""
-    wanted = np.maximum(left, 0)
-    if wanted.sum() == 0:
-        return np.zeros(rows, dtype=np.int64)
-    borders = np.rint(rows * wanted.cumsum()[:-1] / wanted.sum())
-    return np.searchsorted(borders, np.arange(rows), side="right")
-
-
-def _require_rows(part_of_row: np.ndarray, shares: np.ndarray, names: Sequence[str], groups: int) -> None:
-    advice = {"train": "lower data.val_share and data.test_share", "val": "raise data.val_share"}
-    advice["test"] = "raise data.test_share"
-    rows = np.bincount(part_of_row, minlength=len(shares))
-    for name, share, count in zip(names, shares, rows, strict=True):
-        if share > 0 and count == 0:
-            raise DataError(
-                f"no rows for the split {name}: {len(part_of_row)} rows in {groups} groups that stay together are too "
-                f"few for a share of {share:.3g}; {advice.get(name, 'lower data.folds')} or give more rows (data.path, "
-                "data.limit); data.near_duplicates=null joins only equal prompts"
-            )

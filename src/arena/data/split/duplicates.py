@@ -1,4 +1,4 @@
-"""Texts that are nearly the same: MinHash finds candidates, the true Jaccard similarity of their sets decides.
+"""Near-duplicates: MinHash finds candidates, the true Jaccard similarity of their sets decides.
 
 The set of a text holds its runs of 5 characters, as `arena.data.split.minhash` explains.
 """
@@ -9,13 +9,10 @@ import numpy as np
 
 from arena.data.split.minhash import Sketches, candidate_pairs, run_hashes
 
-PARTNERS = 32
-"""Of the candidates of one text that many, the most promising, are always compared."""
 VERIFIED_AT_ONCE = 1 << 23
 """Characters of which the full sets are in memory at once; 8 bytes each."""
 MARGIN = 0.15
 """A candidate whose signatures promise less than the threshold by this much, 4 standard deviations, is not verified."""
-
 
 Read = Callable[[np.ndarray], Iterator[Sequence[str]]]
 """From increasing numbers of items to their normalised texts, in order."""
@@ -36,7 +33,7 @@ class UnionFind:
         return item
 
     def join(self, left: int, right: int) -> bool:
-        """Join the sets of two numbers; whether they were different sets."""
+        """Join the sets of two numbers; true where they were different sets."""
         left, right = self.root(left), self.root(right)
         self._parent[max(left, right)] = min(left, right)
         return left != right
@@ -62,32 +59,24 @@ def jaccard(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def similar_pairs(
-    sketches: Sketches, read: Read, threshold: float, joined: Callable[[int, int], bool] | None = None
+    sketches: Sketches, read: Read, threshold: float, joined: Callable[[int, int], bool]
 ) -> Iterator[tuple[int, int, float]]:
     """Pairs of items (left < right) and their true Jaccard similarity, where it reaches the threshold.
 
-    Candidates that hang together are read together, so most texts are read once more. Without `joined`, in a cluster of
-    more than `PARTNERS` texts, only the most promising pairs of each text are compared: the cluster has too many.
+    Candidates that hang together are read together, so most texts are read once more.
 
     Args:
         sketches: of all items.
         read: gives the texts of some items again.
         threshold: the least similarity, above 0 and up to 1.
         joined: pairs of which this is true are neither read nor compared; asked again before every comparison, so
-            whoever joins pairs as they come is spared most of the pairs of a large cluster.
-
-    Raises:
-        UsageError: the threshold is not above 0 and at most 1.
+            joining pairs as they come spares most of the pairs of a large cluster.
     """
     signatures, contents, characters = sketches.finish()
     margin = MARGIN if sketches.sample == 1 else 2 * MARGIN
     pairs, promised = candidate_pairs(signatures, contents, threshold, margin)
     del signatures
-    if joined is None:
-        kept = _best_partners(pairs, promised, contents)
-        joined = _never
-    else:
-        kept = np.array([not joined(left, right) for left, right in pairs.tolist()], dtype=bool)
+    kept = np.array([not joined(left, right) for left, right in pairs.tolist()], dtype=bool)
     pairs, promised = pairs[kept], promised[kept]
     hanging = UnionFind(len(contents))
     for left, right in pairs.tolist():
@@ -110,18 +99,3 @@ def similar_pairs(
                 if similarity >= threshold:
                     yield left, right, similarity
         start = end
-
-
-def _never(left: int, right: int) -> bool:
-    return False
-
-
-def _best_partners(pairs: np.ndarray, promised: np.ndarray, contents: np.ndarray) -> np.ndarray:
-    """Whether a pair is among the `PARTNERS` most promising of one of its items, `[P]`."""
-    kept = np.zeros(len(pairs), bool)
-    for side in (0, 1):
-        item, other = pairs[:, side], pairs[:, 1 - side]
-        order = np.lexsort((contents[other], -promised, item))
-        first = np.searchsorted(item[order], item[order])
-        kept[order[np.arange(len(order)) - first < PARTNERS]] = True
-    return kept

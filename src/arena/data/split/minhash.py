@@ -1,12 +1,11 @@
-"""MinHash: signatures of texts, and from these the pairs that are worth a look.
+"""MinHash: signatures of texts, and from these the candidate pairs.
 
 A text is the set of its runs of 5 characters, each kept as a 64-bit hash. 128 permutations give a signature; texts that
 agree in all rows of a band are candidates (at a threshold of 0.8 there are 21 bands of 6 rows, which miss 2 of 1,000
 pairs at 0.8 and none in a million at 0.9).
 
-The library rensa makes 20,000 signatures of 300 hashes in 0.07 s and numpy in 0.30 s, which is 2 s for 57,000 rows.
-But rensa 0.5 hands signatures out as Python lists only and its index has no bound for big buckets, so that most of this
-file would remain beside it.
+The library rensa is four times as fast (2 s less for 57,000 rows), but rensa 0.5 gives signatures as Python lists only
+and its index has no bound for big buckets, so that most of this file would remain beside it.
 """
 
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ _MIX = np.uint64(0xBF58476D1CE4E5B9)
 
 
 class Sketches:
-    """Signatures of items, each of which is one or more texts. Takes 270 bytes an item, however long it is.
+    """Signatures of items, each of which is one or more texts; 270 bytes an item, however long it is.
 
     Args:
         sample: a power of two; of the hashes only every `sample`-th value is used, the same for all items. The
@@ -57,7 +56,7 @@ class Sketches:
             self._flush()
 
     def finish(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Hand over signatures `[N, 128]` uint16, content hashes `[N]` uint64 (0: no runs), and characters `[N]`."""
+        """Signatures `[N, 128]` uint16, content hashes `[N]` uint64 (0: no runs), and characters `[N]`, once."""
         self._flush()
         signatures = np.frombuffer(self._signatures, np.uint16).reshape(-1, PERMUTATIONS)
         self._signatures = bytearray()  # the array alone holds the memory now, and gives it back
@@ -117,7 +116,7 @@ def band_rows(threshold: float) -> int:
 def candidate_pairs(
     signatures: np.ndarray, contents: np.ndarray, threshold: float, margin: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs worth a look (left < right), `[P, 2]` int64, and the similarity that their signatures promise, `[P]`.
+    """Candidate pairs (left < right), `[P, 2]` int64, and the similarity that their signatures promise, `[P]`.
 
     Items share a bucket where a band agrees. A bucket of more than `BUCKET` items is divided by the next band, and
     again; before that each of its items is compared with one item of the bucket and one neighbour, so that a cluster of

@@ -91,13 +91,8 @@ class Chosen:
         return Chosen(self.rows, self.positions[kept], self.splits[kept], self.groups[kept], self.leaked[kept])
 
     def added(self, rows: Rows, positions: np.ndarray, near_duplicates: float | None, cache: Path | None) -> "Chosen":
-        """Add rows for training; those whose group is in validation or test leak.
-
-        Args:
-            rows: all rows, these among them.
-            positions: of the rows that join, after all others.
-            near_duplicates, cache: as in `grouped`.
-        """
+        """Add the rows at these positions of `rows`, after all others, to training; those whose group is in validation
+        or test leak."""
         every = np.concatenate([self.positions, positions])
         together = grouped(rows, every, near_duplicates, cache).group
         before, here = together[: len(self.positions)], together[len(self.positions) :]
@@ -130,8 +125,7 @@ def read_parts(
 
 
 def grouped(rows: Rows, positions: np.ndarray, threshold: float | None, cache: Path | None) -> Groups:
-    """The groups of these rows, from the cache where they were found before; see
-    `arena.data.split.groups.join_rows`."""
+    """The groups of these rows (`arena.data.split.groups`), from the cache where they were found before."""
     if cache is None:
         return join_rows(rows, positions, threshold)
     key = key_of(VERSION, rows.fingerprint, key_of(positions.astype(np.int64).tobytes()), threshold)
@@ -153,10 +147,8 @@ def divide(
     `[R]` bool.
 
     Args:
-        metadata: of the R rows.
-        groups: group of each row, `[R]`.
+        metadata, groups: of the R rows.
         held_out: "val" or "test" for rows of a hold-out file, else "", `[R]`.
-        how: the rest.
         classes: class index of each head, `[R, T]`: what is stratified instead of the columns of `how`.
 
     Raises:

@@ -64,11 +64,9 @@ class Targets:
     def build(
         self, metadata: pa.Table, labels: list[str], index: np.ndarray, train: np.ndarray, pseudo: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Training targets, and the teacher's probabilities.
+        """Training targets, and the teacher's probabilities, of R rows and K classes.
 
         Args:
-            metadata: of the R rows in use.
-            labels: names of the K classes.
             index: class index of each row, `[R]`.
             train: positions of the training rows.
             pseudo: rows that are pseudo-labelled, `[R]` bool. Where a probability is known of them, it is their

@@ -127,16 +127,8 @@ def check_words(words: Mapping[str, str] | None, labels: Sequence[str]) -> dict[
 
 
 def word_tokens(words: Mapping[str, str], tokenizer: Tokenizer, text: str = "") -> list[int]:
-    """The token id of each word as it follows the template's last words, `[K]`.
-
-    Args:
-        words: see `check_words`.
-        tokenizer: text -> ids.
-        text: the template; some tokenisers write a word after other words differently than a word by itself.
-
-    Raises:
-        UsageError: a word is not exactly one token there.
-    """
+    """The token id of each word as it follows the last words of the template `text`, `[K]`: some tokenisers write a
+    word after other words differently than a word by itself. A `UsageError` where it is not exactly one token."""
     before = text.rpartition("}")[2] or "\n"
     found = []
     for label, word in words.items():

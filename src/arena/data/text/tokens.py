@@ -84,8 +84,7 @@ def tokenize(
     """The token ids of these rows (all by default), from the cache where they were made before.
 
     Args:
-        rows: see `Rows`.
-        tokenizer: text -> ids.
+        rows, tokenizer: the texts, and text -> ids.
         positions: increasing positions in `rows`, `[R]`.
         missing_text: stands for a missing turn of an answer, and for a null turn of a prompt.
         root: folder of the cache, None for no cache.

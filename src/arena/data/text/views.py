@@ -77,7 +77,6 @@ class InputViews:
         return found
 
     def _differ(self, row: int) -> bool:
-        """Tell whether the answers of a row differ before anything is cut."""
         texts = range(int(self.turns.first[row]), int(self.turns.first[row + 1]), len(self.turns.names))
         ids, starts = self.turns.ids, self.turns.offsets
         answers = ((ids[starts[t + 1] : starts[t + 2]], ids[starts[t + 2] : starts[t + 3]]) for t in texts)
