@@ -1,6 +1,5 @@
 """Files of rated answers: a prompt, one answer to it, and the score that it was given."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +13,6 @@ from arena.data.source.reader import FileReader
 
 RATED = Example(("prompt", "response"), (pa.field("score", pa.float64()),))
 """A prompt and one answer. `score` is null where nobody has given one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RatedFormat(Format):
-    """Columns of rated answers.
-
-    Attributes:
-        prompt, response: columns with a text: plain, or a list of turns (also as JSON).
-        score: column with the score.
-        low, high: ends of the scale.
-    """
-
-    prompt: str
-    response: str
-    score: str
-    low: float
-    high: float
-
-    def row(self, raw: dict[str, Any], number: int, notes: list[str]) -> dict[str, Any]:
-        """See `Format.row`."""
-        texts = {"prompt": self._turns(self.prompt, raw), "response": self._turns(self.response, raw)}
-        return self.metadata(raw, number) | texts | {"score": self._score(raw.get(self.score))}
-
-    def _turns(self, column: str, raw: dict[str, Any]) -> list[str | None]:
-        cell = raw.get(column)
-        listed = isinstance(cell, str) and cell.startswith('["') and cell.endswith('"]')
-        return checks.check_turns(column, cell, not listed)
-
-    def _score(self, cell: Any) -> float | None:
-        if checks.is_missing(cell):
-            return None
-        try:
-            score = float(cell)
-        except (TypeError, ValueError):
-            raise RowError("E_TYPE", self.score, f"{checks.shown(cell)} is no number") from None
-        if not self.low <= score <= self.high:
-            raise RowError("E_RANGE", self.score, f"{score:g} is not on the scale from {self.low:g} to {self.high:g}")
-        return score
 
 
 class RatedReader(FileReader):
@@ -80,20 +41,37 @@ class RatedReader(FileReader):
     @property
     def settings(self) -> str:
         """See `FileReader.settings`."""
-        return repr(self.format_of(Path(), []))
+        return repr((self.prompt, self.response, self.score, self.id, self.low, self.high, self.labelled))
 
-    def format_of(self, path: Path, columns: list[str]) -> RatedFormat:
+    def format_of(self, path: Path, columns: list[str]) -> Format:
         """See `FileReader.format_of`."""
-        return RatedFormat(
+        return Format(
             name=f"rated answers ({self.prompt}, {self.response}, {self.score})",
             example=RATED,
+            read=self._read,
             needed=(self.prompt, self.response, *((self.score,) if self.labelled else ())),
             optional=(self.score,),
             id=self.id,
             hint="name the columns with data.prompt=COLUMN data.response=COLUMN data.score=COLUMN",
-            prompt=self.prompt,
-            response=self.response,
-            score=self.score,
-            low=self.low,
-            high=self.high,
         )
+
+    def _read(self, raw: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+        """Texts and score of a record; a text is plain, or a list of turns (also as JSON)."""
+        texts = {"prompt": self._turns(self.prompt, raw), "response": self._turns(self.response, raw)}
+        return texts | {"score": self._score(raw.get(self.score))}
+
+    def _turns(self, column: str, raw: dict[str, Any]) -> list[str | None]:
+        cell = raw.get(column)
+        listed = isinstance(cell, str) and cell.startswith('["') and cell.endswith('"]')
+        return checks.check_turns(column, cell, not listed)
+
+    def _score(self, cell: Any) -> float | None:
+        if checks.is_missing(cell):
+            return None
+        try:
+            score = float(cell)
+        except (TypeError, ValueError):
+            raise RowError("E_TYPE", self.score, f"{checks.shown(cell)} is no number") from None
+        if not self.low <= score <= self.high:
+            raise RowError("E_RANGE", self.score, f"{score:g} is not on the scale from {self.low:g} to {self.high:g}")
+        return score

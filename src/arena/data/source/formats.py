@@ -1,6 +1,6 @@
 """What the columns of a file mean: the schema of its rows, and the one row that each record becomes."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ SHARED = ("language", "source", "weight")
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """Columns of one kind of file; a subclass knows how to read their cells.
+    """Columns of one kind of file.
 
     Attributes:
         name: for people.
         example: schema of the rows.
+        read: (cells by column, notes) -> texts and labels of one row; see `row`.
         needed: columns that a file must have.
         optional: other columns that are read where a file has them.
         id: column of the id.
@@ -32,6 +33,7 @@ class Format:
 
     name: str
     example: Example
+    read: Callable[[dict[str, Any], list[str]], dict[str, Any]]
     needed: tuple[str, ...]
     optional: tuple[str, ...] = ()
     id: str = "id"
@@ -55,7 +57,7 @@ class Format:
         Raises:
             RowError: for the first column that cannot be used.
         """
-        raise NotImplementedError
+        return self.metadata(raw, number) | self.read(raw, notes)
 
     def metadata(self, raw: dict[str, Any], number: int) -> dict[str, Any]:
         """The row of a record without labels and texts; see `row`."""

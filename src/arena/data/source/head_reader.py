@@ -1,7 +1,5 @@
 """Files of texts with several labels, and their reader."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,46 +12,6 @@ from arena.data.source.codes import RowError
 from arena.data.source.examples import LABELLED_TEXT
 from arena.data.source.formats import Format
 from arena.data.source.reader import FileReader
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadFormat(Format):
-    """Columns of texts and labels.
-
-    Attributes:
-        text: columns with text: the one that is judged, then others that give it context, joined by line breaks.
-        labels: classes of each head; the columns have the names of the heads.
-    """
-
-    text: tuple[str, ...]
-    labels: Mapping[str, Sequence[str]]
-
-    def row(self, raw: dict[str, Any], number: int, notes: list[str]) -> dict[str, Any]:
-        """See `Format.row`."""
-        row = self.metadata(raw, number)
-        first, *others = (check_optional_text(column, raw.get(column)) or "" for column in self.text)
-        if not first.strip():
-            raise RowError("E_EMPTY_ALL", self.text[0], "there is no text")
-        labels = [self._label(head, raw.get(head)) for head in self.labels]
-        return row | {"text": [first], "context": ["\n".join(filter(None, others))], "labels": labels}
-
-    @cached_property
-    def _classes(self) -> dict[str, dict[str | None, str]]:
-        """For each head the class that a label stands for; older runs may have named it otherwise ("1.0")."""
-        return {
-            head: {label_of(head, name): name for name in names} | {name: name for name in names}
-            for head, names in self.labels.items()
-        }
-
-    def _label(self, head: str, cell: Any) -> str | None:
-        label = label_of(head, cell)
-        known = self._classes[head]
-        if label is None or (label not in known and is_gap(label, self.labels[head])):
-            return None
-        if label not in known:
-            near = closest(label, self.labels[head])
-            raise RowError("E_LABEL", head, f"{shown(label)} is no class of {head}{near} (data.classes names them all)")
-        return known[label]
 
 
 class HeadReader(FileReader):
@@ -82,20 +40,44 @@ class HeadReader(FileReader):
     @property
     def settings(self) -> str:
         """See `FileReader.settings`."""
-        shown = f"text={self.text!r}, labels={self.labels!r}, id={self.id!r}, group={self.group!r}"
-        return f"HeadFormat({shown}, labelled={self.labelled!r})"
+        columns = f"text={self.text!r}, labels={self.labels!r}, id={self.id!r}, group={self.group!r}"
+        return f"HeadFormat({columns}, labelled={self.labelled!r})"
 
     def format_of(self, path: Path, columns: list[str]) -> Format:
         """See `FileReader.format_of`."""
         groups = () if self.group is None else (self.group,)
-        return HeadFormat(
+        return Format(
             name=f"text ({', '.join(self.text)}) with the heads {', '.join(self.labels)}",
             example=LABELLED_TEXT,
+            read=self._read,
             needed=(*self.text, *(self.labels if self.labelled else ()), *groups),
             optional=tuple(self.labels),
             id=self.id,
             groups=groups,
             hint="name the columns with data.text=COLUMN and data.heads=[COLUMN,COLUMN]",
-            text=self.text,
-            labels=self.labels,
         )
+
+    def _read(self, raw: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+        first, *others = (check_optional_text(column, raw.get(column)) or "" for column in self.text)
+        if not first.strip():
+            raise RowError("E_EMPTY_ALL", self.text[0], "there is no text")
+        labels = [self._label(head, raw.get(head)) for head in self.labels]
+        return {"text": [first], "context": ["\n".join(filter(None, others))], "labels": labels}
+
+    @cached_property
+    def _classes(self) -> dict[str, dict[str | None, str]]:
+        """For each head the class that a label stands for; older runs may have named it otherwise ("1.0")."""
+        return {
+            head: {label_of(head, name): name for name in names} | {name: name for name in names}
+            for head, names in self.labels.items()
+        }
+
+    def _label(self, head: str, cell: Any) -> str | None:
+        label = label_of(head, cell)
+        known = self._classes[head]
+        if label is None or (label not in known and is_gap(label, self.labels[head])):
+            return None
+        if label not in known:
+            near = closest(label, self.labels[head])
+            raise RowError("E_LABEL", head, f"{shown(label)} is no class of {head}{near} (data.classes names them all)")
+        return known[label]

@@ -51,6 +51,7 @@ class PairFormat(Format):
     texts: Literal["turns", "plain", "conversations", "transcripts"]
     labels: Literal["one_hot", "winner", "chosen"]
     needed: tuple[str, ...] = field(init=False)
+    read: Any = field(init=False, repr=False, compare=False)
     optional: tuple[str, ...] = ("model_a", "model_b", *LABELS)
     groups: tuple[str, ...] = ("session", "group")
 
@@ -58,6 +59,7 @@ class PairFormat(Format):
         texts = {"conversations": (*CONVERSATIONS, "winner"), "transcripts": TRANSCRIPTS}.get(self.texts, PAIR.texts)
         needed = (*(() if self.numbered else (self.id,)), *texts, *(ONE_HOT if self.labels == "one_hot" else ()))
         object.__setattr__(self, "needed", needed)
+        object.__setattr__(self, "read", self._read)
 
     def numbered_without_id(self, columns: Collection[str]) -> "PairFormat":
         """The same format for a file with these columns: without one for the id its records are numbered."""
@@ -65,13 +67,12 @@ class PairFormat(Format):
             return self
         return replace(self, numbered=True, name=f"{self.name} without ids (rows are numbered)")
 
-    def row(self, raw: dict[str, Any], number: int, notes: list[str]) -> dict[str, Any]:
-        """See `Format.row`; `true_probability` besides."""
-        row = self.metadata(raw, number)
+    def _read(self, raw: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+        """Texts, labels, and `true_probability`."""
         if self.texts in ("turns", "plain"):
-            row |= {name: check_turns(name, raw.get(name), self.texts == "plain") for name in PAIR.texts}
+            row: dict[str, Any] = {n: check_turns(n, raw.get(n), self.texts == "plain") for n in PAIR.texts}
         else:
-            row |= _both_sides(raw, CONVERSATIONS if self.texts == "conversations" else TRANSCRIPTS, notes)
+            row = _both_sides(raw, CONVERSATIONS if self.texts == "conversations" else TRANSCRIPTS, notes)
         _check_sides(row)
         row["true_probability"] = check_probability("true_probability", raw.get("true_probability"))
         if self.labels != "chosen":
@@ -108,6 +109,7 @@ class RenamedFormat(Format):
             name=f"{form.name} with {', '.join(f'{ours}: {name}' for ours, name in theirs.items())}",
             example=form.example, needed=named(form.needed), optional=named((*form.optional, *SHARED)),
             id=theirs.get(form.id, form.id), groups=named(form.groups), hint=form.hint, form=form, theirs=theirs,
+            read=form.read,
         )  # fmt: skip
 
     def row(self, raw: dict[str, Any], number: int, notes: list[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Files of prompts and replies, and their reader."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,56 +16,6 @@ from arena.data.source.examples import CONVERSATION, Example
 from arena.data.source.formats import Format
 from arena.data.source.reader import FileReader
 from arena.data.source.rows import Rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReplyFormat(Format):
-    """Columns of prompts and replies.
-
-    Attributes:
-        prompt: column with the prompt: a text, or a list (also as JSON) of turns, the last one the user's.
-        reply: column with the reply.
-        messages: column with a whole conversation instead of the two; its last message of the assistant is the reply.
-        system: the system message of rows that bring none.
-        labelled: a reply is needed (not to generate one).
-    """
-
-    prompt: str
-    reply: str
-    messages: str | None
-    system: str
-    labelled: bool
-
-    def row(self, raw: dict[str, Any], number: int, notes: list[str]) -> dict[str, Any]:
-        """See `Format.row`."""
-        row = self.metadata(raw, number)
-        if self.messages is None:
-            prompt = _prompt(self.prompt, raw.get(self.prompt))
-            reply = check_optional_text(self.reply, raw.get(self.reply)) or ""
-        else:
-            prompt, reply = self._conversation(self.messages, raw.get(self.messages), notes)
-        if self.labelled and not reply.strip():
-            raise RowError("E_EMPTY_REPLY", self.messages or self.reply, "the reply is empty")
-        if not any(text and not text.isspace() for text in (*prompt.user, *prompt.assistant)):
-            notes.append("W_EMPTY_PROMPT")
-        elif prompt.user[0] is None:
-            notes.append("W_OPENED")
-        system = [prompt.system or self.system]
-        return row | {"prompt": prompt.user, "reply": [*prompt.assistant, reply], "system": system}
-
-    def _conversation(self, column: str, cell: Any, notes: list[str]) -> tuple[ParsedConversation, str]:
-        """The messages before the last one of the assistant, and that one."""
-        messages = read_messages(column, cell)
-        if any(text is None for _, text in messages):
-            raise RowError("E_TYPE", column, "a message has no text")
-        last = max((place for place, (role, _) in enumerate(messages) if role == "assistant"), default=-1)
-        if not self.labelled and messages[-1][0] == "user":
-            return _ends_with_user(column, messages), ""
-        if last < 0:
-            raise RowError("E_EMPTY_REPLY", column, "there is no message of the assistant")
-        if last < len(messages) - 1:
-            notes.append("W_AFTER_REPLY")
-        return _ends_with_user(column, messages[:last]), messages[last][1] or ""
 
 
 def _prompt(column: str, cell: Any) -> ParsedConversation:
@@ -137,8 +87,8 @@ class ReplyReader(FileReader):
     def settings(self) -> str:
         """See `FileReader.settings`."""
         names = ("prompt", "reply", "messages", "id", "group", "system")
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-        return f"ReplyFormat({shown}, answered={self.labelled!r}, chosen={self.chosen!r})"
+        columns = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"ReplyFormat({columns}, answered={self.labelled!r}, chosen={self.chosen!r})"
 
     def format_of(self, path: Path, columns: list[str]) -> Format:
         """See `FileReader.format_of`."""
@@ -152,20 +102,46 @@ class ReplyReader(FileReader):
             name, needed = f"prompts and replies ({self.prompt}, {self.reply})", (self.prompt, self.reply)
         else:
             name, needed = f"prompts ({self.prompt})", (self.prompt,)
-        return ReplyFormat(
+        return Format(
             name=name,
             example=CONVERSATION,
+            read=partial(self._read, messages),
             needed=(*needed, *groups),
             optional=() if messages else (self.reply,),
             id=self.id,
             groups=groups,
             hint="name the columns with data.prompt=COLUMN data.reply=COLUMN, or data.messages=COLUMN for chat lists",
-            prompt=self.prompt,
-            reply=self.reply,
-            messages=messages,
-            system=self.system,
-            labelled=self.labelled,
         )
+
+    def _read(self, messages: str | None, raw: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+        """The texts of a row, from the column `messages` where there is one."""
+        if messages is None:
+            prompt = _prompt(self.prompt, raw.get(self.prompt))
+            reply = check_optional_text(self.reply, raw.get(self.reply)) or ""
+        else:
+            prompt, reply = self._conversation(messages, raw.get(messages), notes)
+        if self.labelled and not reply.strip():
+            raise RowError("E_EMPTY_REPLY", messages or self.reply, "the reply is empty")
+        if not any(text and not text.isspace() for text in (*prompt.user, *prompt.assistant)):
+            notes.append("W_EMPTY_PROMPT")
+        elif prompt.user[0] is None:
+            notes.append("W_OPENED")
+        system = [prompt.system or self.system]
+        return {"prompt": prompt.user, "reply": [*prompt.assistant, reply], "system": system}
+
+    def _conversation(self, column: str, cell: Any, notes: list[str]) -> tuple[ParsedConversation, str]:
+        """The messages before the last one of the assistant, and that one."""
+        messages = read_messages(column, cell)
+        if any(text is None for _, text in messages):
+            raise RowError("E_TYPE", column, "a message has no text")
+        last = max((place for place, (role, _) in enumerate(messages) if role == "assistant"), default=-1)
+        if not self.labelled and messages[-1][0] == "user":
+            return _ends_with_user(column, messages), ""
+        if last < 0:
+            raise RowError("E_EMPTY_REPLY", column, "there is no message of the assistant")
+        if last < len(messages) - 1:
+            notes.append("W_AFTER_REPLY")
+        return _ends_with_user(column, messages[:last]), messages[last][1] or ""
 
 
 class WholePrompts(Rows):
