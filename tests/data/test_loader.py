@@ -1,6 +1,7 @@
 """What comes next depends on seed, epoch and position only; no row is lost; nothing touches the global random state."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,8 @@ class Tokens:
 
 def make_collate(rows=103, seed=0):
     """Rows of 1 to 30 tokens; every token of row r is r + 1."""
-    target = np.arange(rows) % 3
-    return Collate(
-        Tokens(np.random.default_rng(seed).integers(1, 31, rows)), target, np.full(rows, 0.5, np.float32), PAD
-    )
+    store: Any = Tokens(np.random.default_rng(seed).integers(1, 31, rows))
+    return Collate(store, np.arange(rows) % 3, np.full(rows, 0.5, np.float32), PAD)
 
 
 def make_loader(rows=103, batch_size=8, **options):

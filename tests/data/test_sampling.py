@@ -1,5 +1,7 @@
 """Samplers: shares as announced, mirrored targets, easy before hard, and every epoch a function of its number."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -135,7 +137,8 @@ def test_soft_targets_are_mirrored_too():
             return [np.array([row * 10 + swapped])]
 
     soft = np.array([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0]], np.float32)
-    collate = Collate(Two(), soft, np.ones(2, np.float32), 0, swap_permutation=np.array([1, 0, 2]))
+    store: Any = Two()
+    collate = Collate(store, soft, np.ones(2, np.float32), 0, swap_permutation=np.array([1, 0, 2]))
     batch = collate(np.array([0, 3]))
     assert batch.input_ids.ravel().tolist() == [0, 11]
     assert batch.row.tolist() == [0, 1]
@@ -211,8 +214,9 @@ def test_two_processes_share_an_epoch():
         def row(self, row, swapped=False):
             return [np.full(self.lengths[row], row)]
 
+    store: Any = Store()
     collate = Collate(
-        Store(), np.zeros(total, np.int64), np.ones(total, np.float32), 0, swap_permutation=np.array([1, 0])
+        store, np.zeros(total, np.int64), np.ones(total, np.float32), 0, swap_permutation=np.array([1, 0])
     )
     sampler = Sampler(rows, total, "both", seed=1)
     loaders = [BucketLoader(sampler, collate, 4, rank=rank, world_size=2) for rank in range(2)]

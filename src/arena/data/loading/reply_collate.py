@@ -38,8 +38,8 @@ class ReplyCollate:
         ids = [np.concatenate([p, self.store.reply(row)]) for p, row in zip(prompts, rows.tolist(), strict=True)]
         masks = [self.store.loss_mask(row) for row in rows.tolist()]
         sizes = np.array([len(each) for each in ids], np.int64)
-        packed = self.packed_length is not None
-        bins = first_fit_decreasing(sizes, self.packed_length) if packed else [[i] for i in range(len(rows))]
+        length = self.packed_length
+        bins = [[i] for i in range(len(rows))] if length is None else first_fit_decreasing(sizes, length)
         order = np.array([i for each in bins for i in each], np.int64)
         filled = np.array([sizes[each].sum() for each in bins], np.int64)
         there = np.arange(int(filled.max())) < filled[:, None]
@@ -61,7 +61,7 @@ class ReplyCollate:
             weight=torch.from_numpy(self.weight[rows]),
             row=torch.from_numpy(rows),
             supervised=int(mask.sum()),
-            packed=packed,
+            packed=length is not None,
             prompts=left_padded(prompts, self.pad) if self.prompts else None,
         )
 

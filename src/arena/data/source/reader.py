@@ -76,10 +76,10 @@ class FileReader:
         action = ("stand_in", 1.0) if stand_ins else (how.on_bad_row, how.max_rejected)
         settings = (self.settings, [("max_rejected", action[1]), ("on_bad_row", action[0]), ("repair", False)])
         key = key_of(READER_VERSION, *settings, prints)
-        rejects = how.rejects or (cache and cache / f"rejects-{key}.jsonl")
+        rejects = Path(how.rejects) if how.rejects else cache and cache / f"rejects-{key}.jsonl"
 
         def build(folder: Path) -> None:
-            ingest(list(zip(paths, names, forms, strict=True)), how, folder, rejects and Path(rejects), stand_ins)
+            ingest(list(zip(paths, names, forms, strict=True)), how, folder, rejects, stand_ins)
             if _stamps(paths) != before:
                 raise DataError(f"{', '.join(map(str, paths))}: changed while it was read; start again")
 
