@@ -183,11 +183,11 @@ def _oriented(member: Member, model: "_Model | None", rows: Any, swapped: bool) 
     """Calibrated probabilities of one member, `[N, C]`; of the swapped order with the classes swapped back."""
     import numpy as np
 
-    from arena.data.target.facts import mirror
+    from arena.data.target.labels import swap_permutation
 
     logs = None if model is None else model.predict(rows, swapped)
     found = member.calibrated(ask_baseline(member, rows, swapped) if logs is None else np.exp(logs), logs)
-    return found[:, mirror(member.labels)] if swapped else found
+    return found[:, swap_permutation(member.labels)] if swapped else found
 
 
 class _Model:
