@@ -146,7 +146,7 @@ def encode(table, tokenizer, max_length=512, missing_text="(no answer)", cut="ta
     from arena.data.text.truncation import truncate
 
     tokens = tokenize(Rows.from_table(table, "test"), tokenizer, missing_text=missing_text)
-    settings = TruncationSettings(max_length, cut, turns)
+    settings = TruncationSettings(max_length, cut, turns)  # pyright: ignore[reportArgumentType]
     return truncate(tokens, compile_template(tokenizer, **template), settings)
 
 

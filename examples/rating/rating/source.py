@@ -71,7 +71,7 @@ class RatedReader(FileReader):
         try:
             score = float(cell)
         except (TypeError, ValueError):
-            raise RowError("E_TYPE", self.score, f"{checks.shown(cell)} is no number") from None
+            raise RowError("E_TYPE", self.score, f"{checks.format_cell(cell)} is no number") from None
         if not self.low <= score <= self.high:
             raise RowError("E_RANGE", self.score, f"{score:g} is not on the scale from {self.low:g} to {self.high:g}")
         return score

@@ -26,16 +26,16 @@ class Watch(threading.Thread):
     def __init__(self, pids: Sequence[int]) -> None:
         super().__init__(daemon=True)
         self.pids = pids
-        self.asked: float | None = None
-        """When the batch was asked for that is not there yet."""
+        self.requested: float | None = None
+        """Time at which the batch was requested that is not there yet."""
         self.late = False
         self.done = threading.Event()
 
     def run(self) -> None:
         """Look once a second."""
         while not self.done.wait(1.0):
-            asked = self.asked
-            if asked is not None and time.monotonic() - asked > PATIENCE:
+            requested = self.requested
+            if requested is not None and time.monotonic() - requested > PATIENCE:
                 self.late = True
                 self.wake()
 
@@ -57,7 +57,7 @@ def answers(loader: DataLoader) -> Iterator[Any]:
     watch.start()
     try:
         while True:
-            watch.asked = time.monotonic()
+            watch.requested = time.monotonic()
             try:
                 batch = next(iterator)
             except StopIteration:
@@ -73,7 +73,7 @@ def answers(loader: DataLoader) -> Iterator[Any]:
                 if "timed out" not in str(error):
                     raise
                 watch.late = True
-            watch.asked = None
+            watch.requested = None
             if watch.late:
                 raise InputOutputError(
                     f"data.num_workers={len(workers)}: no batch for {PATIENCE} s, a data worker was stopped or is "

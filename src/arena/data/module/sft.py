@@ -176,7 +176,7 @@ class ReplyData(RowData):
         if split not in self._priors:
             counts = self.class_counts("train") + 1.0
             cost = -np.log(counts / counts.sum())
-            rows = map(self.sequences.learned_ids, self.rows(split).tolist())
+            rows = map(self.sequences.supervised_ids, self.rows(split).tolist())
             self._priors[split] = np.array([cost[ids].mean() if len(ids) else np.nan for ids in rows])
         return self._priors[split]
 

@@ -33,7 +33,7 @@ def check_text(column: str, text: str) -> str:
 def check_id(column: str, cell: Any) -> str:
     """Ids are strings: WSDM's are text in one file and integers in the other."""
     if isinstance(cell, bool) or not isinstance(cell, str | int) or cell == "":
-        raise RowError("E_TYPE", column, f"{shown(cell)} is no id; expected text or an integer")
+        raise RowError("E_TYPE", column, f"{format_cell(cell)} is no id; expected text or an integer")
     return check_text(column, str(cell))
 
 
@@ -52,7 +52,7 @@ def truth_value(cell: Any) -> bool | None:
 def check_optional_text(column: str, cell: Any) -> str | None:
     """A text or null."""
     if cell is not None and not isinstance(cell, str):
-        raise RowError("E_TYPE", column, f"{shown(cell)} is not text")
+        raise RowError("E_TYPE", column, f"{format_cell(cell)} is not text")
     return None if cell is None else check_text(column, cell)
 
 
@@ -66,7 +66,7 @@ def from_json(column: str, cell: str, wrong: str, advice: str = "") -> Any:
     try:
         return json.loads(check_text(column, cell))
     except (ValueError, RecursionError) as error:
-        raise RowError("E_JSON", column, f"{shown(cell)} is {wrong} ({error}){advice}") from error
+        raise RowError("E_JSON", column, f"{format_cell(cell)} is {wrong} ({error}){advice}") from error
 
 
 def check_turns(column: str, cell: Any, plain: bool) -> list[str | None]:
@@ -78,14 +78,14 @@ def check_turns(column: str, cell: Any, plain: bool) -> list[str | None]:
     else:
         turns = cell
     if not isinstance(turns, list):
-        raise RowError("E_TYPE", column, f"{shown(cell)} is not a list of turns")
+        raise RowError("E_TYPE", column, f"{format_cell(cell)} is not a list of turns")
     return [None if turn is None else check_turn(column, turn) for turn in turns]
 
 
 def check_turn(column: str, turn: Any) -> str:
     """The text of one turn."""
     if not isinstance(turn, str):
-        raise RowError("E_TYPE", column, f"the turn {shown(turn)} is neither text nor null")
+        raise RowError("E_TYPE", column, f"the turn {format_cell(turn)} is neither text nor null")
     return check_text(column, turn)
 
 
@@ -93,7 +93,7 @@ def check_weight(cell: Any) -> float:
     """Weight of the row in the loss, 1 where none is given."""
     weight = 1.0 if is_missing(cell) else number(cell)
     if weight is None:
-        raise RowError("E_TYPE", "weight", f"{shown(cell)} is not a number of 0 or more")
+        raise RowError("E_TYPE", "weight", f"{format_cell(cell)} is not a number of 0 or more")
     return weight
 
 
@@ -108,7 +108,7 @@ def number(cell: Any) -> float | None:
     return value if math.isfinite(value) and value >= 0 else None
 
 
-def shown(cell: Any) -> str:
+def format_cell(cell: Any) -> str:
     """A cell in a message: printable, on one line, at most 60 characters."""
     try:
         text = ascii(cell[:80] if isinstance(cell, str) else cell)

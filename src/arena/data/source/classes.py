@@ -8,7 +8,7 @@ from typing import Any
 
 from arena.core.errors import DataError, UsageError
 from arena.core.schema import ALIASES, closest
-from arena.data.source.checks import is_missing, shown, truth_value
+from arena.data.source.checks import format_cell, is_missing, truth_value
 from arena.data.source.codes import RowError
 from arena.data.source.files import read_columns, read_records
 
@@ -38,7 +38,7 @@ def label_of(column: str, cell: Any) -> str | None:
     if isinstance(cell, int | float) and abs(cell) < math.inf:
         # Seven digits: those of a 32-bit float.
         return str(int(cell)) if cell == int(cell) else f"{cell:.7g}"
-    raise RowError("E_LABEL", column, f"{shown(cell)} is no class; expected text, a number or a truth value")
+    raise RowError("E_LABEL", column, f"{format_cell(cell)} is no class; expected text, a number or a truth value")
 
 
 def is_gap(label: str, others: Collection[str]) -> bool:
@@ -89,7 +89,7 @@ def classes_of(
 def _checked(head: str, labels: set[str], paths: str | Sequence[str]) -> list[str]:
     _, wanted, holds = ALIASES["Label"]
     if wrong := sorted(label for label in labels if not holds(label)):
-        raise DataError(f"{paths}: column {head} has the class {shown(wrong[0])}; {wanted} is needed")
+        raise DataError(f"{paths}: column {head} has the class {format_cell(wrong[0])}; {wanted} is needed")
     if not 2 <= len(labels) <= MAX_CLASSES:
         what = ", ".join(sorted(labels)[:3]) or "no label at all"
         raise DataError(

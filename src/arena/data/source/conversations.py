@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from arena.data.source.checks import check_turn, from_json, shown
+from arena.data.source.checks import check_turn, format_cell, from_json
 from arena.data.source.codes import RowError
 
 _SPEAKER = re.compile(r"\n\n(Human|Assistant):")
@@ -45,18 +45,20 @@ def read_messages(column: str, cell: Any) -> list[Message]:
     elif isinstance(cell, str):
         cell = from_json(column, cell, "neither a transcript ('\\n\\nHuman: ...') nor a JSON list of messages")
     if not isinstance(cell, list):
-        raise RowError("E_TYPE", column, f"{shown(cell)} is not a list of messages")
+        raise RowError("E_TYPE", column, f"{format_cell(cell)} is not a list of messages")
     if not cell:
         raise RowError("E_ROLES", column, "there is no message")
     found = []
     for place, message in enumerate(cell, start=1):
         keys = next((pair for pair in KEYS if isinstance(message, dict) and set(pair) <= set(message)), None)
         if keys is None:
-            raise RowError("E_TYPE", column, f"{shown(message)} is not a message with role and content")
+            raise RowError("E_TYPE", column, f"{format_cell(message)} is not a message with role and content")
         name, content = (message[key] for key in keys)
         role = ROLES.get(name) if isinstance(name, str) else None
         if role is None:
-            raise RowError("E_ROLES", column, f"message {place} is of {shown(name)}; known are {', '.join(ROLES)}")
+            raise RowError(
+                "E_ROLES", column, f"message {place} is of {format_cell(name)}; known are {', '.join(ROLES)}"
+            )
         text = _text_of(column, content)
         found.append((role, None if text is None else check_turn(column, text)))
     return found
@@ -84,7 +86,7 @@ def _transcript(column: str, text: str) -> list[dict[str, str]]:
     """The messages of a transcript. One blank after the colon belongs to the mark, all others to the text."""
     before, *parts = _SPEAKER.split(text)
     if before or not parts:
-        raise RowError("E_ROLES", column, f"{shown(text)} does not begin with '\\n\\nHuman:'")
+        raise RowError("E_ROLES", column, f"{format_cell(text)} does not begin with '\\n\\nHuman:'")
     return [
         {"role": who.lower(), "content": said.removeprefix(" ")}
         for who, said in zip(parts[::2], parts[1::2], strict=True)
@@ -98,9 +100,9 @@ def _text_of(column: str, content: Any) -> Any:
     texts = []
     for part in content:
         if not isinstance(part, dict):
-            raise RowError("E_TYPE", column, f"{shown(part)} is not a part of a message")
+            raise RowError("E_TYPE", column, f"{format_cell(part)} is not a part of a message")
         if part.get("type", "text") != "text" or part.get("image") is not None:
-            raise RowError("E_IMAGE", column, f"a part of type {shown(part.get('type'))} is not text")
+            raise RowError("E_IMAGE", column, f"a part of type {format_cell(part.get('type'))} is not text")
         if part.get("text") is not None:
             texts.append(check_turn(column, part["text"]))
     return "\n".join(texts) if texts else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from arena.core.errors import UsageError
 from arena.core.schema import closest
-from arena.data.source.checks import check_optional_text, shown
+from arena.data.source.checks import check_optional_text, format_cell
 from arena.data.source.classes import is_gap, label_of
 from arena.data.source.codes import RowError
 from arena.data.source.examples import LABELLED_TEXT
@@ -79,5 +79,7 @@ class HeadReader(FileReader):
             return None
         if label not in known:
             near = closest(label, self.labels[head])
-            raise RowError("E_LABEL", head, f"{shown(label)} is no class of {head}{near} (data.classes names them all)")
+            raise RowError(
+                "E_LABEL", head, f"{format_cell(label)} is no class of {head}{near} (data.classes names them all)"
+            )
         return known[label]

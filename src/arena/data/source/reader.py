@@ -149,8 +149,8 @@ def _expand(place: Path) -> list[Path]:
     if not found:
         raise InputOutputError(f"{place}: no csv, jsonl or parquet file in this folder; give data.path=<file>")
     if others := [file.name for file in below if not kind_of(file)]:
-        shown = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-        log.info("%s: %d other files are not read (%s)", place, len(others), shown)
+        listed = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+        log.info("%s: %d other files are not read (%s)", place, len(others), listed)
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from arena.core.errors import UsageError
-from arena.data.source.checks import check_optional_text, check_turn, from_json, shown
+from arena.data.source.checks import check_optional_text, check_turn, format_cell, from_json
 from arena.data.source.codes import RowError
 from arena.data.source.conversations import ParsedConversation, as_turns, read_messages
 from arena.data.source.examples import CONVERSATION, Example
@@ -25,7 +25,7 @@ def _prompt(column: str, cell: Any) -> ParsedConversation:
     if looks_listed and cell[1:].lstrip().startswith(('"', "{", "]")):
         cell = from_json(column, cell, "not a JSON list of turns")
     if not isinstance(cell, str | list | None):
-        raise RowError("E_TYPE", column, f"{shown(cell)} is neither text nor a list of turns")
+        raise RowError("E_TYPE", column, f"{format_cell(cell)} is neither text nor a list of turns")
     if not isinstance(cell, list):
         return ParsedConversation(None, [check_optional_text(column, cell) or ""], [])
     if cell and all(isinstance(turn, dict) for turn in cell):

@@ -178,22 +178,25 @@ def _draw_answers(
         pair = []
         for model, own in ((names[a], draws[2:17]), (names[b], draws[17:])):
             helpful = 1 / (1 + math.exp(-strengths[model]))
-            most = 3 if len(turns) == 1 else 1
+            maximum = 3 if len(turns) == 1 else 1
             pair.append(
-                [_answer(LANGUAGES[language], topic, helpful, own[5 * t : 5 * t + 5], most) for t in range(len(turns))]
+                [
+                    _answer(LANGUAGES[language], topic, helpful, own[5 * t : 5 * t + 5], maximum)
+                    for t in range(len(turns))
+                ]
             )
         answers.append((pair, (names[a], names[b])))
     return answers
 
 
-def _answer(said: Language, topic: str, helpful: float, draws: list[float], most: int) -> str:
-    """One turn of an answer: at most one telling phrase at a random place among up to `most` plain sentences."""
+def _answer(said: Language, topic: str, helpful: float, draws: list[float], maximum: int) -> str:
+    """One turn of an answer: at most one telling phrase at a random place among up to `maximum` plain sentences."""
     kind, which, number, plain, place = draws
     telling = []
     if kind < 0.8:
         phrases = said.helpful if kind < 0.8 * helpful else said.unhelpful
         telling = [phrases[int(which * len(phrases))]]
-    count = 1 + int(number * most) if most > 1 or not telling else int(number * 2)
+    count = 1 + int(number * maximum) if maximum > 1 or not telling else int(number * 2)
     first = int(plain * len(said.plain))
     sentences = [said.plain[(first + i) % len(said.plain)].format(t=topic) for i in range(count)]
     at = int(place * (len(sentences) + 1))

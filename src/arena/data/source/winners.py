@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-from arena.data.source.checks import from_json, is_missing, number, shown, truth_value
+from arena.data.source.checks import format_cell, from_json, is_missing, number, truth_value
 from arena.data.source.codes import RowError
 from arena.data.source.examples import WINNERS
 
@@ -47,7 +47,7 @@ def check_winner(cell: Any) -> str | None:
     if cell in TIES:
         return "tie"
     if cell not in WINNERS:
-        raise RowError("E_LABEL", "winner", f"{shown(cell)} is none of {', '.join(WINNERS)}")
+        raise RowError("E_LABEL", "winner", f"{format_cell(cell)} is none of {', '.join(WINNERS)}")
     return cell
 
 
@@ -58,7 +58,7 @@ def check_shares(cells: Sequence[Any]) -> tuple[str, list[float] | None]:
     """
     truth = [truth_value(cell) for cell in cells]
     shares = [number(cell if flag is None else flag) for cell, flag in zip(cells, truth, strict=True)]
-    reason = f"expected one 1 and two 0, or probabilities that sum to 1, found {', '.join(map(shown, cells))}"
+    reason = f"expected one 1 and two 0, or probabilities that sum to 1, found {', '.join(map(format_cell, cells))}"
     known = [share for share in shares if share is not None and share <= 1]
     if len(known) < len(cells):
         raise RowError("E_LABEL", "winner_*", reason)
@@ -81,7 +81,7 @@ def check_votes(votes: dict[str, Any]) -> tuple[str | None, list[float] | None]:
             continue
         vote = number(cell)
         if vote not in (0, 1, 2):
-            raise RowError("E_LABEL", column, f"{shown(cell)} is none of 0 (tie), 1 (response A), 2 (response B)")
+            raise RowError("E_LABEL", column, f"{format_cell(cell)} is none of 0 (tie), 1 (response A), 2 (response B)")
         counts[WINNERS[int(vote) - 1]] += 1
     total = sum(counts.values())
     if not total:
@@ -100,7 +100,7 @@ def check_probability(column: str, cell: Any) -> list[float] | None:
     shares = [number(share) for share in cell] if isinstance(cell, list) else []
     known = [share for share in shares if share is not None and share <= 1]
     if len(shares) != len(WINNERS) or len(known) < len(shares):
-        raise RowError("E_TYPE", column, f"{shown(cell)} is not a list of {len(WINNERS)} numbers from 0 to 1")
+        raise RowError("E_TYPE", column, f"{format_cell(cell)} is not a list of {len(WINNERS)} numbers from 0 to 1")
     if abs(math.fsum(known) - 1) > ROUNDING:
-        raise RowError("E_LABEL_SUM", column, f"{shown(cell)} do not sum to 1")
+        raise RowError("E_LABEL_SUM", column, f"{format_cell(cell)} do not sum to 1")
     return known

@@ -11,7 +11,7 @@ import numpy as np
 from arena.core import tables
 from arena.core.errors import DataError, InputOutputError
 from arena.core.run import RunFolder
-from arena.data.source.checks import number, shown, truth_value
+from arena.data.source.checks import format_cell, number, truth_value
 from arena.data.source.files import read_columns, read_records
 from arena.data.split.provenance import IN_SAMPLE
 
@@ -130,6 +130,6 @@ class PredictionsFile:
         """The probabilities of one row, `[K]`; a `DataError` unless their sum is 1 up to `ROUNDING`."""
         found = [share for cell in cells if (share := number(cell)) is not None]
         if len(found) < len(cells) or abs(math.fsum(found) - 1) > ROUNDING + 1e-9:
-            listed = ", ".join(map(shown, cells))
+            listed = ", ".join(map(format_cell, cells))
             raise self.error(f"id {name} has {listed}, which are no probabilities: 0 or more, and 1 together")
         return found

@@ -99,9 +99,9 @@ def _renderer(folder: Path, markup: Markup, **options: Any) -> Callable[..., str
     options["strftime_now"] = lambda form: ""  # a date in the prompt would change the ids every day
 
     def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        asked = {"add_generation_prompt": add_generation_prompt, **options}
+        settings = {"add_generation_prompt": add_generation_prompt, **options}
         try:
-            return render_jinja_template([messages], chat_template=template or CHATML, **asked)[0][0]
+            return render_jinja_template([messages], chat_template=template or CHATML, **settings)[0][0]
         except TemplateError as error:
             raise InputOutputError(f"{folder}: its chat template refused the message ({error})") from error
 

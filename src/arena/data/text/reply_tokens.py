@@ -149,7 +149,7 @@ class ReplyTokens:
             parts.append(np.full(len(text), scaffold.roles[place] == "assistant"))
         return np.concatenate([*parts, np.zeros(len(scaffold.pieces[-1]), dtype=bool), reply])
 
-    def learned_ids(self, row: int) -> np.ndarray:
+    def supervised_ids(self, row: int) -> np.ndarray:
         """The ids of a row that have a loss, int32."""
         return np.concatenate([self.prompt(row), self.reply(row)])[self.loss_mask(row)]
 
@@ -159,7 +159,7 @@ class ReplyTokens:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = rows[start : start + ROWS_AT_ONCE]
             if self.learn == "all":
-                ids = np.concatenate([self.learned_ids(row) for row in some.tolist()])
+                ids = np.concatenate([self.supervised_ids(row) for row in some.tolist()])
             else:
                 begins = self.turns.offsets[self.turns.first[some + 1] - 2]
                 ids = self.turns.ids[spans(begins, self.text_length[some])]
