@@ -21,7 +21,7 @@ NEAR = {
     "train": ("sed=1", "seed"), "evaluate": ("resample=1", "resamples"), "predict": ("swp=true", "swap"),
     "compare": ("bse=x", "base"), "calibrate": ("metod=bias", "method"), "baseline": ("modls=[length]", "models"),
     "explore": ("sed=1", "seed"), "export": ("mrge=true", "merge"),
-    "report": ("projct=x", "project"),
+    "report": ("storge=x", "storage"),
 }  # fmt: skip
 
 TYPED = {

@@ -30,7 +30,7 @@ def diagram(path: Path, title: str, before: np.ndarray, after: np.ndarray, targe
             confidence, right = top(probabilities, target)
             above.set_title(f"{drawable(title)}, {name}" if title else name)
             _dots(above, reliability(confidence, right, bins), colour, mark)
-            below.hist(confidence, HISTOGRAM, (lowest, 1), color=colour, edgecolor="white", linewidth=0.4)
+            below.hist(confidence, HISTOGRAM, range=(lowest, 1), color=colour, edgecolor="white", linewidth=0.4)
             below.set_xlim(lowest - 0.02, 1.02)
             below.set_xlabel("probability of the likeliest class")
             below.yaxis.get_major_locator().set_params(integer=True, nbins=3)

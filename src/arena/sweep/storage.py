@@ -1,5 +1,6 @@
 """Optuna's storage: opened with its heartbeats, held against other controllers, its errors in one clear line."""
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -16,6 +17,8 @@ from arena.core.errors import DataError, InputOutputError, UsageError, first_lin
 
 BUSY = 60
 """Seconds that a write waits for the others' writes to one SQLite file."""
+OPENING = 3
+"""Seconds after which a file that another program has locked is refused before the sweep begins."""
 MISSED_BEATS = 3
 """Heartbeats that a trial of another controller may miss before it counts as lost."""
 LOCKS = {"postgresql": "SELECT pg_advisory_lock(28539)", "mysql": "SELECT GET_LOCK('arena', -1)"}
@@ -32,7 +35,11 @@ def open_storage(url: str, heartbeat: float | None, stale: Callable[[Any, Any], 
     """
     from optuna.storages import RDBStorage
 
-    options = {"connect_args": {"timeout": BUSY}} if file_of(url) is not None else {"pool_pre_ping": True}
+    file = file_of(url)
+    if file is not None and file.is_file():
+        with contextlib.closing(sqlite3.connect(file, timeout=OPENING)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    options = {"connect_args": {"timeout": BUSY}} if file is not None else {"pool_pre_ping": True}
     every = max(1, round(heartbeat)) if heartbeat else None
     with warnings.catch_warnings(action="ignore"):  # heartbeats are an experimental part of Optuna
         try:

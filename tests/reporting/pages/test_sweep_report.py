@@ -64,7 +64,7 @@ def test_a_study_with_every_kind_of_trial(tmp_path: Path) -> None:
     run_in(folder / "0", ["data=toy", "optim.lr=0.01"], 0.7, (0.65, 0.75))
     run_in(folder / "1", ["data=toy", "optim.lr=0.001", "model.name='a b'"], 0.5, (0.45, 0.55))
     before = (folder / "study.db").read_bytes()
-    report([folder], {})
+    report([folder])
     assert (folder / "study.db").read_bytes() == before
     assert [line["kind"] for line in table(folder)] == ["complete", "complete", "pruned", "diverged"]
     assert (table(folder)[1]["val/log_loss low"], table(folder)[3]["exit_code"]) == ("0.45", "76")
@@ -93,7 +93,7 @@ def test_seeds_are_a_recipe_with_a_t_interval(tmp_path: Path, capsys) -> None:
     assert (first.spread.mean, first.spread.standard_deviation) == pytest.approx((0.6, 0.1))
     known = stats.ttest_1samp([0.5, 0.6, 0.7], 0).confidence_interval(0.95)
     assert (first.spread.low, first.spread.high) == pytest.approx((known.low, known.high))
-    report([tmp_path / "s"], {})
+    report([tmp_path / "s"])
     assert "optim.lr=0.01: val/log_loss 0.6000 (95% t interval" in capsys.readouterr().out
     assert "left the test split alone" not in (tmp_path / "s" / "report.html").read_text()
     assert (tmp_path / "s" / "test.tsv").read_text().splitlines()[1:] == ["optim.lr=0.01\tlog_loss\t1\t0.5\t\t\t"]
@@ -107,7 +107,7 @@ def test_test_metrics_have_mean_and_deviation_over_seeds_beside_the_baselines(tm
         file = tmp_path / "s" / str(seed) / "result.json"
         found = {"test": {"log_loss": {"value": value}}, "baselines": {"test": {"prior": {"log_loss": 0.9}}}}
         file.write_text(json.dumps(json.loads(file.read_text()) | found))
-    report([tmp_path / "s"], {})
+    report([tmp_path / "s"])
     first, second = csv.DictReader((tmp_path / "s" / "test.tsv").read_text().splitlines(), delimiter="\t")
     assert (first["recipe"], first["n"], second["recipe"]) == ("All runs", "3", "baseline prior")
     assert [float(first[name]) for name in ("mean", "standard_deviation")] == pytest.approx([0.6, 0.1])
@@ -119,7 +119,7 @@ def test_the_front_of_two_objectives(tmp_path: Path) -> None:
     study = study_in(tmp_path / "two", ("minimize", "maximize"))
     for pair in ([0.5, 0.2], [0.6, 0.4], [0.7, 0.3]):  # the last is beaten by the second in both
         add(study, {"optim.lr": 0.01}, pair)
-    report([tmp_path / "two"], {})
+    report([tmp_path / "two"])
     best = yaml.safe_load((tmp_path / "two" / "best.yaml").read_text())
     assert [each["trial"] for each in best["front"]] == [0, 1]
 
@@ -141,7 +141,7 @@ def test_strange_texts_and_very_bad_values_are_drawn(tmp_path: Path) -> None:
     for number in range(12):
         given = [f"model.name={texts[number % 3]}", f"optim.lr={10.0 ** -(number % 5)}"]
         run_in(tmp_path / "odd" / str(number), given, 99.0 if number == 7 else 0.5 + 0.01 * number)
-    report([tmp_path / "odd"], {})
+    report([tmp_path / "odd"])
     page = (tmp_path / "odd" / "report.html").read_text()
     # The upper quartile is 0.5925, the best 0.5: the axis ends at 0.5925 + 1.5 * 0.0925.
     assert "Values of val/log_loss beyond 0.731" in page
@@ -151,7 +151,7 @@ def test_strange_texts_and_very_bad_values_are_drawn(tmp_path: Path) -> None:
 def test_without_a_finished_trial_the_page_says_so(tmp_path: Path) -> None:
     study = study_in(tmp_path / "new")
     add(study, {"optim.lr": 0.01}, None, "FAIL", reason="no such file")
-    report([tmp_path / "new"], {"output": str(tmp_path / "out")})
+    report([tmp_path / "new"], str(tmp_path / "out"))
     assert "No trial has completed yet: 1 failed." in (tmp_path / "out" / "report.html").read_text()
     assert not (tmp_path / "out" / "best.yaml").exists()
 
@@ -159,7 +159,7 @@ def test_without_a_finished_trial_the_page_says_so(tmp_path: Path) -> None:
 def test_several_studies_have_a_page_that_leads_to_theirs(tmp_path: Path) -> None:
     for name in ("a", "b"):
         add(study_in(tmp_path / name), {"optim.lr": 0.01}, [0.5])
-    report([tmp_path / "a", tmp_path / "b"], {"output": str(tmp_path / "all")})
+    report([tmp_path / "a", tmp_path / "b"], str(tmp_path / "all"))
     page = (tmp_path / "all" / "report.html").read_text()
     for name in ("a", "b"):
         assert f'href="{name}/report.html"' in page
