@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import checked_shapes  # noqa: F401, I001 - before anything of arena
 import pytest
 from support import ROOT, SHARED, compose, made_once
 

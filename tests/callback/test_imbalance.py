@@ -189,4 +189,4 @@ def test_a_resumed_run_ends_with_the_same_bits(train_run, monkeypatch, tmp_path,
     one, other = (read_checkpoint(run.last)["state_dict"] for run in (whole, parts))
     assert one.keys() == other.keys()
     assert all(torch.equal(value, other[name]) for name, value in one.items())
-    assert any("class_weight" in name for name in one)
+    assert any("acting_weight" in name for name in one)

@@ -137,11 +137,11 @@ class Plane(nn.Module):
 class Tilted(nn.Module):
     """quality = 0.5 x and D = 0.3 y."""
 
-    samples, trains, weight = True, True, 1.0
+    samples, trains, lambda_ = True, True, 1.0
 
     def __init__(self, every: int) -> None:
         super().__init__()
-        self.every = every
+        self.compute_every_n_steps = every
 
     def both(self, at: Tensor, batch: Any) -> tuple[LossOutput, Tensor]:
         return LossOutput(0.5 * at[0], 1, {"entropy": torch.tensor(1.0)}), torch.tensor(0.0)

@@ -124,7 +124,7 @@ def test_factors_from_counts_travel_with_the_checkpoint_as_they_act(epoch: int) 
 
 def test_factors_of_the_configuration_are_no_state() -> None:
     assert not CrossEntropy(LABELS, class_weight={"tie": 2.0}).state_dict()
-    assert set(CrossEntropy(LABELS, class_weight="sqrt").state_dict()) == {"class_weight"}
+    assert set(CrossEntropy(LABELS, class_weight="sqrt").state_dict()) == {"acting_weight"}
 
 
 def test_what_a_loss_multiplies_the_prior_with() -> None:

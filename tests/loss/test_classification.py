@@ -1,6 +1,7 @@
 """Numbers of each loss: a fixture worked out by hand in float64, and torch as the reference."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -16,15 +17,17 @@ from arena.loss.classification import (
     GeneralizedCrossEntropy,
     SymmetricCrossEntropy,
     cross_entropy,
-    focal,
-    generalized_cross_entropy,
-    symmetric_cross_entropy,
 )
 
 LABELS = ["model_a", "model_b", "tie"]
 LOGITS = torch.tensor([[2, 0.5, -1], [0.2, 0.1, 0], [-1, 3, 0.5], [0, 0, 4]], dtype=torch.float64)
 TARGET = torch.tensor([0, 2, 1, 0])
 WEIGHT = torch.tensor([1.0, 2, 4])
+
+
+def focal(logits: Tensor, target: Tensor, gamma: float, **options: Any) -> Tensor:
+    labels = list(map(str, range(logits.shape[-1])))
+    return Focal(labels, gamma=gamma, **options).cost(logits, target)
 
 
 def check(rows: Tensor, mean: float) -> None:
@@ -57,24 +60,24 @@ def test_focal_fixture(gamma: float, mean: float) -> None:
 def test_focal_alpha_is_outside_and_smoothing_is_not_in_the_factor() -> None:
     """With alpha inside p_t, as in often copied code, the first mean would be 2.160271; other places for the smoothing
     give 1.174932 (each class its own factor) and 1.034674 (smoothed p_t)."""
-    check(focal(LOGITS, TARGET, 2, alpha=WEIGHT), 1.564752)
+    check(focal(LOGITS, TARGET, 2, alpha=WEIGHT.tolist()), 1.564752)
     check(focal(LOGITS, TARGET, 2, label_smoothing=0.10), 1.092394)
 
 
 @pytest.mark.parametrize(("q", "mean"), [(0.5, 0.739585), (0.7, 0.617778), (1.0, 0.496841)])
 def test_generalized_cross_entropy_fixture(q: float, mean: float) -> None:
     """mean of (1 - p_t^q) / q with p_t = exp(-cross entropy)."""
-    check(generalized_cross_entropy(LOGITS, TARGET, q), mean)
+    check(GeneralizedCrossEntropy(LABELS, q).cost(LOGITS, TARGET), mean)
 
 
 def test_symmetric_cross_entropy_fixture() -> None:
     """.1 * 1.393726 + 4 * mean(1 - p_t), and mean(1 - p_t) = .496841 is generalised cross entropy at q = 1."""
-    check(symmetric_cross_entropy(LOGITS, TARGET, 0.1, 1.0, -4.0), 2.126738)
-    check(symmetric_cross_entropy(LOGITS, TARGET, 1.0, 0.0, -4.0), 1.393726)
+    check(SymmetricCrossEntropy(LABELS, 0.1, 1.0, -4.0).cost(LOGITS, TARGET), 2.126738)
+    check(SymmetricCrossEntropy(LABELS, 1.0, 0.0, -4.0).cost(LOGITS, TARGET), 1.393726)
     # As the paper has it: -sum_c p_c log q_c, with log 1 = 0 and log 0 = A.
     log_label = torch.where(functional.one_hot(TARGET, 3) > 0, 0.0, -6.0).double()
     reverse = -(torch.softmax(LOGITS, -1) * log_label).sum(-1)
-    torch.testing.assert_close(symmetric_cross_entropy(LOGITS, TARGET, 0.0, 1.0, -6.0), reverse)
+    torch.testing.assert_close(SymmetricCrossEntropy(LABELS, 0.0, 1.0, -6.0).cost(LOGITS, TARGET), reverse)
 
 
 def test_symmetric_cross_entropy_needs_something_to_learn() -> None:
@@ -88,11 +91,11 @@ def test_generalized_cross_entropy_tends_to_cross_entropy() -> None:
     """(1 - p^q) / q = -log p - q (log p)^2 / 2 + ..., so q = 1e-6 is within 1e-5 nats here (log p >= -4.04)."""
     for q in (0.0, 1e-6):
         torch.testing.assert_close(
-            generalized_cross_entropy(LOGITS, TARGET, q), cross_entropy(LOGITS, TARGET), atol=1e-5, rtol=0
+            GeneralizedCrossEntropy(LABELS, q).cost(LOGITS, TARGET), cross_entropy(LOGITS, TARGET), atol=1e-5, rtol=0
         )
-    assert generalized_cross_entropy(torch.tensor([[1e4, 0.0, 0]]), torch.tensor([1]), 0.7).item() == pytest.approx(
-        1 / 0.7
-    )
+    assert GeneralizedCrossEntropy(LABELS, 0.7).cost(
+        torch.tensor([[1e4, 0.0, 0]]), torch.tensor([1])
+    ).item() == pytest.approx(1 / 0.7)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -109,7 +112,8 @@ def test_gamma_zero_is_torch_cross_entropy(smoothing: float, weight: list[float]
     expected = functional.cross_entropy(logits, target, factors, reduction="none", label_smoothing=smoothing).sum() / 50
     ones = torch.ones(50, 1, dtype=torch.int64)
     batch = TextBatch(ones, ones, target, torch.ones(50), torch.arange(50), 50)
-    for loss in (CrossEntropy(LABELS, smoothing, weight), Focal(LABELS, 0.0, weight, smoothing)):
+    plain = CrossEntropy(LABELS, label_smoothing=smoothing, class_weight=weight)
+    for loss in (plain, Focal(LABELS, gamma=0.0, alpha=weight, label_smoothing=smoothing)):
         torch.testing.assert_close(loss(logits, batch).loss, expected)
 
 

@@ -70,7 +70,7 @@ def test_rows_without_a_teacher_cost_their_label_in_full() -> None:
     target[6] = UNLABELLED
     teacher[6] = math.nan
     loss = Distillation(LABELS, share=0.6)
-    found = loss.training_rows(logits, batch_of(target, teacher))
+    found = loss.rows(logits, batch_of(target, teacher), training=True)
     plain = functional.cross_entropy(logits, target, reduction="none", ignore_index=UNLABELLED)
     torch.testing.assert_close(found[[1, 4]], plain[[1, 4]])
     taught = [0, 2, 3, 5, 7]

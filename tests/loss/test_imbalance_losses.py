@@ -6,9 +6,9 @@ from torch.nn import functional
 
 from arena.core.errors import UsageError
 from arena.core.types import TextBatch
-from arena.loss.classification import cross_entropy, focal
-from arena.loss.margin import Ldam, ldam, margins
-from arena.loss.reshaped import Dice, Poly, asymmetric, dice, poly
+from arena.loss.classification import Focal, cross_entropy
+from arena.loss.margin import Ldam, margins
+from arena.loss.reshaped import Asymmetric, Dice, Poly
 from arena.loss.two_stage import TwoStage, two_stage_log_probabilities
 
 LABELS = ["model_a", "model_b", "tie"]
@@ -32,10 +32,12 @@ def test_margins_fixture() -> None:
 
 def test_ldam_is_cross_entropy_of_the_lead() -> None:
     """Row 0 by hand: the label's logit 2 becomes 2 - .5 (the margin of the only class with one row)."""
-    found = ldam(LOGITS, TARGET, margins(torch.tensor([1, 2, 3]), 0.5))
+    loss = Ldam(LABELS)
+    loss.set_class_counts(torch.tensor([1, 2, 3]), torch.tensor([1, 2, 3]))
+    found = loss.cost(LOGITS, TARGET)
     by_hand = functional.cross_entropy(torch.tensor([[1.5, 0.5, -1]], dtype=torch.float64), TARGET[:1])
     torch.testing.assert_close(found[0], by_hand)
-    torch.testing.assert_close(ldam(LOGITS, TARGET, torch.zeros(3)), cross_entropy(LOGITS, TARGET))
+    torch.testing.assert_close(Ldam(LABELS, max_margin=0).cost(LOGITS, TARGET), cross_entropy(LOGITS, TARGET))
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
@@ -60,30 +62,31 @@ def test_dice_by_hand() -> None:
     1 - 1.5 / 2.25 = 1/3, the others .21 / 1.21 and .16 / 1.16."""
     logits = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64).log()
     expected = 1 / 3 + 0.21 / 1.21 + 0.16 / 1.16
-    assert dice(logits, torch.tensor([0]), 1.0, 1.0).item() == pytest.approx(expected)
+    assert Dice(LABELS, 1.0, 1.0).cost(logits, torch.tensor([0])).item() == pytest.approx(expected)
     # Without the factor: the coefficient 2 |A and B| / (|A| + |B|) of Dice 1945, smoothed.
     plain = (1 - 2 / 2.5) + 0.3 / 1.3 + 0.2 / 1.2
-    assert dice(logits, torch.tensor([0]), 0.0, 1.0).item() == pytest.approx(plain)
+    assert Dice(LABELS, 0.0, 1.0).cost(logits, torch.tensor([0])).item() == pytest.approx(plain)
 
 
 def test_dice_as_published_takes_surely_wrong_for_surely_right() -> None:
     """Two classes and power 1: (1 - p) p is the same at p and 1 - p. At the default it is not."""
     wrong, right = torch.tensor([[-3.0, 3.0]]), torch.tensor([[3.0, -3.0]])
     label = torch.tensor([0])
-    torch.testing.assert_close(dice(wrong, label, 1.0, 1.0), dice(right, label, 1.0, 1.0))
-    default = Dice(["no", "yes"])
+    published, default = Dice(["no", "yes"], 1.0, 1.0), Dice(["no", "yes"])
+    torch.testing.assert_close(published.cost(wrong, label), published.cost(right, label))
     assert default.cost(wrong, label) > default.cost(right, label) + 0.5
 
 
 def test_asymmetric_fixture() -> None:
-    assert asymmetric(LOGITS, TARGET, 1.0, 4.0, 0.1).mean().item() == pytest.approx(1.135882, abs=6e-7)
+    assert Asymmetric(LABELS, 1.0, 4.0, 0.1).cost(LOGITS, TARGET).mean().item() == pytest.approx(1.135882, abs=6e-7)
 
 
 @pytest.mark.parametrize("gamma_negative", [0.0, 4.0, 9.0])
 def test_without_smoothing_the_negative_gamma_does_nothing(gamma_negative: float) -> None:
     """The trap: cross entropy, or focal loss with a positive gamma, whatever the negative one."""
-    torch.testing.assert_close(asymmetric(LOGITS, TARGET, 0.0, gamma_negative, 0.0), cross_entropy(LOGITS, TARGET))
-    torch.testing.assert_close(asymmetric(LOGITS, TARGET, 2.0, gamma_negative, 0.0), focal(LOGITS, TARGET, 2.0))
+    for gamma in (0.0, 2.0):
+        found = Asymmetric(LABELS, gamma, gamma_negative, 0.0).cost(LOGITS, TARGET)
+        torch.testing.assert_close(found, Focal(LABELS, gamma=gamma).cost(LOGITS, TARGET))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,8 @@ def test_without_smoothing_the_negative_gamma_does_nothing(gamma_negative: float
 )
 def test_poly_fixture(epsilon: float, smoothing: float, mean: float) -> None:
     """1.393726 + epsilon * .496841 (the mean of 1 - p of the label); the last is timm's, smoothed in both terms."""
-    assert poly(LOGITS, TARGET, epsilon, smoothing).mean().item() == pytest.approx(mean, abs=1.1e-6)
+    loss = Poly(LABELS, epsilon=epsilon, label_smoothing=smoothing)
+    assert loss.cost(LOGITS, TARGET).mean().item() == pytest.approx(mean, abs=1.1e-6)
 
 
 def test_poly_below_minus_one_would_learn_the_wrong_way() -> None:

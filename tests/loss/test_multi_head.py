@@ -235,7 +235,7 @@ def test_options_reach_the_heads_that_have_them() -> None:
     loss: Any = MultiHead(LABELS, partial(Focal, gamma=1.5), own)
     assert [type(each).__name__ for each in loss.losses] == ["Focal", "Focal", "LogitAdjustment"]
     assert (loss.losses[0].gamma, loss.losses[1].gamma, loss.losses[2].tau) == (1.5, 3.0, 0.5)
-    assert loss.losses[0].class_weight is None
+    assert loss.losses[0].acting_weight is None
     assert loss.losses[1].labels == LABELS["sentiment"]
 
 

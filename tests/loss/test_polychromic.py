@@ -162,7 +162,7 @@ def example() -> tuple[Tensor, Tensor]:
 def test_gem_is_its_published_form(example: tuple[Tensor, Tensor]) -> None:
     """-sum_y q_y (log p_target - log p_y) with q = softmax(z / beta) fixed; its gradient is (q - onehot) / tokens."""
     logits, target = example
-    loss = Polychromic(1.0, "gem", beta=0.7)
+    loss = Polychromic(lambda_=1.0, estimator="gem", beta=0.7)
     log_p, q = torch.log_softmax(logits, 1), torch.softmax(logits / 0.7, 1)
     published = -(q * (log_p.gather(1, target[:, None]) - log_p)).sum(1).mean()
     assert float(loss(*tokens_of(logits, target)).loss) == pytest.approx(float(published), abs=1e-6)
@@ -172,7 +172,10 @@ def test_gem_is_its_published_form(example: tuple[Tensor, Tensor]) -> None:
 
 def test_cross_entropy_at_a_temperature_has_the_gradient_of_gem(example: tuple[Tensor, Tensor]) -> None:
     logits, target = example
-    arms = [gradient_of(Polychromic(1.0, name, beta=0.7), logits, target) for name in ("gem", "ce_temperature")]
+    arms = [
+        gradient_of(Polychromic(lambda_=1.0, estimator=name, beta=0.7), logits, target)
+        for name in ("gem", "ce_temperature")
+    ]
     torch.testing.assert_close(arms[0], arms[1], rtol=1e-5, atol=1e-7)
 
 
@@ -181,26 +184,26 @@ def test_the_entropy_bonus_has_its_known_gradient(example: tuple[Tensor, Tensor]
     logits, target = example
     log_p = torch.log_softmax(logits, 1)
     p, entropy = log_p.exp(), -(log_p.exp() * log_p).sum(1, keepdim=True)
-    plain = gradient_of(Polychromic(0.0, "entropy"), logits, target)
-    found = gradient_of(Polychromic(0.4, "entropy"), logits, target)
+    plain = gradient_of(Polychromic(lambda_=0.0, estimator="entropy"), logits, target)
+    found = gradient_of(Polychromic(lambda_=0.4, estimator="entropy"), logits, target)
     torch.testing.assert_close(found - plain, 0.4 * p * (log_p + entropy) / 7, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["entropy", "gem", "ce_temperature"])
 def test_the_loss_is_quality_minus_lambda_diversity(name, example: tuple[Tensor, Tensor]) -> None:
     logits, target = example
-    quality, diversity = Polychromic(0.3, name).both(*tokens_of(logits, target))
+    quality, diversity = Polychromic(lambda_=0.3, estimator=name).both(*tokens_of(logits, target))
     assert float(quality.loss) == pytest.approx(float(torch.nn.functional.cross_entropy(logits, target)), abs=1e-6)
-    combined = Polychromic(0.3, name)(*tokens_of(logits, target)).loss
+    combined = Polychromic(lambda_=0.3, estimator=name)(*tokens_of(logits, target)).loss
     assert float(combined) == pytest.approx(float(quality.loss - 0.3 * diversity), abs=1e-6)
     assert float(diversity) != 0
 
 
 def test_too_few_replies_are_refused() -> None:
     with pytest.raises(UsageError, match="n_generations=2: at least 3"):
-        Polychromic(1.0, score=SelfBleu(2), n_generations=2)
+        Polychromic(lambda_=1.0, score=SelfBleu(2), n_generations=2)
     with pytest.raises(UsageError, match=r"loss\.score: a value is needed"):
-        Polychromic(1.0)
-    assert Polychromic(1.0, "entropy", n_generations=1).trains
-    assert not Polychromic(1.0, "detached", score=Distinct(2)).trains
+        Polychromic(lambda_=1.0)
+    assert Polychromic(lambda_=1.0, estimator="entropy", n_generations=1).trains
+    assert not Polychromic(lambda_=1.0, estimator="detached", score=Distinct(2)).trains
     assert np.isfinite(Distinct(1)(["a b", "c"]))

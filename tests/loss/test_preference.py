@@ -37,7 +37,7 @@ def test_two_classes_are_the_reward_loss(margin: float) -> None:
     loss = BradleyTerry(TWO, margin=margin)
     half = (reward[:, :1] - reward[:, 1:]) / 2
     for logits in (reward, torch.cat([half, -half], dim=1)):
-        torch.testing.assert_close(loss.training_rows(logits, batch_of(target)), expected)
+        torch.testing.assert_close(loss.rows(logits, batch_of(target), training=True), expected)
         torch.testing.assert_close(loss(logits, batch_of(target)).loss, expected.mean())
 
 
@@ -46,7 +46,7 @@ def test_a_soft_target_has_a_share_of_the_margin() -> None:
     loss = BradleyTerry(TWO, margin=0.4)
     soft = torch.tensor([[0.75, 0.25], [0.5, 0.5]], dtype=torch.float64)
     logits = torch.tensor([[0.5, -0.5], [0.5, -0.5]], dtype=torch.float64)
-    found = loss.training_rows(logits, batch_of(soft)).tolist()
+    found = loss.rows(logits, batch_of(soft), training=True).tolist()
     expected = [t * math.log1p(math.exp(-s)) + (1 - t) * math.log1p(math.exp(s)) for t, s in ((0.75, 0.8), (0.5, 1.0))]
     assert found == pytest.approx(expected)
 
@@ -57,7 +57,7 @@ def test_ties_get_no_margin_and_what_is_reported_gets_none() -> None:
     loss = BradleyTerry(LABELS, margin=0.5, centering=0.1, label_smoothing=0.1)
     plain = functional.cross_entropy(logits, target, reduction="none")
     torch.testing.assert_close(loss.rows(logits, batch_of(target)), plain)
-    with_margin = BradleyTerry(LABELS, margin=0.5).training_rows(logits, batch_of(target))
+    with_margin = BradleyTerry(LABELS, margin=0.5).rows(logits, batch_of(target), training=True)
     torch.testing.assert_close(with_margin[target == 2], plain[target == 2])
     assert (with_margin[target < 2] > plain[target < 2]).all()
     lowered = logits - 0.5 * functional.one_hot(target, 3) * torch.tensor([1, 1, 0])

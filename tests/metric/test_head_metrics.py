@@ -104,7 +104,6 @@ def test_a_head_without_rows_is_in_no_mean_and_an_undefined_one_makes_it_nan(hea
 def test_names_and_directions(heads: Heads) -> None:
     metrics = heads(LABELS)
     means = ["log_loss", "brier", "calibration_error", "accuracy", "macro_f1", "macro_recall", "mcc", "auroc"]
-    assert metrics.averaged == means
     assert metrics.names[: 2 * len(means)] == means + [f"weighted/{name}" for name in means]
     assert metrics.higher_is_better("log_loss") is False
     assert metrics.higher_is_better("weighted/macro_f1") is True
@@ -114,12 +113,12 @@ def test_names_and_directions(heads: Heads) -> None:
         metrics.higher_is_better("stance/macrof1")
 
 
-def test_copies_have_rows_of_their_own(heads: Heads) -> None:
+def test_rows_are_forgotten_and_no_state(heads: Heads) -> None:
     metrics = heads(LABELS)
     metrics.update(*random_rows(20))
-    other = metrics.fresh().cpu()
-    assert math.isnan(other.compute()["log_loss"])
     assert not math.isnan(metrics.compute()["log_loss"])
+    metrics.reset()
+    assert math.isnan(metrics.compute()["log_loss"])
     assert not metrics.state_dict()
 
 

@@ -170,7 +170,8 @@ def test_areas_for_each_class() -> None:
         assert values[f"ap/{label}"] == pytest.approx(sklearn_metrics.average_precision_score(y, p), abs=1e-6)
     assert math.isnan(values["auroc/tie"])
     assert math.isnan(values["ap/tie"])
-    everything = compute(metrics.fresh(), probabilities, torch.zeros(40, dtype=torch.int64))
+    metrics.reset()
+    everything = compute(metrics, probabilities, torch.zeros(40, dtype=torch.int64))
     assert everything["ap/model_a"] == pytest.approx(1.0)
     assert math.isnan(everything["auroc/model_a"])
 
@@ -193,7 +194,7 @@ def test_binary_metrics_get_the_positive_class(positive: str) -> None:
     assert values["auroc"] == pytest.approx(sklearn_metrics.roc_auc_score(y, p), abs=1e-6)
     assert values["ap"] == pytest.approx(sklearn_metrics.average_precision_score(y, p), abs=1e-6)
     assert values["mcc"] == pytest.approx(sklearn_metrics.matthews_corrcoef(y, p > 0.5), abs=1e-6)
-    none = compute(Metrics(LABELS, metrics, positive).fresh(), certain([2, 2, 0, 1]), torch.tensor([2, 2, 2, 2]))
+    none = compute(Metrics(LABELS, metrics, positive), certain([2, 2, 0, 1]), torch.tensor([2, 2, 2, 2]))
     assert {key for key in metrics if math.isnan(none[key])} == {"auroc", "ap", "mcc"}
 
 

@@ -10,10 +10,8 @@ from torch import nn
 
 from arena.core.errors import UsageError
 from arena.optim.adamw import AdamW, AdamW8bit
-from arena.optim.lion import Lion
-from arena.optim.muon import Muon
+from arena.optim.optional import Lion, Muon, ScheduleFree
 from arena.optim.schedule import Constant, Wsd
-from arena.optim.schedule_free import ScheduleFree
 
 NONE = nn.Identity()
 

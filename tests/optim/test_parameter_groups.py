@@ -7,7 +7,7 @@ from torch import nn
 from arena.config import build
 from arena.config import compose as config
 from arena.core.errors import UsageError
-from arena.optim.groups import parameter_groups, places
+from arena.optim.groups import parameter_groups, parameter_infos
 
 NONE = nn.Identity()
 
@@ -163,12 +163,12 @@ def test_rates_by_name(name):
 @pytest.mark.parametrize("kind", KINDS)
 def test_hidden_matrices_are_the_linear_layers_inside_the_layers(kind, tmp_path):
     model = classifier(small_folder(kind, tmp_path / kind))
-    hidden = {name for name, place in places(model).items() if place.hidden}
+    hidden = {name for name, place in parameter_infos(model).items() if place.hidden}
     linear = {
         f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear) and name != "head"
     }
     assert hidden == linear
-    embeddings = {name for name, place in places(model).items() if place.embedding}
+    embeddings = {name for name, place in parameter_infos(model).items() if place.embedding}
     assert embeddings
     assert not embeddings & hidden
 

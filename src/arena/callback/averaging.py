@@ -135,7 +135,7 @@ class ExponentialAverage(Averaging):
 
 
 class ScheduleFree(Averaging):
-    """Switches a Schedule-Free optimiser between training and evaluation (`arena.optim.schedule_free`).
+    """Switches a Schedule-Free optimiser between training and evaluation (`arena.optim.optional.ScheduleFree`).
 
     The optimiser's own way back from the average to the weights that train is a subtraction and an addition: each
     validation, and each checkpoint, would change their last bits. They are put aside instead.

@@ -30,9 +30,12 @@ MOVED = {
     "arena.generation.checkers": "arena.evaluation.generation.checkers",
     "arena.judging.classes": "arena.evaluation.classes",
     "arena.judging.replies": "arena.evaluation.replies",
+    "arena.optim.lion": "arena.optim.optional",
+    "arena.optim.muon": "arena.optim.optional",
+    "arena.optim.schedule_free": "arena.optim.optional",
     "arena.task": "arena.task.module",
 }
-"""Modules at fe1ba6d and before, and what they are called now."""
+"""Modules of older runs, and what they are called now."""
 RENAMED = {
     "ClassJudge": "ClassEvaluator",
     "Division": "SplitSettings",

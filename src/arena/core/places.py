@@ -107,7 +107,7 @@ PLACES = {
         "a metric", ("arena.metric.", "torchmetrics."), "torchmetrics.metric.Metric", partial=True
     ),
     "schedule": Kind("a schedule", ("arena.optim.",), "arena.optim.schedule.Schedule"),
-    "optim": Kind("an optimiser", ("arena.optim.",), "arena.optim.base.Recipe"),
+    "optim": Kind("an optimiser", ("arena.optim.",), "arena.optim.base.OptimizerFactory"),
     "data": Kind("a data module", ("arena.data.",), f"{LIGHTNING}core.datamodule.LightningDataModule"),
     "data.reader": Kind("a reader", READERS, members=("__call__",)),
     "data.tokenizer": TOKENIZER,

@@ -14,7 +14,6 @@ from arena.core.heads import LOSS, Heads, Labels
 from arena.core.types import UNLABELLED
 from arena.metric.baseline import prior_probabilities
 from arena.metric.collection import Metrics
-from arena.metric.heads import HeadMetrics
 from arena.metric.interval import bootstrap, calibration_intervals
 from arena.stats.calibration import ErrorInterval
 from arena.stats.intervals import paired_difference, paired_differences, quotient
@@ -72,7 +71,7 @@ def read(path: Path, labels: Labels) -> LabelledPredictions:
 
 def evaluate_predictions(
     path: Path,
-    metrics: Metrics | HeadMetrics,
+    metrics: Metrics,
     class_counts: np.ndarray,
     resamples: int,
     seed: int,
@@ -175,7 +174,7 @@ def match_change(
 
 
 def values_with_intervals(
-    metrics: Metrics | HeadMetrics,
+    metrics: Metrics,
     probabilities: np.ndarray,
     target: np.ndarray,
     groups: np.ndarray,
@@ -205,7 +204,7 @@ def values_with_intervals(
     return found
 
 
-def _compute(metrics: Metrics | HeadMetrics, probabilities: np.ndarray, target: np.ndarray) -> tuple[Any, Any]:
+def _compute(metrics: Metrics, probabilities: np.ndarray, target: np.ndarray) -> tuple[Any, Any]:
     metrics.reset()
     metrics.update(torch.from_numpy(np.ascontiguousarray(probabilities)), torch.from_numpy(target))
     found = metrics.compute(), metrics.counts()

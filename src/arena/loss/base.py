@@ -1,177 +1,150 @@
-"""What every loss over classes has in common: which rows count, the reduction, the link function."""
+"""Base of the losses over classes: supervised rows, reduction and link function."""
 
 import re
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from arena.core.errors import UsageError
+from arena.core.shapes import Bool, Float, Target
 from arena.core.types import UNLABELLED, LossOutput, TextBatch, precise
 
 
-def has_target(target: Tensor) -> Tensor:
-    """Which rows can be learned from, `[N]` bool.
-
-    Args:
-        target: class indices `[N]`, `UNLABELLED` where unknown, or probabilities `[N, K]`, NaN or all zero there.
-    """
+def has_target(target: Target) -> Bool[Tensor, " N"]:
+    """Find the rows that can be learned from."""
     if not target.is_floating_point():
         return target != UNLABELLED
     total = target.sum(dim=-1)
     return torch.isfinite(total) & (total > 0)
 
 
-def target_probabilities(target: Tensor, like: Tensor) -> Tensor:
-    """The target as probabilities `[N, K]` in the type of the logits `like`; indices become one-hot rows."""
+def target_probabilities(target: Target, like: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+    """Convert targets to probabilities in the type of the logits `like`; indices become one-hot rows."""
     if target.is_floating_point():
         return target.to(like.dtype)
     return nn.functional.one_hot(target, like.shape[-1]).to(like.dtype)
 
 
-def mean_over_rows(rows: Tensor, weight: Tensor, active: Tensor, n: int) -> Tensor:
-    r"""$\frac{1}{n}\sum_i w_i \ell_i$ over the active rows, in nats.
+def mean_over_rows(
+    rows: Float[Tensor, " N"], weight: Float[Tensor, " N"], active: Bool[Tensor, " N"], n: int
+) -> Float[Tensor, ""]:
+    r"""Compute $\frac{1}{n}\sum_i w_i \ell_i$ over the active rows; the others give exactly 0.
 
-    Divided by the number of rows and not by the sum of the weights: the sum changes from batch to batch with the
-    classes that happen to be in it, so a rare class would get its weight back as a smaller step exactly where it
-    occurs, accumulated micro-batches would disagree with one large batch, and the mean of an epoch would not be the
-    mean of its batches. Dividing by `n`, weight 2 is the same as the row occurring twice in the sum.
-
-    Args:
-        rows: loss of each row `[N]`.
-        weight: weight of each row `[N]`.
-        active: rows that count `[N]` bool; the others give exactly 0.
-        n: number of supervised rows; 0 gives a zero that is still attached to the graph.
+    Divided by the number n of supervised rows and not by the sum of the weights, which changes from batch to batch: a
+    rare class would get its weight back as a smaller step exactly where it occurs, accumulated micro-batches would
+    disagree with one large batch, and the mean of an epoch would not be that of its batches. So weight 2 is the row
+    twice. With n = 0 the result is a zero on the graph.
     """
     return torch.where(active, weight.to(rows.dtype) * rows, 0.0).sum() / max(n, 1)
 
 
-class Loss(nn.Module):
-    """A loss over K classes and its link function. Subclasses say what one row costs.
+def check_width(logits: Tensor, labels: list[str]) -> None:
+    """Raise a `UsageError` where the model has another number of classes than the loss."""
+    if logits.shape[-1] != len(labels):
+        raise UsageError(
+            f"the model gives {logits.shape[-1]} logits per row but the loss has {len(labels)} classes "
+            f"({', '.join(labels)}): set the model's number of classes from data.labels"
+        )
 
-    Everything is computed in float32, whatever the logits come in (float64 stays float64, for gradient checks): in
-    bfloat16 the difference of two logits near 100 has steps of a half.
+
+@dataclass(eq=False, repr=False)
+class Loss(nn.Module):
+    """A loss over K classes and its link function; a subclass defines `cost` and, as a dataclass, its options.
+
+    Everything is computed in float32, whatever the logits come in (float64 stays, for gradient checks): in bfloat16 the
+    difference of two logits near 100 has steps of a half.
 
     Args:
-        labels: names of the K classes, in the order of the logits.
-
-    Attributes:
-        uses_teacher: whether the loss learns from `TextBatch.teacher`; the others refuse a batch that has one.
-        prior_source: what `prior_factors` come from, in words for a person.
+        labels: Names of the K classes, in the order of the logits.
     """
 
+    labels: list[str]
+
     uses_teacher = False
+    """True for a loss that learns from `TextBatch.teacher`; the others refuse a batch that has one."""
     prior_source = ""
+    """Origin of `prior_factors`, for messages."""
 
-    def __init__(self, labels: list[str]) -> None:
-        super().__init__()
-        self.labels = list(labels)
+    def __post_init__(self) -> None:
+        super().__init__()  # not before: a dataclass sets its plain fields first, which a module allows
 
-    def cost(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Loss of each row in nats before row weights, `[N]`: what a subclass defines.
-
-        Args:
-            logits: `[N, K]`, float32 or float64.
-            target: class indices `[N]` or probabilities `[N, K]`, usable in every row.
-        """
+    def cost(self, logits: Float[Tensor, "N K"], target: Target) -> Float[Tensor, " N"]:
+        """Compute the loss of each row in nats before row weights; every target is known."""
         raise NotImplementedError
 
-    def training_rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
-        """What each row costs in training, `[N]`: that of `rows`, unless training asks for more than the label.
+    def training_cost(
+        self, logits: Float[Tensor, "N K"], target: Target, teacher: Float[Tensor, "N K"] | None
+    ) -> Float[Tensor, " N"]:
+        """Compute what training minimises, where that is not the `cost` that is reported."""
+        return self.cost(logits, target)
 
-        Args: as `rows`.
-        """
-        return self.rows(logits, batch)
-
-    def rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
-        """Loss of each row in nats before row weights, `[N]` float32; NaN where there is no target.
-
-        Args:
-            logits: `[N, K]`, any floating type.
-            batch: target `[N]` or `[N, K]`.
+    def rows(self, logits: Float[Tensor, "N K"], batch: TextBatch, training: bool = False) -> Float[Tensor, " N"]:
+        """Compute the loss of each row in nats before row weights; NaN where there is no target.
 
         Raises:
-            UsageError: the model has another number of classes than `labels`.
+            UsageError: The model has another number of classes than `labels`.
         """
-        return self._each(self.cost, logits, batch)
-
-    def _each(self, cost: Callable[[Tensor, Tensor], Tensor], logits: Tensor, batch: TextBatch) -> Tensor:
-        """`cost` of the rows that have a target, `[N]` float32; NaN in the others."""
-        if logits.shape[-1] != len(self.labels):
-            raise UsageError(
-                f"the model gives {logits.shape[-1]} logits per row but the loss has {len(self.labels)} classes "
-                f"({', '.join(self.labels)}): set the model's number of classes from data.labels"
-            )
+        check_width(logits, self.labels)
         known = has_target(batch.target)
         column = known.unsqueeze(-1) if batch.target.is_floating_point() else known
-        target = torch.where(column, batch.target, torch.zeros_like(batch.target))
+        target, logits = torch.where(column, batch.target, 0), at_least_float32(logits)
+        cost = self.training_cost(logits, target, batch.teacher) if training else self.cost(logits, target)
         # Not masked by 0 * x: with x not finite that is NaN, in the backward pass too.
-        return torch.where(known, cost(at_least_float32(logits), target), torch.nan)
+        return torch.where(known, cost, torch.nan)
 
-    def forward(self, logits: Tensor, batch: TextBatch) -> LossOutput:
-        """The mean loss over the supervised rows of a batch.
+    def forward(self, logits: Float[Tensor, "N K"], batch: TextBatch) -> LossOutput:
+        """Compute the mean loss over the supervised rows of a batch.
 
-        Rows without a target (`UNLABELLED`, a NaN or zero row of probabilities, or weight 0) give exactly 0 and no
-        gradient, even where their logits are not finite.
-
-        Args:
-            logits: `[N, K]`, any floating type.
-            batch: target `[N]` or `[N, K]`, weight `[N]`, and the number of supervised rows.
+        Rows without a target, and those of weight 0, give exactly 0 and no gradient, even where their logits are not
+        finite.
 
         Raises:
-            UsageError: the model has another number of classes than `labels`, or there is a teacher that this loss
-                would not listen to.
+            UsageError: Another number of classes than `labels`, or a teacher that this loss does not use.
         """
-        if not self.uses_teacher:
-            refuse_teacher(self, batch)
+        refuse_teacher(self, batch)
         active = has_target(batch.target) & (batch.weight != 0)
-        rows = self.training_rows(torch.where(active.unsqueeze(-1), logits, 0.0), batch)
+        rows = self.rows(torch.where(active.unsqueeze(-1), logits, 0.0), batch, training=True)
         return LossOutput(mean_over_rows(rows, batch.weight, active, batch.supervised), batch.supervised, {})
 
-    def predict(self, logits: Tensor) -> Tensor:
-        """Probabilities `[N, K]` float32 of the classes: the softmax of the logits."""
-        return torch.softmax(logits.float(), dim=-1)
+    def link(self, logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+        """Turn the model's logits into those whose softmax is predicted."""
+        return logits
+
+    def predict(self, logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+        """Compute the probabilities of the classes, float32."""
+        return torch.softmax(self.link(logits.float()), dim=-1)
+
+    def log_probabilities(self, logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+        """Compute the logarithms of the predicted probabilities, float32, or float64 for such logits."""
+        return torch.log_softmax(self.link(at_least_float32(logits)), dim=-1)
 
     def per_example_outputs(self, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
-        """What is kept of each row to be judged: `probabilities` `[N, K]`, `log_probabilities` (float64),
-        `target` and `loss` `[N]` (`rows`)."""
-        return class_outputs(self, logits, batch)
+        """Compute what is kept of each row to be judged: `probabilities` and `log_probabilities` (float64) `[N, K]`,
+        `target`, and `loss` `[N]` (`rows`)."""
+        return {
+            "probabilities": self.predict(logits).float(),
+            "log_probabilities": self.log_probabilities(precise(logits)),
+            "target": batch.target,
+            "loss": self.rows(logits, batch),
+        }
 
-    def log_probabilities(self, logits: Tensor) -> Tensor:
-        """Logarithms of what `predict` gives, `[N, K]` float32, or float64 for such logits."""
-        return torch.log_softmax(at_least_float32(logits), dim=-1)
+    def prior_factors(self) -> Float[Tensor, " K"] | None:
+        """Return the factors by which training multiplies the prior of each class; None for none.
 
-    def prior_factors(self) -> Tensor | None:
-        """By how much the loss multiplies the prior of each class in training, `[K]`; None where it does not.
-
-        Training from rows with the shares q and these factors w is, at the minimum, training from rows with shares in
+        Training from rows with the shares q and the factors w is, at the minimum, training from rows with shares in
         proportion to q w. `set_class_counts` must have run.
         """
         return None
 
 
-def class_outputs(loss: Any, logits: Tensor, batch: TextBatch) -> dict[str, Tensor]:
-    """See `Loss.per_example_outputs`; for every loss over classes, of several heads as well."""
-    return {
-        "probabilities": loss.predict(logits).float(),
-        "log_probabilities": loss.log_probabilities(precise(logits)),
-        "target": batch.target,
-        "loss": loss.rows(logits, batch),
-    }
-
-
-def refuse_teacher(loss: nn.Module, batch: TextBatch) -> None:
-    """Insist that a batch for a loss that does not listen to a teacher has none.
-
-    Raises:
-        UsageError: it has one.
-    """
-    if batch.teacher is not None:
+def refuse_teacher(loss: Loss, batch: TextBatch) -> None:
+    """Raise a `UsageError` for a batch with a teacher that the loss does not use."""
+    if batch.teacher is not None and not loss.uses_teacher:
         name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(loss).__name__).lower()
         raise UsageError(f"data.teacher is given but loss={name} does not use it; choose loss=distillation")
 
 
 def at_least_float32(logits: Tensor) -> Tensor:
-    """The logits as float32, or as float64 where they are that."""
+    """Convert logits to float32; float64 ones stay."""
     return logits if logits.dtype == torch.float64 else logits.float()

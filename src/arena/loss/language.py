@@ -1,12 +1,15 @@
-"""Losses of a language model: what each reply token costs, computed a chunk of the vocabulary's width at a time."""
+"""Losses of a language model, computed a chunk of the vocabulary's width at a time."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from arena.core.schema import Share
+from arena.core.shapes import Float, Int
 from arena.core.types import LossOutput, ReplyBatch, TokenLogits
 
 VALUES_AT_ONCE = 2**25
@@ -15,15 +18,14 @@ FEWEST = 16
 """Tokens of a chunk at least."""
 
 
-@dataclass
-class Tokens:
-    """What M target tokens cost and how sure the model was, nats, `[M]` each.
+class Tokens(NamedTuple):
+    """Costs of the M target tokens in nats, `[M]` each.
 
     Attributes:
-        cost: what training minimises, with its gradient.
+        cost: What training minimises, with its gradient.
         log_loss: -log p of the token.
-        entropy: of the distribution that the token was drawn from.
-        diversity: of a loss with a term for it, its value at each token, with its gradient; zeros otherwise.
+        entropy: Entropy of the predicted distribution.
+        diversity: Diversity term of the loss, with its gradient; zeros for a loss without one.
     """
 
     cost: Tensor
@@ -32,6 +34,7 @@ class Tokens:
     diversity: Tensor
 
 
+@dataclass(eq=False, repr=False)
 class LanguageModel(nn.Module):
     r"""Cross entropy of the reply tokens, $-\log p(y_t \mid x, y_{<t})$, mean over the tokens of a batch.
 
@@ -39,62 +42,50 @@ class LanguageModel(nn.Module):
     grow with tokens times vocabulary. Everything is computed in float32.
 
     Args:
-        label_smoothing: share of the target that is spread over the vocabulary. The log loss that is reported stays
+        label_smoothing: Share of the target that is spread over the vocabulary. The log loss that is reported stays
             that of the token.
 
     Attributes:
-        labels: there are no classes.
+        labels: Empty: there are no classes.
     """
 
-    def __init__(self, label_smoothing: Share = 0.0) -> None:
+    label_smoothing: Share = 0.0
+
+    def __post_init__(self) -> None:
         super().__init__()
         self.labels: list[str] = []
-        self.label_smoothing = label_smoothing
 
-    def costs(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Cost, log loss, entropy and diversity of each token, `[m]` each (`Tokens`).
-
-        Args:
-            logits: `[m, V]` float32.
-            target: ids, `[m]`.
-        """
+    def costs(self, logits: Float[Tensor, "m V"], target: Int[Tensor, " m"]) -> Tokens:
+        """Compute the costs of the m tokens of a chunk from float32 logits over the vocabulary."""
         log_probability = torch.log_softmax(logits, dim=-1)
         log_loss = -log_probability.gather(1, target[:, None])[:, 0]
-        diversity, entropy = self.spread(logits, log_probability)
+        with torch.no_grad():
+            entropy = entropy_of(log_probability)
         cost = log_loss
         if self.label_smoothing:
             cost = (1 - self.label_smoothing) * log_loss - self.label_smoothing * log_probability.mean(dim=-1)
-        return cost, log_loss, entropy, diversity
+        return Tokens(cost, log_loss, entropy, self.diversity(logits, log_probability, log_loss, target))
 
-    def spread(self, logits: Tensor, log_probability: Tensor) -> tuple[Tensor, Tensor]:
-        """Diversity and entropy of each token, `[m]`: a subclass gives the first a meaning and a gradient."""
-        with torch.no_grad():
-            entropy = -(log_probability.exp() * log_probability).sum(dim=-1)
-        return torch.zeros_like(entropy), entropy
+    def diversity(self, logits: Tensor, log_probability: Tensor, log_loss: Tensor, target: Tensor) -> Tensor:
+        """Compute the diversity at each token `[m]`, for a subclass with a term for it."""
+        return torch.zeros_like(log_loss)
 
     def tokens(self, logits: TokenLogits) -> Tokens:
-        """What the target tokens of a batch cost, chunk by chunk."""
+        """Compute the costs of the target tokens of a batch, chunk by chunk."""
         step = max(FEWEST, VALUES_AT_ONCE // logits.vocabulary)
-
-        def some(states: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            return self.costs(logits.head(states).float(), target)
-
-        parts = []
-        for start in range(0, max(1, len(logits.target)), step):
-            given = logits.states[start : start + step], logits.target[start : start + step]
-            if torch.is_grad_enabled():
-                parts.append(checkpoint(some, *given, use_reentrant=False, preserve_rng_state=False))
-            else:
-                parts.append(some(*given))
+        compute = partial(self._chunk, logits)
+        if torch.is_grad_enabled():
+            compute = partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False)
+        starts = range(0, max(1, len(logits.target)), step)
+        parts = [compute(logits.states[i : i + step], logits.target[i : i + step]) for i in starts]
         return Tokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def forward(self, logits: TokenLogits, batch: ReplyBatch) -> LossOutput:
-        """The mean cost over the reply tokens of a batch, each with its pair's weight; see
-        `arena.core.types.LossOutput`."""
+        """Compute the mean cost over the reply tokens of a batch, each with the weight of its pair."""
         return self.both(logits, batch)[0]
 
-    def both(self, logits: TokenLogits, batch: ReplyBatch) -> tuple[LossOutput, Tensor]:
-        """The mean cost, and the mean diversity (nats a token; zero where the loss has no term for it)."""
+    def both(self, logits: TokenLogits, batch: ReplyBatch) -> tuple[LossOutput, Float[Tensor, ""]]:
+        """Compute the mean cost, and the mean diversity in nats a token (0 for a loss without a term for it)."""
         tokens = self.tokens(logits)
         parts = {"log_loss": tokens.log_loss, "entropy": tokens.entropy}
         means = {name: each.detach().sum() / max(1, len(each)) for name, each in parts.items()}
@@ -102,24 +93,29 @@ class LanguageModel(nn.Module):
         return output, token_mean(tokens.diversity, logits, batch)
 
     def per_example_outputs(self, logits: TokenLogits, batch: ReplyBatch) -> dict[str, Tensor]:
-        """What is kept of each pair, `[N]` float32: `log_loss` and `entropy` (mean nats a token), `tokens` and `loss`
-        (mean cost a token); NaN where a pair has no reply token."""
+        """Compute what is kept of each pair, `[N]` float32: `log_loss` and `entropy` (mean nats a token), `tokens` and
+        `loss` (mean cost a token); NaN where a pair has no reply token."""
         tokens = self.tokens(logits)
-        pairs = len(batch)
-        number = torch.bincount(logits.pair, minlength=pairs).float()
+        number = torch.bincount(logits.pair, minlength=len(batch)).float()
+        found = {"tokens": number}
+        for name, each in (("log_loss", tokens.log_loss), ("entropy", tokens.entropy), ("loss", tokens.cost)):
+            total = torch.zeros(len(batch), dtype=torch.float64, device=each.device)
+            found[name] = (total.index_add_(0, logits.pair, each.double()) / number).float()
+        return found
 
-        def mean(each: Tensor) -> Tensor:
-            total = torch.zeros(pairs, dtype=torch.float64, device=each.device)
-            return (total.index_add_(0, logits.pair, each.double()) / number).float()
-
-        found = {"log_loss": mean(tokens.log_loss), "entropy": mean(tokens.entropy), "tokens": number}
-        return found | {"loss": mean(tokens.cost)}
-
-    def predict(self, logits: TokenLogits) -> Tensor:
-        """Probability of each target token, `[M]`."""
+    def predict(self, logits: TokenLogits) -> Float[Tensor, " M"]:
+        """Compute the probability of each target token."""
         return torch.exp(-self.tokens(logits).log_loss)
 
+    def _chunk(self, logits: TokenLogits, states: Float[Tensor, "m H"], target: Int[Tensor, " m"]) -> Tokens:
+        return self.costs(logits.head(states).float(), target)
 
-def token_mean(each: Tensor, logits: TokenLogits, batch: ReplyBatch) -> Tensor:
-    """Mean over the target tokens with the weight of their pairs, divided by their number (`mean_over_rows`)."""
+
+def entropy_of(log_probability: Float[Tensor, "m V"]) -> Float[Tensor, " m"]:
+    """Compute the entropy of each distribution in nats."""
+    return -(log_probability.exp() * log_probability).sum(dim=-1)
+
+
+def token_mean(each: Float[Tensor, " M"], logits: TokenLogits, batch: ReplyBatch) -> Float[Tensor, ""]:
+    """Compute the mean over the target tokens, weighted by their pairs and divided by their number."""
     return (batch.weight[logits.pair] * each).sum() / max(1, batch.supervised)

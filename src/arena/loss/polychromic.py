@@ -5,19 +5,22 @@ gradient of its expectation over the model's own samples is estimated (`leave_on
 predicted distributions is used that needs no samples (`entropy`, `gem`, `ce_temperature`).
 """
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from arena.core.errors import UsageError
-from arena.core.schema import Count, NonNegative, Positive, Share, WholeNumber
+from arena.core.schema import Count, NonNegative, Positive, WholeNumber
+from arena.core.shapes import Float
 from arena.core.types import LossOutput, ReplyBatch, TokenLogits
-from arena.loss.language import LanguageModel
+from arena.loss.language import LanguageModel, entropy_of
 
 SAMPLED = ("leave_one_out", "detached")
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Polychromic(LanguageModel):
     r"""Cross entropy minus lambda times a diversity.
 
@@ -35,103 +38,96 @@ class Polychromic(LanguageModel):
     With lambda 1, `gem` is GEM with a linear h (arXiv 2408.16673), and `ce_temperature` is cross entropy at that
     temperature: its gradient is the same, so it is the control for what GEM gains.
 
-    Samples are drawn by `arena.task.sampling`; this class says what is asked for and what it is worth.
+    Samples are drawn by `arena.task.sampling`, with the options of this class.
 
     Args:
-        lambda_: weight of the diversity (`loss.lambda`).
-        estimator: see the table.
-        score: of a set of replies (`arena.diversity.scores`); needed where replies are sampled.
-        reward: quality of each reply, from 0 to 1 (a checker of `arena.evaluation.generation`), which multiplies the
+        lambda_: Weight of the diversity (`loss.lambda`).
+        estimator: See the table.
+        score: Score of a set of replies (`arena.diversity.scores`); needed where replies are sampled.
+        reward: Quality of each reply, from 0 to 1 (a checker of `arena.evaluation.generation`), which multiplies the
             score of its set by the mean: the polychromic objective (arXiv 2509.25424). None for the score alone. A
             reply that cannot be judged earns 0; a prompt none of whose replies can be judged is left out.
-        n_generations: replies sampled for each prompt.
-        max_examples_for_diversity: prompts of a batch that replies are sampled for.
-        compute_every_n_steps: samples are drawn at every such step, and their gradient, clipped apart, is multiplied by
-            it there. Without samples it is how often the norms of the gradients are measured.
-        max_new_tokens: of a sampled reply.
-        temperature: at which it is sampled; its log probability is that at this temperature.
-        length_divisor: what log probabilities of whole replies are divided by in the gradient. 1 is the gradient of
+        n_generations: Replies sampled for each prompt.
+        max_examples_for_diversity: Prompts of a batch that replies are sampled for.
+        compute_every_n_steps: Steps from one sampling to the next; its gradient, clipped apart, is multiplied by this.
+            Without samples it is how often the norms of the gradients are measured.
+        max_new_tokens: Largest length of a sampled reply.
+        temperature: Temperature of the sampling and of the log probability of a reply.
+        length_divisor: Divisor of the log probabilities of whole replies in the gradient. 1 is the gradient of
             lambda E[D]. The quality is a mean over tokens, the log probability of a reply a sum over as many: with the
             length of a reply here, lambda weighs D against nats a token. A constant, and not each reply's own length,
             which would favour long ones.
-        sequences_at_once: sampled replies in one forward pass with gradients; 0 for all.
-        beta: temperature of `gem` and `ce_temperature`.
-        label_smoothing: see `LanguageModel`.
-        seed: of the samples' own random stream.
+        sequences_at_once: Sampled replies in one forward pass with gradients; 0 for all.
+        beta: Temperature of `gem` and `ce_temperature`.
+        seed: Seed of the samples' own random stream.
 
     Raises:
-        UsageError: no score, or fewer replies than it is defined on without one of them.
+        UsageError: No score, or fewer replies than it is defined on without one of them.
     """
 
-    def __init__(
-        self,
-        lambda_: NonNegative,
-        estimator: Literal["leave_one_out", "entropy", "gem", "ce_temperature", "detached"] = "leave_one_out",
-        score: Any = None,
-        reward: Any = None,
-        n_generations: Count = 4,
-        max_examples_for_diversity: Count = 4,
-        compute_every_n_steps: Count = 1,
-        max_new_tokens: Count = 48,
-        temperature: Positive = 1.0,
-        length_divisor: Positive = 1.0,
-        sequences_at_once: WholeNumber = 0,
-        beta: Positive = 0.7,
-        label_smoothing: Share = 0.0,
-        seed: WholeNumber = 0,
-    ) -> None:
-        super().__init__(label_smoothing)
-        self.weight, self.estimator, self.reward = lambda_, estimator, reward
-        self.score = score
-        self.replies, self.examples, self.every = n_generations, max_examples_for_diversity, compute_every_n_steps
-        self.max_new_tokens, self.temperature, self.seed = max_new_tokens, temperature, seed
-        self.at_once, self.beta, self.divisor = sequences_at_once, beta, length_divisor
-        if self.samples and score is None:
-            raise UsageError(f"loss.score: a value is needed for loss.estimator={estimator}; distinct, for example")
-        # A set without one of its members must have a score too.
-        least = score.min_texts + 1 if self.samples else 1
-        if self.samples and n_generations < least:
+    lambda_: NonNegative
+    estimator: Literal["leave_one_out", "entropy", "gem", "ce_temperature", "detached"] = "leave_one_out"
+    score: Any = None
+    reward: Any = None
+    n_generations: Count = 4
+    max_examples_for_diversity: Count = 4
+    compute_every_n_steps: Count = 1
+    max_new_tokens: Count = 48
+    temperature: Positive = 1.0
+    length_divisor: Positive = 1.0
+    sequences_at_once: WholeNumber = 0
+    beta: Positive = 0.7
+    seed: WholeNumber = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.samples:
+            return
+        if self.score is None:
             raise UsageError(
-                f"loss.n_generations={n_generations}: at least {least} are needed, for the score without one of them"
+                f"loss.score: a value is needed for loss.estimator={self.estimator}; distinct, for example"
+            )
+        min_replies = self.score.min_texts + 1  # a set without one of its members must have a score too
+        if self.n_generations < min_replies:
+            raise UsageError(
+                f"loss.n_generations={self.n_generations}: at least {min_replies} are needed, for the score without "
+                "one of them"
             )
 
     @property
     def samples(self) -> bool:
-        """Whether replies are sampled in training."""
+        """True where replies are sampled in training."""
         return self.estimator in SAMPLED
 
     @property
     def trains(self) -> bool:
-        """Whether the diversity has a gradient at all."""
-        return self.weight > 0 and self.estimator != "detached"
+        """True where the diversity has a gradient."""
+        return self.lambda_ > 0 and self.estimator != "detached"
 
-    def spread(self, logits: Tensor, log_probability: Tensor) -> tuple[Tensor, Tensor]:
-        """The diversity that needs no samples, and the entropy, of each token, `[m]`."""
-        diversity, entropy = super().spread(logits, log_probability)
-        if self.estimator == "entropy":
-            diversity = -(log_probability.exp() * log_probability).sum(dim=-1)
-        elif self.estimator == "gem":
-            q = torch.softmax(logits.detach() / self.beta, dim=-1)
-            diversity = -(q * log_probability).sum(dim=-1)
-        return diversity, entropy
-
-    def costs(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As `LanguageModel.costs`; `ce_temperature` needs the target for its diversity."""
-        cost, log_loss, entropy, diversity = super().costs(logits, target)
-        if self.estimator == "ce_temperature":
-            flattened = torch.log_softmax(logits / self.beta, dim=-1).gather(1, target[:, None])[:, 0]
-            diversity = log_loss + self.beta * flattened
-        return cost, log_loss, entropy, diversity
+    def diversity(self, logits: Tensor, log_probability: Tensor, log_loss: Tensor, target: Tensor) -> Tensor:
+        """Compute the diversity that needs no samples, `[m]`; zeros for the other estimators."""
+        match self.estimator:
+            case "entropy":
+                return entropy_of(log_probability)
+            case "gem":
+                q = torch.softmax(logits.detach() / self.beta, dim=-1)
+                return -(q * log_probability).sum(dim=-1)
+            case "ce_temperature":
+                flattened = torch.log_softmax(logits / self.beta, dim=-1).gather(1, target[:, None])[:, 0]
+                return log_loss + self.beta * flattened
+        return super().diversity(logits, log_probability, log_loss, target)
 
     def forward(self, logits: TokenLogits, batch: ReplyBatch) -> LossOutput:
-        """The loss as far as it needs no samples."""
+        """Compute the loss as far as it needs no samples."""
         output, diversity = self.both(logits, batch)
-        output.loss = output.loss - self.weight * diversity
+        output.loss = output.loss - self.lambda_ * diversity
         return output
 
 
-def surrogate(value: Tensor, credit: Tensor, log_probability: Tensor, times: float = 1.0) -> Tensor:
-    r"""A number that is D and whose gradient is an estimate of that of E[D].
+def surrogate(
+    value: Float[Tensor, " m"], credit: Float[Tensor, "m n"], log_probability: Float[Tensor, "m n"], times: float = 1.0
+) -> Float[Tensor, ""]:
+    r"""Compute a number that is D and whose gradient is an estimate of that of E[D].
 
     $D + t (G - \mathrm{sg}(G))$, $G = \frac{1}{m} \sum_x \sum_i \mathrm{sg}(D(S) - D(S \setminus i)) \log \pi(y_i | x)$
     with sg for what gives no gradient. $\nabla G$ is unbiased for $\nabla E[D]$ for any set score:
@@ -140,11 +136,11 @@ def surrogate(value: Tensor, credit: Tensor, log_probability: Tensor, times: flo
     pairwise distance to (n - 2) / n of it.
 
     Args:
-        value: D(S) of each prompt, `[m]`; NaN for a prompt that is left out. To leave one out for what its replies are
+        value: D(S) of each prompt; NaN for a prompt that is left out. To leave one out for what its replies are
             would be a bias (`arena.diversity.scores.credits_of`).
-        credit: D(S) - D(S without i), `[m, n]`.
-        log_probability: log pi(y_i | x) in nats at the temperature of the sampling, `[m, n]`, with its gradient.
-        times: t, what the gradient is multiplied by.
+        credit: D(S) - D(S without i).
+        log_probability: log pi(y_i | x) in nats at the temperature of the sampling, with its gradient.
+        times: Factor t of the gradient.
     """
     known = torch.isfinite(value) & torch.isfinite(credit).all(dim=1)
     number = known.sum().clamp(min=1)

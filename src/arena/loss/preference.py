@@ -1,10 +1,13 @@
 """Losses of preference models that give each answer a score."""
 
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from arena.core.errors import UsageError
 from arena.core.schema import NonNegative, Share
+from arena.core.shapes import Float, Target
 from arena.core.types import LossOutput, TextBatch
 from arena.loss.base import Loss, has_target, mean_over_rows, target_probabilities
 from arena.loss.classification import cross_entropy
@@ -12,83 +15,61 @@ from arena.loss.classification import cross_entropy
 SIDES = ("model_a", "model_b")
 
 
-def bradley_terry(
-    logits: Tensor, target: Tensor, wins: Tensor, margin: float = 0.0, label_smoothing: float = 0.0
-) -> Tensor:
-    r"""$\mathrm{CE}(z - m\,w \odot t,\; t)$ for each row: the winner has to lead by $m$ nats. Nats, `[N]`.
-
-    For two classes with the logits $z = (s/2, -s/2)$ and the winner A, the cost is
-    $-\log \frac{e^{s/2 - m}}{e^{s/2 - m} + e^{-s/2}} = -\log \sigma(s - m)$, the loss of TRL's reward trainer. A soft
-    target $(t, 1-t)$ moves the difference of the logits by $m (2t - 1)$: nothing where the votes are even.
-
-    Args:
-        logits: $z$, `[N, K]`.
-        target: $t$, class indices `[N]` or probabilities `[N, K]`.
-        wins: $w$, 1 for a class that stands for a win and 0 for a tie, which gets no margin, `[K]`.
-        margin: $m$, nats.
-        label_smoothing: share of the target that is spread evenly over all classes; the margin does not see it.
-    """
-    led = logits - margin * wins.to(logits.dtype) * target_probabilities(target, logits)
-    return cross_entropy(led, target, label_smoothing)
-
-
+@dataclass(eq=False, repr=False)
 class BradleyTerry(Loss):
-    r"""Cross entropy with a margin for the winner and scores that stay around 0, see `bradley_terry`.
+    r"""Cross entropy with a margin for the winner and scores that stay around 0: $\mathrm{CE}(z - m\,w \odot t,\; t)$.
+
+    $w$ is 1 for a class that stands for a win and 0 for a tie, which gets no margin. For two classes with the logits
+    $z = (s/2, -s/2)$ and the winner A, the cost is $-\log \sigma(s - m)$, the loss of TRL's reward trainer. A soft
+    target $(t, 1-t)$ moves the difference of the logits by $m (2t - 1)$: nothing where the votes are even. The margin
+    does not see the label smoothing.
 
     With two logits from two scores, $z = (r_a, r_b)$ or anything with that difference, cross entropy is the model of
     Bradley and Terry 1952; with a third one, $\frac{r_a + r_b}{2} + \log \nu$, that of Davidson 1970 for ties.
 
     Adding a number to both scores of a row changes no probability, so scores of different prompts are free to drift
     apart. `centering` adds $c\,\overline{(z_a + z_b)^2}$ (TRL's `center_rewards_coefficient`, Eisenstein et al. 2023,
-    eq. 2; 0.01 there) over the rows that the loss is a mean of, with their weights. It asks of the model that its
-    logits are the scores themselves, $z_a + z_b = r_a + r_b$: a model that scores answers shifts its logits of a row by
-    one number to keep to that. For other models it holds the sum of two logits near 0, which is harmless and useless.
+    eq. 2; 0.01 there) over the rows that the loss is a mean of, with their weights. It needs logits that are the scores
+    themselves, $z_a + z_b = r_a + r_b$, as those of `formulation=score` are. For other models it holds the sum of two
+    logits near 0, which is harmless and useless.
 
-    `rows` is the plain cross entropy of the label in nats, without margin, smoothing and centering, so that what is
-    reported compares with other losses.
+    What is reported (`rows`) is the plain cross entropy of the label, so that it compares with other losses.
 
     Args:
-        labels: names of the K classes, in the order of the logits.
-        margin: nats by which the winner's logit has to lead.
-        centering: factor of the mean of $(z_a + z_b)^2$.
-        label_smoothing: share of the target that is spread evenly over all classes.
+        margin: $m$, nats by which the winner's logit has to lead.
+        centering: Factor of the mean of $(z_a + z_b)^2$.
+        label_smoothing: Share of the target that is spread evenly over all classes.
 
     Raises:
-        UsageError: there is something to centre, but not a class for each of the two answers.
+        UsageError: There is something to centre, but not a class for each of the two answers.
     """
 
-    wins: Tensor
+    margin: NonNegative = 0.0
+    centering: NonNegative = 0.0
+    label_smoothing: Share = 0.0
 
-    def __init__(
-        self,
-        labels: list[str],
-        margin: NonNegative = 0.0,
-        centering: NonNegative = 0.0,
-        label_smoothing: Share = 0.0,
-    ) -> None:
-        super().__init__(labels)
-        if centering and not set(SIDES) <= set(self.labels):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.centering and not set(SIDES) <= set(self.labels):
             raise UsageError(
-                f"loss.centering={centering}: data.labels={self.labels} must hold both {' and '.join(SIDES)}"
+                f"loss.centering={self.centering}: data.labels={self.labels} must hold both {' and '.join(SIDES)}"
             )
-        self.margin, self.centering, self.label_smoothing = margin, centering, label_smoothing
         wins = torch.tensor([float(label in SIDES) for label in self.labels])
-        self.register_buffer("wins", wins, persistent=False)
+        self.wins = nn.Buffer(wins, persistent=False)
 
-    def cost(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy of each row in nats, `[N]`."""
+    def cost(self, logits: Float[Tensor, "N K"], target: Target) -> Float[Tensor, " N"]:
+        """Compute the cross entropy."""
         return cross_entropy(logits, target)
 
-    def training_rows(self, logits: Tensor, batch: TextBatch) -> Tensor:
-        """Cross entropy of each row with margin and smoothing, `[N]` nats."""
+    def training_cost(
+        self, logits: Float[Tensor, "N K"], target: Target, teacher: Float[Tensor, "N K"] | None
+    ) -> Float[Tensor, " N"]:
+        """Compute the cross entropy with margin and smoothing."""
+        led = logits - self.margin * self.wins.to(logits.dtype) * target_probabilities(target, logits)
+        return cross_entropy(led, target, self.label_smoothing)
 
-        def cost(logits: Tensor, target: Tensor) -> Tensor:
-            return bradley_terry(logits, target, self.wins, self.margin, self.label_smoothing)
-
-        return self._each(cost, logits, batch)
-
-    def forward(self, logits: Tensor, batch: TextBatch) -> LossOutput:
-        """As `Loss.forward`, with the part `centering` added where it is asked for (and told in `parts`)."""
+    def forward(self, logits: Float[Tensor, "N K"], batch: TextBatch) -> LossOutput:
+        """Compute the mean loss, see `Loss.forward`, with the penalty (in `parts`: `centering`) added to it."""
         output = super().forward(logits, batch)
         if not self.centering:
             return output

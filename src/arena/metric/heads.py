@@ -1,27 +1,31 @@
-"""The metrics of several classifications of the same rows: of each head, and their means."""
+"""Metrics of several classifications of the same rows: of each head, and their means."""
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from arena.core.errors import UsageError
 from arena.core.heads import Heads
 from arena.core.schema import closest
+from arena.core.shapes import Float, Int
 from arena.core.types import UNLABELLED
-from arena.metric.collection import BINARY, Metrics
+from arena.metric.collection import BINARY, Metrics, Pairs
+from arena.metric.rows import Array
+from arena.stats.calibration import Gaps
 from arena.stats.intervals import quotient
 
 WEIGHTED = "weighted"
 """Before the name of a mean that counts each head by its rows."""
 
 
-class HeadMetrics(nn.Module):
-    """Named metrics of T heads for one split; every value is a host float under a flat name.
+class HeadMetrics(Metrics):
+    """Named metrics of T heads.
 
     A head's values are called `<head>/<name>` and `<head>/<name>/<label>`, see `arena.metric.collection.Metrics`, of
     which there is one for each head. Rows that have no label of a head are left out of it. Each metric with one value
@@ -34,139 +38,122 @@ class HeadMetrics(nn.Module):
     are always defined: watch one of those.
 
     Args:
-        labels: classes of each head.
-        metrics: by name, what makes a metric of one head (`_partial_: true` in a configuration): it is called with
+        labels: Classes of each head.
+        metrics: By name, what makes a metric of one head (`_partial_: true` in a configuration): it is called with
             `num_classes` where it takes that. A finished metric that does not is copied for each head.
 
     Raises:
-        UsageError: heads that cannot be (`arena.core.heads.Heads`), a binary metric, or a name that is taken.
+        UsageError: Heads that cannot be (`arena.core.heads.Heads`), a binary metric, or a name that is taken.
     """
 
-    required_outputs = ("probabilities", "target")
-
     def __init__(self, labels: dict[str, list[str]], metrics: dict[str, Any]) -> None:
-        super().__init__()
         self.heads = Heads(labels)
+        super().__init__(self.heads.columns, {})
         self.labels = self.heads.classes
-        self.parts = nn.ModuleList(
+        self._parts = nn.ModuleList(
             Metrics(classes, {name: _metric(name, make, len(classes)) for name, make in metrics.items()})
             for classes in self.labels.values()
         )
-        first = self._part(self.heads.names[0])
-        self.averaged = [name for name in first.names if "/" not in name]
-        """The metrics that have a mean."""
+        self._averaged = [name for name in self.of_heads()[self.heads.names[0]].names if "/" not in name]
 
     @property
     def names(self) -> list[str]:
         """The names of all values, in the order of `compute`: means first."""
-        means = [*self.averaged, *(f"{WEIGHTED}/{name}" for name in self.averaged)]
-        return means + [f"{head}/{name}" for head in self.heads.names for name in self._part(head).names]
+        means = [*self._averaged, *(f"{WEIGHTED}/{name}" for name in self._averaged)]
+        return means + [f"{head}/{name}" for head, part in self.of_heads().items() for name in part.names]
 
     @property
     def without_interval(self) -> list[str]:
         """The names of the values that resampling gives no interval, see `Metrics.without_interval`."""
-        names = self._part(self.heads.names[0]).without_interval
-        return [
-            f"{start}{name}" for start in ("", f"{WEIGHTED}/", *(f"{h}/" for h in self.heads.names)) for name in names
-        ]
-
-    def update(self, probabilities: Tensor, target: Tensor) -> None:
-        """Add rows.
-
-        Args:
-            probabilities: `[N, C]`, the heads side by side, each summing to 1.
-            target: class index within each head, `[N, T]`; `UNLABELLED` where a head has none.
-        """
-        for t, (head, where) in enumerate(self.heads.slices.items()):
-            self._part(head).update(probabilities[:, where], target[:, t])
-
-    def compute(self) -> dict[str, float]:
-        """Every value by name; what is undefined is NaN.
-
-        Raises:
-            DataError, DivergedError: as `Metrics.compute`.
-        """
-        values = {head: self._part(head).compute() for head in self.heads.names}
-        rows = np.array([_rows(values[head]) for head in values])
-        means = {name: float(value) for name, value in self._means(values, rows, rows > 0).items()}
-        return means | {f"{head}/{name}": value for head, each in values.items() for name, value in each.items()}
-
-    def counts(self) -> dict[str, tuple[float, float]]:
-        """Numerator and denominator of every rate and share of a head by name; means have none."""
-        found = ((head, self._part(head).counts()) for head in self.heads.names)
-        return {f"{head}/{name}": pair for head, counts in found for name, pair in counts.items()}
+        names = next(iter(self.of_heads().values())).without_interval
+        return [*names, *(f"{start}/{name}" for start in (WEIGHTED, *self.heads.names) for name in names)]
 
     def of_heads(self) -> dict[str, Metrics]:
         """Return the metrics of each head by its name."""
-        return {head: self._part(head) for head in self.heads.names}
-
-    def resampled(self, probabilities: np.ndarray, target: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute every value by name for each resample of the rows, `[R]`: see `Metrics.resampled`.
-
-        Args:
-            probabilities, target: as in `update`, on the host.
-            weights: how often each row is in each resample, `[R, N]`.
-        """
-        values, rows, labelled = {}, [], []
-        for t, (head, where) in enumerate(self.heads.slices.items()):
-            known = target[:, t] != UNLABELLED
-            values[head] = self._part(head).resampled(probabilities[:, where], target[:, t], weights)
-            rows.append(weights[:, known].sum(axis=1).astype(np.float64))
-            labelled.append(bool(known.any()))
-        means = self._means(values, np.array(rows), np.array(labelled))
-        return means | {f"{head}/{name}": value for head, each in values.items() for name, value in each.items()}
+        parts = [part for part in self._parts if isinstance(part, Metrics)]
+        return dict(zip(self.heads.names, parts, strict=True))
 
     def higher_is_better(self, name: str) -> bool | None:
-        """Whether larger values of a metric are better, None where neither is.
+        """See `Metrics.higher_is_better`.
 
         Raises:
-            UsageError: no metric has this name.
+            UsageError: No metric has this name.
         """
         if name not in self.names:
             raise UsageError(f"no metric {name!r}{closest(name, self.names)}")
         head, _, rest = name.partition("/")
-        if name in self.averaged or head == WEIGHTED:
+        if name in self._averaged or head == WEIGHTED:
             head, rest = self.heads.names[0], rest or name
-        return self._part(head).higher_is_better(rest)
+        return self.of_heads()[head].higher_is_better(rest)
 
-    def reset(self) -> None:
-        """Forget all rows."""
-        for head in self.heads.names:
-            self._part(head).reset()
+    def calibration_gaps(
+        self, probabilities: Array, target: np.ndarray, group: np.ndarray, drawn: np.ndarray
+    ) -> dict[str, Gaps]:
+        """Compute the gaps of the heads and of their means, see `Metrics.calibration_gaps`; `[N, C]` and `[N, T]`."""
+        found: dict[str, Gaps] = {}
+        own, rows = [], []
+        for t, ((head, part), where) in enumerate(
+            zip(self.of_heads().items(), self.heads.slices.values(), strict=True)
+        ):
+            gaps = part.calibration_gaps(probabilities[:, where], target[:, t], group, drawn)
+            found |= {f"{head}/{name}": each for name, each in gaps.items()}
+            if gaps:
+                own.append(gaps)
+                rows.append((target[:, t] != UNLABELLED).sum())
+        for name in own[0] if own else ():
+            each = [gaps[name] for gaps in own]
+            found[name] = Gaps.mean(each, np.ones(len(each)))
+            found[f"{WEIGHTED}/{name}"] = Gaps.mean(each, np.array(rows))
+        return found
 
-    def fresh(self) -> Self:
-        """An independent copy without rows, for another split."""
-        other = copy.deepcopy(self)
-        other.reset()
-        return other
+    def groups(self, target: np.ndarray, member: np.ndarray) -> dict[str, int]:
+        """Count the groups of each value: with a label of the head; of a mean the fewest of a head, or, where heads
+        count by their rows, with any label."""
+        known = target != UNLABELLED
+        own = {head: len(np.unique(member[known[:, t]])) for t, head in enumerate(self.heads.names)}
+        fewest = min((each for each in own.values() if each), default=0)
+        own[WEIGHTED] = len(np.unique(member[known.any(axis=1)]))
+        return {name: own.get(name.partition("/")[0], fewest) for name in self.names}
 
-    def _part(self, head: str) -> Metrics:
-        part = self.parts[self.heads.names.index(head)]
-        assert isinstance(part, Metrics)
-        return part
+    def measure(
+        self,
+        probabilities: Float[Tensor, "N C"],
+        target: Int[Tensor, "N T"],
+        weights: Array,
+        left_out: Collection[str] = (),
+    ) -> tuple[dict[str, Array], Pairs]:
+        """See `Metrics.measure`."""
+        values: dict[str, dict[str, Array]] = {}
+        counts: Pairs = {}
+        for t, ((head, part), where) in enumerate(
+            zip(self.of_heads().items(), self.heads.slices.values(), strict=True)
+        ):
+            values[head], own = part.measure(probabilities[:, where], target[:, t], weights, left_out)
+            counts |= {f"{head}/{name}": pair for name, pair in own.items()}
+        known = (target != UNLABELLED).numpy(force=True)
+        means = self._means(values, known.T @ weights.T, known.any(axis=0))
+        return means | {f"{head}/{name}": value for head, own in values.items() for name, value in own.items()}, counts
+
+    def _no_rows(self) -> tuple[Tensor, Tensor]:
+        return torch.empty(0, self.heads.width), torch.empty(0, len(self.heads), dtype=torch.int64)
 
     def _means(
-        self, values: Mapping[str, Mapping[str, Any]], rows: np.ndarray, labelled: np.ndarray
+        self, values: Mapping[str, Mapping[str, Array]], rows: Array, labelled: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Average every metric over heads in both ways.
 
         Args:
-            values: of each head and metric, `[...]`.
-            rows: labelled rows of each head, `[T, ...]`.
-            labelled: whether the split has any label of a head, `[T]`; where it has, a resample without one is NaN.
+            values: Of each head and metric, `[R]`.
+            rows: Labelled rows of each head, `[T, R]`.
+            labelled: True for a head with any label in the split, `[T]`; a resample without one is NaN then.
         """
         plain, weighted = {}, {}
-        for name in self.averaged:
-            each = np.array([np.asarray(values[head][name], dtype=np.float64) for head in self.heads.names])
+        for name in self._averaged:
+            each = np.array([values[head][name] for head in self.heads.names])
             plain[name] = each[labelled].mean(axis=0) if labelled.any() else np.full(rows.shape[1:], np.nan)
             total = np.multiply(rows, each, out=np.zeros_like(each), where=rows > 0).sum(axis=0)
             weighted[f"{WEIGHTED}/{name}"] = quotient(total, rows.sum(axis=0))
         return plain | weighted
-
-
-def _rows(values: Mapping[str, float]) -> float:
-    """Labelled rows of a head."""
-    return sum(value for name, value in values.items() if name.startswith("count_target/"))
 
 
 def _metric(name: str, make: Metric | Callable[..., Metric], classes: int) -> Metric:

@@ -1,4 +1,4 @@
-"""Rates as numerator over denominator of weighted rows, and which values do not exist.
+"""Rates as numerator over denominator of weighted rows, and values that do not exist.
 
 torchmetrics gives 0 for an empty denominator (a negative predictive value without negative predictions looks like a
 bad one), leaves absent classes out of macro averages without a word, and gives 0 for the area under a curve that has
@@ -10,65 +10,39 @@ Shape legend: N rows, K classes, R resamples.
 import numpy as np
 from numpy.typing import NDArray
 from torchmetrics import Metric
-from torchmetrics.classification import (
-    BinaryAccuracy,
-    BinaryAUROC,
-    BinaryAveragePrecision,
-    BinaryFBetaScore,
-    BinaryNegativePredictiveValue,
-    BinaryPrecision,
-    BinaryRecall,
-    BinarySpecificity,
-    BinaryStatScores,
-    MulticlassAccuracy,
-    MulticlassAUROC,
-    MulticlassAveragePrecision,
-    MulticlassFBetaScore,
-    MulticlassNegativePredictiveValue,
-    MulticlassPrecision,
-    MulticlassRecall,
-    MulticlassSpecificity,
-)
+from torchmetrics import classification as kinds
 
 from arena.metric.rows import Array
 from arena.stats.classification import macro_f
 from arena.stats.intervals import quotient
 
-AREAS = (BinaryAUROC, MulticlassAUROC)
+AREAS = (kinds.BinaryAUROC, kinds.MulticlassAUROC)
+AVERAGE_PRECISIONS = (kinds.BinaryAveragePrecision, kinds.MulticlassAveragePrecision)
 
 
 def is_per_class(metric: Metric) -> bool:
-    """Whether the metric has one value for each class (`average: none`) and not one for all."""
+    """Check for a metric with one value for each class (`average: none`)."""
     return getattr(metric, "average", "all") in (None, "none")
 
 
 def is_rate(metric: Metric) -> bool:
-    """Whether `fraction` can say the metric's numerator and denominator."""
+    """Check for a metric that has a `fraction`."""
     plain = getattr(metric, "multidim_average", "") == "global" and getattr(metric, "ignore_index", None) is None
     return plain and getattr(metric, "top_k", 1) == 1 and _fraction(metric, *np.zeros((4, 1))) is not None
 
 
 def fraction(metric: Metric, confusion: Array) -> tuple[Array, Array]:
-    """Numerator and denominator of a rate, `[R, K]` for each class, or `[R]` (binary and micro).
-
-    | metric | numerator | denominator |
-    |---|---|---|
-    | accuracy, two classes | tp + tn | tp + fp + tn + fn |
-    | accuracy, K classes; recall | tp | tp + fn |
-    | precision | tp | tp + fp |
-    | specificity | tn | tn + fp |
-    | negative predictive value | tn | tn + fn |
-    | F-beta | (1 + beta^2) tp | (1 + beta^2) tp + beta^2 fn + fp |
+    """Compute numerator and denominator of a rate, `[R, K]` for each class, or `[R]` (binary and micro).
 
     Args:
-        metric: one that `is_rate`.
-        confusion: `[R, K, K]`; of a binary metric `[R, 2, 2]`, its positive class behind.
+        metric: One that `is_rate`.
+        confusion: `[R, K, K]`; of a binary metric `[R, 2, 2]`, its positive class last.
     """
     tp = np.diagonal(confusion, axis1=1, axis2=2)
     fp, fn = confusion.sum(axis=1) - tp, confusion.sum(axis=2) - tp
     tn = confusion.sum(axis=(1, 2))[:, None] - tp - fp - fn
     counts = np.stack([tp, fp, tn, fn])
-    if isinstance(metric, BinaryStatScores):
+    if isinstance(metric, kinds.BinaryStatScores):
         counts = counts[..., 1]
     elif getattr(metric, "average", None) == "micro":
         counts = counts.sum(axis=-1)
@@ -79,35 +53,35 @@ def fraction(metric: Metric, confusion: Array) -> tuple[Array, Array]:
 
 def _fraction(metric: Metric, tp: Array, fp: Array, tn: Array, fn: Array) -> tuple[Array, Array] | None:
     match metric:
-        case BinaryAccuracy():
+        case kinds.BinaryAccuracy():
             return tp + tn, tp + fp + tn + fn
-        case MulticlassAccuracy() | BinaryRecall() | MulticlassRecall():
+        case kinds.MulticlassAccuracy() | kinds.BinaryRecall() | kinds.MulticlassRecall():
             return tp, tp + fn
-        case BinaryPrecision() | MulticlassPrecision():
+        case kinds.BinaryPrecision() | kinds.MulticlassPrecision():
             return tp, tp + fp
-        case BinarySpecificity() | MulticlassSpecificity():
+        case kinds.BinarySpecificity() | kinds.MulticlassSpecificity():
             return tn, tn + fp
-        case BinaryNegativePredictiveValue() | MulticlassNegativePredictiveValue():
+        case kinds.BinaryNegativePredictiveValue() | kinds.MulticlassNegativePredictiveValue():
             return tn, tn + fn
-        case BinaryFBetaScore() | MulticlassFBetaScore():
+        case kinds.BinaryFBetaScore() | kinds.MulticlassFBetaScore():
             square = metric.beta**2
             return (1 + square) * tp, (1 + square) * tp + square * fn + fp
     return None
 
 
 def averaged(metric: Metric, numerator: Array, denominator: Array, support: Array) -> Array:
-    """The rate or rates of a metric: 0/0 is NaN, and so is every average that contains it, but for a macro F score,
-    which leaves out the classes that occur nowhere (`arena.stats.classification.macro_f`).
+    """Compute the rate or rates of a metric: 0/0 is NaN, and so is an average that contains it.
+
+    Of a macro F score, classes that occur nowhere are left out (`arena.stats.classification.macro_f`).
 
     Args:
-        metric: its `average` decides: `macro` (every class counts the same), `weighted` (by support; classes without
+        metric: Its `average` decides: `macro` (every class counts the same), `weighted` (by support; classes without
             any are left out), or anything else (the rates as they are).
-        numerator: `[R, K]`, or without classes.
-        denominator: like the numerator.
-        support: rows of each class, `[R, K]`.
+        numerator, denominator: `[R, K]`, or without classes `[R]`.
+        support: Rows of each class, `[R, K]`.
     """
     average = getattr(metric, "average", None)
-    if average == "macro" and isinstance(metric, MulticlassFBetaScore):
+    if average == "macro" and isinstance(metric, kinds.MulticlassFBetaScore):
         return macro_f(numerator, denominator)
     rate = quotient(numerator, denominator)
     if average == "macro":
@@ -118,19 +92,21 @@ def averaged(metric: Metric, numerator: Array, denominator: Array, support: Arra
     return rate
 
 
-def undefined(metric: Metric, support: Array, positive: int | None) -> NDArray[np.bool_]:
-    """Where the area under a ROC curve (a class has no rows, or all of them) or the average precision (it has no rows)
-    does not exist: a bool for all, or `[K]` for each class. Any other metric is never undefined.
+def undefined(metric: Metric, support: Array, positive: int | None) -> NDArray[np.bool_] | np.bool_:
+    """Find values that do not exist, one bool, or `[K]` for each class.
+
+    They are the area under a ROC curve of a class with no rows or all of them, and the average precision of a class
+    with no rows.
 
     Args:
-        metric: what torchmetrics computes.
-        support: rows of each class, `[K]`.
-        positive: class index that binary metrics call positive.
+        metric: What torchmetrics computes.
+        support: Rows of each class, `[K]`.
+        positive: Class index that binary metrics call positive.
     """
-    if not isinstance(metric, (*AREAS, BinaryAveragePrecision, MulticlassAveragePrecision)):
+    if not isinstance(metric, (*AREAS, *AVERAGE_PRECISIONS)):
         return np.zeros((), dtype=bool)
     absent = (support == 0) | (isinstance(metric, AREAS) & (support == support.sum()))
-    if positive is not None and isinstance(metric, BinaryAUROC | BinaryAveragePrecision):
+    if positive is not None and isinstance(metric, kinds.BinaryAUROC | kinds.BinaryAveragePrecision):
         return absent[positive]
     if getattr(metric, "average", None) == "weighted":
         absent = absent & (support > 0)

@@ -1,4 +1,4 @@
-"""Numbers of a language model over the replies of a split."""
+"""Metrics of a language model over the replies of a split."""
 
 import math
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from arena.core.errors import UsageError
 from arena.core.schema import closest
+from arena.core.shapes import Float
 
 
 class ReplyMetrics(nn.Module):
@@ -14,11 +15,6 @@ class ReplyMetrics(nn.Module):
 
     Sums of nats over sums of tokens: a long reply counts for more than a short one. torchmetrics' perplexity wants
     logits, `[N, L, V]`, which are never all there at once.
-
-    Attributes:
-        labels: there are no classes.
-        required_outputs: what of the loss's outputs the metrics are fed with.
-        names: of the values.
     """
 
     required_outputs = ("log_loss", "tokens", "entropy")
@@ -27,18 +23,18 @@ class ReplyMetrics(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.labels: list[str] = []
-        self._pending: list[tuple[Tensor, ...]] = []
+        self.reset()
 
     def reset(self) -> None:
         """Forget all pairs."""
-        self._pending = []
+        self._pending: list[tuple[Tensor, ...]] = []
 
-    def update(self, log_loss: Tensor, tokens: Tensor, entropy: Tensor) -> None:
-        """Add pairs, `[N]` each: mean nats a token, tokens, mean nats a token; pairs without tokens count nothing."""
+    def update(self, log_loss: Float[Tensor, " N"], tokens: Float[Tensor, " N"], entropy: Float[Tensor, " N"]) -> None:
+        """Add pairs: mean nats a token, tokens, mean nats a token; pairs without tokens count nothing."""
         self._pending.append((log_loss, tokens, entropy))
 
     def compute(self) -> dict[str, float]:
-        """Every value by name; NaN without a token."""
+        """Compute every value by name; NaN without a token."""
         if not self._pending:
             return dict.fromkeys(self.names, math.nan)
         loss, tokens, entropy = (torch.cat(column).double() for column in zip(*self._pending, strict=True))
@@ -47,10 +43,10 @@ class ReplyMetrics(nn.Module):
         return {"log_loss": means[0], "perplexity": math.exp(min(means[0], 700.0)), "entropy": means[1]}
 
     def higher_is_better(self, name: str) -> bool | None:
-        """False for log loss and perplexity; entropy is neither good nor bad.
+        """Return False for log loss and perplexity; entropy is neither good nor bad.
 
         Raises:
-            UsageError: no metric has this name.
+            UsageError: No metric has this name.
         """
         if name not in self.names:
             raise UsageError(f"no metric {name!r}{closest(name, self.names)}")

@@ -1,4 +1,4 @@
-"""The rows of a split as metrics see them: checked, on the host, and counted by target and prediction."""
+"""The rows of a split as metrics need them: checked, on the host, and counted by target and prediction."""
 
 import numpy as np
 import torch
@@ -7,28 +7,29 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from arena.core.errors import DataError, DivergedError
+from arena.core.shapes import Float, Target
 from arena.core.types import UNLABELLED
 
 Array = NDArray[np.float64]
 
 
 class Rows:
-    """The rows with a target, on the host, and how often each counts in each resample.
+    """The rows with a target, on the host, and their weights in each of R resamples.
 
     Attributes:
-        tensors: probabilities `[N, K]` and targets, class indices `[N]` or probabilities `[N, K]`.
-        probabilities: the same as an array.
-        index: class of each row, `[N]`; of a soft target its largest class (the first of equals).
+        tensors: Probabilities `[N, K]` and targets.
+        probabilities: The same as an array.
+        index: Class of each row, `[N]`; of a soft target its largest class (the first of equals).
         weights: `[R, N]`.
-        confusion: rows by target and predicted class, `[R, K, K]`.
-        support: rows of each class, `[R, K]`.
+        confusion: Rows by target and predicted class, `[R, K, K]`.
+        support: Rows of each class, `[R, K]`.
 
     Raises:
-        DataError: rows that are no probabilities, or targets beyond the K classes.
-        DivergedError: probabilities that are not finite.
+        DataError: Rows that are no probabilities, or targets beyond the K classes.
+        DivergedError: Probabilities that are not finite.
     """
 
-    def __init__(self, probabilities: Tensor, target: Tensor, weights: Array, classes: int) -> None:
+    def __init__(self, probabilities: Float[Tensor, "N K"], target: Target, weights: Array, classes: int) -> None:
         probabilities, target = probabilities.cpu(), target.cpu()
         soft = target.is_floating_point()
         known = torch.isfinite(target.sum(-1)) & (target.sum(-1) > 0) if soft else target != UNLABELLED
@@ -45,14 +46,14 @@ class Rows:
         self.support = self.confusion.sum(axis=2)
 
     def of_binary(self, metric: Metric, positive: int | None) -> Array:
-        """Rows by target and prediction of one class against the rest, `[R, 2, 2]`."""
+        """Count rows by target and prediction of one class against the rest, `[R, 2, 2]`."""
         assert positive is not None, metric
         predicted = self.probabilities[:, positive] > getattr(metric, "threshold", 0.5)
         return confusion_of((self.index == positive).astype(np.int64), predicted, 2, self.weights)
 
 
 def confusion_of(target: NDArray[np.int64], predicted: NDArray, classes: int, weights: Array) -> Array:
-    """Rows by target and prediction, `[R, K, K]`, of class indices `[N]` and the weights of the rows `[R, N]`."""
+    """Count rows by target and prediction, `[R, K, K]`, from class indices `[N]` and weights `[R, N]`."""
     cell = target * classes + predicted
     counts = np.array([np.bincount(cell, each, classes**2) for each in weights], dtype=np.float64)
     return counts.reshape(-1, classes, classes)

@@ -9,26 +9,25 @@ from torch.optim import Optimizer
 
 from arena.core.errors import UsageError, first_line
 from arena.core.schema import Positive, Share
-from arena.optim.base import Recipe, pair
+from arena.optim.base import OptimizerFactory, pair
 from arena.optim.groups import ParameterInfo
 
 
 @dataclass
-class AdamW(Recipe):
-    """AdamW (Loshchilov and Hutter, arXiv 1711.05101), torch's own.
+class AdamW(OptimizerFactory):
+    """torch's AdamW (Loshchilov and Hutter, arXiv 1711.05101).
 
     Attributes:
-        betas: decay rates of the two moments.
-        epsilon: added to the root of the second moment.
+        betas: Decay rates of the two moments.
+        epsilon: Added to the root of the second moment.
     """
 
     betas: list[Share] | None = None
     epsilon: Positive = 1e-8
 
     def make(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
-        return torch.optim.AdamW(
-            groups, lr=self.lr, betas=pair(self.betas, (0.9, 0.999)), eps=self.epsilon, fused=fused
-        )
+        betas = pair(self.betas, (0.9, 0.999))
+        return torch.optim.AdamW(groups, lr=self.lr, betas=betas, eps=self.epsilon, fused=fused)
 
 
 @dataclass
@@ -51,13 +50,13 @@ class AdamW8bit(AdamW):
             ) from None
         return kind(groups, lr=self.lr, betas=pair(self.betas, (0.9, 0.999)), eps=self.epsilon)
 
-    def options(self, place: ParameterInfo) -> Mapping[str, Any]:
-        return {"bits": 32 if place.embedding else 8}
+    def options(self, info: ParameterInfo) -> Mapping[str, Any]:
+        return {"bits": 32 if info.embedding else 8}
 
 
 def _eight_bit() -> Any:
-    """bitsandbytes' class, with the bits of each parameter group. Its own way to say them, `GlobalOptimManager`, goes
-    by the addresses of tensors in one list for the whole process, where they outlive the tensors."""
+    """Return bitsandbytes' class with bits for each parameter group. Its own `GlobalOptimManager` goes by the addresses
+    of tensors in one list for the whole process, where they outlive the tensors."""
     from bitsandbytes.optim.adamw import AdamW8bit as Theirs
 
     class GroupedAdamW8bit(Theirs):

@@ -1,6 +1,5 @@
-"""What all optimisers share: parameter groups, schedule and warm-up."""
+"""Base of the optimisers: parameter groups, learning rates and schedule."""
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,15 +15,15 @@ from arena.optim.schedule import Linear, Schedule
 
 
 @dataclass
-class Recipe(ABC):
-    """How an optimiser and its schedule are made for a model; each optimiser is a subclass with `make`.
+class OptimizerFactory(ABC):
+    """Makes an optimiser and its schedule for a model; each optimiser is a subclass with `make`.
 
     Attributes:
-        lr: peak learning rate of the top layer.
-        weight_decay: decay of matrices, per step and relative to the learning rate; biases and norms have none.
-        head_lr_multiplier: learning rate of what starts from nothing (`arena.optim.groups.HEAD`) relative to `lr`.
-        layer_decay: learning rate of each layer relative to the one above it; the embeddings are below all.
-        schedule: what the learning rate does over the steps.
+        lr: Peak learning rate of the top layer.
+        weight_decay: Decay of matrices, per step and relative to the learning rate; biases and norms have none.
+        head_lr_multiplier: Learning rate of new parts (`arena.optim.groups.HEAD`) relative to `lr`.
+        layer_decay: Learning rate of each layer relative to the one above it; the embeddings are below all.
+        schedule: Factor of the learning rate over the steps.
     """
 
     kept: ClassVar[float] = 2.0
@@ -37,16 +36,16 @@ class Recipe(ABC):
     schedule: Schedule = field(default_factory=Linear)
 
     def build(self, model: nn.Module, loss: nn.Module, steps: int | None, fused: bool) -> dict[str, Any]:
-        """Optimiser and schedule in Lightning's form.
+        """Build optimiser and schedule in Lightning's form.
 
         Args:
-            model: its trainable parameters, grouped.
-            loss: its trainable parameters (tie strength, head weights), with the head's learning rate and no decay.
-            steps: optimiser steps of the whole run, None if it has no end.
-            fused: use the fused kernel, where the optimiser and all devices have one.
+            model: Its trainable parameters are grouped.
+            loss: Its trainable parameters (tie strength, head weights) have the head's learning rate and no decay.
+            steps: Optimiser steps of the whole run, None if it has no end.
+            fused: Use the fused kernel, where the optimiser and all devices have one.
 
         Raises:
-            UsageError: a schedule or a layer decay that this run or model cannot have, or a package that is missing.
+            UsageError: A schedule or a layer decay that this run or model cannot have, or a package that is missing.
         """
         groups = parameter_groups(
             model, loss, self.lr, self.weight_decay, self.head_lr_multiplier, self.layer_decay, self.options
@@ -57,36 +56,20 @@ class Recipe(ABC):
 
     @abstractmethod
     def make(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
-        """The optimiser over parameter groups that have their learning rate and decay."""
+        """Make the optimiser over parameter groups that have their learning rate and decay."""
 
-    def options(self, place: ParameterInfo) -> Mapping[str, Any]:
-        """What the optimiser wants to be told of a parameter besides its learning rate and decay."""
+    def options(self, info: ParameterInfo) -> Mapping[str, Any]:
+        """Return further options of a parameter's group."""
         return {}
 
 
 def pair(betas: list[float] | None, default: tuple[float, float]) -> tuple[float, float]:
-    """Decay rates of two moments as torch wants them.
+    """Convert decay rates of two moments to torch's form.
 
     Raises:
-        UsageError: not two of them, or one that is 1 (nothing would ever be learnt).
+        UsageError: Not two of them, or one that is 1 (nothing would ever be learnt).
     """
     values = tuple(betas or default)
     if len(values) != 2 or max(values) >= 1:
         raise UsageError(f"optim.betas={list(values)}: two numbers from 0 to below 1 are needed")
     return values  # pyright: ignore[reportReturnType]
-
-
-def library(name: str) -> Any:
-    """The class `name` of the package pytorch_optimizer, which only some optimisers need.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        return getattr(importlib.import_module("pytorch_optimizer"), name)
-    except ModuleNotFoundError as error:
-        if error.name != "pytorch_optimizer":
-            raise
-        raise UsageError(
-            f"optim: {name} needs the package pytorch_optimizer; pip install 'arena[optimizers]', or take optim=adamw"
-        ) from None

@@ -1,7 +1,6 @@
 """Learning rate schedules: a factor of the base learning rate for each optimiser step."""
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -14,16 +13,16 @@ from arena.core.schema import Count, Positive, Share, WholeNumber
 
 
 @dataclass
-class Schedule(ABC):
+class Schedule:
     """A linear warm-up from 0, and what follows it; each schedule is a subclass.
 
-    All but `Plateau` are what transformers' `get_scheduler` gives, but to import that costs peft and bitsandbytes, a
+    All but `Plateau` are those of transformers' `get_scheduler`, but to import that costs peft and bitsandbytes, a
     third of the whole start-up.
 
     Attributes:
-        warmup: share of all steps in which the learning rate rises from 0.
-        warmup_steps: the same in steps; wins over `warmup`.
-        total_steps: length of the schedule, where it must not follow `trainer.max_steps` (a run in several parts).
+        warmup: Share of all steps in which the learning rate rises from 0.
+        warmup_steps: The same in steps; wins over `warmup`.
+        total_steps: Length of the schedule, where it must not follow `trainer.max_steps` (a run in several parts).
     """
 
     warmup: Share = 0.1
@@ -31,14 +30,10 @@ class Schedule(ABC):
     total_steps: Count | None = None
 
     def build(self, optimizer: Optimizer, steps: int | None) -> LRScheduler:
-        """The schedule of an optimiser, whose groups' learning rates are the base.
-
-        Args:
-            optimizer: of the run.
-            steps: optimiser steps of the whole run, None if it has no end.
+        """Build the schedule of an optimiser for a number of steps, None for a run without an end.
 
         Raises:
-            UsageError: a schedule that falls to an end, without a number of steps; or one whose warm-up and cool-down
+            UsageError: A schedule that falls to an end, without a number of steps; or one whose warm-up and cool-down
                 together are longer than the run.
         """
         total = self.total_steps or steps
@@ -46,7 +41,7 @@ class Schedule(ABC):
         return self.make(optimizer, warmup, total)
 
     def make(self, optimizer: Optimizer, warmup: int, steps: int | None) -> LRScheduler:
-        """As `build`, with the warm-up in steps."""
+        """Build the schedule with its warm-up in steps, see `build`."""
         if steps is None:
             name = type(self).__name__.lower()
             raise UsageError(
@@ -55,17 +50,16 @@ class Schedule(ABC):
         return LambdaLR(optimizer, partial(self.at, warmup=warmup, steps=steps))
 
     def at(self, step: int, warmup: int, steps: int) -> float:
-        """Factor of the base learning rate at `step` (0 is the first): t / warmup, then `after`."""
+        """Return the factor at `step` (0 is the first): t / warmup, then `after`."""
         return step / warmup if step < warmup else self.after(step, warmup, steps)
 
-    @abstractmethod
     def after(self, step: int, warmup: int, steps: int) -> float:
-        """Factor behind the warm-up."""
+        """Return the factor after the warm-up: that of the share of the remaining steps that is done."""
+        return self.decay(min(1.0, (step - warmup) / max(1, steps - warmup)))
 
-
-def done(step: int, warmup: int, steps: int) -> float:
-    """The share u of the steps after the warm-up that lie behind."""
-    return min(1.0, (step - warmup) / max(1, steps - warmup))
+    def decay(self, done: float) -> float:
+        """Return the factor at a share of the steps after the warm-up, 0 to 1 (u)."""
+        return 1.0
 
 
 @dataclass
@@ -75,43 +69,39 @@ class Constant(Schedule):
     def make(self, optimizer: Optimizer, warmup: int, steps: int | None) -> LRScheduler:
         return super().make(optimizer, warmup, steps or 0)
 
-    def after(self, step: int, warmup: int, steps: int) -> float:
-        return 1.0
-
 
 @dataclass
 class Linear(Schedule):
-    """1 - u, with the share u of the steps after the warm-up that lie behind."""
+    """1 - u."""
 
-    def after(self, step: int, warmup: int, steps: int) -> float:
-        return 1.0 - done(step, warmup, steps)
+    def decay(self, done: float) -> float:
+        return 1.0 - done
 
 
 @dataclass
 class Cosine(Schedule):
-    """(1 + cos(pi u)) / 2, with u as in `Linear`."""
+    """(1 + cos(pi u)) / 2."""
 
-    def after(self, step: int, warmup: int, steps: int) -> float:
-        return 0.5 * (1.0 + math.cos(math.pi * done(step, warmup, steps)))
+    def decay(self, done: float) -> float:
+        return 0.5 * (1.0 + math.cos(math.pi * done))
 
 
 @dataclass
 class Polynomial(Schedule):
-    """(1 - u)^power, with u as in `Linear`."""
+    """(1 - u)^power."""
 
     power: Positive = 2.0
 
-    def after(self, step: int, warmup: int, steps: int) -> float:
-        return (1.0 - done(step, warmup, steps)) ** self.power
+    def decay(self, done: float) -> float:
+        return (1.0 - done) ** self.power
 
 
 @dataclass
 class Wsd(Schedule):
-    """Warm-up, stable, decay (Hu et al., arXiv 2404.06395): 1 until the last steps, over which it goes to 0 in a
-    straight line.
+    """Warm-up, stable, decay (Hu et al., arXiv 2404.06395): 1 until the last steps, over which it falls to 0 linearly.
 
     Attributes:
-        cooldown: share of all steps in which it falls.
+        cooldown: Share of all steps in which it falls.
     """
 
     cooldown: Share = 0.2
@@ -125,7 +115,7 @@ class Wsd(Schedule):
         return super().make(optimizer, warmup, steps)
 
     def falling(self, steps: int) -> int:
-        """Steps in which it falls."""
+        """Return the number of steps in which it falls."""
         return math.ceil(self.cooldown * steps)
 
     def after(self, step: int, warmup: int, steps: int) -> float:
@@ -134,13 +124,7 @@ class Wsd(Schedule):
 
 @dataclass
 class Plateau(Schedule):
-    """Multiplied by `factor` whenever the monitored value has not improved for `patience` validations.
-
-    Attributes:
-        factor: of the learning rate.
-        patience: validations without improvement that it waits.
-        mode: whether the monitored value should fall or rise.
-    """
+    """Multiplied by `factor` whenever the monitored value has not improved for `patience` validations."""
 
     factor: Share = 0.5
     patience: WholeNumber = 2
@@ -149,34 +133,28 @@ class Plateau(Schedule):
     def make(self, optimizer: Optimizer, warmup: int, steps: int | None) -> LRScheduler:
         return WarmupPlateau(optimizer, warmup, self.mode, self.factor, self.patience)
 
-    def after(self, step: int, warmup: int, steps: int) -> float:
-        return 1.0  # the validations decide
-
 
 class WarmupPlateau(LRScheduler):
-    """lr(t) = base · min(1, t / warmup) · scale, with `scale` cut by `factor` when the monitored value stalls.
+    """lr(t) = base · min(1, t / warmup) · scale, with `scale` multiplied by `factor` when the monitored value stalls.
 
     torch's `ReduceLROnPlateau` cannot be combined with a warm-up: each overwrites what the other set. `observe` is
     called with the monitored value after each validation.
     """
 
     def __init__(self, optimizer: Optimizer, warmup: int, mode: str, factor: float, patience: int) -> None:
-        self.warmup = warmup
-        self.mode = mode
-        self.factor = factor
-        self.patience = patience
+        self.warmup, self.mode, self.factor, self.patience = warmup, mode, factor, patience
         self.scale = 1.0
         self.best: float | None = None
         self.stalled = 0
         super().__init__(optimizer)
 
     def get_lr(self) -> list[Any]:
-        """Learning rate of each parameter group at the present step."""
+        """Return the learning rate of each parameter group at the present step."""
         warm = min(1.0, self.last_epoch / self.warmup) if self.warmup else 1.0
         return [base * warm * self.scale for base in self.base_lrs]
 
     def observe(self, value: float) -> None:
-        """Take note of a validation; NaN counts as no improvement."""
+        """Count a validation; NaN is no improvement."""
         better = self.best is None or (value < self.best if self.mode == "min" else value > self.best)
         if better:
             self.best, self.stalled = value, 0

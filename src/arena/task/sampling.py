@@ -68,7 +68,7 @@ class DiversityTask(Task):
                 "loss.estimator: sampling in the step needs whole weights, which trainer=fsdp does not keep; take "
                 "trainer=ddp with adapter=lora, or loss.estimator=entropy"
             )
-        if self.loss.estimator == "detached" and self.loss.weight:
+        if self.loss.estimator == "detached" and self.loss.lambda_:
             log.warning(
                 "loss.estimator=detached: the score of sampled text is subtracted as a number and has no gradient; "
                 "this trains exactly as loss.lambda=0, only the logged loss falls; loss.estimator=leave_one_out trains"
@@ -85,7 +85,7 @@ class DiversityTask(Task):
             if self.loss.trains:
                 self._apart.add(diversity, weight, self.parameters(), self.trainer)
             output.parts["quality"] = quality.detach()
-        loss = quality - self.loss.weight * (diversity.detach() if sampled else diversity)
+        loss = quality - self.loss.lambda_ * (diversity.detach() if sampled else diversity)
         self._update.add(replace(output, loss=loss))
         return self.share(replace(output, loss=quality if sampled else loss))
 
@@ -105,7 +105,7 @@ class DiversityTask(Task):
         if self.loss.samples:
             limit = gradient_clip_val or math.inf
             ratio = min(diversity, limit) / max(min(quality, limit), TINY)
-            factor = -self.loss.every * self.loss.weight * min(1.0, limit / max(diversity, TINY))
+            factor = -self.loss.compute_every_n_steps * self.loss.lambda_ * min(1.0, limit / max(diversity, TINY))
             for parameter, gradient in self._term.items():
                 gradient.mul_(factor)
                 parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
@@ -123,7 +123,7 @@ class DiversityTask(Task):
     @property
     def _due(self) -> bool:
         """True at a step that is scored."""
-        return self.global_step % self.loss.every == 0
+        return self.global_step % self.loss.compute_every_n_steps == 0
 
     def _sampled(self, batch: Any, batch_index: int) -> tuple[Tensor, int]:
         """The diversity of sampled replies with its gradient, and the number of sets that it is the mean of."""
@@ -131,9 +131,13 @@ class DiversityTask(Task):
         if batch.prompts is None:
             raise UsageError("data.prompts=true is needed: the loss samples replies to the prompts of a batch")
         data: Any = self.trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        ids, mask = (each[: loss.examples] for each in batch.prompts)
+        ids, mask = (each[: loss.max_examples_for_diversity] for each in batch.prompts)
         sampling = Sampling(
-            loss.replies, loss.max_new_tokens, loss.temperature, end_ids=tuple(data.end_ids), pad=data.tokenizer.pad
+            loss.n_generations,
+            loss.max_new_tokens,
+            loss.temperature,
+            end_ids=tuple(data.end_ids),
+            pad=data.tokenizer.pad,
         )
         began = time.perf_counter()
         seed = np.random.SeedSequence([loss.seed, self.global_step, self.global_rank, batch_index]).generate_state(1)
@@ -143,14 +147,16 @@ class DiversityTask(Task):
             rows = zip(samples.ids.cpu().numpy(), lengths, strict=True)
             texts = [data.tokenizer.decode(row[:length]) for row, length in rows]
             self._sums["generation_seconds"] += time.perf_counter() - began
-            sets = [texts[i : i + loss.replies] for i in range(0, len(texts), loss.replies)]
+            sets = [texts[i : i + loss.n_generations] for i in range(0, len(texts), loss.n_generations)]
             found = self._credits(sets, batch, data)
             if loss.trains:
-                log_probability = self.model.log_probabilities(ids, mask, samples, loss.temperature, loss.at_once)
+                log_probability = self.model.log_probabilities(
+                    ids, mask, samples, loss.temperature, loss.sequences_at_once
+                )
             else:
                 log_probability = torch.zeros(len(texts), device=ids.device)
         value, credit = (torch.from_numpy(each).float().to(ids.device) for each in (found.value, found.credit))
-        diversity = surrogate(value, credit, log_probability.view(credit.shape), 1 / loss.divisor)
+        diversity = surrogate(value, credit, log_probability.view(credit.shape), 1 / loss.length_divisor)
         self._sums.update(
             replies=len(texts), tokens=sum(lengths), duplicates=len(texts) - sum(len(set(each)) for each in sets),
             empty=sum(not text.strip() for text in texts), sets=len(sets), undefined=int(found.undefined.sum()),
@@ -177,7 +183,7 @@ class DiversityTask(Task):
         super()._log_update(means)
 
     def _keep_scored(self) -> None:
-        quality, weight, sums, self._sums = float(self._means["quality"]), self.loss.weight, self._sums, Counter()
+        quality, weight, sums, self._sums = float(self._means["quality"]), self.loss.lambda_, self._sums, Counter()
         names = sorted(sums)
         total = all_sum(torch.tensor([sums[name] for name in names], dtype=torch.float64), self.trainer).tolist()
         sums = dict(zip(names, total, strict=True))
