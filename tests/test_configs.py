@@ -65,6 +65,9 @@ RUNS: dict[str, list[str]] = {
     "model/qwen05b": ["model=qwen05b", *QWEN],
     "model/qwen15b": ["model=qwen15b", *QWEN],
     "model/qwen7b": ["model=qwen7b", *QWEN],
+    "model/encoder": ["model=encoder", "model.name={encoder}"],
+    "model/causal": ["model=causal", "model.name={weights}"],
+    "model/causal_lm": ["task=sft", "model=causal_lm", "model.name={weights}", "data=sft", "data.path={replies}", CPU],
     "model/gemma2_9b": ["model=gemma2_9b", *QWEN, "model.architecture.head_dim=16"],
     "adapter/none": ["adapter=none"],
     "adapter/lora": ["model=qwen05b", *QWEN, "adapter=lora"],
@@ -396,6 +399,15 @@ def test_every_choice_of_every_group_is_composed_and_checked(files, monkeypatch)
         labels = settings["data"]["labels"]
         assert settings["num_classes"] == len(labels), key
         assert isinstance(labels, dict) or len(labels) in (0, 2, 3), key
+
+
+def test_a_neutral_model_needs_a_name_and_its_files(typed):
+    assert typed("model=encoder") == (2, ["arena: model.name: a value is needed; give model.name=..."])
+    code, (line,) = typed("task=sft", "model=causal_lm", "model.name=nobody/model")
+    assert code == 74
+    assert line.startswith("arena: model nobody/model: not on this machine and the hub cannot be reached; give model.")
+    code, (line,) = typed("model=causal", "model.name=nobody/model", "model.pretrained=false")
+    assert (code, "random weights need an architecture" in line) == (2, True)
 
 
 def test_values_are_written_once():

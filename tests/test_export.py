@@ -81,7 +81,7 @@ def test_the_card_says_what_is_known(train_run, tmp_path):
     assert "{prompt}{separator}{response}" in card
     assert "sigmoid(score_a - score_b)" in card
     state = torch.load(run.best, weights_only=True)["state_dict"]
-    assert f"{float(state['model.pairing.tie_strength'].exp()):.4f} exp((score_a + score_b) / 2)" in card
+    assert f"{float(state['model.output.tie_strength'].exp()):.4f} exp((score_a + score_b) / 2)" in card
 
 
 @pytest.mark.slow

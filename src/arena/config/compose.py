@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationToMissingValueError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from arena.config.overrides import (
     as_typed,
@@ -63,6 +68,9 @@ def resolved(config: DictConfig) -> dict[str, Any]:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = error.full_key or "?"
+        raise UsageError(f"{key}: a value is needed; give {key}=...") from None
+    except InterpolationToMissingValueError as error:
+        key = first_line(error).rpartition(" ")[2]
         raise UsageError(f"{key}: a value is needed; give {key}=...") from None
     except InterpolationKeyError as error:
         raise UsageError(f"{error.full_key}: {first_line(error)}") from None

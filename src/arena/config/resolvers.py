@@ -23,6 +23,7 @@ def register_resolvers() -> None:
         "wandb_offline": wandb_offline,
         "classes_of_heads": classes_of_heads,
         "suggested_lr": suggested_lr,
+        "local_folder": local_folder,
         "copies_for": lambda weight: 2 if weight else 1,
     }
     for name, function in resolvers.items():
@@ -32,6 +33,12 @@ def register_resolvers() -> None:
 def suggested_lr(suggested: Any) -> float:
     """Compute the learning rate that a model suggests times the factors of what is chosen beside it (`suggested`)."""
     return float(f"{suggested['lr'] * math.prod(suggested['factors'].values()):.12g}")
+
+
+def local_folder(name: str) -> str | None:
+    """Return the absolute path of a model's name that is a folder here; None for the id of a model of the hub."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else None
 
 
 def wandb_offline() -> bool:

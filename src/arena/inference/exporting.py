@@ -35,7 +35,7 @@ def write(
     """
     temporary = output.with_name(f".{output.name}.{os.getpid()}")
     template = {key: value for key, value in data.template.items() if key != "words"}
-    words, ties = data.template.get("words"), model.pairing.tie_law
+    words, ties = data.template.get("words"), model.output.tie_law
     try:
         difference = convert(model, data, temporary, merge)
         card = model_card(name, settings, run.read_result(), template, words, merge, ties)

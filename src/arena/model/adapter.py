@@ -1,4 +1,4 @@
-"""Low-rank adapters: a few trained weights beside a backbone that stays as it was published."""
+"""Low-rank adapters: a few trained weights beside a frozen backbone."""
 
 import re
 import warnings
@@ -13,7 +13,7 @@ ALL_LINEAR = "all-linear"
 
 @dataclass(frozen=True)
 class Adapter:
-    r"""What to adapt and how; $W x$ becomes $W x + \frac{\alpha}{r} B A x$ with $W$ frozen and $B = 0$ at the start.
+    r"""Low-rank adapters: $W x$ becomes $W x + \frac{\alpha}{r} B A x$ with $W$ frozen and $B = 0$ at the start.
 
     Sources: LoRA, Hu et al., arXiv 2106.09685; rank-stabilised scaling, Kalajdzievski, arXiv 2312.03732; DoRA, Liu et
     al., arXiv 2402.09353; QLoRA, Dettmers et al., arXiv 2305.14314.
@@ -22,12 +22,12 @@ class Adapter:
         method: none trains the whole backbone; lora; dora also learns the length of each weight column; qlora is lora
             over weights of 4 bits (NF4, the scales quantised as well).
         rank: r, width of the two adapter matrices.
-        alpha: scale of the update.
-        dropout: of the adapter's input.
+        alpha: Scale of the update.
+        dropout: Dropout of the adapter's input.
         targets: "all-linear", or names of modules: a whole name's end (`q_proj`) or a regular expression.
-        rank_stabilized: scale by alpha / sqrt(r) instead of alpha / r.
-        base_precision: of the frozen weights; bfloat16 halves their memory. The adapters stay float32. For qlora it is
-            what the 4-bit weights are computed in.
+        rank_stabilized: Scale by alpha / sqrt(r) instead of alpha / r.
+        base_precision: Precision of the frozen weights; bfloat16 halves their memory. The adapters stay float32. For
+            qlora it is what the 4-bit weights are computed in.
     """
 
     method: Literal["none", "lora", "dora", "qlora"] = "none"
@@ -38,38 +38,32 @@ class Adapter:
     rank_stabilized: bool = False
     base_precision: Literal["float32", "bfloat16"] = "float32"
 
-    @property
-    def patterns(self) -> list[str]:
-        """The targets as a list."""
-        return [self.targets] if isinstance(self.targets, str) else list(self.targets)
-
     def chosen(self, backbone: Any, leave_out: str | None = None) -> list[str]:
-        """Full names of the linear layers that get an adapter; never the one called `leave_out`.
+        """Find the full names of the linear layers that get an adapter; never the one called `leave_out`.
 
         Raises:
-            UsageError: a target that no linear layer of this backbone answers to.
+            UsageError: A target that matches no linear layer of this backbone.
         """
         from torch import nn
 
-        linear = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)]
-        linear = [name for name in linear if name != leave_out]
+        linear = [name for name, part in backbone.named_modules() if isinstance(part, nn.Linear) and name != leave_out]
         found: set[str] = set()
-        for pattern in self.patterns:
-            here = linear if pattern == ALL_LINEAR else [name for name in linear if _answers(name, pattern)]
-            if not here:
+        for pattern in [self.targets] if isinstance(self.targets, str) else self.targets:
+            matching = [name for name in linear if pattern == ALL_LINEAR or _matches(name, pattern)]
+            if not matching:
                 ends = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
                 raise UsageError(
                     f"adapter.targets={pattern}: this backbone has no linear layer of that name; there are {ends}, "
                     f"or {ALL_LINEAR}"
                 )
-            found |= set(here)
+            found |= set(matching)
         return [name for name in linear if name in found]
 
     def attach(self, backbone: Any, leave_out: str | None = None) -> Any:
-        """The backbone with adapters (see `chosen`), everything else frozen; the backbone itself without a method.
+        """Add adapters to a backbone (see `chosen`) and freeze everything else; nothing without a method.
 
         Raises:
-            UsageError: see `chosen`.
+            UsageError: See `chosen`.
         """
         if self.method == "none":
             return backbone
@@ -94,7 +88,7 @@ class Adapter:
 
 
 def wrapped(module: Any, config: Any) -> Any:
-    """peft's model around a module, without a warning that is not for the user."""
+    """Make peft's model around a module, without a warning that is not for the user."""
     from peft import get_peft_model
 
     with warnings.catch_warnings():
@@ -104,11 +98,7 @@ def wrapped(module: Any, config: Any) -> Any:
 
 
 def check_quantization() -> None:
-    """Whether this machine can make and read 4-bit weights.
-
-    Raises:
-        UsageError: bitsandbytes or accelerate is missing or does not work here.
-    """
+    """Raise a `UsageError` where bitsandbytes or accelerate is missing or does not work."""
     try:
         import accelerate  # noqa: F401  # transformers loads quantised weights with it
         import torch
@@ -124,7 +114,7 @@ def check_quantization() -> None:
 
 
 def quantization(adapter: Adapter) -> Any:
-    """The setting of transformers for 4-bit weights: NF4 with double quantisation."""
+    """Make transformers' settings for 4-bit weights: NF4 with double quantisation."""
     import torch
     from transformers import BitsAndBytesConfig
 
@@ -136,11 +126,9 @@ def quantization(adapter: Adapter) -> Any:
     )
 
 
-def _answers(name: str, pattern: str) -> bool:
-    return name == pattern or name.endswith(f".{pattern}") or _matches(name, pattern)
-
-
 def _matches(name: str, pattern: str) -> bool:
+    if name == pattern or name.endswith(f".{pattern}"):
+        return True
     try:
         return re.fullmatch(pattern, name) is not None
     except re.error as error:

@@ -1,8 +1,8 @@
-"""A transformer of the hub: found, checked, loaded or built, and what every model over one has in common."""
+"""Backbones of the hub: found, checked, loaded or built."""
 
 import hashlib
 import inspect
-from dataclasses import dataclass
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,50 +11,113 @@ from torch import Tensor, nn
 
 from arena.core import hub
 from arena.core.errors import DataError, InputOutputError, UsageError
+from arena.core.schema import Share
 from arena.model.adapter import Adapter, quantization
 
+log = logging.getLogger("arena")
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 HIDDEN_DROPOUT = ("hidden_dropout_prob", "embedding_dropout", "mlp_dropout")
-"""The names that the architectures of the hub give to the two kinds of dropout."""
-LEFT_OUT = {
-    "transformers_version",
-    "_name_or_path",
-    "architectures",
-    "dtype",
-    "torch_dtype",
-    "id2label",
-    "label2id",
-    "quantization_config",
-}
-"""Settings that say how weights were stored, and nothing of the architecture."""
+"""Names of the two kinds of dropout in the architectures of the hub."""
+LEFT_OUT = (
+    *("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype"),
+    *("id2label", "label2id", "quantization_config"),
+)
+"""Settings about how weights were stored, and not about the architecture."""
 
 
-@dataclass
-class Backbone:
-    """A loaded or built backbone.
+class HubModel(nn.Module):
+    """A model with a `backbone` of the hub, perhaps with adapters.
+
+    Of a backbone with adapters only these are trained, saved and restored; the rest is found again where it was
+    (`recoverable`), and a fingerprint ensures that it is the same.
+
+    Args:
+        name: Hub id of the backbone.
+        architecture: Published architecture (`model_type` and sizes), used where `pretrained` is false.
+        path: Local folder that is used instead of the hub.
+        package: Installed Python package that carries the model.
+        pretrained: False builds the same architecture with random weights and needs no file.
+        adapter: See `arena.model.adapter`; None trains the whole backbone.
+        hidden_dropout: Dropout of the backbone's hidden states; None keeps what was published.
+        attention_dropout: Dropout of attention probabilities. 0 by default: on a CPU it leaves the flash kernel and
+            doubles the cost of a step, and hidden dropout regularises as well.
+        gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
 
     Attributes:
-        module: gives token states `[N, L, H]`.
-        source: where the weights come from, in words.
-        ignored: weights of the folder that the backbone has no use for (heads of other tasks).
-        fingerprint: of the folder's weights, 8 bytes; None for random ones.
+        folder: Folder of the pretrained weights; None for random ones.
+        source: The same in words.
+        config: transformers' configuration of the backbone.
+        ignored: Weights of the folder that the backbone does not use (heads of other tasks).
+
+    Raises:
+        InputOutputError: The weights cannot be found or do not fill the backbone.
+        UsageError: An architecture that transformers does not have, or an adapter's target that does not exist.
     """
 
-    module: Any
-    source: str
-    ignored: list[str]
-    fingerprint: Tensor | None
+    causal = False
+    """True for a backbone with the head of a language model, which gets no adapter."""
 
+    def __init__(
+        self,
+        name: str,
+        architecture: dict,
+        path: str | None = None,
+        package: str | None = None,
+        pretrained: bool = True,
+        adapter: Adapter | None = None,
+        hidden_dropout: Share | None = None,
+        attention_dropout: Share = 0.0,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.name, self.adapter = name, adapter or Adapter()
+        self.folder = hub.locate(name, path, package) if pretrained else None
+        self.source = "random weights" if self.folder is None else str(self.folder)
+        self.ignored: list[str] = []
+        dropout = hidden_dropout, attention_dropout
+        if self.folder is None:
+            module = build(architecture, *dropout, self.causal)
+        else:
+            module, self.ignored = load(self.folder, name, *dropout, self.adapter, self.causal)
+            if self.adapter.method != "none":
+                self.register_buffer("fingerprint", fingerprint(self.folder))
+                self.register_load_state_dict_pre_hook(_same_backbone)
+        self.config, size = module.config, sum(p.numel() for p in module.parameters()) / 1e6
+        if gradient_checkpointing:
+            # Renamed in transformers 5.23. Its default is the form that needs no gradient of the input.
+            new_name: Any = getattr(module, "activation_checkpointing_enable", None)
+            (new_name or module.gradient_checkpointing_enable)()
+        self.backbone: Any = self.adapter.attach(module, _head_name(module) if self.causal else None)
+        # transformers hands out pretrained modules switched to evaluation, and Lightning leaves them so: without this
+        # line the backbone would train without dropout.
+        self.train()
+        trained = sum(p.numel() for p in self.backbone.parameters() if p.requires_grad) / 1e6
+        kind, unused = self.config.model_type, f"; not used: {', '.join(self.ignored[:4])}" if self.ignored else ""
+        unused += " ..." if len(self.ignored) > 4 else ""
+        text = "model %s: %s, %.1fM parameters from %s; %.2fM are trained%s"
+        log.info(text, name, kind, size, self.source, trained, unused)
 
-def dropouts(config: Any, hidden: float | None, attention: float) -> None:
-    """Set the two dropouts under the names that this architecture uses; None keeps what was published."""
-    known = config.to_dict()
-    for key in ATTENTION_DROPOUT:
-        if key in known:
-            setattr(config, key, attention)
-    for key in HIDDEN_DROPOUT:
-        if key in known and hidden is not None:
-            setattr(config, key, hidden)
+    @property
+    def recoverable(self) -> set[str]:
+        """Weights that no checkpoint needs: the pretrained backbone beneath adapters."""
+        if self.folder is None or self.adapter.method == "none":
+            return set()
+        return {name for name in self.state_dict() if name.startswith("backbone.") and ".lora_" not in name}
+
+    @property
+    def bare(self) -> Any:
+        """The model of transformers, with adapters inside its layers where there are some."""
+        return self.backbone.get_base_model() if hasattr(self.backbone, "get_base_model") else self.backbone
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids of the backbone, V."""
+        return self.config.vocab_size
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The `architecture` that builds this backbone again, in plain values."""
+        return settings_of(self.config)
 
 
 def build(
@@ -62,12 +125,12 @@ def build(
     hidden_dropout: float | None = None,
     attention_dropout: float = 0.0,
     causal: bool = False,
-) -> Backbone:
-    """The architecture with random weights; `causal` with the head of a language model."""
+) -> Any:
+    """Build an architecture with random weights; `causal` with the head of a language model."""
     config = _config(None, architecture)
-    dropouts(config, hidden_dropout, attention_dropout)
-    module = _maker(causal).from_config(config, dtype=torch.float32, **_options(config, causal))
-    return Backbone(module, "random weights", [], None)
+    _set_dropouts(config, hidden_dropout, attention_dropout)
+    family, options = _family(config, causal)
+    return family.from_config(config, dtype=torch.float32, **options)
 
 
 def load(
@@ -77,13 +140,15 @@ def load(
     attention_dropout: float,
     adapter: Adapter,
     causal: bool = False,
-) -> Backbone:
-    """Pretrained weights from a folder: safetensors only, no code from the folder, nothing silently missing.
+) -> tuple[Any, list[str]]:
+    """Load pretrained weights from a folder: safetensors only, no code from the folder, nothing silently missing.
 
-    `causal` takes the head of the language model too.
+    Returns:
+        The module, which gives token states `[S, L, H]` (with the head of a language model where `causal`), and the
+        names of the weights that it does not use.
 
     Raises:
-        InputOutputError: no configuration, no safetensors, or weights of the backbone are missing.
+        InputOutputError: No configuration, no safetensors, or weights of the backbone are missing.
     """
     from transformers.utils import logging as transformers_logging
 
@@ -91,41 +156,38 @@ def load(
     transformers_logging.set_verbosity_error()  # its load report complains of heads that are left out on purpose
     hub.check_folder(folder, name)
     config = _config(folder, {})
-    dropouts(config, hidden_dropout, attention_dropout)
-    options: dict[str, Any] = {"dtype": torch.float32}
-    if adapter.method != "none":
-        options["dtype"] = getattr(torch, adapter.base_precision)
+    _set_dropouts(config, hidden_dropout, attention_dropout)
+    family, options = _family(config, causal)
+    options["dtype"] = torch.float32 if adapter.method == "none" else getattr(torch, adapter.base_precision)
     if adapter.method == "qlora":
         place = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
         options |= {"quantization_config": quantization(adapter), "device_map": {"": place}}
-    model, report = _maker(causal).from_pretrained(
+    module, report = family.from_pretrained(
         folder,
         config=config,
         use_safetensors=True,
         trust_remote_code=False,
         output_loading_info=True,
         **options,
-        **_options(config, causal),
     )
     missing = sorted(report["missing_keys"])
     if missing:
         raise InputOutputError(
             f"model {name}: {folder} lacks {len(missing)} weights of {config.model_type} ({missing[0]})"
         )
-    return Backbone(model, str(folder), sorted(report["unexpected_keys"]), fingerprint(folder))
+    return module, sorted(report["unexpected_keys"])
 
 
 def skeleton(folder: Path | None, architecture: dict[str, Any]) -> Any:
-    """The backbone's modules without memory for their weights: enough to ask for names."""
-    from transformers import AutoModel
-
+    """Build a backbone's modules without memory for their weights: enough to find names."""
     config = _config(folder, architecture)
+    family, options = _family(config, causal=False)
     with torch.device("meta"):
-        return AutoModel.from_config(config, **_without_pooler(config))
+        return family.from_config(config, **options)
 
 
 def fingerprint(folder: Path) -> Tensor:
-    """Eight bytes `[8]` uint8 that change with the weights: of each file its size and its first and last 64 KiB."""
+    """Hash a folder's weights to eight bytes `[8]` uint8: of each file its size and its first and last 64 KiB."""
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(folder.glob("*.safetensors")):
         with open(path, "rb") as file:
@@ -137,7 +199,7 @@ def fingerprint(folder: Path) -> Tensor:
 
 
 def stored_rows(folder: Path, names: tuple[str, ...], rows: list[int] | None = None) -> Tensor | None:
-    """The first tensor of these names in a folder's safetensors, or only some of its rows; float32; None without it."""
+    """Read the first tensor of these names in a folder's safetensors, or some of its rows; float32; None without it."""
     from safetensors import safe_open
 
     for path in sorted(folder.glob("*.safetensors")):
@@ -150,16 +212,16 @@ def stored_rows(folder: Path, names: tuple[str, ...], rows: list[int] | None = N
 
 
 def settings_of(config: Any) -> dict[str, Any]:
-    """What `architecture` must be to build this backbone again, in plain values."""
+    """Convert transformers' configuration to the `architecture` that builds the same backbone, in plain values."""
     known = {k: v for k, v in config.to_diff_dict().items() if k not in LEFT_OUT and not k.startswith("_")}
     return {"model_type": config.model_type} | known
 
 
-def start_anew(module: Any, number: int) -> None:
+def reinitialize(module: Any, number: int) -> None:
     """Give the top `number` layers random weights, as the architecture's own initialisation draws them.
 
     Raises:
-        UsageError: there are fewer layers.
+        UsageError: There are fewer layers.
     """
     total = getattr(module.config, "num_hidden_layers", 0)
     stacks = (part for part in module.modules() if isinstance(part, nn.ModuleList) and len(part) == total)
@@ -175,7 +237,6 @@ def start_anew(module: Any, number: int) -> None:
 
 
 def _config(folder: Path | None, architecture: dict[str, Any]) -> Any:
-    """The configuration in a folder; without one, that of an architecture."""
     from transformers import AutoConfig
 
     if folder is not None:
@@ -183,111 +244,41 @@ def _config(folder: Path | None, architecture: dict[str, Any]) -> Any:
     return AutoConfig.for_model(**architecture)
 
 
-def _maker(causal: bool) -> Any:
+def _set_dropouts(config: Any, hidden: float | None, attention: float) -> None:
+    known = config.to_dict()
+    for names, value in ((ATTENTION_DROPOUT, attention), (HIDDEN_DROPOUT, hidden)):
+        for name in names:
+            if name in known and value is not None:
+                setattr(config, name, value)
+
+
+def _family(config: Any, causal: bool) -> tuple[Any, dict[str, Any]]:
+    """Find transformers' factory of an architecture and its options.
+
+    BERT's pooler is never used here; left in, its parameters would get no gradient and stop DDP.
+    """
     from transformers import AutoModel, AutoModelForCausalLM
 
-    return AutoModelForCausalLM if causal else AutoModel
+    family = AutoModelForCausalLM if causal else AutoModel
+    if type(config) not in family._model_mapping:
+        kind = "language model" if causal else "backbone"
+        raise UsageError(f"model.architecture.model_type={config.model_type}: transformers has no {kind} for it")
+    made = family._model_mapping[type(config)]
+    pools = not causal and "add_pooling_layer" in inspect.signature(made.__init__).parameters
+    return family, {"add_pooling_layer": False} if pools else {}
 
 
-def _options(config: Any, causal: bool) -> dict[str, bool]:
-    if not causal:
-        return _without_pooler(config)
-    from transformers import AutoModelForCausalLM
-
-    if type(config) not in AutoModelForCausalLM._model_mapping:
-        raise UsageError(
-            f"model.architecture.model_type={config.model_type}: transformers has no language model for it"
-        )
-    return {}
-
-
-def _without_pooler(config: Any) -> dict[str, bool]:
-    """BERT's pooler is never used here; left in, its parameters would get no gradient and stop DDP."""
-    from transformers import AutoModel
-
-    try:
-        model_class = AutoModel._model_mapping[type(config)]
-    except KeyError:
-        raise UsageError(
-            f"model.architecture.model_type={config.model_type}: transformers has no backbone for it"
-        ) from None
-    has_one = "add_pooling_layer" in inspect.signature(model_class.__init__).parameters
-    return {"add_pooling_layer": False} if has_one else {}
-
-
-class HubModel(nn.Module):
-    """A model with a `backbone` of the hub, perhaps with adapters.
-
-    Of a backbone with adapters only these are trained, saved and restored; the rest is found again where it was
-    (`recoverable`), and a fingerprint insists that it is the same.
-
-    Attributes:
-        folder: where the pretrained weights lie; None for random ones.
-        source: the same in words.
-        adapter: see `arena.model.adapter`.
-        config: of the backbone.
-    """
-
-    name: str
-    folder: Path | None
-    source: str
-    adapter: Adapter
-    config: Any
-
-    @property
-    def recoverable(self) -> set[str]:
-        """Weights that are found again where they were, so no checkpoint needs them: the backbone beneath adapters."""
-        if self.folder is None or self.adapter.method == "none":
-            return set()
-        names = [name for name in self.state_dict() if name.startswith("backbone.")]
-        return {name for name in names if ".lora_" not in name}
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of token ids that the backbone knows, V."""
-        return self.config.vocab_size
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """What `architecture` must be to build this backbone again, in plain values."""
-        return settings_of(self.config)
-
-    def take(
-        self,
-        name: str,
-        architecture: dict[str, Any],
-        path: str | None,
-        package: str | None,
-        pretrained: bool,
-        adapter: Adapter | None,
-        dropout: tuple[float | None, float],
-        gradient_checkpointing: bool,
-        causal: bool = False,
-    ) -> Backbone:
-        """Find or build the backbone that the arguments of a constructor describe (`dropout`: hidden, attention).
-
-        The caller attaches the adapters to its module. What lies beneath them is remembered by a fingerprint, and
-        insisted on when weights are restored.
-        """
-        self.name, self.adapter = name, adapter or Adapter()
-        self.folder = hub.locate(name, path, package) if pretrained else None
-        if self.folder is None:
-            loaded = build(architecture, *dropout, causal)
-        else:
-            loaded = load(self.folder, name, *dropout, self.adapter, causal)
-        self.config, self.source = loaded.module.config, loaded.source
-        if gradient_checkpointing:
-            # Renamed in transformers 5.23. Its default is the form that needs no gradient of the input.
-            new_name: Any = getattr(loaded.module, "activation_checkpointing_enable", None)
-            (new_name or loaded.module.gradient_checkpointing_enable)()
-        if self.adapter.method != "none" and loaded.fingerprint is not None:
-            self.register_buffer("fingerprint", loaded.fingerprint)
-            self.register_load_state_dict_pre_hook(_same_backbone)
-        return loaded
+def _head_name(module: Any) -> str:
+    """Find the name of the language-model head in its model."""
+    head = module.get_output_embeddings()
+    found = next((name for name, part in module.named_modules() if part is head), None)
+    if head is None or found is None:
+        raise InputOutputError(f"{module.config.model_type}: this model has no language-model head")
+    return found
 
 
 def _same_backbone(module: Any, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-    """Raise a `DataError` where adapters were trained on other weights than those that lie beneath them here."""
+    """Raise a `DataError` for adapters that were trained on other weights than those beneath them here."""
     stored = state.get(f"{prefix}fingerprint")
     if stored is not None and not torch.equal(stored.cpu(), module.fingerprint.cpu()):
         raise DataError(

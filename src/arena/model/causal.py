@@ -1,6 +1,5 @@
 """A causal language model of the hub that is fine-tuned on replies and can be sampled from."""
 
-import logging
 from typing import Any
 
 import torch
@@ -8,75 +7,30 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from arena.core.errors import InputOutputError, UsageError
-from arena.core.schema import Share
+from arena.core.errors import UsageError
+from arena.core.shapes import Bool, Float, Int
 from arena.core.types import UNLABELLED, ClassPrior, ReplyBatch, TokenLogits
-from arena.model.adapter import Adapter
 from arena.model.backbone import HubModel
 from arena.model.sampling import Samples, Sampling, draw
 
-log = logging.getLogger("arena")
 VALUES_AT_ONCE = 2**26
 """Logits that `log_probabilities` has in memory at a time (256 MB in float32)."""
 
 
 class CausalModel(HubModel):
-    """Backbone and language-model head: `model(batch) -> TokenLogits`, and `sample`.
+    """Backbone and language-model head: `model(batch) -> TokenLogits`, and `sample`. Options: see `HubModel`.
 
     The head is computed where a target is and nowhere else, in chunks, by whoever needs logits
-    (`arena.core.types.TokenLogits`). Several packed pairs of one sequence do not see each other. Of a backbone with
-    adapters only these are trained, saved and restored, as in `arena.model.encoder`.
-
-    Args:
-        name: hub id.
-        architecture: the published architecture, used where `pretrained` is false.
-        path: a local folder that is used instead of the hub.
-        package: an installed Python package that carries the model.
-        pretrained: false builds the same architecture with random weights and needs no file.
-        adapter: see `arena.model.adapter`; None trains the whole model.
-        hidden_dropout: dropout of hidden states; null keeps what was published.
-        attention_dropout: dropout of attention probabilities.
-        gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
-
-    Raises:
-        InputOutputError: the weights cannot be found or do not fill the model.
-        UsageError: an architecture without a language model, or an adapter's target that does not exist.
+    (`arena.core.types.TokenLogits`). Several packed pairs of one sequence do not see each other.
     """
 
-    def __init__(
-        self,
-        name: str,
-        architecture: dict,
-        path: str | None = None,
-        package: str | None = None,
-        pretrained: bool = True,
-        adapter: Adapter | None = None,
-        hidden_dropout: Share | None = None,
-        attention_dropout: Share = 0.0,
-        gradient_checkpointing: bool = False,
-    ) -> None:
-        super().__init__()
-        dropout = hidden_dropout, attention_dropout
-        loaded = self.take(
-            name, architecture, path, package, pretrained, adapter, dropout, gradient_checkpointing, causal=True
-        )
-        self.backbone: Any = self.adapter.attach(loaded.module, leave_out=_head_name(loaded.module))
-        self.train()
-        total = sum(p.numel() for p in loaded.module.parameters()) / 1e6
-        trained = sum(p.numel() for p in self.parameters() if p.requires_grad) / 1e6
-        kind = self.config.model_type
-        log.info("model %s: %s, %.1fM parameters from %s; %.2fM are trained", name, kind, total, loaded.source, trained)
+    causal = True
 
-    @property
-    def language_model(self) -> Any:
-        """The model of transformers, with adapters inside its layers where there are some."""
-        return self.backbone.get_base_model() if hasattr(self.backbone, "get_base_model") else self.backbone
-
-    def init_from_class_prior(self, start: ClassPrior) -> None:
-        """A language model begins with what it knows."""
+    def init_from_class_prior(self, class_prior: ClassPrior) -> None:
+        """Do nothing: a language model has no classes."""
 
     def forward(self, batch: ReplyBatch) -> TokenLogits:
-        """The states from which the target tokens are predicted, and the head."""
+        """Compute the states from which the target tokens are predicted."""
         wanted = batch.target[:, 1:] != UNLABELLED
         # Their number is known on the host, so finding them costs no synchronisation: a stable sort puts them in front.
         index = (~wanted).flatten().to(torch.uint8).argsort(stable=True)[: batch.supervised]
@@ -91,29 +45,29 @@ class CausalModel(HubModel):
             vocabulary=self.vocabulary_size,
         )
 
-    def sample(self, prompt_ids: Tensor, mask: Tensor, sampling: Sampling, seed: int) -> Samples:
-        """Replies to N prompts, see `arena.model.sampling.draw`.
-
-        Args:
-            prompt_ids: `[N, P]` int64, padded on the left.
-            mask: `[N, P]`, 1 where there is a token.
-            sampling: the distribution.
-            seed: of this call.
-        """
+    def sample(
+        self, prompt_ids: Int[Tensor, "N P"], mask: Int[Tensor, "N P"], sampling: Sampling, seed: int
+    ) -> Samples:
+        """Sample replies to N prompts that are padded on the left, see `arena.model.sampling.draw`."""
         return draw(self.backbone, prompt_ids, mask, sampling, seed)
 
     def log_probabilities(
-        self, prompt_ids: Tensor, mask: Tensor, samples: Samples, temperature: float = 1.0, at_once: int = 0
-    ) -> Tensor:
-        """log p(reply | prompt) of each sample at this temperature, nats, summed over its tokens, `[N * samples]`.
+        self,
+        prompt_ids: Int[Tensor, "N P"],
+        mask: Int[Tensor, "N P"],
+        samples: Samples,
+        temperature: float = 1.0,
+        at_once: int = 0,
+    ) -> Float[Tensor, " R"]:
+        """Compute log p(reply | prompt) of each of the R = N * samples replies, nats, summed over its tokens.
 
-        The call decides about dropout and gradients: it is made in evaluation mode, as the sampling is.
+        The caller chooses dropout and gradients: call it in evaluation mode, as the sampling is.
 
         Args:
-            prompt_ids, mask: of the N prompts, `[N, P]`.
-            samples: replies to them.
-            temperature: the one they were drawn at.
-            at_once: sequences of a forward pass; 0 for all.
+            prompt_ids, mask: As for `sample`.
+            samples: Replies to the prompts.
+            temperature: Temperature of the sampling.
+            at_once: Sequences of a forward pass; 0 for all.
         """
         times = len(samples.ids) // len(prompt_ids)
         step = at_once or len(samples.ids)
@@ -139,19 +93,20 @@ class CausalModel(HubModel):
             )  # fmt: skip
         return total
 
-    def _summed(self, states: Tensor, ids: Tensor, counted: Tensor, temperature: float) -> Tensor:
+    def _summed(
+        self, states: Float[Tensor, "R m H"], ids: Int[Tensor, "R m"], counted: Bool[Tensor, "R m"], temperature: float
+    ) -> Float[Tensor, " R"]:
         logits = self._head(states).float() / (temperature or 1.0)
         each = -functional.cross_entropy(logits.flatten(0, 1), ids.flatten(), reduction="none").view(ids.shape)
         return torch.where(counted, each, 0.0).sum(dim=1)
 
-    def _states(self, ids: Tensor, mask: Tensor | None, positions: Tensor) -> Tensor:
-        """Hidden states of the last layer, `[B, L, H]`."""
+    def _states(self, ids: Int[Tensor, "B L"], mask: Tensor | None, positions: Tensor) -> Float[Tensor, "B L H"]:
         options: dict[str, Any] = {} if mask is None else {"attention_mask": mask}
-        decoder = self.language_model.get_decoder()
+        decoder = self.bare.get_decoder()
         return decoder(input_ids=ids, position_ids=positions, use_cache=False, **options).last_hidden_state
 
     def _mask(self, batch: ReplyBatch) -> Tensor | None:
-        """What attends to what: the mask of padding, or which token is of the same pair and earlier, `[B, 1, L, L]`."""
+        """Make the mask of padding, or of earlier tokens of the same pair `[B, 1, L, L]` where pairs are packed."""
         if not batch.packed:
             mask = batch.attention_mask
             return None if mask.device.type == "cpu" and bool(mask.all()) else mask
@@ -160,26 +115,14 @@ class CausalModel(HubModel):
         allowed = same & torch.ones(segment.shape[1], segment.shape[1], dtype=torch.bool, device=segment.device).tril()
         if getattr(self.config, "_attn_implementation", "sdpa") == "sdpa":
             return allowed
-        numbers = self.language_model.get_input_embeddings().weight.dtype
-        return torch.zeros(allowed.shape, dtype=numbers, device=segment.device).masked_fill(
-            ~allowed, torch.finfo(numbers).min
-        )
+        numbers = self.bare.get_input_embeddings().weight.dtype
+        lowest = torch.finfo(numbers).min
+        return torch.zeros(allowed.shape, dtype=numbers, device=segment.device).masked_fill(~allowed, lowest)
 
-    def _head(self, states: Tensor) -> Tensor:
-        """Logits `[..., V]`."""
-        model = self.language_model
-        logits = model.get_output_embeddings()(states)
+    def _head(self, states: Float[Tensor, "*m H"]) -> Float[Tensor, "*m V"]:
+        logits = self.bare.get_output_embeddings()(states)
         scale = getattr(self.config, "logits_scaling", None) or getattr(self.config, "logit_scale", None)
         if scale is not None:
             raise UsageError(f"model {self.name}: {self.config.model_type} scales its logits; arena does not know how")
         cap = getattr(self.config, "final_logit_softcapping", None)
         return cap * torch.tanh(logits / cap) if cap else logits
-
-
-def _head_name(module: Any) -> str:
-    """Where the language-model head stands in its model: it gets no adapter."""
-    head = module.get_output_embeddings()
-    found = next((name for name, part in module.named_modules() if part is head), None)
-    if head is None or found is None:
-        raise InputOutputError(f"{module.config.model_type}: this model has no language-model head")
-    return found

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.schema import Share, WholeNumber
+from arena.core.shapes import Float, Int
 from arena.core.types import ClassPrior, TextBatch
 from arena.model.adapter import Adapter
-from arena.model.backbone import Backbone, HubModel, start_anew, stored_rows
+from arena.model.backbone import HubModel, reinitialize, stored_rows
 from arena.model.formulation import Formulation, TieModel, with_offset
-from arena.model.heads import HeadSettings, MultiHeadClassifier, MultiHeadOutput, pairing_of
+from arena.model.heads import HeadSettings, MultiHeadClassifier, MultiHeadOutput, load_renamed_output, output_of
 from arena.model.pooling import Pool, Pooling
 
 log = logging.getLogger("arena")
@@ -23,48 +24,38 @@ WORD_HEADS = ("lm_head.weight", "output.weight")
 
 
 class SequenceClassifier(HubModel):
-    """Backbone states -> pooled state `[V * N, H]` -> head `[V * N, C]` -> logits `[N, K]` (`arena.model.formulation`).
+    """Backbone states -> pooled state `[S, H]` -> head `[S, C]` -> logits `[N, K]` (`arena.model.formulation`).
 
     The head is float32, outside of any adapter, and its weights start at zero: the first loss is known exactly (ln K,
     or the entropy of the training classes), and a wrong start cannot hide. The backbone never keeps a cache of keys and
-    values. Of a backbone with adapters only these are trained, saved and restored; the rest is found again where it was
-    (`recoverable`), and a fingerprint insists that it is the same.
+    values.
 
     Args:
-        labels: names of the K classes, or of the classes of each head.
-        name: hub id of the backbone.
-        architecture: the published architecture (`model_type` and sizes), used where `pretrained` is false.
-        path: a local folder that is used instead of the hub.
-        package: an installed Python package that carries the model.
-        pretrained: false builds the same architecture with random weights and needs no file.
-        formulation: joint, symmetric, score or verbalizer, see `PairwiseOutput`. A verbalizer's head is the language
-            model's own, for the answer words of the template only: it works without training.
-        ties: how two scores make a tie (score only).
-        adapter: see `arena.model.adapter`; None trains the whole backbone.
-        pooling: see `arena.model.pooling`.
-        hidden_dropout: dropout of the backbone's hidden states; null keeps what the backbone was published with.
-        attention_dropout: dropout of attention probabilities. 0 by default: on a CPU it leaves the flash kernel and
-            doubles the cost of a step, and hidden dropout regularises as well.
-        head_dropout: dropout before the head.
-        head_bias: whether the head has a bias. The hub's classifiers over causal models have none.
-        head_norm: a layer norm (without offset) before the head, as the hub's ModernBERT classifiers have.
-        length_features: give the head the logarithms of the answers' lengths as well: a pooled state knows them badly,
+        labels: Names of the K classes, or of the classes of each head.
+        name, architecture, path, package, pretrained, adapter, hidden_dropout, attention_dropout,
+            gradient_checkpointing: See `HubModel`.
+        formulation, ties: See `PairwiseOutput`. A verbalizer's head is the language model's own, for the answer words
+            of the template only: it works without training.
+        pooling: See `arena.model.pooling`.
+        head_dropout: Dropout before the head.
+        head_bias: Bias of the head. The hub's classifiers over causal models have none.
+        head_norm: Layer norm (without offset) before the head, as the hub's ModernBERT classifiers have.
+        length_features: Give the head the logarithms of the answers' lengths as well: a pooled state knows them badly,
             and people do prefer longer answers (or not; the head learns which).
         start: `prior` starts the head's bias at the log shares of the training classes (Lin et al., arXiv 1708.02002,
             section 3.3), so no step is spent on learning them; `uniform` starts it at zero; `pretrained` takes the
             head of the folder (a reward model's, say).
-        tune_words: whether a verbalizer's head is trained too.
-        gradient_checkpointing: recompute activations in the backward pass: less memory, about a third more time.
-        reinit_layers: the top n layers of pretrained weights start anew (Zhang et al., arXiv 2006.05987): they know
-            most about the task of before. It helped with few rows and short training.
-        separator: id of the separator between prompt, A and B, for backbones with two token types (BERT): what follows
-            the second one (answer B) gets type 1, as BERT's own second texts do. Null gives every token type 0.
-        head: how each of several heads is built (`task=multihead`); its `dropout` stands for `head_dropout`.
+        tune_words: Train a verbalizer's head too.
+        separator: Id of the separator between prompt, A and B, for backbones with two token types (BERT): the text
+            after the second one (answer B) gets type 1, as BERT's own second texts do. None gives every token type 0.
+        reinit_layers: Number of top layers of pretrained weights that start again at random (Zhang et al., arXiv
+            2006.05987): they know most about the task of before. It helped with few rows and short training.
+        head: How each of several heads is built (`task=multihead`); its `dropout` stands for `head_dropout`.
 
     Raises:
-        InputOutputError: the weights cannot be found or do not fill the backbone.
-        UsageError: the classes do not fit the formulation, an adapter's target does not exist, or layers that start
-            anew are more than there are, or frozen.
+        InputOutputError: The weights cannot be found or do not fill the backbone.
+        UsageError: The classes do not fit the formulation, an adapter's target does not exist, or layers that start
+            again are more than there are, or frozen.
     """
 
     word_ids: Tensor
@@ -95,74 +86,63 @@ class SequenceClassifier(HubModel):
         reinit_layers: WholeNumber = 0,
         head: HeadSettings | None = None,
     ) -> None:
-        super().__init__()
-        self.start, self.separator = start, separator
         if reinit_layers and adapter is not None and adapter.method != "none":
             raise UsageError(f"model.reinit_layers={reinit_layers}: adapters freeze the layers; take adapter=none")
-        self.pairing: Any = pairing_of(labels, formulation, ties)
-        many = isinstance(self.pairing, MultiHeadOutput)
-        dropout = hidden_dropout, attention_dropout
-        loaded = self.take(name, architecture, path, package, pretrained, adapter, dropout, gradient_checkpointing)
-        self.reinit_layers = reinit_layers if self.folder is not None else 0
-        if self.reinit_layers:
-            start_anew(loaded.module, reinit_layers)
-        self._knows = set(inspect.signature(type(loaded.module).forward).parameters)
-        self.backbone: Any = self.adapter.attach(loaded.module)
-        self._add_head(pooling, 0.0 if many else head_dropout, head_norm, length_features)
-        self._add_logits(head or HeadSettings(), head_bias, tune_words)
-        if start == "pretrained" and formulation != "verbalizer":
-            self._take_head()
-        # transformers hands out pretrained modules switched to evaluation, and Lightning leaves them so: without this
-        # line the backbone would train without dropout.
-        self.train()
-        log.info("%s", self._story(loaded))
+        output = output_of(labels, formulation, ties)
+        super().__init__(
+            name, architecture, path, package, pretrained, adapter, hidden_dropout, attention_dropout,
+            gradient_checkpointing,
+        )  # fmt: skip
+        self.output: Any = output
+        self.register_load_state_dict_pre_hook(load_renamed_output)
+        self.start, self.separator = start, separator
+        self.words, width = formulation == "verbalizer", self.config.hidden_size
+        many = isinstance(output, MultiHeadOutput)
+        if reinit_layers and self.folder is not None:
+            reinitialize(self.backbone, reinit_layers)
+            log.info("new: the top %d of %d layers", reinit_layers, self.config.num_hidden_layers)
+        self._knows = set(inspect.signature(type(self.bare).forward).parameters)
+        self.pool = Pool("last" if self.words else pooling, width)
+        self.norm = nn.LayerNorm(width, bias=False) if head_norm and not self.words else nn.Identity()
+        self.dropout = nn.Dropout(0.0 if self.words or many else head_dropout)
+        self.lengths = (1 if formulation == "score" else 2) if length_features and not self.words else 0
+        if many:
+            self.head = MultiHeadClassifier(output.heads, width, head or HeadSettings())
+        else:
+            bias = head_bias and formulation in ("joint", "symmetric")
+            self.head = nn.Linear(width + self.lengths, output.outputs, bias=bias)
+            for parameter in self.head.parameters():
+                nn.init.zeros_(parameter)
+            self.head.requires_grad_(tune_words or not self.words)
+        if self.words:
+            self.register_buffer("word_ids", torch.zeros(output.outputs, dtype=torch.long))
+        elif start == "pretrained":
+            self._load_head()
+        origin = "the language model's" if self.words else "the folder's" if start == "pretrained" else "new"
+        weights = sum(parameter.numel() for parameter in self.head.parameters() if parameter.ndim > 1)
+        log.info("head: %s, %d weights", origin, weights)
 
-    def _add_head(self, pooling: Pooling, dropout: float, norm: bool, length_features: bool) -> None:
-        """What stands between the backbone's states and the head."""
-        width = self.config.hidden_size
-        words = self.pairing.formulation == "verbalizer"
-        self.pool = Pool("last" if words else pooling, width)
-        self.norm = nn.LayerNorm(width, bias=False) if norm and not words else nn.Identity()
-        self.dropout = nn.Dropout(0.0 if words else dropout)
-        self.lengths = (1 if self.pairing.formulation == "score" else 2) if length_features and not words else 0
-
-    def _add_logits(self, settings: HeadSettings, bias: bool, tune_words: bool) -> None:
-        """One head for each of several classifications, or the linear one of a single; they start at zero."""
-        if isinstance(self.pairing, MultiHeadOutput):
-            self.head = MultiHeadClassifier(self.pairing.heads, self.config.hidden_size, settings)
-            return
-        words = self.pairing.formulation == "verbalizer"
-        bias = bias and self.pairing.formulation in ("joint", "symmetric")
-        self.head = nn.Linear(self.config.hidden_size + self.lengths, self.pairing.outputs, bias=bias)
-        nn.init.zeros_(self.head.weight)
-        if bias:
-            nn.init.zeros_(self.head.bias)
-        self.head.requires_grad_(tune_words or not words)
-        if words:
-            self.register_buffer("word_ids", torch.zeros(self.pairing.outputs, dtype=torch.long))
-
-    def init_from_class_prior(self, start: ClassPrior) -> None:
-        """Give the head what is known before the first step: class shares, or the language model's answer words."""
-        shares = self.pairing.init_from_class_prior(start)
-        if self.pairing.formulation == "verbalizer":
-            assert start.words is not None, "the template has no words"
-            with torch.no_grad():
-                self.word_ids.copy_(start.words)
-                self.head.weight.copy_(self._word_rows(start.words))
-        elif self.start == "prior" and isinstance(self.head, MultiHeadClassifier):
-            self.head.set_bias(shares.log())
-        elif self.start == "prior" and self.head.bias is not None:
-            with torch.no_grad():
+    def init_from_class_prior(self, class_prior: ClassPrior) -> None:
+        """Start the head at the class shares, or at the language model's rows for the answer words."""
+        shares = self.output.init_from_class_prior(class_prior)
+        with torch.no_grad():
+            if self.words:
+                assert class_prior.words is not None, "the template has no words"
+                self.word_ids.copy_(class_prior.words)
+                self.head.weight.copy_(self._word_rows(class_prior.words))
+            elif self.start == "prior" and isinstance(self.head, MultiHeadClassifier):
+                self.head.set_bias(shares.log())
+            elif self.start == "prior" and self.head.bias is not None:
                 self.head.bias.copy_(shares.log())
 
-    def forward(self, batch: TextBatch) -> Tensor:
-        """Logits `[N, K]` in float32."""
+    def forward(self, batch: TextBatch) -> Float[Tensor, "N K"]:
+        """Compute logits in float32."""
         outputs = self.read(batch)
         with torch.autocast(outputs.device.type, enabled=False):
-            return with_offset(self.pairing(outputs, len(batch)), batch)
+            return with_offset(self.output(outputs, len(batch)), batch)
 
-    def read(self, batch: TextBatch) -> Tensor:
-        """What the head says of each sequence, `[V * N, C]` in float32."""
+    def read(self, batch: TextBatch) -> Float[Tensor, "S C"]:
+        """Compute the outputs of the head for each sequence in float32."""
         # No mask at all where nothing is padded: attention then takes its fastest kernel. The shape of the batch and
         # its mask live on the host only on a CPU, so only there is the question free.
         mask = batch.attention_mask
@@ -175,38 +155,36 @@ class SequenceClassifier(HubModel):
             options["use_cache"] = False
         if self.pool.needs_all_layers:
             options["output_hidden_states"] = True
-        output = self.backbone(input_ids=batch.input_ids, **options)
+        states = self.backbone(input_ids=batch.input_ids, **options)
         with torch.autocast(mask.device.type, enabled=False):
-            pooled = self.pool(output.last_hidden_state, getattr(output, "hidden_states", None), mask)
+            pooled = self.pool(states.last_hidden_state, getattr(states, "hidden_states", None), mask)
             features = self.dropout(self.norm(pooled.float()))
             if self.lengths:
                 features = torch.cat([features, lengths_of(batch, len(pooled), self.lengths)], dim=1)
             outputs = self.head(features)
             cap = getattr(self.config, "final_logit_softcapping", None)
-            if cap and self.pairing.formulation == "verbalizer":
-                outputs = cap * torch.tanh(outputs / cap)
-            return outputs
+            return cap * torch.tanh(outputs / cap) if cap and self.words else outputs
 
-    def _positions(self, mask: Tensor) -> dict[str, Tensor]:
-        """Positions that count real tokens, for rows that are padded on the left; nothing to say otherwise."""
+    def _positions(self, mask: Int[Tensor, "S L"]) -> dict[str, Tensor]:
+        """Make positions that count real tokens, for rows that are padded on the left; none otherwise."""
         on_host_and_right = mask.device.type == "cpu" and bool(mask[:, 0].all())
         if on_host_and_right or "position_ids" not in self._knows:
             return {}
         return {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
 
-    def _word_rows(self, words: Tensor) -> Tensor:
-        """The language model's output weights for some tokens, `[K, H]`."""
+    def _word_rows(self, words: Int[Tensor, " K"]) -> Float[Tensor, "K H"]:
+        """Read the language model's output weights for some tokens."""
         rows = None
         if self.folder is not None and not getattr(self.config, "tie_word_embeddings", False):
             rows = stored_rows(self.folder, WORD_HEADS, words.tolist())
         return self.backbone.get_input_embeddings().weight[words].detach().float() if rows is None else rows
 
-    def _take_head(self) -> None:
-        """The head that lies in the folder.
+    def _load_head(self) -> None:
+        """Load the head of the folder.
 
         Raises:
-            UsageError: random weights have none.
-            InputOutputError: the folder has none of this shape.
+            UsageError: Random weights have none.
+            InputOutputError: The folder has none of this shape.
         """
         if self.folder is None:
             raise UsageError("model.start=pretrained needs model.pretrained=true: random weights have no head")
@@ -220,39 +198,17 @@ class SequenceClassifier(HubModel):
         with torch.no_grad():
             self.head.weight.copy_(found)
 
-    def _story(self, loaded: Backbone) -> str:
-        """What was loaded, what is new and what of the folder is not used, in one line."""
-        total = sum(p.numel() for p in loaded.module.parameters()) / 1e6
-        words = self.pairing.formulation == "verbalizer"
-        head = "the language model's rows for the answer words" if words else f"the head ({_size(self.head)})"
-        kind = "from the folder" if self.start == "pretrained" and not words else "new"
-        size = f"{self.config.model_type}, {total:.1f}M parameters of the backbone"
-        parts = [f"model {self.name}: {size} from {loaded.source}"]
-        parts.append(f"the head: {head}" if words else f"{kind}: {head}")
-        if self.adapter.method != "none":
-            trained = sum(p.numel() for p in self.backbone.parameters() if p.requires_grad)
-            parts.append(f"new: {self.adapter.method} adapters ({trained}), the backbone is frozen")
-        if self.reinit_layers:
-            parts.append(f"new: the top {self.reinit_layers} of {self.config.num_hidden_layers} layers")
-        if loaded.ignored:
-            parts.append(f"not used: {', '.join(loaded.ignored[:4])}{' ...' if len(loaded.ignored) > 4 else ''}")
-        return "; ".join(parts)
 
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
-
-
-def lengths_of(batch: TextBatch, sequences: int, number: int) -> Tensor:
-    """Logarithms of the lengths of the answers that each sequence shows, `[V * N, number]`, about 0 for 128 tokens.
+def lengths_of(batch: TextBatch, sequences: int, number: int) -> Float[Tensor, "S number"]:
+    """Compute the log lengths of the answers that each sequence shows, about 0 for 128 tokens.
 
     Args:
-        batch: with `answer_tokens`.
-        sequences: V * N.
+        batch: With `answer_tokens`.
+        sequences: S.
         number: 1 where a sequence shows one answer (the first half A, the second B), 2 where it shows both in order.
 
     Raises:
-        UsageError: the batch does not say how long the answers are.
+        UsageError: The batch has no lengths.
     """
     if batch.answer_tokens is None:
         raise UsageError("model.length_features=true: the data do not say how long the answers are")
@@ -262,8 +218,8 @@ def lengths_of(batch: TextBatch, sequences: int, number: int) -> Tensor:
     return logarithms if sequences == len(batch) else torch.cat([logarithms, logarithms.flip(1)])
 
 
-def token_types(input_ids: Tensor, separator: int | None) -> Tensor | None:
-    """1 for what follows the second separator of a row, else 0, `[N, L]`; None without a separator."""
+def token_types(input_ids: Int[Tensor, "S L"], separator: int | None) -> Int[Tensor, "S L"] | None:
+    """Make token types: 1 after the second separator of a row, else 0; None without a separator."""
     if separator is None:
         return None
     is_separator = (input_ids == separator).long()

@@ -1,4 +1,4 @@
-"""From what a backbone says of one sequence to logits of a comparison: joint, symmetric, score, verbalizer."""
+"""From the outputs for single sequences to logits of a comparison: joint, symmetric, score, verbalizer."""
 
 from typing import Literal
 
@@ -6,16 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from arena.core.shapes import Float
 from arena.core.types import ClassPrior, TextBatch
 from arena.model.preflight import check_labels
 
 Formulation = Literal["joint", "symmetric", "score", "verbalizer"]
 TieModel = Literal["davidson", "rao_kupper"]
+SIDES = ("model_a", "model_b", "tie")
 OTHER = {"model_a": "model_b", "model_b": "model_a"}
 
 
-def with_offset(logits: Tensor, batch: TextBatch) -> Tensor:
-    """Logits `[N, K]` on top of what another model says of the rows, its log probabilities (`data.offset`).
+def with_offset(logits: Float[Tensor, "N K"], batch: TextBatch) -> Float[Tensor, "N K"]:
+    """Add the log probabilities of another model (`data.offset`).
 
     The offset of a generalised linear model (McCullagh and Nelder 1989, section 6.3.2): the model learns only what the
     other one does not know, and one whose logits are all equal predicts exactly what the other one does.
@@ -23,8 +25,8 @@ def with_offset(logits: Tensor, batch: TextBatch) -> Tensor:
     return logits if batch.offset is None else logits + batch.offset
 
 
-def davidson(first: Tensor, second: Tensor, log_tie: Tensor) -> Tensor:
-    r"""Logits `[N, 3]` of "first wins", "second wins", "tie" from two scores `[N]` (Davidson 1970).
+def davidson(first: Float[Tensor, " N"], second: Float[Tensor, " N"], log_tie: Tensor) -> Float[Tensor, "N 3"]:
+    r"""Compute logits of "first wins", "second wins", "tie" from two scores (Davidson 1970).
 
     $P \propto (e^{r_1},\; e^{r_2},\; \nu e^{(r_1 + r_2) / 2})$ with $\nu = e^{\texttt{log\_tie}}$: of two equal answers
     the share of ties is $\nu / (2 + \nu)$.
@@ -32,13 +34,13 @@ def davidson(first: Tensor, second: Tensor, log_tie: Tensor) -> Tensor:
     return torch.stack([first, second, (first + second) / 2 + log_tie], dim=1)
 
 
-def rao_kupper(first: Tensor, second: Tensor, threshold: Tensor) -> Tensor:
-    r"""Logits `[N, 3]` of "first wins", "second wins", "tie" from two scores `[N]` (Rao and Kupper 1967).
+def rao_kupper(first: Float[Tensor, " N"], second: Float[Tensor, " N"], threshold: Tensor) -> Float[Tensor, "N 3"]:
+    r"""Compute logits of "first wins", "second wins", "tie" from two scores (Rao and Kupper 1967).
 
     $P(1) = \sigma(s - \eta)$, $P(2) = \sigma(-s - \eta)$ with $s = r_1 - r_2$; a tie is what is left, $\eta \ge 0$ the
     `threshold`. The tie is $P(1) P(2) (e^{2 \eta} - 1)$, which has no difference of nearly equal numbers.
 
-    A softmax does not see what all logits share, so they are moved to where `first_logit + second_logit = r_1 + r_2`,
+    A softmax ignores what all logits share, so they are moved to where `first_logit + second_logit = r_1 + r_2`,
     as in `davidson`: a loss that keeps the scores near zero can read their sum there.
     """
     difference = first - second
@@ -49,48 +51,45 @@ def rao_kupper(first: Tensor, second: Tensor, threshold: Tensor) -> Tensor:
 
 
 class PairwiseOutput(nn.Module):
-    """Outputs of the head for all sequences, `[V * N, C]` -> logits `[N, K]`.
+    """Outputs of the head for all sequences, `[S, C]` -> logits `[N, K]`.
 
     - joint, verbalizer: one sequence a row, C = K; nothing to do.
-    - symmetric: both orders, C = K; the mean of the first order's logits and the second's, whose classes change places.
+    - symmetric: both orders, C = K; the mean of the first order's logits and the second's, with its classes swapped.
     - score: each answer by itself, C = 1; Bradley-Terry, with `ties` where there is a class for them.
 
-    Exchanging the answers exchanges what `symmetric` and `score` say of A and B exactly: no bias for a position is
-    possible, and no collapse to one of them.
+    Swapping the answers swaps the probabilities of A and B of `symmetric` and `score` exactly: no bias for a position
+    is possible, and no collapse to one of them.
 
     Args:
-        formulation: one of the four.
-        labels: names of the K classes.
-        ties: how two scores make a tie; its strength is learned.
+        formulation: One of the four.
+        labels: Names of the K classes.
+        ties: How two scores make a tie; its strength is learned.
 
     Raises:
-        UsageError: see `check_labels`.
+        UsageError: See `check_labels`.
     """
-
-    mirror: Tensor
 
     def __init__(self, formulation: Formulation, labels: list[str], ties: TieModel = "davidson") -> None:
         super().__init__()
         check_labels(formulation, labels)
-        self.formulation = formulation
-        self.labels = list(labels)
-        self.ties = ties
-        if formulation == "score" and "tie" in labels:
+        self.formulation, self.labels, self.ties = formulation, list(labels), ties
+        self._with_ties = formulation == "score" and "tie" in labels
+        if self._with_ties:
             # Three equal shares for two equal answers: log 1, or the inverse of softplus at log 2.
             start = 0.0 if ties == "davidson" else _inverse_softplus(torch.tensor(2.0).log())
             self.tie_strength = nn.Parameter(torch.as_tensor(start))
-        mirrored = [labels.index(OTHER.get(label, label)) if formulation == "symmetric" else 0 for label in labels]
-        self.register_buffer("mirror", torch.tensor(mirrored), persistent=False)
+        swapped = [labels.index(OTHER.get(label, label)) if formulation == "symmetric" else 0 for label in labels]
+        self.swap_permutation = nn.Buffer(torch.tensor(swapped), persistent=False)
 
     @property
     def outputs(self) -> int:
-        """Numbers that the head has to give for each sequence, C."""
+        """Outputs of the head for each sequence, C."""
         return 1 if self.formulation == "score" else len(self.labels)
 
     @property
     def tie_law(self) -> str | None:
-        """How two scores make a tie, with the learned strength, in words; None where they make none."""
-        if self.formulation != "score" or "tie" not in self.labels:
+        """Describe how two scores make a tie, with the learned strength; None where they make none."""
+        if not self._with_ties:
             return None
         strength = self.tie_strength.detach()
         if self.ties == "davidson":
@@ -102,38 +101,32 @@ class PairwiseOutput(nn.Module):
             "P(tie) is the rest (Rao and Kupper 1967)."
         )
 
-    def init_from_class_prior(self, start: ClassPrior) -> Tensor:
-        """Let two equal answers tie as often as the training rows do; returns the shares for the head's bias, `[K]`."""
-        shares = start.shares.double()
-        if self.formulation == "score" and "tie" in self.labels:
+    def init_from_class_prior(self, class_prior: ClassPrior) -> Float[Tensor, " K"]:
+        """Let two equal answers tie as often as the training rows do; returns the shares for the head's bias."""
+        shares = class_prior.shares.double()
+        if self._with_ties:
             tie = shares[self.labels.index("tie")]
+            davidsons = (2 * tie / (1 - tie)).log()
+            threshold = ((1 + tie) / (1 - tie)).log()
             with torch.no_grad():
-                if self.ties == "davidson":
-                    self.tie_strength.copy_((2 * tie / (1 - tie)).log())
-                else:
-                    self.tie_strength.copy_(_inverse_softplus(((1 + tie) / (1 - tie)).log()))
-        return (shares + shares[self.mirror.cpu()]) / 2 if self.formulation == "symmetric" else shares
+                self.tie_strength.copy_(davidsons if self.ties == "davidson" else _inverse_softplus(threshold))
+        return (shares + shares[self.swap_permutation.cpu()]) / 2 if self.formulation == "symmetric" else shares
 
-    def forward(self, outputs: Tensor, rows: int) -> Tensor:
-        """Logits `[N, K]` float32.
-
-        Args:
-            outputs: what the head says of each sequence, `[V * N, C]`; the first sequences of all rows come first.
-            rows: N.
-        """
+    def forward(self, outputs: Float[Tensor, "S C"], rows: int) -> Float[Tensor, "N K"]:
+        """Compute logits of `rows` (N) rows; the first sequences of all rows come first."""
         if self.formulation in ("joint", "verbalizer"):
             return outputs
         first, second = outputs[:rows], outputs[rows:]
         if self.formulation == "symmetric":
-            return (first + second[:, self.mirror]) / 2
+            return (first + second[:, self.swap_permutation]) / 2
         first, second = first[:, 0], second[:, 0]
-        if "tie" not in self.labels:
+        if not self._with_ties:
             logits = torch.stack([first, second], dim=1)
         elif self.ties == "davidson":
             logits = davidson(first, second, self.tie_strength)
         else:
             logits = rao_kupper(first, second, functional.softplus(self.tie_strength))
-        return logits[:, [("model_a", "model_b", "tie").index(label) for label in self.labels]]
+        return logits[:, [SIDES.index(label) for label in self.labels]]
 
 
 def _inverse_softplus(value: Tensor) -> Tensor:

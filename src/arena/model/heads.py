@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from arena.core.heads import Heads, several
 from arena.core.schema import Count, Share, WholeNumber
+from arena.core.shapes import Float
 from arena.core.types import ClassPrior
 from arena.model.formulation import Formulation, PairwiseOutput, TieModel
 
@@ -15,10 +16,10 @@ class HeadSettings:
     """How each head is built.
 
     Args:
-        layers: hidden layers before the logits; 0 is a linear head.
-        width: of the hidden layers; null for that of the text's state.
-        dropout: before every layer of a head.
-        samples: dropout masks of which the logits are the mean in training (multi-sample dropout, Inoue, arXiv
+        layers: Hidden layers before the logits; 0 is a linear head.
+        width: Width of the hidden layers; None for that of the text's state.
+        dropout: Dropout before every layer of a head.
+        samples: Dropout masks of which the logits are the mean in training (multi-sample dropout, Inoue, arXiv
             1905.09788, who averages the losses; the mean of the logits costs one pass through the loss). Only the heads
             run more than once.
     """
@@ -30,15 +31,15 @@ class HeadSettings:
 
 
 class MultiHeadClassifier(nn.Module):
-    """One multi-layer perceptron for each head, `[N, H]` -> `[N, C]`, heads side by side in their order.
+    """One multi-layer perceptron for each head, side by side in their order.
 
     The last layers start at zero, so that the first loss is known exactly (ln K of each head, or the entropy of its
     classes) and no head begins louder than another.
 
     Args:
-        heads: names and classes.
+        heads: Names and classes.
         width: H.
-        settings: see `HeadSettings`.
+        settings: See `HeadSettings`.
     """
 
     def __init__(self, heads: Heads, width: int, settings: HeadSettings) -> None:
@@ -57,8 +58,8 @@ class MultiHeadClassifier(nn.Module):
             nn.init.zeros_(logits.bias)
             self.heads.append(nn.Sequential(*layers, nn.Dropout(settings.dropout), logits))
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Logits `[N, C]`."""
+    def forward(self, states: Float[Tensor, "N H"]) -> Float[Tensor, "N C"]:
+        """Compute the logits of all heads."""
         if not self.training or self.samples == 1:
             return torch.cat([head(states) for head in self.heads], dim=1)
         repeated = states.repeat(self.samples, 1)
@@ -66,19 +67,15 @@ class MultiHeadClassifier(nn.Module):
         return logits.unflatten(0, (self.samples, -1)).mean(0)
 
     @torch.no_grad()
-    def set_bias(self, bias: Tensor) -> None:
-        """Start every head's logits at `[C]` numbers."""
+    def set_bias(self, bias: Float[Tensor, " C"]) -> None:
+        """Start every head's logits at these numbers."""
         layers = [head[-1] for head in self.heads]  # pyright: ignore[reportIndexIssue]
         for layer, part in zip(layers, bias.split([layer.out_features for layer in layers]), strict=True):
             layer.bias.copy_(part)
 
 
 class MultiHeadOutput(nn.Module):
-    """The logits of several heads as they are: what `arena.model.formulation.PairwiseOutput` is for two answers.
-
-    Args:
-        labels: classes of each head.
-    """
+    """The logits of several heads as they are; the counterpart of `arena.model.formulation.PairwiseOutput`."""
 
     formulation = "joint"
     tie_law = None
@@ -86,21 +83,23 @@ class MultiHeadOutput(nn.Module):
     def __init__(self, labels: dict[str, list[str]]) -> None:
         super().__init__()
         self.heads = Heads(labels)
+        self.outputs = self.heads.width
 
-    @property
-    def outputs(self) -> int:
-        """Logits of a row, C."""
-        return self.heads.width
+    def init_from_class_prior(self, class_prior: ClassPrior) -> Float[Tensor, " C"]:
+        """Return the shares for the heads' biases."""
+        return class_prior.shares.double()
 
-    def init_from_class_prior(self, start: ClassPrior) -> Tensor:
-        """The shares for the heads' biases, `[C]`."""
-        return start.shares.double()
-
-    def forward(self, outputs: Tensor, rows: int) -> Tensor:
-        """`[N, C]` as it is."""
+    def forward(self, outputs: Float[Tensor, "N C"], rows: int) -> Float[Tensor, "N C"]:
+        """Return the outputs."""
         return outputs
 
 
-def pairing_of(labels: Any, formulation: Formulation, ties: TieModel) -> MultiHeadOutput | PairwiseOutput:
-    """How logits become those of the classes: of several heads side by side, or of one comparison."""
+def output_of(labels: Any, formulation: Formulation, ties: TieModel) -> MultiHeadOutput | PairwiseOutput:
+    """Make the output module for several heads, or for one comparison."""
     return MultiHeadOutput(labels) if several(labels) else PairwiseOutput(formulation, labels, ties)
+
+
+def load_renamed_output(module: Any, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+    """Load checkpoints in which a model's `output` was called `pairing`."""
+    for name in [each for each in state if each.startswith(f"{prefix}pairing.")]:
+        state[f"{prefix}output.{name.removeprefix(f'{prefix}pairing.')}"] = state.pop(name)

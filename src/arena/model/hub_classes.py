@@ -1,11 +1,12 @@
-"""A trained classifier as one of transformers' own classes, so that it loads where there is no arena.
+"""Conversion of a trained classifier to one of transformers' own classes, which loads without arena.
 
 transformers has one class for each architecture, each with its own pooling and head. Where arena's pooling and linear
-head can be written in that class exactly, they are; where not, `reason_against` says so, before a long training if
-asked then.
+head can be written in that class exactly, they are; where not, `reason_against` has the reason.
 """
 
+import copy
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -20,26 +21,25 @@ from arena.model.preflight import ENCODERS
 SMALL = 1e-4
 """BERT's classes put a tanh before the head, and tanh(x / 10000) * 10000 = x up to 1e-8 x^3 / 3."""
 TANH_POOLERS = {"bert": ("bert.pooler.dense", "classifier"), "roberta": ("classifier.dense", "classifier.out_proj")}
-"""Where those architectures keep the layer before the tanh, and the head behind it."""
+"""The layer before the tanh in those architectures, and the head after it."""
 TANH_POOLERS["xlm-roberta"] = TANH_POOLERS["roberta"]
 
 
 def reason_against(model: SequenceClassifier) -> str | None:
-    """Why no class of transformers gives this model's logits; None where one does."""
+    """Return why no class of transformers gives this model's logits; None where one does."""
     kind, how = model.config.model_type, model.pool.how
     if model.lengths:
         return "model.length_features=true has no place in them; train with model.length_features=false"
-    if model.pairing.formulation == "verbalizer":
-        return "a verbalizer whose words were tuned has no class; train with model.tune_words=false" if (
-            model.head.weight.requires_grad
-        ) else None  # fmt: skip
+    if model.words:
+        tuned = model.head.weight.requires_grad
+        return "a verbalizer whose words were tuned has no class; train with model.tune_words=false" if tuned else None
     wanted = {"modernbert": "first or mean"}.get(kind, "first" if kind in ENCODERS else "last")
     if how not in wanted.split(" or "):
         return f"their class for {kind} pools otherwise; train with model.pooling={wanted.split()[0]}"
-    if kind == "modernbert" and not isinstance(model.norm, nn.LayerNorm):
-        return "their class for modernbert has a norm before the head; train with model.head_norm=true"
-    if kind != "modernbert" and isinstance(model.norm, nn.LayerNorm):
-        return f"their class for {kind} has no norm before the head; train with model.head_norm=false"
+    normed = kind == "modernbert"
+    if normed != isinstance(model.norm, nn.LayerNorm):
+        has, option = ("a norm", "true") if normed else ("no norm", "false")
+        return f"their class for {kind} has {has} before the head; train with model.head_norm={option}"
     if kind not in ENCODERS and model.head.bias is not None:
         return f"their class for {kind} has a head without bias; train with model.head_bias=false"
     if kind in ENCODERS and kind not in (*TANH_POOLERS, "deberta-v2", "modernbert"):
@@ -55,15 +55,12 @@ def check_exportable(model: SequenceClassifier) -> None:
 
 
 def whole(model: SequenceClassifier, labels: list[str], pad: int) -> Any:
-    """A class of transformers with all weights: adapters merged, 4-bit weights written out in float32.
+    """Convert a model with all its weights: adapters merged (in place), 4-bit weights in float32.
 
-    Args:
-        model: a trained model; its adapters are merged in place.
-        labels: names of the logits.
-        pad: the tokenizer's id of padding.
+    `labels` are the names of the logits, `pad` is the tokenizer's id of padding.
 
     Raises:
-        UsageError: see `check_exportable`.
+        UsageError: See `check_exportable`.
     """
     check_exportable(model)
     state = merged_state(model)
@@ -77,10 +74,10 @@ def whole(model: SequenceClassifier, labels: list[str], pad: int) -> Any:
 
 
 def adapted(model: SequenceClassifier, labels: list[str], pad: int) -> Any:
-    """A `PeftModel` over one of transformers' classes: it saves adapters and head only.
+    """Convert a model to a `PeftModel` over one of transformers' classes, which saves adapters and head only.
 
     Raises:
-        UsageError: see `check_exportable`; also for a model without adapters.
+        UsageError: See `check_exportable`; also for a model without adapters.
     """
     check_exportable(model)
     if model.adapter.method == "none":
@@ -93,7 +90,7 @@ def adapted(model: SequenceClassifier, labels: list[str], pad: int) -> Any:
     from peft import LoraConfig
 
     made = _empty(model, labels, pad, on_meta=True)
-    prefix, verbalizer = made.base_model_prefix, model.pairing.formulation == "verbalizer"
+    prefix, verbalizer = made.base_model_prefix, model.words
     known = model.backbone.peft_config["default"].to_dict()
     kept = ("r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "bias")
     plain = skeleton(None, settings_of(model.backbone.config))  # module names as they were before adapters
@@ -117,18 +114,17 @@ def adapted(model: SequenceClassifier, labels: list[str], pad: int) -> Any:
 
 
 def merged_state(model: SequenceClassifier) -> dict[str, Tensor]:
-    """The backbone's weights with the adapters' updates added, float32, under the names of the bare backbone."""
+    """Add the adapters' updates to the backbone's weights, float32, under the names of the bare backbone."""
     if model.adapter.method == "none":
         return {name: value.float() for name, value in model.backbone.state_dict().items()}
     if model.adapter.method == "qlora":
         return _dequantized(model.backbone)
     # The sum is rounded in the type of the frozen weights, so these become float32 first.
-    merged = model.backbone.float().merge_and_unload()
-    return merged.state_dict()
+    return model.backbone.float().merge_and_unload().state_dict()
 
 
 def _dequantized(backbone: Any) -> dict[str, Tensor]:
-    """As `merged_state`: peft would quantise the sum again, which is another model."""
+    """Merge 4-bit weights in float32: peft would quantise the sum again, which is another model."""
     from bitsandbytes.functional import dequantize_4bit
 
     state: dict[str, Tensor] = {}
@@ -151,18 +147,13 @@ def _dequantized(backbone: Any) -> dict[str, Tensor]:
 
 
 def _empty(model: SequenceClassifier, labels: list[str], pad: int, on_meta: bool = False) -> Any:
-    """The class of transformers with random weights, or with none at all."""
-    import copy
-    from contextlib import nullcontext
-
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-
+    """Build the class of transformers with random weights, or with none at all."""
     config = copy.deepcopy(model.config)
     config.dtype = torch.float32
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    verbalizer = model.pairing.formulation == "verbalizer"
-    names = ["score"] if model.pairing.formulation == "score" else labels
+    verbalizer = model.words
+    names = ["score"] if model.output.formulation == "score" else labels
     if not verbalizer:
         config.num_labels = len(names)
         config.id2label, config.label2id = dict(enumerate(names)), {name: i for i, name in enumerate(names)}
@@ -174,9 +165,14 @@ def _empty(model: SequenceClassifier, labels: list[str], pad: int, on_meta: bool
     if config.model_type == "modernbert":
         config.classifier_activation, config.classifier_bias = "linear", False
         config.classifier_pooling = "mean" if model.pool.how == "mean" else "cls"
-    family = AutoModelForCausalLM if verbalizer else AutoModelForSequenceClassification
     with torch.device("meta") if on_meta else nullcontext():
-        return family.from_config(config, dtype=torch.float32)
+        return _family(verbalizer).from_config(config, dtype=torch.float32)
+
+
+def _family(verbalizer: bool) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    return AutoModelForCausalLM if verbalizer else AutoModelForSequenceClassification
 
 
 def _head_name(made: Any) -> str:
@@ -184,25 +180,21 @@ def _head_name(made: Any) -> str:
 
 
 def _write_head(made: Any, model: SequenceClassifier, saved: str = "") -> None:
-    """Put arena's head into the class's own, with an identity where the class has another layer before it.
+    """Copy arena's head into the class's own, with an identity where the class has another layer before it.
 
-    `saved` stands between the name of the head and its parameters where peft keeps a trainable copy.
+    `saved` comes between the name of the head and its parameters where peft keeps a trainable copy.
     """
-    if model.pairing.formulation == "verbalizer":
+    if model.words:
         if not model.config.tie_word_embeddings:
             assert model.folder is not None, "random weights have no head of a language model"
             made.lm_head.weight.data.copy_(stored_rows(model.folder, WORD_HEADS))
         return
     kind, weight, bias = model.config.model_type, model.head.weight.detach(), model.head.bias
     parameters = dict(made.named_parameters())
-    scale = 1.0
+    layers = {"deberta-v2": "pooler.dense", "modernbert": "head.dense"}
+    before, name = TANH_POOLERS.get(kind, (layers.get(kind), _head_name(made)))
+    scale = SMALL if kind in TANH_POOLERS else 1.0
     with torch.no_grad():
-        if kind in TANH_POOLERS:
-            before, name = TANH_POOLERS[kind]
-            scale = SMALL
-        else:
-            before = {"deberta-v2": "pooler.dense", "modernbert": "head.dense"}.get(kind)
-            name = _head_name(made)
         if before is not None:
             parameters[f"{before}.weight"].copy_(scale * torch.eye(model.config.hidden_size))
             if f"{before}.bias" in parameters:
@@ -215,24 +207,21 @@ def _write_head(made: Any, model: SequenceClassifier, saved: str = "") -> None:
 
 
 def load_again(folder: Any, model: SequenceClassifier, merge: bool, pad: int, batch: Any) -> Tensor:
-    """As `SequenceClassifier.read`, from the written folder and by transformers alone."""
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-
-    verbalizer = model.pairing.formulation == "verbalizer"
-    family = AutoModelForCausalLM if verbalizer else AutoModelForSequenceClassification
+    """Compute the outputs of `SequenceClassifier.read` from the written folder, by transformers alone."""
+    verbalizer, family = model.words, _family(model.words)
     options: dict[str, Any] = {"dtype": torch.float32, "trust_remote_code": False, "use_safetensors": True}
-    if not merge:
+    if merge:
+        made = family.from_pretrained(str(folder), **options)
+    else:
         from peft import PeftModel
 
-        extra = {} if verbalizer else {"num_labels": model.pairing.outputs, "pad_token_id": pad}
+        extra = {} if verbalizer else {"num_labels": model.output.outputs, "pad_token_id": pad}
         made = family.from_pretrained(str(model.folder), **options, **extra)
         with warnings.catch_warnings():
             # The folder names the model of the hub; here it is read from where it lies.
             warnings.filterwarnings("ignore", message=".*base_model_name_or_path.*")
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
             made = PeftModel.from_pretrained(made, str(folder))
-    else:
-        made = family.from_pretrained(str(folder), **options)
     with torch.inference_mode():
         given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         types = token_types(batch.input_ids, model.separator)

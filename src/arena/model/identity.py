@@ -1,4 +1,4 @@
-"""What a built model really is, and whether it can leave arena."""
+"""Description of a built model, and a check that it can be exported."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from arena.core import signatures
 from arena.core.heads import several
 
 ENCODER = "arena.model.encoder.SequenceClassifier"
-"""The model of which transformers has classes."""
+"""The model that transformers has classes for."""
 
 
 def identity(model: Any) -> dict[str, Any]:
-    """Describe a model for `result.json`: name, architecture, number of parameters, where its weights come from."""
+    """Describe a model for `result.json`: name, architecture, number of parameters, source of its weights."""
     kind = getattr(getattr(model, "config", None), "model_type", None) or type(model).__name__
     # Two weights of 4 bits are stored as one byte.
     sizes = [(p.numel() * (2 if type(p).__name__ == "Params4bit" else 1), p.requires_grad) for p in model.parameters()]
@@ -25,7 +25,7 @@ def identity(model: Any) -> dict[str, Any]:
 
 
 def reason_against_export(model: Any, settings: Mapping[str, Any]) -> str | None:
-    """Say why `arena.export` would refuse a model of the hub; None where it would not, or for other models."""
+    """Return why `arena.export` would refuse a model of the hub; None where it would not, or for other models."""
     if ENCODER not in signatures.ancestors(settings["model"]["_target_"]):
         return None
     if several(settings["data"]["labels"]):

@@ -1,6 +1,7 @@
-"""What can be wrong with a model's settings, found before its weights are loaded; torch only where adapters are."""
+"""Checks of a model's settings before its weights are loaded; torch only where adapters are."""
 
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,17 @@ from arena.core.files import read_json
 log = logging.getLogger("arena")
 TINY = "arena.model.tiny.TinyClassifier"
 ENCODERS = ("bert", "roberta", "xlm-roberta", "distilbert", "deberta", "deberta-v2", "modernbert", "electra", "albert")
-"""Architectures that read in both directions: they have no logits of a next token."""
+"""Bidirectional architectures: they have no logits of a next token."""
 LEARNED = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "albert", "mpnet", "gpt2")
 """Architectures with a learned vector for each position."""
 RESERVED = {name: 2 for name in ("roberta", "xlm-roberta", "camembert", "mpnet")}
-"""Positions that no token has: theirs are counted from the id of padding, 1, on."""
+"""Positions without a token: theirs are counted from the id of padding, 1, on."""
 IDENTITY = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads")
-"""What tells two architectures apart."""
+"""Keys that differ between two architectures."""
 
 
 def check_labels(formulation: str, labels: list[str]) -> None:
-    """Whether a formulation can speak of these classes.
-
-    Raises:
-        UsageError: it needs both answers as classes, and they are not.
-    """
+    """Raise a `UsageError` for a formulation that these classes do not fit."""
     if formulation in ("symmetric", "score") and not {"model_a", "model_b"} <= set(labels):
         raise UsageError(
             f"model.formulation={formulation}: data.labels={labels} must hold both model_a and model_b; "
@@ -37,11 +34,7 @@ def check_labels(formulation: str, labels: list[str]) -> None:
 
 
 def check_heads(formulation: str, model: Mapping[str, Any]) -> None:
-    """Whether a model can have several heads.
-
-    Raises:
-        UsageError: it cannot as it is set.
-    """
+    """Raise a `UsageError` for settings of a model that several heads do not fit."""
     if model.get("head") is None:
         raise UsageError(
             "model.head: several heads need their settings, which task=multihead brings (model.head=${head})"
@@ -54,13 +47,12 @@ def check_heads(formulation: str, model: Mapping[str, Any]) -> None:
 
 
 def check(model: Mapping[str, Any], adapter: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-    """Hold the nodes `model`, `adapter` and `data` of a configuration against each other; find the weights.
+    """Check the nodes `model`, `adapter` and `data` of a configuration against each other; find the weights.
 
     Raises:
-        UsageError: classes that do not fit the formulation, a formulation or adapter that the backbone cannot have,
-            an adapter for modules that do not exist, 4-bit weights where they do not work, sizes that cannot be, rows
-            longer than the model's positions.
-        InputOutputError: the weights are not here and the hub cannot be reached.
+        UsageError: A formulation or adapter that the backbone cannot have, an adapter for modules that do not exist,
+            4-bit weights where they do not work, sizes that cannot be, rows longer than the model's positions.
+        InputOutputError: The weights are not here and the hub cannot be reached.
     """
     formulation = model.get("formulation", "joint")
     if TINY in signatures.ancestors(model["_target_"]):
@@ -87,45 +79,48 @@ def check(model: Mapping[str, Any], adapter: Mapping[str, Any], data: Mapping[st
 
 
 def architecture_of(model: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
-    """The architecture in the configuration of a model's folder; without a folder, that of the node `model`."""
+    """Read the architecture from a model's folder; without a folder, that of the node `model`."""
     return dict(model["architecture"] if folder is None else read_json(folder / "config.json"))
 
 
 def name_of(model: Mapping[str, Any]) -> str:
-    """What to call a model: its name, or that of the folder `path` where that holds another architecture."""
+    """Return the name of a model, or that of the folder `path` where that holds another architecture."""
     if not (model.get("path") and model.get("pretrained")):
         return model["name"]
     folder = hub.locate(model["name"], model["path"])
     hub.check_folder(folder, model["name"])
     found, described = architecture_of(model, folder), model["architecture"]
-    same = all(found[key] == described[key] for key in IDENTITY if key in found and key in described)
+    same = described and all(found[key] == described[key] for key in IDENTITY if key in found and key in described)
     return model["name"] if same else folder.resolve().name
 
 
 def check_length(name: str, architecture: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-    """Hold the length of a row against the positions that a model has.
+    """Check the length of a row against the positions of a model.
 
-    Learned positions end somewhere; rotary ones do not, but were seen in training up to a length only: a warning.
+    Learned positions end somewhere; rotary ones do not, but were trained up to a length only: a warning.
 
     Raises:
-        UsageError: rows may be longer than the learned positions.
+        UsageError: Rows may be longer than the learned positions.
     """
-    kind, most = architecture.get("model_type"), architecture.get("max_position_embeddings")
-    longest = data["truncation"]["max_length"]
-    if most is None or longest <= most - RESERVED.get(str(kind), 0):
+    kind, longest = str(architecture.get("model_type")), data["truncation"]["max_length"]
+    positions = (architecture.get("max_position_embeddings") or math.inf) - RESERVED.get(kind, 0)
+    if longest <= positions:
         return
-    learned = kind in LEARNED or (str(kind).startswith("deberta") and architecture.get("position_biased_input", True))
-    most -= RESERVED.get(str(kind), 0)
-    if learned:
+    if kind in LEARNED or (kind.startswith("deberta") and architecture.get("position_biased_input", True)):
         raise UsageError(
-            f"data.max_length={longest}: {name} has {most} positions; give data.max_length={most}, which "
+            f"data.max_length={longest}: {name} has {positions} positions; give data.max_length={positions}, which "
             "cuts longer rows, or a model that reads more (model=modernbert, qwen05b)"
         )
-    log.warning("data.max_length=%d: %s was made for %d positions", longest, name, most)
+    log.warning("data.max_length=%d: %s was made for %d positions", longest, name, positions)
 
 
 def _check_architecture(architecture: Mapping[str, Any]) -> None:
-    """Whether random weights can have these sizes."""
+    """Raise a `UsageError` for sizes that random weights cannot have."""
+    if "model_type" not in architecture:
+        raise UsageError(
+            "model.pretrained=false: random weights need an architecture; give model.architecture={model_type: bert, "
+            "hidden_size: 64, ...}, or choose a model that has one (model=minilm)"
+        )
     key = "model.architecture.num_attention_heads"
     heads, width = architecture.get("num_attention_heads"), architecture.get("hidden_size")
     if heads and width and not architecture.get("head_dim"):

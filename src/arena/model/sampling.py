@@ -1,4 +1,4 @@
-"""Replies of a language model: drawn from a stated distribution, with a random stream of their own."""
+"""Sampling of replies from a language model, with a random stream of its own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,26 +10,27 @@ from torch import Tensor, nn
 
 from arena.core.errors import UsageError
 from arena.core.schema import Count, NonNegative, Share, WholeNumber
+from arena.core.shapes import Bool, Int
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Everything that decides which distribution a reply is drawn from.
+    """The distribution that replies are drawn from.
 
-    A folder's own `generation_config.json` may say top_p 0.95 or top_k 20, and samples from that are not what a log
-    probability speaks of: the model's own settings are taken away for the call, and transformers' leave the rest off.
+    A folder's own `generation_config.json` may have top_p 0.95 or top_k 20, which would be another distribution than
+    that of the log probabilities: the model's own settings are ignored.
 
     Attributes:
-        samples: replies for each prompt.
-        max_new_tokens: tokens of a reply at most.
-        temperature: what the logits are divided by; 0 takes the likeliest token each time.
-        top_p: only the likeliest tokens that together have this probability; 1 for all.
-        top_k: only that many of the likeliest tokens; 0 for all.
-        end_ids: ids that end a reply.
-        pad: id that fills up what comes behind the end.
+        samples: Replies for each prompt.
+        max_new_tokens: Largest length of a reply.
+        temperature: Divisor of the logits; 0 takes the likeliest token each time.
+        top_p: Only the likeliest tokens that together have this probability; 1 for all.
+        top_k: Only that many of the likeliest tokens; 0 for all.
+        end_ids: EOS ids.
+        pad: Id of padding.
 
     Raises:
-        UsageError: several samples at temperature 0, which would all be the same.
+        UsageError: Several samples at temperature 0, which would all be the same.
     """
 
     samples: Count = 1
@@ -47,26 +48,25 @@ class Sampling:
 
 @dataclass
 class Samples:
-    """Replies to N prompts, those of one prompt beside each other.
+    """R = N * samples replies to N prompts, those of one prompt beside each other.
 
     Attributes:
-        ids: token ids, `[N * samples, T]` int64; the id that ended a reply is among them, `pad` behind it.
-        length: tokens of each reply with the one that ended it, `[N * samples]` int64.
-        finished: whether a reply ended by itself, `[N * samples]` bool.
+        ids: Token ids with the EOS id, and `pad` after it.
+        length: Tokens of each reply with the EOS id.
+        finished: True for a reply that ended with an EOS id.
     """
 
-    ids: Tensor
-    length: Tensor
-    finished: Tensor
+    ids: Int[Tensor, "R M"]
+    length: Int[Tensor, " R"]
+    finished: Bool[Tensor, " R"]
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Every part of the module in evaluation mode, and afterwards in the mode that it had.
+    """Switch every part of a module to evaluation mode, and back.
 
-    Without dropout what is sampled and what its log probability speaks of are one distribution. Recomputed
-    activations, which forbid the cache of keys and values, are off in this mode too: transformers recomputes only while
-    training.
+    Without dropout the samples and their log probabilities are of one distribution. Recomputed activations, which
+    forbid the cache of keys and values, are off in this mode too: transformers recomputes only while training.
     """
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
@@ -79,22 +79,19 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def own_stream(seed: int, device: torch.device) -> Iterator[None]:
-    """torch's generators seeded, and afterwards as they were: sampling changes no order of rows and no dropout."""
+    """Seed torch's generators, and restore them: sampling changes no order of rows and no dropout."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
 @torch.no_grad()
-def draw(backbone: Any, prompt_ids: Tensor, mask: Tensor, sampling: Sampling, seed: int) -> Samples:
-    """Replies of a language model of transformers, all prompts in one call.
+def draw(
+    backbone: Any, prompt_ids: Int[Tensor, "N P"], mask: Int[Tensor, "N P"], sampling: Sampling, seed: int
+) -> Samples:
+    """Sample replies from a language model of transformers, all prompts (padded on the left) in one call.
 
-    Args:
-        backbone: has `generate`.
-        prompt_ids: `[N, P]` int64, padded on the left.
-        mask: 1 where there is a token, `[N, P]`.
-        sampling: the distribution.
-        seed: of this call's own random stream.
+    The samples are a function of `seed`.
     """
     from transformers import GenerationConfig
 
@@ -111,25 +108,17 @@ def draw(backbone: Any, prompt_ids: Tensor, mask: Tensor, sampling: Sampling, se
         bos_token_id=None,
         use_cache=True,
     )
-    with evaluating(backbone), own_stream(seed, prompt_ids.device), _without_defaults(backbone):
-        ids = backbone.generate(input_ids=prompt_ids, attention_mask=mask, generation_config=chosen)
+    # transformers fills what a call leaves open from the model's own settings.
+    base = backbone.get_base_model() if hasattr(backbone, "get_base_model") else backbone
+    kept, base.generation_config = base.generation_config, GenerationConfig()
+    try:
+        with evaluating(backbone), own_stream(seed, prompt_ids.device):
+            ids = backbone.generate(input_ids=prompt_ids, attention_mask=mask, generation_config=chosen)
+    finally:
+        base.generation_config = kept
     ids = ids[:, prompt_ids.shape[1] :]
     ended = torch.isin(ids, torch.tensor(sampling.end_ids, dtype=ids.dtype, device=ids.device))
     finished = ended.any(dim=1)
     length = torch.where(finished, ended.int().argmax(dim=1) + 1, ids.shape[1])
     beyond = torch.arange(ids.shape[1], device=ids.device) >= length[:, None]
     return Samples(ids.masked_fill(beyond, sampling.pad), length, finished)
-
-
-@contextmanager
-def _without_defaults(backbone: Any) -> Iterator[None]:
-    """The model without generation settings of its own, from which transformers fills what a call leaves open."""
-    from transformers import GenerationConfig
-
-    base = backbone.get_base_model() if hasattr(backbone, "get_base_model") else backbone
-    kept = base.generation_config
-    base.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        base.generation_config = kept

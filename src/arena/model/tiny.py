@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from arena.core.schema import Count, Share, WholeNumber
+from arena.core.shapes import Bool, Float, Int
 from arena.core.types import ClassPrior, TextBatch
 from arena.model.formulation import TieModel, with_offset
-from arena.model.heads import HeadSettings, MultiHeadClassifier, MultiHeadOutput, pairing_of
+from arena.model.heads import HeadSettings, MultiHeadClassifier, MultiHeadOutput, load_renamed_output, output_of
 
 
 class TinyClassifier(nn.Module):
@@ -18,26 +19,24 @@ class TinyClassifier(nn.Module):
     The convolution sees the neighbours of every id; of each block of `stride` ids only the largest response stays, so
     that a phrase counts wherever it begins and attention has few positions. Positions themselves are not told apart.
 
-    A segment is what lies between two separators; its number is the running count of separator ids. The head reads
-    each segment's part of the mean over the row side by side, so it can weigh answer A against answer B.
-
-    What lies behind a row's last token changes nothing, nor do the other rows of the batch.
+    Segments end with separators; the number of a segment is the running count of separator ids. The head reads each
+    segment's part of the mean over the row side by side, so it can weigh answer A against answer B. Neither padding nor
+    the other rows of the batch change a row.
 
     Args:
-        labels: names of the classes; K of them. Or the classes of each of several heads.
-        formulation: joint, symmetric or score, see `arena.model.formulation`.
-        ties: how two scores make a tie (score only).
-        vocabulary_size: number of ids.
-        separator: the id that ends a segment; None if there are none.
-        segments: segments that the head tells apart; the last also takes all that follow it.
-        width: hidden width H.
-        layers: transformer layers.
-        heads: attention heads.
-        stride: ids per position of the transformer.
-        dropout: share of hidden values set to 0 in training (none inside attention).
-        input_dropout: share of ids that the convolution does not see in training, as if they were padding: a model
-            that starts from nothing otherwise learns the training rows by heart (Iyyer et al. 2015, word dropout).
-        head: how each of several heads is built.
+        labels: Names of the K classes, or the classes of each of several heads.
+        formulation, ties: See `arena.model.formulation`; joint, symmetric or score.
+        vocabulary_size: Number of ids.
+        separator: Id that ends a segment; None if there are none.
+        segments: Segments that the head tells apart; the last also takes all that follow it.
+        width: Hidden width H.
+        layers: Transformer layers.
+        heads: Attention heads.
+        stride: Ids per position of the transformer.
+        dropout: Dropout of hidden values (none inside attention).
+        input_dropout: Share of ids that the convolution reads as padding in training: a model without pretrained
+            weights otherwise learns the training rows by heart (Iyyer et al. 2015, word dropout).
+        head: How each of several heads is built.
     """
 
     head: Any
@@ -59,46 +58,46 @@ class TinyClassifier(nn.Module):
         head: HeadSettings | None = None,
     ) -> None:
         super().__init__()
-        self.separator = separator
-        self.segments = segments
+        self.separator, self.segments = separator, segments
         self.stem = Stem(vocabulary_size, width, stride, input_dropout)
         self.segment = nn.Embedding(segments, width)
         self.layers = nn.ModuleList([Layer(width, heads, dropout) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
-        self.pairing: Any = pairing_of(labels, formulation, ties)
-        if isinstance(self.pairing, MultiHeadOutput):
-            self.head = MultiHeadClassifier(self.pairing.heads, segments * width, head or HeadSettings())
+        self.output: Any = output_of(labels, formulation, ties)
+        self.register_load_state_dict_pre_hook(load_renamed_output)
+        if isinstance(self.output, MultiHeadOutput):
+            self.head = MultiHeadClassifier(self.output.heads, segments * width, head or HeadSettings())
             return
-        self.head = nn.Linear(segments * width, self.pairing.outputs)
+        self.head = nn.Linear(segments * width, self.output.outputs)
         # The first predictions are then uniform and the first loss is ln K.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def init_from_class_prior(self, start: ClassPrior) -> None:
+    def init_from_class_prior(self, class_prior: ClassPrior) -> None:
         """Let two equal answers tie as often as the training rows do; the bias of a single head stays at zero."""
-        shares = self.pairing.init_from_class_prior(start)
+        shares = self.output.init_from_class_prior(class_prior)
         if isinstance(self.head, MultiHeadClassifier):
             self.head.set_bias(shares.log())
 
-    def forward(self, batch: TextBatch) -> Tensor:
-        """Logits `[N, K]` float32 of a batch of `[V * N, L]` ids."""
+    def forward(self, batch: TextBatch) -> Float[Tensor, "N K"]:
+        """Compute logits, float32."""
         shares = self._shares(batch.input_ids, batch.attention_mask)
         hidden = self.stem(batch.input_ids, batch.attention_mask) + shares @ self.segment.weight
         visible = shares.sum(2) > 0
         visible[:, 0] = True  # attention over nothing would be NaN
         for layer in self.layers:
             hidden = layer(hidden, visible[:, None, None, :])
-        return with_offset(self.pairing(self._classify(hidden, shares), len(batch)), batch)
+        return with_offset(self.output(self._classify(hidden, shares), len(batch)), batch)
 
-    def _shares(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """`[N, P, S]` float32: the part of each of the P blocks that belongs to each segment; padding to none."""
+    def _shares(self, input_ids: Int[Tensor, "S L"], mask: Int[Tensor, "S L"]) -> Float[Tensor, "S P G"]:
+        """Compute the part of each of the P blocks that belongs to each of the G segments; padding to none."""
         ends = input_ids == (-1 if self.separator is None else self.separator)
         segment = (ends.cumsum(1) - ends.long()).clamp(max=self.segments - 1)
         member = functional.one_hot(segment, self.segments) * mask[..., None]
         return blocks(member.float(), self.stem.stride).mean(2)
 
-    def _classify(self, hidden: Tensor, shares: Tensor) -> Tensor:
+    def _classify(self, hidden: Float[Tensor, "S P H"], shares: Float[Tensor, "S P G"]) -> Float[Tensor, "S C"]:
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = self.dropout(self.norm(hidden.float()))
             parts = torch.einsum("nps,nph->nsh", shares, hidden) * self.segments
@@ -106,13 +105,13 @@ class TinyClassifier(nn.Module):
             return self.head(parts.flatten(1) / length[:, None])
 
 
-def blocks(values: Tensor, stride: int) -> Tensor:
-    """`[N, L, X]` -> `[N, P, stride, X]` with P = ceil(L / stride), and zeros behind the end."""
+def blocks(values: Float[Tensor, "S L X"], stride: int) -> Float[Tensor, "S P stride X"]:
+    """Cut sequences into P = ceil(L / stride) blocks, with zeros after the end."""
     return functional.pad(values, (0, 0, 0, -values.shape[1] % stride)).unflatten(1, (-1, stride))
 
 
 class Stem(nn.Module):
-    """Embeds ids and describes each block of `stride` of them: `[N, L]` ids -> `[N, P, H]`, P = ceil(L / stride)."""
+    """Embedding and convolution of ids, and their largest response in each block of `stride` of them."""
 
     def __init__(self, vocabulary_size: int, width: int, stride: int, dropout: float, kernel: int = 7) -> None:
         super().__init__()
@@ -122,8 +121,8 @@ class Stem(nn.Module):
         self.convolution = nn.Conv2d(width // 2, width, (1, kernel), padding=(0, kernel // 2))
         nn.init.normal_(self.embedding.weight, std=0.5)
 
-    def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
-        """`mask` is 1 where there is an id; everything else is read as zeros, whatever the other rows need there."""
+    def forward(self, input_ids: Int[Tensor, "S L"], mask: Int[Tensor, "S L"]) -> Float[Tensor, "S P H"]:
+        """Compute the states of the P blocks; padding is read as zeros, whatever the other rows need there."""
         if self.training and self.dropout:
             mask = mask * (torch.rand(mask.shape, device=mask.device) >= self.dropout)
         values = blocks(self.embedding(input_ids) * mask[..., None], self.stride).flatten(1, 2)
@@ -145,8 +144,8 @@ class Layer(nn.Module):
         self.feed_forward = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden: Tensor, visible: Tensor) -> Tensor:
-        """`[N, P, H]` -> `[N, P, H]`; `visible` `[N, 1, 1, P]` is True where there is something to attend to."""
+    def forward(self, hidden: Float[Tensor, "S P H"], visible: Bool[Tensor, "S 1 1 P"]) -> Float[Tensor, "S P H"]:
+        """Compute the next states; blocks that are not `visible` are not attended to."""
         split = self.query_key_value(self.attention_norm(hidden)).unflatten(-1, (3, self.heads, -1))
         query, key, value = split.permute(2, 0, 3, 1, 4)
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)

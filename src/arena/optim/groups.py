@@ -9,7 +9,7 @@ from torch import nn
 
 from arena.core.errors import UsageError
 
-HEAD = ("head.", "pairing.", "pool.")
+HEAD = ("head.", "output.", "pool.")
 """Parts of a model without pretrained weights, by the beginning of their parameters' names."""
 BACKBONE = "backbone."
 """Place of the backbone in models of the hub; their other parts (the norm before the head) are new."""

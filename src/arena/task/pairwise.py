@@ -22,7 +22,7 @@ class Pairwise(TaskKind):
     }
     advice = {
         "data": "choose data=pairs, kaggle, wsdm, ...",
-        "model": "choose a model that judges (model=tiny, minilm, qwen05b, ...)",
+        "model": "choose a model that judges (model=tiny, minilm, qwen05b, encoder, causal, ...)",
         "loss": "choose loss=cross_entropy, focal, ...",
         "metric": "choose metric=pairwise",
     }

@@ -26,7 +26,7 @@ class Sft(TaskKind):
     }
     advice = {
         "data": "choose data=sft data.path=FILE, or data=toy_replies",
-        "model": "choose a language model (model=tiny_causal, stories, smollm2_135m, qwen05b_causal, qwen3_8b)",
+        "model": "choose a language model (model=tiny_causal, stories, smollm2_135m, qwen05b_causal, causal_lm, ...)",
         "loss": "choose loss=language_model or loss=polychromic",
         "metric": "choose metric=replies",
     }
