@@ -370,7 +370,7 @@ def test_rdrop_on_single_copies_is_refused(rows, tmp_path):
 
 def test_two_stages_in_one_head(rows, tmp_path):
     """And another loss in the other head; the probabilities are those of the stages."""
-    stages = "+loss.overrides.stance={_target_: arena.loss.two_stage.TwoStage, _partial_: true, first: NONE}"
+    stages = "+loss.overrides.stance={_target_: arena.loss.rare_classes.TwoStage, _partial_: true, first: NONE}"
     options = ("loss@loss.head=focal", "loss.head.gamma=1", stages)
     run = trained(tmp_path / "run", rows, *QUICK, *options)
     lines, probabilities = predicted([run], write_head_rows(tmp_path / "x.csv", 20, 3, False), tmp_path / "y.csv")
@@ -406,7 +406,7 @@ def test_three_corrections_are_warned_of_once(rows, tmp_path, caplog):
         "data.multipliers={sentiment: {positive: 3.0}}",
         "loss.head.class_weight=balanced",
     )
-    adjusted = "+loss.overrides.sentiment={_target_: arena.loss.adjustment.LogitAdjustment, _partial_: true}"
+    adjusted = "+loss.overrides.sentiment={_target_: arena.loss.rare_classes.LogitAdjustment, _partial_: true}"
     trained(tmp_path / "run", rows, *QUICK, "trainer.max_epochs=2", *options, adjusted)
     found = [record.getMessage() for record in caplog.records if "both correct for rare classes" in record.getMessage()]
     assert [message.partition(":")[0] for message in found] == ["head stance", "head sentiment"]

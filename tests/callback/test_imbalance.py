@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 from arena.callback.diagnostics import ImbalanceReport, effective_prior, prior_reversed
 from arena.callback.progress import LossSchedule
 from arena.config.weights import read_checkpoint
-from arena.loss.adjustment import LogitAdjustment
 from arena.loss.class_weight import class_weights
 from arena.loss.classification import CrossEntropy
 from arena.loss.multi_head import MultiHead
+from arena.loss.rare_classes import LogitAdjustment
 
 LABELS = {"stance": ["AGAINST", "FAVOR", "NONE"], "sentiment": ["negative", "positive"]}
 NATURAL = np.array([470, 470, 60, 500, 500])

@@ -35,7 +35,7 @@ def test_flat_options_of_heads_become_a_loss_for_each_head():
     found = moved.current({"data": data, "loss": loss})
     assert found["task"]["_target_"] == "arena.task.multihead.MultiHead"
     made = {"_partial_": True, "labels": []}
-    adjusted = {"_target_": "arena.loss.adjustment.LogitAdjustment", "label_smoothing": 0.1, "tau": 0.5}
+    adjusted = {"_target_": "arena.loss.rare_classes.LogitAdjustment", "label_smoothing": 0.1, "tau": 0.5}
     assert found["loss"] == {
         "_target_": "arena.loss.multi_head.MultiHead",
         "labels": {"a": ["x", "y"]},

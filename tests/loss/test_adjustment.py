@@ -5,8 +5,8 @@ import torch
 
 from arena.core.errors import UsageError
 from arena.core.types import TextBatch
-from arena.loss.adjustment import LogitAdjustment
 from arena.loss.classification import cross_entropy
+from arena.loss.rare_classes import LogitAdjustment
 
 LABELS = ["model_a", "model_b", "tie"]
 LOGITS = torch.tensor([[2, 0.5, -1], [0.2, 0.1, 0], [-1, 3, 0.5], [0, 0, 4]], dtype=torch.float64)

@@ -10,10 +10,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from arena.core.errors import UsageError
 from arena.core.types import TextBatch
 from arena.loss.class_weight import Rule, WeightedLoss, class_weights
-from arena.loss.classification import CrossEntropy, Focal, GeneralizedCrossEntropy, cross_entropy
-from arena.loss.margin import Ldam
-from arena.loss.reshaped import Poly
-from arena.loss.two_stage import TwoStage
+from arena.loss.classification import CrossEntropy, Focal, GeneralizedCrossEntropy, Poly, cross_entropy
+from arena.loss.rare_classes import Ldam, TwoStage
 
 LABELS = ["model_a", "model_b", "tie"]
 LOGITS = torch.tensor([[2, 0.5, -1], [0.2, 0.1, 0], [-1, 3, 0.5], [0, 0, 4]], dtype=torch.float64)

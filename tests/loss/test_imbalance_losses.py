@@ -6,10 +6,8 @@ from torch.nn import functional
 
 from arena.core.errors import UsageError
 from arena.core.types import TextBatch
-from arena.loss.classification import Focal, cross_entropy
-from arena.loss.margin import Ldam, margins
-from arena.loss.reshaped import Asymmetric, Dice, Poly
-from arena.loss.two_stage import TwoStage, two_stage_log_probabilities
+from arena.loss.classification import Asymmetric, Dice, Focal, Poly, cross_entropy
+from arena.loss.rare_classes import Ldam, TwoStage, margins, two_stage_log_probabilities
 
 LABELS = ["model_a", "model_b", "tie"]
 LOGITS = torch.tensor([[2, 0.5, -1], [0.2, 0.1, 0], [-1, 3, 0.5], [0, 0, 4]], dtype=torch.float64)

@@ -14,13 +14,10 @@ from arena.config import build as arena_build
 from arena.core import schema
 from arena.core.errors import UsageError
 from arena.core.types import UNLABELLED, TextBatch
-from arena.loss.adjustment import LogitAdjustment
 from arena.loss.base import Loss
-from arena.loss.classification import CrossEntropy, Focal, GeneralizedCrossEntropy
-from arena.loss.margin import Ldam
+from arena.loss.classification import Asymmetric, CrossEntropy, Dice, Focal, GeneralizedCrossEntropy, Poly
 from arena.loss.multi_head import MultiHead
-from arena.loss.reshaped import Asymmetric, Dice, Poly
-from arena.loss.two_stage import TwoStage
+from arena.loss.rare_classes import Ldam, LogitAdjustment, TwoStage
 
 LABELS = {"stance": ["AGAINST", "FAVOR", "NONE"], "sentiment": ["negative", "positive"], "target": ["a", "b", "c", "d"]}
 SIZES = [3, 2, 4]
@@ -286,7 +283,7 @@ NAMED = "loss.labels={stance: [AGAINST, FAVOR, NONE], sentiment: [negative, posi
 
 
 def test_the_command_line_reaches_single_heads() -> None:
-    dice = "+loss.overrides.stance={_target_: arena.loss.reshaped.Dice, _partial_: true, power: 0.2}"
+    dice = "+loss.overrides.stance={_target_: arena.loss.classification.Dice, _partial_: true, power: 0.2}"
     chosen = ["loss=multi_head", NAMED, "loss@loss.head=focal", "loss.head.gamma=3"]
     settings = compose(*chosen, "+loss.overrides.sentiment.label_smoothing=0.2", dice, "run_dir=x")
     schema.check(OmegaConf.to_container(settings.loss, resolve=True), "loss")

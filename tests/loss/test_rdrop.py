@@ -10,7 +10,7 @@ from torch.nn import functional
 from arena.core.errors import UsageError
 from arena.core.types import UNLABELLED, TextBatch
 from arena.loss.multi_head import MultiHead
-from arena.loss.rdrop import PATIENCE, RDrop, symmetric_divergence
+from arena.loss.multi_task import PATIENCE, RDrop, symmetric_divergence
 
 LABELS = {"stance": ["AGAINST", "FAVOR", "NONE"]}
 FIRST = torch.tensor([[2, 0.5, -1], [0.2, 0.1, 0], [-1, 3, 0.5], [0, 0, 4]], dtype=torch.float64)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from arena.loss.task_weight import TaskWeights, dynamic_weights, uncertainty_weighted
+from arena.loss.multi_task import TaskWeights, dynamic_weights, uncertainty_weighted
 
 
 def test_dynamic_weights_fixture() -> None:

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassAccuracy
 
-from arena.metric.baseline import prior_probabilities
 from arena.metric.collection import Metrics
-from arena.metric.probability import LogLoss
+from arena.metric.probability import LogLoss, prior_probabilities
 
 
 def test_smoothed_shares() -> None:

@@ -6,7 +6,6 @@ from torch import nn
 
 from arena.core.errors import UsageError
 from arena.optim.adamw import AdamW
-from arena.optim.groups import parameter_groups
 from arena.optim.schedule import Constant, Cosine, Linear, Polynomial, Schedule, WarmupPlateau, Wsd
 
 
@@ -88,7 +87,7 @@ def test_plateau_survives_a_restart():
 def test_biases_norms_and_frozen_parameters():
     """Decayed: the two matrices that train. Not decayed: their biases and the norm. Head: ten times the rate."""
     model = Model()
-    groups = {(g["lr"], g["weight_decay"]): g["params"] for g in parameter_groups(model, nn.Identity(), 1e-3, 0.1, 10)}
+    groups = {(g["lr"], g["weight_decay"]): g["params"] for g in AdamW(1e-3, 0.1, 10).groups(model, nn.Identity())}
     assert {key: len(group) for key, group in groups.items()} == {
         (1e-3, 0.1): 1, (1e-3, 0.0): 3, (1e-2, 0.1): 1, (1e-2, 0.0): 1,
     }  # fmt: skip

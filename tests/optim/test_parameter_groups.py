@@ -7,7 +7,8 @@ from torch import nn
 from arena.config import build
 from arena.config import compose as config
 from arena.core.errors import UsageError
-from arena.optim.groups import parameter_groups, parameter_infos
+from arena.optim.adamw import AdamW
+from arena.optim.groups import parameter_infos
 
 NONE = nn.Identity()
 
@@ -26,7 +27,7 @@ class Backbone(nn.Module):
 
 def rate_of(model: nn.Module, **options) -> dict[str, float]:
     names = {parameter: name for name, parameter in model.named_parameters()}
-    groups = parameter_groups(model, NONE, 1.0, 0.1, options.pop("head", 1.0), **options)
+    groups = AdamW(1.0, 0.1, options.pop("head", 1.0), **options).groups(model, NONE)
     found = {names[p]: group["lr"] for group in groups for p in group["params"]}
     assert sum(len(group["params"]) for group in groups) == len(found), "each parameter once"
     return found
@@ -34,7 +35,7 @@ def rate_of(model: nn.Module, **options) -> dict[str, float]:
 
 def decayed(model: nn.Module) -> set[str]:
     names = {parameter: name for name, parameter in model.named_parameters()}
-    groups = parameter_groups(model, NONE, 1.0, 0.1, 1.0)
+    groups = AdamW(1.0, 0.1).groups(model, NONE)
     return {names[p] for group in groups if group["weight_decay"] for p in group["params"]}
 
 
@@ -51,7 +52,7 @@ def test_twelve_layers_at_nine_tenths():
 
 def test_no_layer_decay_makes_the_groups_there_were():
     """lr of head or not, decayed or not: four groups, whatever the number of layers."""
-    groups = parameter_groups(Backbone(), NONE, 1e-3, 0.1, 10.0)
+    groups = AdamW(1e-3, 0.1, 10.0).groups(Backbone(), NONE)
     assert {(g["lr"], g["weight_decay"]): len(g["params"]) for g in groups} == {
         (1e-3, 0.1): 13, (1e-3, 0.0): 14, (1e-2, 0.1): 1, (1e-2, 0.0): 1,
     }  # fmt: skip
@@ -59,7 +60,7 @@ def test_no_layer_decay_makes_the_groups_there_were():
 
 def test_a_model_without_layers_cannot_decay_over_them():
     with pytest.raises(UsageError, match="no layers"):
-        parameter_groups(nn.Linear(2, 2), NONE, 1.0, 0.0, 1.0, layer_decay=0.9)
+        AdamW(1.0, layer_decay=0.9).groups(nn.Linear(2, 2), NONE)
 
 
 @pytest.mark.parametrize(

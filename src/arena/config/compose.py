@@ -8,12 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import (
-    InterpolationKeyError,
-    InterpolationToMissingValueError,
-    MissingMandatoryValue,
-    OmegaConfBaseException,
-)
+from omegaconf import errors as omegaconf_errors
 
 from arena.config.overrides import (
     as_typed,
@@ -66,15 +61,12 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     schema.check_values(raw.get("suggested", {}), Suggested, "suggested.", others=())
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except MissingMandatoryValue as error:
-        key = error.full_key or "?"
-        raise UsageError(f"{key}: a value is needed; give {key}=...") from None
-    except InterpolationToMissingValueError as error:
+    except (omegaconf_errors.MissingMandatoryValue, omegaconf_errors.InterpolationToMissingValueError) as error:
         key = first_line(error).rpartition(" ")[2]
         raise UsageError(f"{key}: a value is needed; give {key}=...") from None
-    except InterpolationKeyError as error:
+    except omegaconf_errors.InterpolationKeyError as error:
         raise UsageError(f"{error.full_key}: {first_line(error)}") from None
-    except OmegaConfBaseException as error:
+    except omegaconf_errors.OmegaConfBaseException as error:
         if (reason := _reason(error)) is not None:
             raise reason from None
         raise UsageError(f"{error.full_key or 'configuration'}: {first_line(error)}") from None
@@ -218,7 +210,7 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
     if isinstance(error, ConfigCompositionException) and (key := re.search(r"Could not override '([^']+)'", text)):
         kind = "key" if "." in key[1] else "group or key"
         return UsageError(f"{key[1]}: no such {kind}{_nearest_key(key[1], overrides, config_name)}")
-    if isinstance(error, OmegaConfBaseException | HydraException) or text.startswith("Only one of --"):
+    if isinstance(error, omegaconf_errors.OmegaConfBaseException | HydraException) or text.startswith("Only one of --"):
         return UsageError(first_line(error))
     raise error
 

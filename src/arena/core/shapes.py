@@ -19,7 +19,10 @@ else:
 
     Bool = Int = Float
 
+PerRow = Float[Tensor, " N"]
+PerClass = Float[Tensor, "N K"]
+"""A number for each row, and for each row and class."""
 Target = Int[Tensor, " N"] | Float[Tensor, "N K"]
 """Class indices, `UNLABELLED` where unknown; or class probabilities, NaN or all zero where unknown."""
 
-__all__ = ["Bool", "Float", "Int", "Target"]
+__all__ = ["Bool", "Float", "Int", "PerClass", "PerRow", "Target"]

@@ -12,9 +12,9 @@ from arena.callback.predictions import PROBABILITY, TRUE_PROBABILITY
 from arena.core.files import read_parquet
 from arena.core.heads import LOSS, Heads, Labels
 from arena.core.types import UNLABELLED
-from arena.metric.baseline import prior_probabilities
 from arena.metric.collection import Metrics
 from arena.metric.interval import bootstrap, calibration_intervals
+from arena.metric.probability import prior_probabilities
 from arena.stats.calibration import ErrorInterval
 from arena.stats.intervals import paired_difference, paired_differences, quotient
 from arena.stats.scores import exact_match, head_means, label_hits, label_log_losses, mean_over_heads

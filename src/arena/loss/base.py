@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from arena.core.errors import UsageError
-from arena.core.shapes import Bool, Float, Target
+from arena.core.shapes import Bool, Float, PerClass, PerRow, Target
 from arena.core.types import UNLABELLED, LossOutput, TextBatch, precise
 
 
@@ -19,16 +19,14 @@ def has_target(target: Target) -> Bool[Tensor, " N"]:
     return torch.isfinite(total) & (total > 0)
 
 
-def target_probabilities(target: Target, like: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+def target_probabilities(target: Target, like: PerClass) -> PerClass:
     """Convert targets to probabilities in the type of the logits `like`; indices become one-hot rows."""
     if target.is_floating_point():
         return target.to(like.dtype)
     return nn.functional.one_hot(target, like.shape[-1]).to(like.dtype)
 
 
-def mean_over_rows(
-    rows: Float[Tensor, " N"], weight: Float[Tensor, " N"], active: Bool[Tensor, " N"], n: int
-) -> Float[Tensor, ""]:
+def mean_over_rows(rows: PerRow, weight: PerRow, active: Bool[Tensor, " N"], n: int) -> Float[Tensor, ""]:
     r"""Compute $\frac{1}{n}\sum_i w_i \ell_i$ over the active rows; the others give exactly 0.
 
     Divided by the number n of supervised rows and not by the sum of the weights, which changes from batch to batch: a
@@ -54,9 +52,6 @@ class Loss(nn.Module):
 
     Everything is computed in float32, whatever the logits come in (float64 stays, for gradient checks): in bfloat16 the
     difference of two logits near 100 has steps of a half.
-
-    Args:
-        labels: Names of the K classes, in the order of the logits.
     """
 
     labels: list[str]
@@ -69,22 +64,16 @@ class Loss(nn.Module):
     def __post_init__(self) -> None:
         super().__init__()  # not before: a dataclass sets its plain fields first, which a module allows
 
-    def cost(self, logits: Float[Tensor, "N K"], target: Target) -> Float[Tensor, " N"]:
+    def cost(self, logits: PerClass, target: Target) -> PerRow:
         """Compute the loss of each row in nats before row weights; every target is known."""
         raise NotImplementedError
 
-    def training_cost(
-        self, logits: Float[Tensor, "N K"], target: Target, teacher: Float[Tensor, "N K"] | None
-    ) -> Float[Tensor, " N"]:
+    def training_cost(self, logits: PerClass, target: Target, teacher: PerClass | None) -> PerRow:
         """Compute what training minimises, where that is not the `cost` that is reported."""
         return self.cost(logits, target)
 
-    def rows(self, logits: Float[Tensor, "N K"], batch: TextBatch, training: bool = False) -> Float[Tensor, " N"]:
-        """Compute the loss of each row in nats before row weights; NaN where there is no target.
-
-        Raises:
-            UsageError: The model has another number of classes than `labels`.
-        """
+    def rows(self, logits: PerClass, batch: TextBatch, training: bool = False) -> PerRow:
+        """Compute the loss of each row in nats before row weights; NaN where there is no target."""
         check_width(logits, self.labels)
         known = has_target(batch.target)
         column = known.unsqueeze(-1) if batch.target.is_floating_point() else known
@@ -93,29 +82,26 @@ class Loss(nn.Module):
         # Not masked by 0 * x: with x not finite that is NaN, in the backward pass too.
         return torch.where(known, cost, torch.nan)
 
-    def forward(self, logits: Float[Tensor, "N K"], batch: TextBatch) -> LossOutput:
+    def forward(self, logits: PerClass, batch: TextBatch) -> LossOutput:
         """Compute the mean loss over the supervised rows of a batch.
 
         Rows without a target, and those of weight 0, give exactly 0 and no gradient, even where their logits are not
         finite.
-
-        Raises:
-            UsageError: Another number of classes than `labels`, or a teacher that this loss does not use.
         """
         refuse_teacher(self, batch)
         active = has_target(batch.target) & (batch.weight != 0)
         rows = self.rows(torch.where(active.unsqueeze(-1), logits, 0.0), batch, training=True)
         return LossOutput(mean_over_rows(rows, batch.weight, active, batch.supervised), batch.supervised, {})
 
-    def link(self, logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+    def link(self, logits: PerClass) -> PerClass:
         """Turn the model's logits into those whose softmax is predicted."""
         return logits
 
-    def predict(self, logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+    def predict(self, logits: PerClass) -> PerClass:
         """Compute the probabilities of the classes, float32."""
         return torch.softmax(self.link(logits.float()), dim=-1)
 
-    def log_probabilities(self, logits: Float[Tensor, "N K"]) -> Float[Tensor, "N K"]:
+    def log_probabilities(self, logits: PerClass) -> PerClass:
         """Compute the logarithms of the predicted probabilities, float32, or float64 for such logits."""
         return torch.log_softmax(self.link(at_least_float32(logits)), dim=-1)
 

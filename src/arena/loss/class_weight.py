@@ -18,11 +18,7 @@ Rule = Literal["balanced", "sqrt", "effective"]
 def class_factors(
     labels: list[str], factors: dict[str, Positive] | list[Positive] | None, key: str
 ) -> Float[Tensor, " K"] | None:
-    """Put given factors into the order of `labels`; a class that a mapping leaves out has factor 1.
-
-    Raises:
-        UsageError: An unknown class, or another number of factors than classes, at the configuration key `key`.
-    """
+    """Put given factors into the order of `labels`; a class that a mapping leaves out has factor 1."""
     if factors is None:
         return None
     valid = ", ".join(labels)
@@ -37,15 +33,14 @@ def class_factors(
 
 
 def class_weights(counts: Tensor, rule: Rule, beta: float = 0.999, cap: float | None = None) -> Float[Tensor, " K"]:
-    r"""Compute class weights from the class counts $n_c$ `[K]`, float64; their mean over the rows is 1.
+    r"""Compute class weights from the class counts $n_c$ `[K]`, float64; no rows count as one row.
 
     `balanced`: $n / (K n_c)$, the inverse frequency. `sqrt`: $n_c^{-1/2}$. `effective`: the inverse of the effective
     number of rows, $(1 - \beta) / (1 - \beta^{n_c})$ (Cui et al. 2019, "Class-Balanced Loss Based on Effective Number
-    of Samples"); a class is worth $1 / (1 - \beta)$ rows at most. A class without rows counts as one row.
+    of Samples"); a class is worth $1 / (1 - \beta)$ rows at most.
 
-    The mean is taken over rows, $\sum_c n_c w_c = n$, so that a loss keeps its size. Over classes it would not: with
-    9,900, 90 and 10 rows .0027, .30 and 2.7 have the mean 1 and shrink the loss 124 times. The cap acts afterwards:
-    where it bites, the mean is below 1, and only factors above it change.
+    The mean over rows is 1, $\sum_c n_c w_c = n$, so that a loss keeps its size: with a mean of 1 over classes, 9,900,
+    90 and 10 rows would shrink it 124 times. The cap acts afterwards and changes only factors above it.
     """
     rows = counts.double().clamp_min(1)
     match rule:
@@ -71,19 +66,11 @@ class WeightedLoss(Loss):
 
     A subclass has the option `class_weight` (or another one, `weight_option`): a rule of `class_weights`; the factor of
     each class by name, 1 for those left out; a list in the order of `labels`; or None. Factors that come from counts or
-    set in later are kept in checkpoints as they act at that time, so that a restored model has the validation loss of
-    the moment.
+    set in later are kept in checkpoints as they act at that time (`acting_weight`, `[K]`).
 
-    Deferred re-weighting (Cao et al. 2019, "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss",
-    algorithm 1): the first epochs learn from the rows as they are, the later ones move the boundary.
-
-    Args:
-        class_weight_beta: Beta of the rule `effective`.
-        class_weight_cap: Largest factor that a rule may give, after their mean has been made 1.
-        class_weight_from_epoch: First epoch, counted from 0, in which the factors act.
-
-    Attributes:
-        acting_weight: The factors that act now, `[K]` float32; None for none.
+    Deferred re-weighting (`class_weight_from_epoch`; Cao et al. 2019, "Learning Imbalanced Datasets with
+    Label-Distribution-Aware Margin Loss", algorithm 1): the first epochs learn from the rows as they are, the later
+    ones move the boundary.
     """
 
     class_weight_beta: Share = 0.999
@@ -112,17 +99,9 @@ class WeightedLoss(Loss):
         self.register_load_state_dict_pre_hook(_under_todays_name)
 
     def set_class_counts(self, sampled: Tensor, natural: Tensor) -> Tensor:
-        """Set the factors of a rule from the class counts.
+        """Set the factors of a rule from the `natural` class counts of the training split, `[K]`.
 
-        Args:
-            sampled: Rows of each class that an epoch shows, `[K]`.
-            natural: Rows of each class in the training split, `[K]`, from which a rule makes the factors.
-
-        Returns:
-            Class counts at which the model's logits should start, `[K]`: the sampled ones.
-
-        Raises:
-            UsageError: Another number of classes than `labels`.
+        Returns the class counts at which the model's logits should start: those `sampled`, which an epoch shows.
         """
         check_counts(natural, self.labels)
         if self._rule is not None and self.chosen_weight is not None and self.acting_weight is not None:

@@ -4,27 +4,22 @@ import logging
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from arena.core.schema import Positive, Share
-from arena.core.shapes import Float, Target
+from arena.core.shapes import PerClass, PerRow, Target
 from arena.loss.base import Loss
 from arena.loss.classification import cross_entropy
 
 log = logging.getLogger("arena")
 
 
-def divergence_from_teacher(
-    logits: Float[Tensor, "N K"], teacher: Float[Tensor, "N K"], temperature: float
-) -> Float[Tensor, " N"]:
-    r"""Compute $T^2\,\mathrm{KL}(q_T \,\|\, p_T)$ of each row in nats, $q_T \propto q^{1/T}$, $p_T =
-    \mathrm{softmax}(z / T)$.
+def divergence_from_teacher(logits: PerClass, teacher: PerClass, temperature: float) -> PerRow:
+    r"""Compute $T^2\,\mathrm{KL}(q_T \,\|\, p_T)$ in nats, $q_T \propto q^{1/T}$, $p_T = \mathrm{softmax}(z / T)$.
 
-    The larger $T$, the more the classes count that the teacher finds unlikely (its $q$ may hold zeros). $T^2$ makes up
-    for the gradient, which shrinks as $1/T^2$.
-
-    Source: Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", section 2.
+    The larger $T$, the more the classes count that the teacher finds unlikely. $T^2$ makes up for the gradient, which
+    shrinks as $1/T^2$. Source: Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", section
+    2.
     """
     softened = torch.softmax(teacher.to(logits.dtype).log() / temperature, dim=-1)
     student = torch.log_softmax(logits / temperature, dim=-1)
@@ -35,12 +30,7 @@ def divergence_from_teacher(
 class Distillation(Loss):
     r"""$(1 - \lambda)\,\mathrm{CE} + \lambda\,T^2\,\mathrm{KL}$ to a teacher, see `divergence_from_teacher`.
 
-    Rows for which `TextBatch.teacher` is NaN, and batches without one, cost the cross entropy of the label in full,
-    which is also what is reported (`rows`).
-
-    Args:
-        share: $\lambda$; 0 is cross entropy with the label, 1 uses the teacher only.
-        temperature: $T$; 1 compares the probabilities as they are.
+    Rows without a teacher (NaN) cost the cross entropy of the label in full, which is also what is reported (`rows`).
     """
 
     share: Share = 0.5
@@ -49,14 +39,10 @@ class Distillation(Loss):
     uses_teacher = True
     _warned = False
 
-    def cost(self, logits: Float[Tensor, "N K"], target: Target) -> Float[Tensor, " N"]:
-        """Compute the cross entropy with the label."""
+    def cost(self, logits: PerClass, target: Target) -> PerRow:
         return cross_entropy(logits, target)
 
-    def training_cost(
-        self, logits: Float[Tensor, "N K"], target: Target, teacher: Float[Tensor, "N K"] | None
-    ) -> Float[Tensor, " N"]:
-        """Compute the cost of label and teacher; warns once where there is no teacher."""
+    def training_cost(self, logits: PerClass, target: Target, teacher: PerClass | None) -> PerRow:
         label = self.cost(logits, target)
         if teacher is None:
             if not self._warned:

@@ -19,13 +19,8 @@ FEWEST = 16
 
 
 class Tokens(NamedTuple):
-    """Costs of the M target tokens in nats, `[M]` each.
-
-    Attributes:
-        cost: What training minimises, with its gradient.
-        log_loss: -log p of the token.
-        entropy: Entropy of the predicted distribution.
-        diversity: Diversity term of the loss, with its gradient; zeros for a loss without one.
+    """Costs of the M target tokens in nats, `[M]` each: what training minimises, -log p, the entropy of the predicted
+    distribution, and the diversity term of the loss, zeros for a loss without one.
     """
 
     cost: Tensor
@@ -36,17 +31,10 @@ class Tokens(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class LanguageModel(nn.Module):
-    r"""Cross entropy of the reply tokens, $-\log p(y_t \mid x, y_{<t})$, mean over the tokens of a batch.
+    r"""Cross entropy of the reply tokens, $-\log p(y_t \mid x, y_{<t})$, mean over the tokens of a batch, in float32.
 
     The logits of a chunk are made, used and thrown away, and made again in the backward pass, so that memory does not
-    grow with tokens times vocabulary. Everything is computed in float32.
-
-    Args:
-        label_smoothing: Share of the target that is spread over the vocabulary. The log loss that is reported stays
-            that of the token.
-
-    Attributes:
-        labels: Empty: there are no classes.
+    grow with tokens times vocabulary. The log loss that is reported has no label smoothing.
     """
 
     label_smoothing: Share = 0.0

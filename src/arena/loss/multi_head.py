@@ -12,13 +12,12 @@ from arena.core.closest import closest
 from arena.core.errors import UsageError
 from arena.core.heads import Heads, Labels
 from arena.core.schema import NonNegative, check_arguments
-from arena.core.shapes import Bool, Float
+from arena.core.shapes import Bool, Float, PerRow
 from arena.core.types import LossOutput, TextBatch
 from arena.loss.base import Loss, check_width, has_target, mean_over_rows, refuse_teacher
 from arena.loss.class_weight import check_counts
 from arena.loss.classification import CrossEntropy
-from arena.loss.rdrop import RDrop, symmetric_divergence
-from arena.loss.task_weight import TaskWeights
+from arena.loss.multi_task import RDrop, TaskWeights, symmetric_divergence
 
 
 class MultiHead(Loss):
@@ -28,23 +27,6 @@ class MultiHead(Loss):
     head with the most has for each one of head h (from the training rows as they are, kept in checkpoints), so that
     heads of which labels are missing weigh as much as the others, and the mean over rows stays exact for unequal
     batches.
-
-    Args:
-        labels: Classes of each head by its name; or the classes of a single classification, whose targets may then be
-            indices `[N]` or probabilities `[N, K]`.
-        head: Makes the loss of each head (`_partial_`), called with its `labels`.
-        overrides: By head, options of `head` that are different, or what makes another loss (`_partial_` too).
-        task_weights: $w_h$ of each head by name; 1 for those left out.
-        weighting: `fixed`: these; `uncertainty`: times $e^{-s_h}$ with learned $s_h$ and $w_h s_h / 2$ added (Kendall
-            et al. 2018); `dynamic`: times the dynamic weight average of the last two epochs (Liu et al. 2019), see
-            `arena.loss.task_weight`.
-        normalise: Divide the loss of each head by the entropy of its training shares, so that a cross entropy starts
-            at 1 whatever the classes.
-        rdrop: `alpha` and `warmup`, see `arena.loss.rdrop.RDrop`; needs two copies of each row in training, and acts on
-            all heads of rows with any label, with the heads' weights.
-
-    Raises:
-        UsageError: A head or an option that does not exist, in `overrides` or `task_weights`.
     """
 
     def __init__(
@@ -74,18 +56,7 @@ class MultiHead(Loss):
         self.head_factor = nn.Buffer(torch.ones(len(self.heads)))
 
     def set_class_counts(self, sampled: Tensor, natural: Tensor) -> Float[Tensor, " C"]:
-        """Set the factors of the heads, and the class counts of their losses.
-
-        Args:
-            sampled: Rows of each class that an epoch shows, `[C]`.
-            natural: Rows of each class in the training split, `[C]`.
-
-        Returns:
-            Class counts at which the heads' logits should start.
-
-        Raises:
-            UsageError: Another number of counts than of classes.
-        """
+        """Set the factors of the heads and their losses' class counts, see `WeightedLoss.set_class_counts`; `[C]`."""
         check_counts(natural, self.labels)
         check_counts(sampled, self.labels)
         starts, factors = [], []
@@ -105,24 +76,15 @@ class MultiHead(Loss):
         self.rdrop.check(data.get("copies", 1))
 
     def at(self, epoch: int, progress: float) -> None:
-        """Set deferred factors, dynamic weights and the warm-up of R-Drop.
-
-        Args:
-            epoch: Counted from 0.
-            progress: Share of the training that is done, 0 to 1.
-        """
+        """Set deferred factors, dynamic weights and the warm-up of R-Drop."""
         self.rdrop.progress = progress
         self.weights.at(epoch)
         for loss in self.losses:
             if hasattr(loss, "at"):
                 loss.at(epoch, progress)  # pyright: ignore[reportCallIssue]
 
-    def rows(self, logits: Float[Tensor, "N C"], batch: TextBatch, training: bool = False) -> Float[Tensor, " N"]:
-        """Compute the weighted sum of the heads' losses of each row; NaN where no head has a label.
-
-        Raises:
-            UsageError: The model has another number of classes than `labels`.
-        """
+    def rows(self, logits: Float[Tensor, "N C"], batch: TextBatch, training: bool = False) -> PerRow:
+        """Compute the weighted sum of the heads' losses of each row; NaN where no head has a label."""
         labelled = self._labelled(logits, batch)
         rows = self.weights(self._costs(logits, batch, labelled, training) * self.head_factor)
         return torch.where(labelled.any(dim=-1), rows, torch.nan)
@@ -131,11 +93,8 @@ class MultiHead(Loss):
         """Compute the mean loss over the rows of a batch that have a label.
 
         A head without a label in a row, and all heads of a row of weight 0, give exactly 0 and no gradient (but that of
-        R-Drop), even where their logits are not finite.
-
-        Raises:
-            UsageError: The model has another number of classes than `labels`; a teacher; R-Drop without two copies of
-                each row, or on a model without dropout.
+        R-Drop), even where their logits are not finite. Raises a `UsageError` as `Loss.forward`, and for R-Drop that
+        cannot work.
         """
         refuse_teacher(self, batch)
         labelled = self._labelled(logits, batch) & (batch.weight != 0).unsqueeze(-1)

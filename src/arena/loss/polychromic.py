@@ -39,30 +39,6 @@ class Polychromic(LanguageModel):
     temperature: its gradient is the same, so it is the control for what GEM gains.
 
     Samples are drawn by `arena.task.sampling`, with the options of this class.
-
-    Args:
-        lambda_: Weight of the diversity (`loss.lambda`).
-        estimator: See the table.
-        score: Score of a set of replies (`arena.diversity.scores`); needed where replies are sampled.
-        reward: Quality of each reply, from 0 to 1 (a checker of `arena.evaluation.generation`), which multiplies the
-            score of its set by the mean: the polychromic objective (arXiv 2509.25424). None for the score alone. A
-            reply that cannot be judged earns 0; a prompt none of whose replies can be judged is left out.
-        n_generations: Replies sampled for each prompt.
-        max_examples_for_diversity: Prompts of a batch that replies are sampled for.
-        compute_every_n_steps: Steps from one sampling to the next; its gradient, clipped apart, is multiplied by this.
-            Without samples it is how often the norms of the gradients are measured.
-        max_new_tokens: Largest length of a sampled reply.
-        temperature: Temperature of the sampling and of the log probability of a reply.
-        length_divisor: Divisor of the log probabilities of whole replies in the gradient. 1 is the gradient of
-            lambda E[D]. The quality is a mean over tokens, the log probability of a reply a sum over as many: with the
-            length of a reply here, lambda weighs D against nats a token. A constant, and not each reply's own length,
-            which would favour long ones.
-        sequences_at_once: Sampled replies in one forward pass with gradients; 0 for all.
-        beta: Temperature of `gem` and `ce_temperature`.
-        seed: Seed of the samples' own random stream.
-
-    Raises:
-        UsageError: No score, or fewer replies than it is defined on without one of them.
     """
 
     lambda_: NonNegative
@@ -130,17 +106,14 @@ def surrogate(
     r"""Compute a number that is D and whose gradient is an estimate of that of E[D].
 
     $D + t (G - \mathrm{sg}(G))$, $G = \frac{1}{m} \sum_x \sum_i \mathrm{sg}(D(S) - D(S \setminus i)) \log \pi(y_i | x)$
-    with sg for what gives no gradient. $\nabla G$ is unbiased for $\nabla E[D]$ for any set score:
+    with sg for what gives no gradient and t for `times`. $\nabla G$ is unbiased for $\nabla E[D]$ for any set score:
     $D(S \setminus i)$ does not depend on $y_i$, so it is a baseline that takes away variance and nothing else (the
     marginal credit of arXiv 2602.01062). Centring by the mean of the group instead shrinks the gradient of a mean
     pairwise distance to (n - 2) / n of it.
 
-    Args:
-        value: D(S) of each prompt; NaN for a prompt that is left out. To leave one out for what its replies are
-            would be a bias (`arena.diversity.scores.credits_of`).
-        credit: D(S) - D(S without i).
-        log_probability: log pi(y_i | x) in nats at the temperature of the sampling, with its gradient.
-        times: Factor t of the gradient.
+    `value` is D(S) of each prompt, NaN for one that is left out (to leave one out for what its replies are would be a
+    bias, see `arena.diversity.scores.credits_of`), `credit` is D(S) - D(S without i). Log probabilities are in nats at
+    the temperature of the sampling.
     """
     known = torch.isfinite(value) & torch.isfinite(credit).all(dim=1)
     number = known.sum().clamp(min=1)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from arena.core.errors import UsageError
 from arena.core.schema import NonNegative, Share
-from arena.core.shapes import Float, Target
+from arena.core.shapes import PerClass, PerRow, Target
 from arena.core.types import LossOutput, TextBatch
 from arena.loss.base import Loss, has_target, mean_over_rows, target_probabilities
 from arena.loss.classification import cross_entropy
@@ -19,29 +19,17 @@ SIDES = ("model_a", "model_b")
 class BradleyTerry(Loss):
     r"""Cross entropy with a margin for the winner and scores that stay around 0: $\mathrm{CE}(z - m\,w \odot t,\; t)$.
 
-    $w$ is 1 for a class that stands for a win and 0 for a tie, which gets no margin. For two classes with the logits
-    $z = (s/2, -s/2)$ and the winner A, the cost is $-\log \sigma(s - m)$, the loss of TRL's reward trainer. A soft
-    target $(t, 1-t)$ moves the difference of the logits by $m (2t - 1)$: nothing where the votes are even. The margin
-    does not see the label smoothing.
+    $w$ is 1 for a win and 0 for a tie, which gets no margin. For two classes with the logits $z = (s/2, -s/2)$ and the
+    winner A, the cost is $-\log \sigma(s - m)$, the loss of TRL's reward trainer. A soft target $(t, 1-t)$ moves the
+    difference of the logits by $m (2t - 1)$: nothing where the votes are even. The margin does not see the label
+    smoothing. With logits from two scores, cross entropy is the model of Bradley and Terry 1952; with a third one,
+    $\frac{r_a + r_b}{2} + \log \nu$, that of Davidson 1970 for ties.
 
-    With two logits from two scores, $z = (r_a, r_b)$ or anything with that difference, cross entropy is the model of
-    Bradley and Terry 1952; with a third one, $\frac{r_a + r_b}{2} + \log \nu$, that of Davidson 1970 for ties.
-
-    Adding a number to both scores of a row changes no probability, so scores of different prompts are free to drift
-    apart. `centering` adds $c\,\overline{(z_a + z_b)^2}$ (TRL's `center_rewards_coefficient`, Eisenstein et al. 2023,
-    eq. 2; 0.01 there) over the rows that the loss is a mean of, with their weights. It needs logits that are the scores
-    themselves, $z_a + z_b = r_a + r_b$, as those of `formulation=score` are. For other models it holds the sum of two
-    logits near 0, which is harmless and useless.
+    Scores of different prompts are free to drift apart. `centering` adds $c\,\overline{(z_a + z_b)^2}$ (TRL's
+    `center_rewards_coefficient`, Eisenstein et al. 2023, eq. 2; 0.01 there) over the rows of the loss, with their
+    weights. It needs $z_a + z_b = r_a + r_b$, as in `formulation=score`; for other models it is harmless and useless.
 
     What is reported (`rows`) is the plain cross entropy of the label, so that it compares with other losses.
-
-    Args:
-        margin: $m$, nats by which the winner's logit has to lead.
-        centering: Factor of the mean of $(z_a + z_b)^2$.
-        label_smoothing: Share of the target that is spread evenly over all classes.
-
-    Raises:
-        UsageError: There is something to centre, but not a class for each of the two answers.
     """
 
     margin: NonNegative = 0.0
@@ -57,18 +45,14 @@ class BradleyTerry(Loss):
         wins = torch.tensor([float(label in SIDES) for label in self.labels])
         self.wins = nn.Buffer(wins, persistent=False)
 
-    def cost(self, logits: Float[Tensor, "N K"], target: Target) -> Float[Tensor, " N"]:
-        """Compute the cross entropy."""
+    def cost(self, logits: PerClass, target: Target) -> PerRow:
         return cross_entropy(logits, target)
 
-    def training_cost(
-        self, logits: Float[Tensor, "N K"], target: Target, teacher: Float[Tensor, "N K"] | None
-    ) -> Float[Tensor, " N"]:
-        """Compute the cross entropy with margin and smoothing."""
+    def training_cost(self, logits: PerClass, target: Target, teacher: PerClass | None) -> PerRow:
         led = logits - self.margin * self.wins.to(logits.dtype) * target_probabilities(target, logits)
         return cross_entropy(led, target, self.label_smoothing)
 
-    def forward(self, logits: Float[Tensor, "N K"], batch: TextBatch) -> LossOutput:
+    def forward(self, logits: PerClass, batch: TextBatch) -> LossOutput:
         """Compute the mean loss, see `Loss.forward`, with the penalty (in `parts`: `centering`) added to it."""
         output = super().forward(logits, batch)
         if not self.centering:

@@ -45,22 +45,14 @@ class Metrics(nn.Module):
     there are always `share_target/<label>`, `share_predicted/<label>`, `count_target/<label>` and
     `count_predicted/<label>`: they show a model that has collapsed to one class before any rate does.
 
-    `update` only keeps the rows (4 (K + 2) bytes each), `compute` sees them all at once: nothing waits for the device
-    inside the loop, and the cut into batches cannot matter. Rates, Matthews' correlation, areas under ROC curves and
-    means over rows are functions of weighted rows, so that many resamples cost a few sums; all else comes from
-    torchmetrics, resample by resample.
+    `update` only keeps the rows, `compute` sees them all at once: nothing waits for the device, and the cut into
+    batches cannot matter. Rates, Matthews' correlation, areas under ROC curves and means over rows are functions of
+    weighted rows, so that many resamples cost a few sums; all else comes from torchmetrics, resample by resample.
 
-    One object measures the rows that it was given, also where several processes train: whoever has several gathers the
-    rows and drops the repeated ones first (`arena.task.module`). torchmetrics' own gathering is off; it would count
-    gathered rows once per process, and wait for ever where only one process computes intervals.
+    Whoever trains in several processes gathers the rows first (`arena.task.module`). torchmetrics' own gathering is
+    off: it would count gathered rows once per process, and wait for ever where only one process computes intervals.
 
-    Args:
-        labels: Names of the K classes, in the order of the probabilities.
-        metrics: torchmetrics by name; those for K classes get probabilities `[N, K]`, binary ones that of `positive`.
-        positive: Class of the binary metrics; needed only with such metrics.
-
-    Raises:
-        UsageError: No such class, another number of classes, or a name that is taken.
+    Metrics for K classes get probabilities `[N, K]`, binary ones that of the class `positive`.
     """
 
     required_outputs = ("probabilities", "target")
@@ -96,30 +88,24 @@ class Metrics(nn.Module):
     def update(self, probabilities: Float[Tensor, "N C"], target: Tensor) -> None:
         """Add rows; those without a target are left out.
 
-        Args:
-            probabilities: Never logits; of several heads side by side, each summing to 1.
-            target: Class indices `[N]`, or probabilities `[N, K]`, which log loss and Brier score take as they are and
-                the others by their largest class (the first of equals); of several heads class indices `[N, T]`.
+        Targets are class indices `[N]`, those of each head `[N, T]`, or probabilities `[N, K]`: log loss and Brier
+        score take these as they are, the others their largest class (the first of equals). Probabilities of several
+        heads are side by side, each summing to 1.
         """
         self._pending.append((probabilities.detach(), target.detach()))
 
     def compute(self) -> dict[str, float]:
-        """Compute every value by name.
+        """Compute every value by name; what is undefined is NaN (`arena.metric.rates`), also inside a macro average.
 
-        What is undefined (0/0, see `arena.metric.rates`) is NaN, also inside a macro average (but for macro F scores,
-        which leave out the classes that occur nowhere).
-
-        Raises:
-            DataError: Rows that are no probabilities, or targets beyond the K classes.
-            DivergedError: Probabilities that are not finite.
+        Raises a `DataError` for rows that are no probabilities or targets beyond the K classes, and a `DivergedError`
+        for probabilities that are not finite.
         """
         return {name: float(value[0]) for name, value in self._measure_pending()[0].items()}
 
     def counts(self) -> dict[str, tuple[float, float]]:
         """Compute numerator and denominator of every rate and share by name, so that a table can show 0/0.
 
-        Averages over classes have none of their own, but for a macro F score: the sum of the classes' scores, and how
-        many classes occur.
+        Of a macro F score they are the sum of the classes' scores and how many classes occur; other averages have none.
         """
         return {name: (float(above[0]), float(below[0])) for name, (above, below) in self._measure_pending()[1].items()}
 
@@ -130,11 +116,7 @@ class Metrics(nn.Module):
         return self.measure(*rows, self.without_interval)[0]
 
     def higher_is_better(self, name: str) -> bool | None:
-        """Return True where larger values are better, None where neither is; `name` as in `compute` or `metrics`.
-
-        Raises:
-            UsageError: No metric has this name.
-        """
+        """Return True where larger values are better, None where neither is; `name` as in `compute` or `metrics`."""
         if name not in self.names and name not in self.metrics:
             raise UsageError(f"no metric {name!r}; there are {', '.join(self.names)}")
         metric = dict(self._items()).get(name.partition("/")[0])
@@ -144,12 +126,9 @@ class Metrics(nn.Module):
     def calibration_gaps(
         self, probabilities: Array, target: np.ndarray, group: np.ndarray, drawn: np.ndarray
     ) -> dict[str, Gaps]:
-        """Compute the gaps of every calibration error that is a sum over bins (`norm: l1`), by name.
+        """Compute the gaps of every calibration error that is a sum over bins (`norm: l1`), by name, see `Gaps.of`.
 
-        Args:
-            probabilities: `[N, K]`.
-            target: Class indices, `[N]`.
-            group, drawn: As in `Gaps.of`.
+        Probabilities are `[N, K]`, targets class indices `[N]`.
         """
         known = target != UNLABELLED
         probabilities, target, group = probabilities[known], target[known], group[known]
@@ -171,12 +150,9 @@ class Metrics(nn.Module):
     def measure(
         self, probabilities: Float[Tensor, "N K"], target: Tensor, weights: Array, left_out: Collection[str] = ()
     ) -> tuple[dict[str, Array], Pairs]:
-        """Compute every value by name, `[R]`, and numerator and denominator of every rate and share.
+        """Compute every value by name, `[R]`, and numerator and denominator of every rate and share, of resamples.
 
-        Args:
-            probabilities, target: See `update`.
-            weights: How often each row is in each resample, `[R, N]`.
-            left_out: Names of metrics whose values are NaN instead.
+        `weights` `[R, N]` are how often each row is in each resample; the metrics `left_out` are NaN.
         """
         rows = Rows(probabilities, target, weights, len(self.labels))
         values: dict[str, Array] = {}

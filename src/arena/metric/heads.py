@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from arena.core.errors import UsageError
 from arena.core.heads import Heads
 from arena.core.schema import closest
-from arena.core.shapes import Float, Int
+from arena.core.shapes import Int
 from arena.core.types import UNLABELLED
 from arena.metric.collection import BINARY, Metrics, Pairs
 from arena.metric.rows import Array
@@ -27,23 +27,17 @@ WEIGHTED = "weighted"
 class HeadMetrics(Metrics):
     """Named metrics of T heads.
 
-    A head's values are called `<head>/<name>` and `<head>/<name>/<label>`, see `arena.metric.collection.Metrics`, of
-    which there is one for each head. Rows that have no label of a head are left out of it. Each metric with one value
-    for a head also gives two means over the heads: `<name>`, in which every head counts the same, and
-    `weighted/<name>`, in which it counts by its labelled rows.
+    A head's values are called `<head>/<name>` and `<head>/<name>/<label>`, see `arena.metric.collection.Metrics`. Rows
+    that have no label of a head are left out of it. Each metric with one value for a head also gives two means over the
+    heads: `<name>`, in which every head counts the same, and `weighted/<name>`, in which it counts by its labelled
+    rows.
 
     A head without any labelled row in the split is in neither mean: which heads these are does not change from one
     validation to the next. Where a head that has rows is undefined (AUROC if a class has no row), both means are NaN: a
-    mean over whichever heads happen to be defined could not be compared between two epochs. Log loss and Brier score
-    are always defined: watch one of those.
+    mean over whichever heads happen to be defined could not be compared between two epochs.
 
-    Args:
-        labels: Classes of each head.
-        metrics: By name, what makes a metric of one head (`_partial_: true` in a configuration): it is called with
-            `num_classes` where it takes that. A finished metric that does not is copied for each head.
-
-    Raises:
-        UsageError: Heads that cannot be (`arena.core.heads.Heads`), a binary metric, or a name that is taken.
+    `metrics` make a metric of one head (`_partial_: true`), called with `num_classes` where they take that; a finished
+    metric is copied for each head.
     """
 
     def __init__(self, labels: dict[str, list[str]], metrics: dict[str, Any]) -> None:
@@ -74,11 +68,6 @@ class HeadMetrics(Metrics):
         return dict(zip(self.heads.names, parts, strict=True))
 
     def higher_is_better(self, name: str) -> bool | None:
-        """See `Metrics.higher_is_better`.
-
-        Raises:
-            UsageError: No metric has this name.
-        """
         if name not in self.names:
             raise UsageError(f"no metric {name!r}{closest(name, self.names)}")
         head, _, rest = name.partition("/")
@@ -92,14 +81,12 @@ class HeadMetrics(Metrics):
         """Compute the gaps of the heads and of their means, see `Metrics.calibration_gaps`; `[N, C]` and `[N, T]`."""
         found: dict[str, Gaps] = {}
         own, rows = [], []
-        for t, ((head, part), where) in enumerate(
-            zip(self.of_heads().items(), self.heads.slices.values(), strict=True)
-        ):
-            gaps = part.calibration_gaps(probabilities[:, where], target[:, t], group, drawn)
+        for head, part, *columns in self._split(probabilities, target):
+            gaps = part.calibration_gaps(*columns, group, drawn)
             found |= {f"{head}/{name}": each for name, each in gaps.items()}
             if gaps:
                 own.append(gaps)
-                rows.append((target[:, t] != UNLABELLED).sum())
+                rows.append((columns[1] != UNLABELLED).sum())
         for name in own[0] if own else ():
             each = [gaps[name] for gaps in own]
             found[name] = Gaps.mean(each, np.ones(len(each)))
@@ -116,37 +103,27 @@ class HeadMetrics(Metrics):
         return {name: own.get(name.partition("/")[0], fewest) for name in self.names}
 
     def measure(
-        self,
-        probabilities: Float[Tensor, "N C"],
-        target: Int[Tensor, "N T"],
-        weights: Array,
-        left_out: Collection[str] = (),
+        self, probabilities: Tensor, target: Int[Tensor, "N T"], weights: Array, left_out: Collection[str] = ()
     ) -> tuple[dict[str, Array], Pairs]:
-        """See `Metrics.measure`."""
         values: dict[str, dict[str, Array]] = {}
         counts: Pairs = {}
-        for t, ((head, part), where) in enumerate(
-            zip(self.of_heads().items(), self.heads.slices.values(), strict=True)
-        ):
-            values[head], own = part.measure(probabilities[:, where], target[:, t], weights, left_out)
+        for head, part, *columns in self._split(probabilities, target):
+            values[head], own = part.measure(*columns, weights, left_out)
             counts |= {f"{head}/{name}": pair for name, pair in own.items()}
         known = (target != UNLABELLED).numpy(force=True)
         means = self._means(values, known.T @ weights.T, known.any(axis=0))
         return means | {f"{head}/{name}": value for head, own in values.items() for name, value in own.items()}, counts
 
+    def _split(self, probabilities: Any, target: Any) -> Iterator[Any]:
+        """Yield the name of each head, its metrics, probabilities `[N, K]` and targets `[N]`."""
+        for t, (head, part) in enumerate(self.of_heads().items()):
+            yield head, part, probabilities[:, self.heads.slices[head]], target[:, t]
+
     def _no_rows(self) -> tuple[Tensor, Tensor]:
         return torch.empty(0, self.heads.width), torch.empty(0, len(self.heads), dtype=torch.int64)
 
-    def _means(
-        self, values: Mapping[str, Mapping[str, Array]], rows: Array, labelled: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """Average every metric over heads in both ways.
-
-        Args:
-            values: Of each head and metric, `[R]`.
-            rows: Labelled rows of each head, `[T, R]`.
-            labelled: True for a head with any label in the split, `[T]`; a resample without one is NaN then.
-        """
+    def _means(self, values: dict[str, dict[str, Array]], rows: Array, labelled: np.ndarray) -> dict[str, Array]:
+        """Average every metric over heads in both ways."""
         plain, weighted = {}, {}
         for name in self._averaged:
             each = np.array([values[head][name] for head in self.heads.names])

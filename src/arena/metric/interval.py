@@ -26,15 +26,9 @@ def bootstrap(
 ) -> dict[str, tuple[float, float]]:
     """Compute the bootstrap interval of every metric from resampled groups, see `arena.stats.intervals.percentiles`.
 
-    Calibration errors have their own, see `calibration_intervals`; NaN here.
-
-    Args:
-        metrics: Of one classification or of several heads; its own rows stay.
-        probabilities, target: See `Metrics.update`.
-        groups: Group (prompt) of each row, `[N]`; groups are drawn whole.
-        resamples: Number of resamples; 200 give the ends of a 95% interval to about 10% of its width.
-        seed: Seed of the draws; the same seed draws the same groups here and in `paired_difference`.
-        level: Coverage.
+    Calibration errors have their own, see `calibration_intervals`; NaN here. `groups` (prompts) `[N]` are drawn whole;
+    the same seed draws the same ones here and in `paired_difference`. 200 resamples give the ends of a 95% interval to
+    about 10% of its width.
     """
     member, drawn = draws(groups, resamples, seed)
     columns = probabilities.cpu().numpy(), target.cpu().numpy()

@@ -32,12 +32,7 @@ def is_rate(metric: Metric) -> bool:
 
 
 def fraction(metric: Metric, confusion: Array) -> tuple[Array, Array]:
-    """Compute numerator and denominator of a rate, `[R, K]` for each class, or `[R]` (binary and micro).
-
-    Args:
-        metric: One that `is_rate`.
-        confusion: `[R, K, K]`; of a binary metric `[R, 2, 2]`, its positive class last.
-    """
+    """Compute numerator and denominator of a rate, `[R, K]` for each class, or `[R]` (binary and micro)."""
     tp = np.diagonal(confusion, axis1=1, axis2=2)
     fp, fn = confusion.sum(axis=1) - tp, confusion.sum(axis=2) - tp
     tn = confusion.sum(axis=(1, 2))[:, None] - tp - fp - fn
@@ -70,15 +65,10 @@ def _fraction(metric: Metric, tp: Array, fp: Array, tn: Array, fn: Array) -> tup
 
 
 def averaged(metric: Metric, numerator: Array, denominator: Array, support: Array) -> Array:
-    """Compute the rate or rates of a metric: 0/0 is NaN, and so is an average that contains it.
+    """Compute the rate or rates of a metric from numerators and denominators `[R, K]` or `[R]`; 0/0 is NaN.
 
-    Of a macro F score, classes that occur nowhere are left out (`arena.stats.classification.macro_f`).
-
-    Args:
-        metric: Its `average` decides: `macro` (every class counts the same), `weighted` (by support; classes without
-            any are left out), or anything else (the rates as they are).
-        numerator, denominator: `[R, K]`, or without classes `[R]`.
-        support: Rows of each class, `[R, K]`.
+    A macro mean that contains it is NaN too, but that of an F score leaves out the classes that occur nowhere
+    (`arena.stats.classification.macro_f`). A weighted mean leaves out classes without `support` `[R, K]`.
     """
     average = getattr(metric, "average", None)
     if average == "macro" and isinstance(metric, kinds.MulticlassFBetaScore):
@@ -93,15 +83,10 @@ def averaged(metric: Metric, numerator: Array, denominator: Array, support: Arra
 
 
 def undefined(metric: Metric, support: Array, positive: int | None) -> NDArray[np.bool_] | np.bool_:
-    """Find values that do not exist, one bool, or `[K]` for each class.
+    """Find values that do not exist, one bool, or `[K]` for each class, from the rows of each class `[K]`.
 
     They are the area under a ROC curve of a class with no rows or all of them, and the average precision of a class
     with no rows.
-
-    Args:
-        metric: What torchmetrics computes.
-        support: Rows of each class, `[K]`.
-        positive: Class index that binary metrics call positive.
     """
     if not isinstance(metric, (*AREAS, *AVERAGE_PRECISIONS)):
         return np.zeros((), dtype=bool)

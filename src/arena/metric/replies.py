@@ -43,11 +43,7 @@ class ReplyMetrics(nn.Module):
         return {"log_loss": means[0], "perplexity": math.exp(min(means[0], 700.0)), "entropy": means[1]}
 
     def higher_is_better(self, name: str) -> bool | None:
-        """Return False for log loss and perplexity; entropy is neither good nor bad.
-
-        Raises:
-            UsageError: No metric has this name.
-        """
+        """Return False for log loss and perplexity; entropy is neither good nor bad."""
         if name not in self.names:
             raise UsageError(f"no metric {name!r}{closest(name, self.names)}")
         return None if name == "entropy" else False

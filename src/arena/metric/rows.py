@@ -17,16 +17,10 @@ class Rows:
     """The rows with a target, on the host, and their weights in each of R resamples.
 
     Attributes:
-        tensors: Probabilities `[N, K]` and targets.
-        probabilities: The same as an array.
+        tensors: Probabilities `[N, K]` and targets; `probabilities` is an array of the first.
         index: Class of each row, `[N]`; of a soft target its largest class (the first of equals).
         weights: `[R, N]`.
-        confusion: Rows by target and predicted class, `[R, K, K]`.
-        support: Rows of each class, `[R, K]`.
-
-    Raises:
-        DataError: Rows that are no probabilities, or targets beyond the K classes.
-        DivergedError: Probabilities that are not finite.
+        confusion: Rows by target and predicted class, `[R, K, K]`; `support` has those of each class, `[R, K]`.
     """
 
     def __init__(self, probabilities: Float[Tensor, "N K"], target: Target, weights: Array, classes: int) -> None:

@@ -17,17 +17,6 @@ class Adapter:
 
     Sources: LoRA, Hu et al., arXiv 2106.09685; rank-stabilised scaling, Kalajdzievski, arXiv 2312.03732; DoRA, Liu et
     al., arXiv 2402.09353; QLoRA, Dettmers et al., arXiv 2305.14314.
-
-    Attributes:
-        method: none trains the whole backbone; lora; dora also learns the length of each weight column; qlora is lora
-            over weights of 4 bits (NF4, the scales quantised as well).
-        rank: r, width of the two adapter matrices.
-        alpha: Scale of the update.
-        dropout: Dropout of the adapter's input.
-        targets: "all-linear", or names of modules: a whole name's end (`q_proj`) or a regular expression.
-        rank_stabilized: Scale by alpha / sqrt(r) instead of alpha / r.
-        base_precision: Precision of the frozen weights; bfloat16 halves their memory. The adapters stay float32. For
-            qlora it is what the 4-bit weights are computed in.
     """
 
     method: Literal["none", "lora", "dora", "qlora"] = "none"
@@ -39,11 +28,7 @@ class Adapter:
     base_precision: Literal["float32", "bfloat16"] = "float32"
 
     def chosen(self, backbone: Any, leave_out: str | None = None) -> list[str]:
-        """Find the full names of the linear layers that get an adapter; never the one called `leave_out`.
-
-        Raises:
-            UsageError: A target that matches no linear layer of this backbone.
-        """
+        """Find the full names of the linear layers that get an adapter; never the one called `leave_out`."""
         from torch import nn
 
         linear = [name for name, part in backbone.named_modules() if isinstance(part, nn.Linear) and name != leave_out]
@@ -60,11 +45,7 @@ class Adapter:
         return [name for name in linear if name in found]
 
     def attach(self, backbone: Any, leave_out: str | None = None) -> Any:
-        """Add adapters to a backbone (see `chosen`) and freeze everything else; nothing without a method.
-
-        Raises:
-            UsageError: See `chosen`.
-        """
+        """Add adapters to a backbone (see `chosen`) and freeze everything else; nothing without a method."""
         if self.method == "none":
             return backbone
         if self.method == "qlora":

@@ -26,32 +26,11 @@ LEFT_OUT = (
 
 
 class HubModel(nn.Module):
-    """A model with a `backbone` of the hub, perhaps with adapters.
+    """A model with a `backbone` of the hub, perhaps with adapters. Options: conf/model/_hub.yaml.
 
     Of a backbone with adapters only these are trained, saved and restored; the rest is found again where it was
-    (`recoverable`), and a fingerprint ensures that it is the same.
-
-    Args:
-        name: Hub id of the backbone.
-        architecture: Published architecture (`model_type` and sizes), used where `pretrained` is false.
-        path: Local folder that is used instead of the hub.
-        package: Installed Python package that carries the model.
-        pretrained: False builds the same architecture with random weights and needs no file.
-        adapter: See `arena.model.adapter`; None trains the whole backbone.
-        hidden_dropout: Dropout of the backbone's hidden states; None keeps what was published.
-        attention_dropout: Dropout of attention probabilities. 0 by default: on a CPU it leaves the flash kernel and
-            doubles the cost of a step, and hidden dropout regularises as well.
-        gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
-
-    Attributes:
-        folder: Folder of the pretrained weights; None for random ones.
-        source: The same in words.
-        config: transformers' configuration of the backbone.
-        ignored: Weights of the folder that the backbone does not use (heads of other tasks).
-
-    Raises:
-        InputOutputError: The weights cannot be found or do not fill the backbone.
-        UsageError: An architecture that transformers does not have, or an adapter's target that does not exist.
+    (`recoverable`), and a fingerprint ensures that it is the same. `folder` is that of the pretrained weights, None for
+    random ones, `config` is transformers', and `ignored` are weights of the folder without a use (other heads).
     """
 
     causal = False
@@ -76,9 +55,9 @@ class HubModel(nn.Module):
         self.ignored: list[str] = []
         dropout = hidden_dropout, attention_dropout
         if self.folder is None:
-            module = build(architecture, *dropout, self.causal)
+            module = build(architecture, dropout, self.causal)
         else:
-            module, self.ignored = load(self.folder, name, *dropout, self.adapter, self.causal)
+            module, self.ignored = load(self.folder, name, self.adapter, dropout, self.causal)
             if self.adapter.method != "none":
                 self.register_buffer("fingerprint", fingerprint(self.folder))
                 self.register_load_state_dict_pre_hook(_same_backbone)
@@ -120,56 +99,38 @@ class HubModel(nn.Module):
         return settings_of(self.config)
 
 
-def build(
-    architecture: dict[str, Any],
-    hidden_dropout: float | None = None,
-    attention_dropout: float = 0.0,
-    causal: bool = False,
-) -> Any:
+Dropout = tuple[float | None, float]
+"""Of hidden states, None as published; and of attention probabilities."""
+
+
+def build(architecture: dict[str, Any], dropout: Dropout = (None, 0.0), causal: bool = False) -> Any:
     """Build an architecture with random weights; `causal` with the head of a language model."""
-    config = _config(None, architecture)
-    _set_dropouts(config, hidden_dropout, attention_dropout)
+    config = _config(None, architecture, dropout)
     family, options = _family(config, causal)
     return family.from_config(config, dtype=torch.float32, **options)
 
 
 def load(
-    folder: Path,
-    name: str,
-    hidden_dropout: float | None,
-    attention_dropout: float,
-    adapter: Adapter,
-    causal: bool = False,
+    folder: Path, name: str, adapter: Adapter, dropout: Dropout = (None, 0.0), causal: bool = False
 ) -> tuple[Any, list[str]]:
     """Load pretrained weights from a folder: safetensors only, no code from the folder, nothing silently missing.
 
-    Returns:
-        The module, which gives token states `[S, L, H]` (with the head of a language model where `causal`), and the
-        names of the weights that it does not use.
-
-    Raises:
-        InputOutputError: No configuration, no safetensors, or weights of the backbone are missing.
+    Returns the module, which gives token states `[S, L, H]` (with the head of a language model where `causal`), and the
+    names of the weights that it does not use. Raises an `InputOutputError` for what is missing.
     """
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()  # its load report complains of heads that are left out on purpose
     hub.check_folder(folder, name)
-    config = _config(folder, {})
-    _set_dropouts(config, hidden_dropout, attention_dropout)
+    config = _config(folder, {}, dropout)
     family, options = _family(config, causal)
     options["dtype"] = torch.float32 if adapter.method == "none" else getattr(torch, adapter.base_precision)
     if adapter.method == "qlora":
         place = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
         options |= {"quantization_config": quantization(adapter), "device_map": {"": place}}
-    module, report = family.from_pretrained(
-        folder,
-        config=config,
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-        **options,
-    )
+    safe = {"use_safetensors": True, "output_loading_info": True}
+    module, report = family.from_pretrained(folder, config=config, trust_remote_code=False, **safe, **options)
     missing = sorted(report["missing_keys"])
     if missing:
         raise InputOutputError(
@@ -180,7 +141,7 @@ def load(
 
 def skeleton(folder: Path | None, architecture: dict[str, Any]) -> Any:
     """Build a backbone's modules without memory for their weights: enough to find names."""
-    config = _config(folder, architecture)
+    config = _config(folder, architecture, (None, 0.0))
     family, options = _family(config, causal=False)
     with torch.device("meta"):
         return family.from_config(config, **options)
@@ -218,11 +179,7 @@ def settings_of(config: Any) -> dict[str, Any]:
 
 
 def reinitialize(module: Any, number: int) -> None:
-    """Give the top `number` layers random weights, as the architecture's own initialisation draws them.
-
-    Raises:
-        UsageError: There are fewer layers.
-    """
+    """Give the top `number` layers random weights, as the architecture's own initialisation draws them."""
     total = getattr(module.config, "num_hidden_layers", 0)
     stacks = (part for part in module.modules() if isinstance(part, nn.ModuleList) and len(part) == total)
     layers = list(next(stacks, []))
@@ -236,20 +193,18 @@ def reinitialize(module: Any, number: int) -> None:
             module._init_weights(part)
 
 
-def _config(folder: Path | None, architecture: dict[str, Any]) -> Any:
+def _config(folder: Path | None, architecture: dict[str, Any], dropout: Dropout) -> Any:
     from transformers import AutoConfig
 
-    if folder is not None:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    return AutoConfig.for_model(**architecture)
-
-
-def _set_dropouts(config: Any, hidden: float | None, attention: float) -> None:
-    known = config.to_dict()
-    for names, value in ((ATTENTION_DROPOUT, attention), (HIDDEN_DROPOUT, hidden)):
+    if folder is None:
+        config = AutoConfig.for_model(**architecture)
+    else:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    for names, value in zip((HIDDEN_DROPOUT, ATTENTION_DROPOUT), dropout, strict=True):
         for name in names:
-            if name in known and value is not None:
+            if value is not None and name in config.to_dict():
                 setattr(config, name, value)
+    return config
 
 
 def _family(config: Any, causal: bool) -> tuple[Any, dict[str, Any]]:

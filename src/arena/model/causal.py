@@ -8,10 +8,10 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from arena.core.errors import UsageError
-from arena.core.shapes import Bool, Float, Int
+from arena.core.shapes import Float, Int
 from arena.core.types import UNLABELLED, ClassPrior, ReplyBatch, TokenLogits
 from arena.model.backbone import HubModel
-from arena.model.sampling import Samples, Sampling, draw
+from arena.model.sampling import Prompts, Samples, Sampling, draw
 
 VALUES_AT_ONCE = 2**26
 """Logits that `log_probabilities` has in memory at a time (256 MB in float32)."""
@@ -45,29 +45,16 @@ class CausalModel(HubModel):
             vocabulary=self.vocabulary_size,
         )
 
-    def sample(
-        self, prompt_ids: Int[Tensor, "N P"], mask: Int[Tensor, "N P"], sampling: Sampling, seed: int
-    ) -> Samples:
+    def sample(self, prompt_ids: Prompts, mask: Prompts, sampling: Sampling, seed: int) -> Samples:
         """Sample replies to N prompts that are padded on the left, see `arena.model.sampling.draw`."""
         return draw(self.backbone, prompt_ids, mask, sampling, seed)
 
     def log_probabilities(
-        self,
-        prompt_ids: Int[Tensor, "N P"],
-        mask: Int[Tensor, "N P"],
-        samples: Samples,
-        temperature: float = 1.0,
-        at_once: int = 0,
+        self, prompt_ids: Prompts, mask: Prompts, samples: Samples, temperature: float = 1.0, at_once: int = 0
     ) -> Float[Tensor, " R"]:
         """Compute log p(reply | prompt) of each of the R = N * samples replies, nats, summed over its tokens.
 
         The caller chooses dropout and gradients: call it in evaluation mode, as the sampling is.
-
-        Args:
-            prompt_ids, mask: As for `sample`.
-            samples: Replies to the prompts.
-            temperature: Temperature of the sampling.
-            at_once: Sequences of a forward pass; 0 for all.
         """
         times = len(samples.ids) // len(prompt_ids)
         step = at_once or len(samples.ids)
@@ -93,9 +80,7 @@ class CausalModel(HubModel):
             )  # fmt: skip
         return total
 
-    def _summed(
-        self, states: Float[Tensor, "R m H"], ids: Int[Tensor, "R m"], counted: Bool[Tensor, "R m"], temperature: float
-    ) -> Float[Tensor, " R"]:
+    def _summed(self, states: Tensor, ids: Tensor, counted: Tensor, temperature: float) -> Float[Tensor, " R"]:
         logits = self._head(states).float() / (temperature or 1.0)
         each = -functional.cross_entropy(logits.flatten(0, 1), ids.flatten(), reduction="none").view(ids.shape)
         return torch.where(counted, each, 0.0).sum(dim=1)

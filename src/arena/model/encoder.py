@@ -28,34 +28,11 @@ class SequenceClassifier(HubModel):
 
     The head is float32, outside of any adapter, and its weights start at zero: the first loss is known exactly (ln K,
     or the entropy of the training classes), and a wrong start cannot hide. The backbone never keeps a cache of keys and
-    values.
-
-    Args:
-        labels: Names of the K classes, or of the classes of each head.
-        name, architecture, path, package, pretrained, adapter, hidden_dropout, attention_dropout,
-            gradient_checkpointing: See `HubModel`.
-        formulation, ties: See `PairwiseOutput`. A verbalizer's head is the language model's own, for the answer words
-            of the template only: it works without training.
-        pooling: See `arena.model.pooling`.
-        head_dropout: Dropout before the head.
-        head_bias: Bias of the head. The hub's classifiers over causal models have none.
-        head_norm: Layer norm (without offset) before the head, as the hub's ModernBERT classifiers have.
-        length_features: Give the head the logarithms of the answers' lengths as well: a pooled state knows them badly,
-            and people do prefer longer answers (or not; the head learns which).
-        start: `prior` starts the head's bias at the log shares of the training classes (Lin et al., arXiv 1708.02002,
-            section 3.3), so no step is spent on learning them; `uniform` starts it at zero; `pretrained` takes the
-            head of the folder (a reward model's, say).
-        tune_words: Train a verbalizer's head too.
-        separator: Id of the separator between prompt, A and B, for backbones with two token types (BERT): the text
-            after the second one (answer B) gets type 1, as BERT's own second texts do. None gives every token type 0.
-        reinit_layers: Number of top layers of pretrained weights that start again at random (Zhang et al., arXiv
-            2006.05987): they know most about the task of before. It helped with few rows and short training.
-        head: How each of several heads is built (`task=multihead`); its `dropout` stands for `head_dropout`.
-
-    Raises:
-        InputOutputError: The weights cannot be found or do not fill the backbone.
-        UsageError: The classes do not fit the formulation, an adapter's target does not exist, or layers that start
-            again are more than there are, or frozen.
+    values. A verbalizer's head is the language model's own, for the answer words of the template only: it works without
+    training. Options: conf/model/_encoder.yaml. The head's bias starts at the log shares of the training classes (Lin
+    et al., arXiv 1708.02002, section 3.3), so no step is spent on learning them. With a `separator` (BERT's two token
+    types) the text after the second one, answer B, gets type 1. Top layers that start again at random helped with few
+    rows and short training (Zhang et al., arXiv 2006.05987).
     """
 
     word_ids: Tensor
@@ -180,12 +157,7 @@ class SequenceClassifier(HubModel):
         return self.backbone.get_input_embeddings().weight[words].detach().float() if rows is None else rows
 
     def _load_head(self) -> None:
-        """Load the head of the folder.
-
-        Raises:
-            UsageError: Random weights have none.
-            InputOutputError: The folder has none of this shape.
-        """
+        """Load the head of the folder."""
         if self.folder is None:
             raise UsageError("model.start=pretrained needs model.pretrained=true: random weights have no head")
         found = stored_rows(self.folder, SCORE_HEADS)
@@ -202,13 +174,7 @@ class SequenceClassifier(HubModel):
 def lengths_of(batch: TextBatch, sequences: int, number: int) -> Float[Tensor, "S number"]:
     """Compute the log lengths of the answers that each sequence shows, about 0 for 128 tokens.
 
-    Args:
-        batch: With `answer_tokens`.
-        sequences: S.
-        number: 1 where a sequence shows one answer (the first half A, the second B), 2 where it shows both in order.
-
-    Raises:
-        UsageError: The batch has no lengths.
+    `number` is 1 where a sequence shows one answer (the first half A, the second B), 2 where it shows both in order.
     """
     if batch.answer_tokens is None:
         raise UsageError("model.length_features=true: the data do not say how long the answers are")

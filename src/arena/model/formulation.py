@@ -59,14 +59,6 @@ class PairwiseOutput(nn.Module):
 
     Swapping the answers swaps the probabilities of A and B of `symmetric` and `score` exactly: no bias for a position
     is possible, and no collapse to one of them.
-
-    Args:
-        formulation: One of the four.
-        labels: Names of the K classes.
-        ties: How two scores make a tie; its strength is learned.
-
-    Raises:
-        UsageError: See `check_labels`.
     """
 
     def __init__(self, formulation: Formulation, labels: list[str], ties: TieModel = "davidson") -> None:

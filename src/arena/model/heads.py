@@ -1,5 +1,7 @@
 """Several classification heads over one state of a text."""
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -12,22 +14,18 @@ from arena.core.types import ClassPrior
 from arena.model.formulation import Formulation, PairwiseOutput, TieModel
 
 
+@dataclass(frozen=True)
 class HeadSettings:
-    """How each head is built.
+    """How each head is built, see conf/task/multihead.yaml; `width` None is that of the text's state.
 
-    Args:
-        layers: Hidden layers before the logits; 0 is a linear head.
-        width: Width of the hidden layers; None for that of the text's state.
-        dropout: Dropout before every layer of a head.
-        samples: Dropout masks of which the logits are the mean in training (multi-sample dropout, Inoue, arXiv
-            1905.09788, who averages the losses; the mean of the logits costs one pass through the loss). Only the heads
-            run more than once.
+    Multi-sample dropout (Inoue, arXiv 1905.09788): his losses are averaged, here the logits of the `samples` masks are,
+    which costs one pass through the loss. Only the heads run more than once.
     """
 
-    def __init__(
-        self, layers: WholeNumber = 1, width: Count | None = None, dropout: Share = 0.1, samples: Count = 1
-    ) -> None:
-        self.layers, self.width, self.dropout, self.samples = layers, width, dropout, samples
+    layers: WholeNumber = 1
+    width: Count | None = None
+    dropout: Share = 0.1
+    samples: Count = 1
 
 
 class MultiHeadClassifier(nn.Module):
@@ -35,11 +33,6 @@ class MultiHeadClassifier(nn.Module):
 
     The last layers start at zero, so that the first loss is known exactly (ln K of each head, or the entropy of its
     classes) and no head begins louder than another.
-
-    Args:
-        heads: Names and classes.
-        width: H.
-        settings: See `HeadSettings`.
     """
 
     def __init__(self, heads: Heads, width: int, settings: HeadSettings) -> None:
@@ -47,13 +40,11 @@ class MultiHeadClassifier(nn.Module):
         self.samples = settings.samples
         self.heads = nn.ModuleList()
         for size in heads.sizes:
+            widths = [width] + [settings.width or width] * settings.layers
             layers: list[nn.Module] = []
-            last = width
-            for _ in range(settings.layers):
-                hidden = settings.width or width
-                layers += [nn.Dropout(settings.dropout), nn.Linear(last, hidden), nn.GELU()]
-                last = hidden
-            logits = nn.Linear(last, size)
+            for below, above in pairwise(widths):
+                layers += [nn.Dropout(settings.dropout), nn.Linear(below, above), nn.GELU()]
+            logits = nn.Linear(widths[-1], size)
             nn.init.zeros_(logits.weight)
             nn.init.zeros_(logits.bias)
             self.heads.append(nn.Sequential(*layers, nn.Dropout(settings.dropout), logits))

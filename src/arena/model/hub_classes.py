@@ -58,9 +58,6 @@ def whole(model: SequenceClassifier, labels: list[str], pad: int) -> Any:
     """Convert a model with all its weights: adapters merged (in place), 4-bit weights in float32.
 
     `labels` are the names of the logits, `pad` is the tokenizer's id of padding.
-
-    Raises:
-        UsageError: See `check_exportable`.
     """
     check_exportable(model)
     state = merged_state(model)

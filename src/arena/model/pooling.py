@@ -20,14 +20,9 @@ class Pool(nn.Module):
     """One state a sequence from the states of the layers.
 
     Positions come from the mask and not from the pad id, so padding on either side and a pad token that equals the EOS
-    token are both right.
-
-    Args:
-        how: `first` takes the first real token (CLS), `last` the last real token (what a causal model needs), `mean`
-            the mean over real tokens; `last4_mean` is the mean over tokens of the mean of the last four layers' states;
-            `attention` learns which tokens count: a softmax over tokens of a learned projection, the plain mean at the
-            start.
-        width: H.
+    token are both right. `first` takes the first real token (CLS), `last` the last one (what a causal model needs),
+    `mean` the mean over real tokens, `last4_mean` that of the mean of the last four layers; `attention` learns weights
+    of the tokens, a softmax of a learned projection that starts at the plain mean.
     """
 
     def __init__(self, how: Pooling, width: int) -> None:

@@ -47,12 +47,10 @@ def check_heads(formulation: str, model: Mapping[str, Any]) -> None:
 
 
 def check(model: Mapping[str, Any], adapter: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-    """Check the nodes `model`, `adapter` and `data` of a configuration against each other; find the weights.
+    """Check the nodes `model`, `adapter` and `data` of a configuration against each other, and find the weights.
 
-    Raises:
-        UsageError: A formulation or adapter that the backbone cannot have, an adapter for modules that do not exist,
-            4-bit weights where they do not work, sizes that cannot be, rows longer than the model's positions.
-        InputOutputError: The weights are not here and the hub cannot be reached.
+    Raises a `UsageError` for what does not fit, an `InputOutputError` for weights that are not here and cannot be
+    fetched.
     """
     formulation = model.get("formulation", "joint")
     if TINY in signatures.ancestors(model["_target_"]):
@@ -98,9 +96,6 @@ def check_length(name: str, architecture: Mapping[str, Any], data: Mapping[str, 
     """Check the length of a row against the positions of a model.
 
     Learned positions end somewhere; rotary ones do not, but were trained up to a length only: a warning.
-
-    Raises:
-        UsageError: Rows may be longer than the learned positions.
     """
     kind, longest = str(architecture.get("model_type")), data["truncation"]["max_length"]
     positions = (architecture.get("max_position_embeddings") or math.inf) - RESERVED.get(kind, 0)

@@ -12,25 +12,16 @@ from arena.core.errors import UsageError
 from arena.core.schema import Count, NonNegative, Share, WholeNumber
 from arena.core.shapes import Bool, Int
 
+Prompts = Int[Tensor, "N P"]
+"""Ids or mask of N prompts, padded on the left."""
+
 
 @dataclass(frozen=True)
 class Sampling:
-    """The distribution that replies are drawn from.
+    """The distribution that replies are drawn from; temperature 0 takes the likeliest token each time.
 
     A folder's own `generation_config.json` may have top_p 0.95 or top_k 20, which would be another distribution than
-    that of the log probabilities: the model's own settings are ignored.
-
-    Attributes:
-        samples: Replies for each prompt.
-        max_new_tokens: Largest length of a reply.
-        temperature: Divisor of the logits; 0 takes the likeliest token each time.
-        top_p: Only the likeliest tokens that together have this probability; 1 for all.
-        top_k: Only that many of the likeliest tokens; 0 for all.
-        end_ids: EOS ids.
-        pad: Id of padding.
-
-    Raises:
-        UsageError: Several samples at temperature 0, which would all be the same.
+    that of the log probabilities: the model's own settings are ignored. `top_p=1` and `top_k=0` take all tokens.
     """
 
     samples: Count = 1
@@ -50,10 +41,7 @@ class Sampling:
 class Samples:
     """R = N * samples replies to N prompts, those of one prompt beside each other.
 
-    Attributes:
-        ids: Token ids with the EOS id, and `pad` after it.
-        length: Tokens of each reply with the EOS id.
-        finished: True for a reply that ended with an EOS id.
+    `ids` hold the EOS id of a reply that `finished`, and `pad` after it; `length` counts it.
     """
 
     ids: Int[Tensor, "R M"]
@@ -63,11 +51,8 @@ class Samples:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Switch every part of a module to evaluation mode, and back.
-
-    Without dropout the samples and their log probabilities are of one distribution. Recomputed activations, which
-    forbid the cache of keys and values, are off in this mode too: transformers recomputes only while training.
-    """
+    """Switch every part of a module to evaluation mode, and back; without dropout the samples and their log
+    probabilities are of one distribution, and without recomputed activations there is a cache of keys and values."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -77,21 +62,11 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-@contextmanager
-def own_stream(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's generators, and restore them: sampling changes no order of rows and no dropout."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
 @torch.no_grad()
-def draw(
-    backbone: Any, prompt_ids: Int[Tensor, "N P"], mask: Int[Tensor, "N P"], sampling: Sampling, seed: int
-) -> Samples:
+def draw(backbone: Any, prompt_ids: Prompts, mask: Prompts, sampling: Sampling, seed: int) -> Samples:
     """Sample replies from a language model of transformers, all prompts (padded on the left) in one call.
 
-    The samples are a function of `seed`.
+    The random stream is of its own: sampling changes no order of rows and no dropout.
     """
     from transformers import GenerationConfig
 
@@ -112,7 +87,9 @@ def draw(
     base = backbone.get_base_model() if hasattr(backbone, "get_base_model") else backbone
     kept, base.generation_config = base.generation_config, GenerationConfig()
     try:
-        with evaluating(backbone), own_stream(seed, prompt_ids.device):
+        devices = [prompt_ids.device] if prompt_ids.device.type == "cuda" else []
+        with evaluating(backbone), torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
             ids = backbone.generate(input_ids=prompt_ids, attention_mask=mask, generation_config=chosen)
     finally:
         base.generation_config = kept

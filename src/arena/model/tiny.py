@@ -17,26 +17,12 @@ class TinyClassifier(nn.Module):
     """Bytes (or any ids) -> convolution -> pre-norm transformer -> pooled segments -> logits.
 
     The convolution sees the neighbours of every id; of each block of `stride` ids only the largest response stays, so
-    that a phrase counts wherever it begins and attention has few positions. Positions themselves are not told apart.
+    that a phrase counts wherever it begins and attention has few positions, which are not told apart. Segments end with
+    separators. The head reads each segment's part of the mean over the row side by side, so it can weigh answer A
+    against answer B. Neither padding nor the other rows of the batch change a row.
 
-    Segments end with separators; the number of a segment is the running count of separator ids. The head reads each
-    segment's part of the mean over the row side by side, so it can weigh answer A against answer B. Neither padding nor
-    the other rows of the batch change a row.
-
-    Args:
-        labels: Names of the K classes, or the classes of each of several heads.
-        formulation, ties: See `arena.model.formulation`; joint, symmetric or score.
-        vocabulary_size: Number of ids.
-        separator: Id that ends a segment; None if there are none.
-        segments: Segments that the head tells apart; the last also takes all that follow it.
-        width: Hidden width H.
-        layers: Transformer layers.
-        heads: Attention heads.
-        stride: Ids per position of the transformer.
-        dropout: Dropout of hidden values (none inside attention).
-        input_dropout: Share of ids that the convolution reads as padding in training: a model without pretrained
-            weights otherwise learns the training rows by heart (Iyyer et al. 2015, word dropout).
-        head: How each of several heads is built.
+    `input_dropout` is the share of ids that the convolution reads as padding in training: a model without pretrained
+    weights otherwise learns the training rows by heart (Iyyer et al. 2015, word dropout). Attention has no dropout.
     """
 
     head: Any

@@ -15,12 +15,7 @@ from arena.optim.groups import ParameterInfo
 
 @dataclass
 class AdamW(OptimizerFactory):
-    """torch's AdamW (Loshchilov and Hutter, arXiv 1711.05101).
-
-    Attributes:
-        betas: Decay rates of the two moments.
-        epsilon: Added to the root of the second moment.
-    """
+    """torch's AdamW (Loshchilov and Hutter, arXiv 1711.05101)."""
 
     betas: list[Share] | None = None
     epsilon: Positive = 1e-8

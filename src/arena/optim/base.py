@@ -10,21 +10,13 @@ from torch.optim import Optimizer
 
 from arena.core.errors import UsageError
 from arena.core.schema import NonNegative, Positive, Share
-from arena.optim.groups import ParameterInfo, parameter_groups
+from arena.optim.groups import ParameterInfo, parameter_infos
 from arena.optim.schedule import Linear, Schedule
 
 
 @dataclass
 class OptimizerFactory(ABC):
-    """Makes an optimiser and its schedule for a model; each optimiser is a subclass with `make`.
-
-    Attributes:
-        lr: Peak learning rate of the top layer.
-        weight_decay: Decay of matrices, per step and relative to the learning rate; biases and norms have none.
-        head_lr_multiplier: Learning rate of new parts (`arena.optim.groups.HEAD`) relative to `lr`.
-        layer_decay: Learning rate of each layer relative to the one above it; the embeddings are below all.
-        schedule: Factor of the learning rate over the steps.
-    """
+    """Makes an optimiser and its schedule for a model; each optimiser is a subclass with `make`."""
 
     kept: ClassVar[float] = 2.0
     """Bytes that the optimiser keeps for each byte of trained weights, at most."""
@@ -36,23 +28,37 @@ class OptimizerFactory(ABC):
     schedule: Schedule = field(default_factory=Linear)
 
     def build(self, model: nn.Module, loss: nn.Module, steps: int | None, fused: bool) -> dict[str, Any]:
-        """Build optimiser and schedule in Lightning's form.
+        """Build optimiser and schedule in Lightning's form, for a number of steps (None for a run without an end).
 
-        Args:
-            model: Its trainable parameters are grouped.
-            loss: Its trainable parameters (tie strength, head weights) have the head's learning rate and no decay.
-            steps: Optimiser steps of the whole run, None if it has no end.
-            fused: Use the fused kernel, where the optimiser and all devices have one.
-
-        Raises:
-            UsageError: A schedule or a layer decay that this run or model cannot have, or a package that is missing.
+        The trainable parameters of the loss (tie strength, head weights) have the head's learning rate and no decay.
+        `fused` kernels are used where the optimiser and all devices have one.
         """
-        groups = parameter_groups(
-            model, loss, self.lr, self.weight_decay, self.head_lr_multiplier, self.layer_decay, self.options
-        )
-        optimizer = self.make(groups, fused)
+        optimizer = self.make(self.groups(model, loss), fused)
         schedule = self.schedule.build(optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step", "name": "lr"}}
+
+    def groups(self, model: nn.Module, loss: nn.Module) -> list[dict[str, Any]]:
+        """Group the trainable parameters by learning rate, decay and `options`.
+
+        A parameter with n layers above it has the rate lr · layer_decay^n (Howard and Ruder, arXiv 1801.06146, section
+        3.2; Clark et al., arXiv 2003.10555), the head and the parameters of the loss have lr · head_lr_multiplier. Only
+        matrices (and larger) are decayed, none of the loss's: biases and the gains of norms have one dimension, and
+        pulling them to zero only hurts.
+        """
+        infos = parameter_infos(model)
+        if self.layer_decay != 1 and not any(info.above for info in infos.values()):
+            raise UsageError(
+                f"optim.layer_decay={self.layer_decay}: this model has no layers that can be told by their names"
+            )
+        own = [(parameter, infos[name], self.weight_decay) for name, parameter in model.named_parameters()]
+        own += [(parameter, ParameterInfo(0, True, False, False), 0.0) for parameter in loss.parameters()]
+        groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for parameter, info, weight_decay in own:
+            if parameter.requires_grad:
+                rate = self.lr * (self.head_lr_multiplier if info.head else self.layer_decay**info.above)
+                group = {"lr": rate, "weight_decay": weight_decay if parameter.ndim >= 2 else 0.0, **self.options(info)}
+                groups.setdefault(tuple(group.values()), {"params": [], **group})["params"].append(parameter)
+        return list(groups.values())
 
     @abstractmethod
     def make(self, groups: list[dict[str, Any]], fused: bool) -> Optimizer:
@@ -64,11 +70,7 @@ class OptimizerFactory(ABC):
 
 
 def pair(betas: list[float] | None, default: tuple[float, float]) -> tuple[float, float]:
-    """Convert decay rates of two moments to torch's form.
-
-    Raises:
-        UsageError: Not two of them, or one that is 1 (nothing would ever be learnt).
-    """
+    """Convert decay rates of two moments to torch's form."""
     values = tuple(betas or default)
     if len(values) != 2 or max(values) >= 1:
         raise UsageError(f"optim.betas={list(values)}: two numbers from 0 to below 1 are needed")

@@ -20,9 +20,6 @@ class Lion(OptimizerFactory):
 
     Half the memory of AdamW. Every step moves every weight by `lr`, so the authors advise a learning rate 3 to 10 times
     below AdamW's and a weight decay as many times above it.
-
-    Attributes:
-        betas: b1 of the step and b2 of the moment.
     """
 
     kept = 1.0
@@ -41,11 +38,6 @@ class Muon(OptimizerFactory):
     0.2 sqrt(max(rows, columns)), so that a step is as large as one of AdamW (Liu et al., arXiv 2502.16982, section
     2.2): learning rate and weight decay can stay. Made for training from nothing; its use in fine-tuning is not
     established.
-
-    Attributes:
-        momentum: Decay rate of a matrix's momentum (Nesterov's).
-        betas: Decay rates of AdamW's two moments.
-        epsilon: Added to the root of AdamW's second moment.
     """
 
     momentum: Share = 0.95
@@ -71,11 +63,6 @@ class ScheduleFree(OptimizerFactory):
     square of the largest learning rate so far (Defazio et al., arXiv 2405.15682). The model trains with y and is
     evaluated with x; `arena.callback.averaging.ScheduleFree`, which the YAML brings along, sees to that. Its authors
     advise a warm-up and a learning rate 1 to 10 times that of AdamW.
-
-    Attributes:
-        schedule: Constant, after the warm-up; the mean does the rest.
-        betas: b1, greater than 0, and the decay rate of the second moment.
-        epsilon: Added to the root of the second moment.
     """
 
     schedule: Schedule = field(default_factory=Constant)

@@ -18,11 +18,6 @@ class Schedule:
 
     All but `Plateau` are those of transformers' `get_scheduler`, but to import that costs peft and bitsandbytes, a
     third of the whole start-up.
-
-    Attributes:
-        warmup: Share of all steps in which the learning rate rises from 0.
-        warmup_steps: The same in steps; wins over `warmup`.
-        total_steps: Length of the schedule, where it must not follow `trainer.max_steps` (a run in several parts).
     """
 
     warmup: Share = 0.1
@@ -30,18 +25,12 @@ class Schedule:
     total_steps: Count | None = None
 
     def build(self, optimizer: Optimizer, steps: int | None) -> LRScheduler:
-        """Build the schedule of an optimiser for a number of steps, None for a run without an end.
-
-        Raises:
-            UsageError: A schedule that falls to an end, without a number of steps; or one whose warm-up and cool-down
-                together are longer than the run.
-        """
+        """Build the schedule of an optimiser for a number of steps, None for a run without an end."""
         total = self.total_steps or steps
         warmup = self.warmup_steps if self.warmup_steps is not None else int(self.warmup * (total or 0))
         return self.make(optimizer, warmup, total)
 
     def make(self, optimizer: Optimizer, warmup: int, steps: int | None) -> LRScheduler:
-        """Build the schedule with its warm-up in steps, see `build`."""
         if steps is None:
             name = type(self).__name__.lower()
             raise UsageError(
@@ -98,11 +87,7 @@ class Polynomial(Schedule):
 
 @dataclass
 class Wsd(Schedule):
-    """Warm-up, stable, decay (Hu et al., arXiv 2404.06395): 1 until the last steps, over which it falls to 0 linearly.
-
-    Attributes:
-        cooldown: Share of all steps in which it falls.
-    """
+    """Warm-up, stable, decay (Hu et al., arXiv 2404.06395): 1 until the last steps, which fall to 0 linearly."""
 
     cooldown: Share = 0.2
 

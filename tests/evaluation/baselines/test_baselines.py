@@ -22,7 +22,7 @@ from arena.evaluation.baselines.features import PairFeatures, TextFeatures
 from arena.evaluation.baselines.fitting import Fitting, folds_of
 from arena.evaluation.baselines.logistic import Block
 from arena.evaluation.baselines.names import BASELINES, check_names
-from arena.metric.baseline import prior_probabilities
+from arena.metric.probability import prior_probabilities
 
 LABELS = ["model_a", "model_b", "tie"]
 

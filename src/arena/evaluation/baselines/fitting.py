@@ -83,7 +83,7 @@ class Fitting:
         return self._fitted[name]
 
     def _log_shares(self, symmetric: bool) -> np.ndarray:
-        """Logarithm of each head's class shares with one added to each count, as `arena.metric.baseline`."""
+        """Logarithm of each head's class shares with one added to each count, as `arena.metric.probability`."""
         found = []
         for index, size in zip(self.columns, self.heads.sizes, strict=True):
             counts = np.bincount(index[index >= 0], minlength=size).astype(np.float64)

@@ -1,15 +1,19 @@
-"""Weights of the heads of a multi-task loss: fixed, learned, or following the losses."""
+"""Parts of the loss of several heads: weights of the heads, fixed, learned or following the losses; and R-Drop."""
 
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from arena.core.shapes import Float
+from arena.core.errors import UsageError
+from arena.core.schema import closest
+from arena.core.shapes import Float, PerClass, PerRow
 
 Weighting = Literal["fixed", "uncertainty", "dynamic"]
 TEMPERATURE = 2.0
 """Of the dynamic weight average (Liu et al. 2019, section 3.3); the larger, the more equal the weights."""
+PATIENCE = 10
+"""Training steps after which an R-Drop divergence that was always exactly 0 is an error."""
 
 
 def uncertainty_weighted(losses: Float[Tensor, "*N T"], log_variance: Float[Tensor, " T"]) -> Float[Tensor, "*N T"]:
@@ -34,12 +38,10 @@ def dynamic_weights(
 
 
 class TaskWeights(nn.Module):
-    """Combines the costs of the heads on each row.
+    """Combines the costs of the heads on each row, with `fixed` weights `[T]` at first.
 
-    Args:
-        fixed: Weight of each head, `[T]`.
-        weighting: `fixed` leaves it at that; `uncertainty` multiplies it with `uncertainty_weighted`, whose $s$ is
-            learned and starts at 0; `dynamic` with `dynamic_weights`, from the third epoch on.
+    `uncertainty` multiplies these with `uncertainty_weighted`, whose $s$ is learned and starts at 0; `dynamic` with
+    `dynamic_weights`, from the third epoch on.
     """
 
     def __init__(self, fixed: list[float], weighting: Weighting) -> None:
@@ -57,7 +59,7 @@ class TaskWeights(nn.Module):
             self.epoch = nn.Buffer(torch.tensor(-1.0))
             self._epoch: int | None = None
 
-    def forward(self, costs: Float[Tensor, "N T"]) -> Float[Tensor, " N"]:
+    def forward(self, costs: Float[Tensor, "N T"]) -> PerRow:
         """Add up the weighted costs of the heads, 0 where a head has no label."""
         weights = self.fixed.to(costs.dtype)
         if self.weighting == "uncertainty":
@@ -98,3 +100,55 @@ class TaskWeights(nn.Module):
         self.sums.zero_()
         self.counts.zero_()
         self.epoch.fill_(epoch)
+
+
+def symmetric_divergence(first: PerClass, second: PerClass) -> PerRow:
+    r"""Compute $\frac{1}{2}(\mathrm{KL}(p \| q) + \mathrm{KL}(q \| p)) = \frac{1}{2} \sum_c (p_c - q_c)(\log p_c - \log
+    q_c)$ of each row in nats, from $\log p$ and $\log q$; the gradient goes through both sides.
+
+    Source: Liang et al. 2021, "R-Drop: Regularized Dropout for Neural Networks", eq. 2.
+    """
+    return 0.5 * ((first.exp() - second.exp()) * (first - second)).sum(dim=-1)
+
+
+class RDrop:
+    """Strength of R-Drop (`alpha`, and `warmup`, the share of the training in which it rises to that).
+
+    The paper adds the divergence to the sum of both copies' losses, here it is added to their mean: half the paper's
+    alpha does the same.
+    """
+
+    def __init__(self, given: dict[str, float] | None) -> None:
+        given = given or {}
+        for key in given:
+            if key not in ("alpha", "warmup"):
+                raise UsageError(f"loss.rdrop.{key}: no such key{closest(key, ['alpha', 'warmup'])}")
+        self.alpha, self.warmup = float(given.get("alpha", 0.0)), float(given.get("warmup", 0.0))
+        if self.warmup > 1:
+            raise UsageError(f"loss.rdrop.warmup={self.warmup}: a number from 0 to 1 is needed")
+        self.progress = 1.0
+        self._seen: list[Tensor] = []
+
+    @property
+    def factor(self) -> float:
+        """Alpha at the present `progress`, the finished share of the training."""
+        return self.alpha if self.progress >= self.warmup else self.alpha * self.progress / self.warmup
+
+    def check(self, copies: int) -> None:
+        """Raise a `UsageError` for a batch that does not hold each row twice."""
+        if self.alpha and copies != 2:
+            raise UsageError(
+                f"loss.rdrop.alpha={self.alpha} compares two copies of each row, the batch has {copies}; set "
+                "data.copies=2"
+            )
+
+    def watch(self, divergence: Tensor, supervised: int) -> None:
+        """Check, once and not in every step, that dropout makes the copies differ."""
+        if len(self._seen) >= PATIENCE or not supervised:
+            return
+        self._seen.append(divergence.detach())
+        if len(self._seen) == PATIENCE and not any(map(bool, self._seen)):
+            raise UsageError(
+                f"loss.rdrop.alpha={self.alpha} does nothing: in {PATIENCE} steps both copies of every row had "
+                "the same probabilities; give the model dropout, or set loss.rdrop.alpha=0 and data.copies=1"
+            )
