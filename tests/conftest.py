@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import checked_shapes  # noqa: F401, I001 - before anything of arena
 import pytest
+from checked_shapes import first_calls_are_checked  # noqa: F401, I001 - before anything of arena
 from support import ROOT, SHARED, compose, made_once
 
 from arena.core.run import RunFolder

@@ -22,6 +22,7 @@ def test_wrong_shapes_and_types_are_refused():
         LogLoss().update(target, target)
 
 
+@pytest.mark.slow
 def test_a_users_process_does_not_import_the_checkers():
     code = "import sys, arena.model.encoder, arena.loss.multi_head, arena.metric.heads\n"
     code += "assert not {'jaxtyping', 'beartype'} & set(sys.modules)"
