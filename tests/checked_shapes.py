@@ -5,6 +5,7 @@ In every test the first calls only: some call a loss ten thousand times, and a c
 """
 
 import functools
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,11 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
         done += 1
         if done == CHECKS:
             config.update("jaxtyping_disable", True)
-        return guarded(*args, **kwargs)
+        state = random.getstate()  # beartype draws the items of a list that it looks at
+        try:
+            return guarded(*args, **kwargs)
+        finally:
+            random.setstate(state)
 
     return counted
 

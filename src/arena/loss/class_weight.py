@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -85,9 +85,10 @@ class WeightedLoss(Loss):
         self.prior_source = f"class weights ({key})"
         if self.class_weight_beta == 1:
             raise UsageError("loss.class_weight_beta=1: a number below 1 is needed")
-        given = getattr(self, self.weight_option)
-        self._rule: Rule | None = given if isinstance(given, str) else None
-        chosen = torch.ones(len(self.labels)) if self._rule else class_factors(self.labels, given, key)
+        given: Any = getattr(self, self.weight_option)
+        by_rule = given in get_args(Rule)
+        self._rule: Rule | None = given if by_rule else None
+        chosen = torch.ones(len(self.labels)) if by_rule else class_factors(self.labels, given, key)
         if chosen is None:
             self.acting_weight = self.chosen_weight = None
         else:

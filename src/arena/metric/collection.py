@@ -124,7 +124,7 @@ class Metrics(nn.Module):
         return True if metric is not None and is_rate(metric) else getattr(metric, "higher_is_better", None)
 
     def calibration_gaps(
-        self, probabilities: Array, target: np.ndarray, group: np.ndarray, drawn: np.ndarray
+        self, probabilities: np.ndarray, target: np.ndarray, group: np.ndarray, drawn: np.ndarray
     ) -> dict[str, Gaps]:
         """Compute the gaps of every calibration error that is a sum over bins (`norm: l1`), by name, see `Gaps.of`.
 

@@ -76,7 +76,7 @@ class HeadMetrics(Metrics):
         return self.of_heads()[head].higher_is_better(rest)
 
     def calibration_gaps(
-        self, probabilities: Array, target: np.ndarray, group: np.ndarray, drawn: np.ndarray
+        self, probabilities: np.ndarray, target: np.ndarray, group: np.ndarray, drawn: np.ndarray
     ) -> dict[str, Gaps]:
         """Compute the gaps of the heads and of their means, see `Metrics.calibration_gaps`; `[N, C]` and `[N, T]`."""
         found: dict[str, Gaps] = {}
@@ -111,7 +111,7 @@ class HeadMetrics(Metrics):
             values[head], own = part.measure(*columns, weights, left_out)
             counts |= {f"{head}/{name}": pair for name, pair in own.items()}
         known = (target != UNLABELLED).numpy(force=True)
-        means = self._means(values, known.T @ weights.T, known.any(axis=0))
+        means = self._means(values, known.T @ weights.T, np.atleast_1d(known.any(axis=0)))
         return means | {f"{head}/{name}": value for head, own in values.items() for name, value in own.items()}, counts
 
     def _split(self, probabilities: Any, target: Any) -> Iterator[Any]:
