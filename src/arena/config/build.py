@@ -1,7 +1,8 @@
-"""From configuration to the objects of a run: the room that sees all others."""
+"""From configuration to the objects of a run."""
 
 import logging
 import os
+import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,26 +21,22 @@ if TYPE_CHECKING:
     from arena.data.module.base import RowData
     from arena.task.module import Task
 
-log = logging.getLogger("arena")
-
 UNHELPFUL = (
     ".*does not have many workers.*",  # batches are cut from memory: workers would only cost
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning 2.6 calling torch 2.13
     ".*smaller than the logging interval.*",  # every validation is logged; short epochs are no mistake
     ".*You are using `weights_only=True`.*",
 )
-"""Warnings of the libraries below that nobody can act on."""
+"""Warnings of libraries that nobody can act on."""
 
 DASHBOARDS = {"TensorBoardLogger": "tensorboard", "MLFlowLogger": "mlflow"}
 """Packages that some loggers need; an extra of arena of the same name brings each."""
-
 Settings = dict[str, Any]
 """A resolved and checked configuration (`arena.config.compose.resolved`)."""
 
 
 def quiet() -> None:
-    """Import Lightning, which sets its loggers to talk, and silence the notes and advertisements of the libraries
-    below; their warnings go to the run's log."""
+    """Import Lightning, and silence the notes and advertisements of libraries; their warnings go to the run's log."""
     import lightning.pytorch  # noqa: F401
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -51,8 +48,8 @@ def quiet() -> None:
 
 
 def preflight(settings: Settings) -> None:
-    """Find the input file and the weights, look at the file's columns, and at what the model cannot be, before
-    anything heavy is loaded. A model whose folder holds another architecture than described is called by that folder.
+    """Check input file, its columns, weights and model options, before anything heavy is loaded. A model whose folder
+    holds another architecture than described is called by that folder.
 
     Raises:
         UsageError: classes, formulation and adapter that do not go together, or a dashboard that is not installed.
@@ -66,30 +63,19 @@ def preflight(settings: Settings) -> None:
     kind = kind_of(settings)
     kind.check_model(settings["model"])
     model_preflight.check(settings["model"], settings["adapter"], settings["data"])
-    check_dashboards(settings["logger"] or {})
+    for name, node in (settings["logger"] or {}).items():
+        package = DASHBOARDS.get(str(node["_target_"]).rpartition(".")[2]) if node else None
+        if package is not None and find_spec(package) is None:
+            raise UsageError(f"logger={name}: the package {package} is not installed; pip install 'arena[{package}]'")
     if settings["data"]["_target_"] == kind.parts["data"]:
         kind.check_data(settings["data"], instantiate(settings["data"]["reader"]))
 
 
-def check_dashboards(loggers: Settings) -> None:
-    """Insist on the packages of the chosen loggers, before anything heavy.
-
-    Raises:
-        UsageError: one of them is not installed.
-    """
-    for name, node in loggers.items():
-        package = DASHBOARDS.get(str(node["_target_"]).rpartition(".")[2]) if node else None
-        if package is not None and find_spec(package) is None:
-            raise UsageError(f"logger={name}: the package {package} is not installed; pip install 'arena[{package}]'")
-
-
 def validate_components(settings: Settings) -> None:
-    """Build loss, metrics, judge and the optimiser's recipe and throw them away: what is wrong with their options, with
-    the monitor and with the targets is said before the data are read.
+    """Build loss, metrics, evaluator and optimiser factory and throw them away, before the data are read.
 
-    Raises:
-        UsageError: an option that there is not, data that the loss cannot learn from (its own `check_data`), a monitor
-            or a target that is no metric, or a monitor whose mode contradicts it.
+    Raises UsageError for an option that does not exist, data that the loss cannot learn from (its own `check_data`), a
+    monitor or a target that is no metric, or a monitor whose mode contradicts it.
     """
     from arena.core.values import check_monitor, check_target_names
 
@@ -97,19 +83,15 @@ def validate_components(settings: Settings) -> None:
     if hasattr(loss, "check_data"):
         loss.check_data(settings["data"])
     metrics = instantiate(settings["metric"])
-    recipe(settings)
+    optimizer_factory(settings)
     check_monitor(settings["monitor"], metrics)
     check_target_names(settings.get("evaluate", {}).get("targets") or {}, metrics.names)
     evaluator(settings)
 
 
 def data_settings(typed: list[str], folder: Path | None, command: str) -> Settings:
-    """The configuration of a command that writes into `folder`, and looks at the data as a training would but at no
-    weights.
-
-    Raises:
-        UsageError, InputOutputError: see `arena.config.compose.resolved`; the task does not have this command.
-    """
+    """Return the configuration of a command that reads data as a training would, needs no weights, and writes into
+    `folder`; raises the errors of `arena.config.compose.resolved`, UsageError where the task has no such command."""
     register_resolvers()
     settings = typed_settings(typed, str(folder.expanduser().absolute()) if folder else None)
     kind_of(settings).require(command)
@@ -119,16 +101,12 @@ def data_settings(typed: list[str], folder: Path | None, command: str) -> Settin
 
 
 def data(settings: Settings) -> "RowData":
-    """The data module; it reads nothing before `setup`."""
+    """Make the data module; it reads nothing before `setup`."""
     return instantiate(settings["data"])
 
 
 def check_splits(data: "RowData", settings: Settings) -> None:
-    """Insist on rows to judge the model on, before it is trained.
-
-    Raises:
-        UsageError: there are no validation rows, or no test rows though `test` asks for them.
-    """
+    """Require rows to validate on, and to test on where `test` is true; raises UsageError."""
     if not len(data.rows("val")):
         raise UsageError("data.val_share: the best weights are chosen on validation rows, and there are none")
     if settings["test"] and not len(data.rows("test")):
@@ -138,8 +116,8 @@ def check_splits(data: "RowData", settings: Settings) -> None:
 
 
 def init_from_class_prior(task: "Task", data: "RowData") -> None:
-    """Tell loss and model what is known before the first step (`data.start`): how many rows of each class training
-    serves. A loss that corrects for the classes answers with the counts that the model's logits should start at."""
+    """Initialise loss and model from the class counts that training samples (`data.start`). A loss that corrects for
+    the classes answers with the counts that the model's logits should start at."""
     import torch
 
     counts = torch.from_numpy(data.sampled_class_counts())
@@ -149,7 +127,7 @@ def init_from_class_prior(task: "Task", data: "RowData") -> None:
 
 
 def save_artefacts(task: "Task", data: "RowData", settings: Settings, run: RunFolder) -> None:
-    """Leave in the run folder what rebuilds the model without its source: true architecture and tokenizer."""
+    """Save what rebuilds the model without its source: true architecture and tokenizer."""
     data.tokenizer.save(run.tokenizer)
     architecture = getattr(task.model, "architecture", None)
     if architecture is not None:
@@ -157,33 +135,29 @@ def save_artefacts(task: "Task", data: "RowData", settings: Settings, run: RunFo
 
 
 def evaluator(settings: Settings) -> Any:
-    """What judges the predictions of a split (`arena.evaluation`)."""
+    """Make the evaluator of the predictions of a split (`arena.evaluation`)."""
     return instantiate(settings.get("evaluator") or {"_target_": "arena.evaluation.classes.ClassEvaluator"})
 
 
-def recipe(settings: Settings) -> Any:
-    """What makes the optimiser and its schedule for a model."""
+def optimizer_factory(settings: Settings) -> Any:
+    """Make the factory of the optimiser and its schedule."""
     return instantiate(settings["optim"], schedule=instantiate(settings["schedule"]))
 
 
 def task(settings: Settings) -> "Task":
-    """Model, loss, metrics and optimiser in one LightningModule."""
+    """Make model, loss, metrics and optimiser: one LightningModule."""
     set_cudnn_attention(settings["trainer"].get("cudnn_attention", False))
     return instantiate(settings["task"]["module"])(
         model=instantiate(settings["model"]),
         loss=instantiate(settings["loss"]),
         metrics=instantiate(settings["metric"]),
-        optimizer=recipe(settings),
+        optimizer=optimizer_factory(settings),
         monitor=settings["monitor"]["name"],
     )
 
 
 def check_fit(task: "Task", data: "RowData") -> None:
-    """Hold the tokenizer's ids against the embedding, which only the built parts can tell.
-
-    Raises:
-        UsageError: the tokenizer has more ids than the model.
-    """
+    """Require an embedding for every id of the tokenizer, which only the built parts know; raises UsageError."""
     known = getattr(task.model, "vocabulary_size", None)
     if known is not None and data.tokenizer.size > known:
         raise UsageError(
@@ -193,18 +167,21 @@ def check_fit(task: "Task", data: "RowData") -> None:
 
 
 def trainer(settings: Settings, run: RunFolder) -> Any:
-    """The Lightning trainer with callbacks, loggers and checkpoints that survive a kill."""
+    """Make the Lightning trainer with callbacks, loggers and checkpoints that survive a kill."""
     from arena.callback.rank_consistency import RankConsistencyCheck
     from arena.callback.storage import AtomicCheckpointIO
     from arena.core.loop import UpdateLoop
     from arena.logger.journal import Journal
 
     journal = Journal(run.metrics)
-    chosen = [instantiate(node) for node in (settings["logger"] or {}).values() if node]
+    loggers = [instantiate(node) for node in (settings["logger"] or {}).values() if node]
+    callbacks = [instantiate(node) for node in settings["callback"].values() if node]
+    # A number of steps holds, however many epochs it takes.
+    endless = {"max_epochs": -1} if settings["trainer"]["max_steps"] != -1 else {}
     built = instantiate(
-        lightnings(settings["trainer"]) | _length(settings),
-        callbacks=[RankConsistencyCheck(settings), *callbacks(settings)],
-        logger=[journal, *chosen],
+        lightnings(settings["trainer"]) | endless,
+        callbacks=[RankConsistencyCheck(settings), *callbacks],
+        logger=[journal, *loggers],
         plugins=[AtomicCheckpointIO(apart=not str(settings["trainer"]["strategy"]).startswith("fsdp"))],
         default_root_dir=str(run.path),
         enable_model_summary=False,
@@ -217,15 +194,10 @@ def trainer(settings: Settings, run: RunFolder) -> Any:
     return built
 
 
-def callbacks(settings: Settings) -> list[Any]:
-    """The callbacks of the configuration."""
-    return [instantiate(node) for node in settings["callback"].values() if node]
-
-
 def evaluation_trainer(
     settings: Settings, run: RunFolder, callbacks: list[Any] | None = None, limited: bool = False
 ) -> Any:
-    """A trainer that only evaluates, as the run did; `limited`: on as many validation batches as its training."""
+    """Make a trainer that only evaluates, as the run did; `limited`: on as many validation batches as its training."""
     from lightning.pytorch import Trainer
 
     from arena.callback.storage import AtomicCheckpointIO
@@ -247,9 +219,7 @@ def evaluation_trainer(
 
 
 def progress(trainer: Any, began: float, fit_began: float, fit_before: float) -> dict[str, Any]:
-    """The parts of the result that a training leaves, also one that was broken off: best value and times."""
-    import time
-
+    """Return best value, steps and times of a training, also of one that was interrupted."""
     from arena.callback.progress import Throughput
 
     saver = trainer.checkpoint_callback
@@ -265,7 +235,7 @@ def progress(trainer: Any, began: float, fit_began: float, fit_before: float) ->
 
 
 def status(trainer: Any) -> str:
-    """How a training that was not broken off ended."""
+    """Return how a training that was not interrupted ended."""
     from lightning.pytorch.callbacks import EarlyStopping
 
     if pruned(trainer) is not None:
@@ -275,12 +245,7 @@ def status(trainer: Any) -> str:
 
 
 def pruned(trainer: Any) -> str | None:
-    """Why the sweep gave this training up; None where it did not."""
+    """Return why the sweep stopped this training; None where it did not."""
     from arena.callback.pruning import Pruning
 
     return next((c.pruned for c in trainer.callbacks if isinstance(c, Pruning) and c.pruned), None)
-
-
-def _length(settings: Settings) -> Settings:
-    """A number of steps is what was asked for, however many epochs it takes."""
-    return {"max_epochs": -1} if settings["trainer"]["max_steps"] != -1 else {}

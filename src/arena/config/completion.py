@@ -6,11 +6,7 @@ from arena.core.data_keys import SHORT
 
 
 def completions(line: str) -> list[str]:
-    """List what the last word of a command line may become.
-
-    Args:
-        line: arguments of arena.train, the last one perhaps not whole, such as `model=q`.
-    """
+    """List completions of the last word of a command line of arena.train, such as `model=q`."""
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.plugins.completion_plugin import DefaultCompletionPlugin

@@ -1,4 +1,4 @@
-"""The command line and conf/: composed by Hydra, checked before anything heavy is imported, wrong input in one line."""
+"""Configurations composed by Hydra from the command line and conf/, checked before anything heavy is imported."""
 
 import os
 import re
@@ -35,7 +35,7 @@ Sweeps = Callable[[list[str], str], bool]
 
 
 def folder() -> Path:
-    """The folder `conf`: inside the installed package, or at the top of a checkout."""
+    """Return the folder `conf`: inside the installed package, or at the top of a checkout."""
     here = Path(__file__).resolve().parents[1]
     for place in (here / "conf", here.parents[1] / "conf"):
         if (place / "train.yaml").is_file():
@@ -43,15 +43,11 @@ def folder() -> Path:
     raise UsageError(f"the folder conf is neither in {here} nor in {here.parents[1]}; install arena again")
 
 
-# --- checks ---------------------------------------------------------------------------------------------------------
-
-
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values, checked against `Root` and the signature of every `_target_`.
+    """Return the configuration as plain values, checked against `Root` and the signature of every `_target_`.
 
-    Raises:
-        UsageError: a missing or unknown key, a wrong type or value, a broken interpolation.
-        InputOutputError: a path that does not exist.
+    Raises UsageError for a missing or unknown key, a wrong type or value or a broken interpolation, InputOutputError
+    for a path that does not exist.
     """
     raw: Any = OmegaConf.to_container(config, resolve=False)
     refuse_environment(raw)
@@ -67,9 +63,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     except omegaconf_errors.InterpolationKeyError as error:
         raise UsageError(f"{error.full_key}: {first_line(error)}") from None
     except omegaconf_errors.OmegaConfBaseException as error:
-        if (reason := _reason(error)) is not None:
-            raise reason from None
-        raise UsageError(f"{error.full_key or 'configuration'}: {first_line(error)}") from None
+        raise _reason(error) or UsageError(f"{error.full_key or 'configuration'}: {first_line(error)}") from None
     text = OmegaConf.to_yaml(config)
     read = [key for key in map(str, plain) if re.search(rf"\$\{{(\w+:\s*)?{re.escape(key)}[.}}\[]", text)]
     schema.check_values(plain, Root, others=read)
@@ -77,11 +71,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 
 def refuse_environment(raw: dict[str, Any]) -> None:
-    """Refuse values that come from the environment: a run stores what it resolves, and such a value is often a secret.
-
-    Raises:
-        UsageError: one of them does.
-    """
+    """Refuse values from the environment: a run stores what it resolves, and such a value is often a secret."""
     for key, value in flat(raw):
         if re.search(r"(?<!\\)\$\{\s*oc\.env\s*:", str(value)):
             raise UsageError(
@@ -91,15 +81,7 @@ def refuse_environment(raw: dict[str, Any]) -> None:
 
 
 def checked(plain: dict[str, Any], trusted: Collection[str], stored: Stored | None = None) -> dict[str, Any]:
-    """The same plain values, checked against `Root` and the signature of every `_target_`.
-
-    Args:
-        plain: a configuration without interpolations.
-        trusted, stored: see `arena.core.places.require`.
-
-    Raises:
-        UsageError, InputOutputError: see `resolved`.
-    """
+    """Check plain values without interpolations; `trusted`, `stored` and the errors are those of `places.require`."""
     check_nodes(plain)
     kind_of(plain).check(plain)
     check_values_named(plain)
@@ -132,11 +114,7 @@ def precheck(
 
 
 def settings_of(overrides: list[str], config_name: str = "train", run_dir: str | None = None) -> dict[str, Any]:
-    """The checked configuration of a command line without sweeps, for a run in `run_dir`.
-
-    Raises:
-        UsageError, InputOutputError: see `resolved`; also for what Hydra cannot compose.
-    """
+    """Return the checked configuration of a command line without sweeps, for a run in `run_dir`."""
     config = composed(overrides, config_name)
     try:
         OmegaConf.set_struct(config, False)
@@ -162,16 +140,12 @@ def defaults() -> dict[str, Any]:
 
 
 def typed_settings(typed: list[str], run_dir: str | None = None) -> dict[str, Any]:
-    """The same of a command line as a user types it: paths and texts need no quotes of Hydra's."""
+    """Return the checked configuration of a command line as typed: paths and texts need no quotes of Hydra's."""
     return as_typed(with_paths(typed), lambda overrides: settings_of(overrides, run_dir=run_dir))
 
 
 def composed(overrides: list[str], config_name: str = "train") -> DictConfig:
-    """The configuration of a command line without sweeps, with Hydra's own part, not yet resolved or checked.
-
-    Raises:
-        UsageError: what Hydra cannot compose.
-    """
+    """Compose a command line without sweeps, Hydra's own part included; neither resolved nor checked."""
     try:
         return _composed(config_name, [*map(expanded, overrides)])
     except Exception as error:
@@ -186,7 +160,7 @@ def _composed(config_name: str, overrides: list[str]) -> DictConfig:
 
 
 def explained(error: Exception, overrides: list[str], config_name: str = "train") -> ArenaError:
-    """One line for what Hydra or OmegaConf found wrong with the command line."""
+    """Return the one line for what Hydra or OmegaConf found wrong with the command line."""
     from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 
     if isinstance(error, ArenaError):
@@ -216,12 +190,12 @@ def explained(error: Exception, overrides: list[str], config_name: str = "train"
 
 
 def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
-    """Compose again without the overrides of unknown keys and look for a similar key beside it."""
+    """Find a key like an unknown one by composing again without the overrides of unknown keys."""
     groups = [path.name for path in folder().iterdir() if path.is_dir()]
     kept = [o for o in overrides if re.split(r"[=@]", o.lstrip("+~"), maxsplit=1)[0].split("/")[0] in groups]
     try:
         config = _composed(config_name, kept)
-    except Exception:  # the composition has a second fault; the first one is worth telling alone
+    except Exception:  # the composition has a second fault; the first one is reported alone
         return ""
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
@@ -236,13 +210,10 @@ def _nearest_key(key: str, overrides: list[str], config_name: str) -> str:
 
 
 def _reason(error: BaseException | None) -> ArenaError | None:
-    """What a resolver that looked at a file had to say; OmegaConf wraps it several times."""
+    """Find the error of a resolver that read a file; OmegaConf wraps it several times."""
     while error is not None and not isinstance(error, ArenaError):
         error = error.__cause__ or error.__context__
     return error
-
-
-# --- the entry point ------------------------------------------------------------------------------------------------
 
 
 def run(
@@ -253,10 +224,7 @@ def run(
 ) -> None:
     """Run `function` under Hydra with the command line of this process, and end with the contract's exit code.
 
-    Args:
-        function: gets the composed configuration.
-        guard, sweeps: see `precheck`.
-        config_name: the primary configuration in `conf`.
+    `function` gets the composed configuration `config_name`; `guard` and `sweeps` are those of `precheck`.
     """
 
     def main() -> None:
@@ -264,7 +232,7 @@ def run(
         from hydra._internal.utils import get_args_parser
 
         register_resolvers()
-        # Hydra ends the process itself with code 1 and its own words unless told to hand errors on.
+        # By default Hydra ends the process itself, with code 1 and its own words.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         multirun = get_args_parser().parse_args(sys.argv[1:]).multirun
 

@@ -1,4 +1,4 @@
-"""The fit of a run: from its first step, or on from its last checkpoint, to a validation of its last step."""
+"""The fit of a run, ending on a validation of its last step."""
 
 import time
 from typing import Any
@@ -9,7 +9,7 @@ from arena.core.record import Record
 
 
 def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Record) -> None:
-    """Train, from the last checkpoint where the run is resumed, and end on a validation."""
+    """Train, from the last checkpoint where the run is resumed, and validate the last step."""
     from arena.logger import journal
 
     checkpoint = None

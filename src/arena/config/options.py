@@ -1,7 +1,7 @@
-"""The command line of the commands on finished runs: Hydra's override grammar over one dataclass of options.
+"""Command lines of the commands other than train: Hydra's override grammar over one dataclass of options.
 
-Each field made by `option` is a key: its annotation is checked as those of the configuration are (`arena.core.schema`),
-and its help text is what `--help` prints and the reference page shows.
+Each field made by `option` is a key: its annotation is checked as in a configuration (`arena.core.schema`), its help
+text is what `--help` prints.
 """
 
 import ast
@@ -24,20 +24,19 @@ Options = TypeVar("Options")
 EXIT_CODES = "Exit codes: 0 ok, 2 usage or config, 65 data, 74 input/output, 130 Ctrl-C, 143 SIGTERM, 1 anything else."
 COLUMN = 26
 """Where the help of a key begins."""
-LAST = "trusted_packages"
-"""The key at the end of the help."""
+ORDER = {"run": 0, "configuration": 0, "data": 1, "trusted_packages": 3}
+"""Order of the keys in the help, 2 for all others."""
 
 
 def option(help: str, default: Any = MISSING, shown: str | None = None, takes: str | None = None) -> Any:
     """Make a field of an options dataclass.
 
     Args:
-        help: what the key does, a line break starts a new line of the printed help; empty for a key that is not shown.
-        default: value where the key is not given; without one it has to be.
-        shown: what stands for a value in the help, such as FOLDER.
-        takes: `dotted` for a mapping that takes KEY.NAME=VALUE, `raw` for one whose values stay text as typed,
-            `overrides` for the field that gets every key of the configuration of arena.train, `folders` for the one
-            that gets arguments without `=`.
+        help: meaning of the key; a line break starts a new line of the printed help, an empty text hides the key.
+        default: without one the key is required.
+        shown: placeholder of a value in the help, such as FOLDER.
+        takes: `text` for a value that is not parsed, `dotted` for a mapping filled by KEY.NAME=VALUE, `raw` for one
+            whose values stay text, `overrides` for every key of arena.train, `folders` for arguments without `=`.
     """
     metadata = {"help": help, "shown": shown, "takes": takes, "required": default is MISSING}
     if isinstance(default, list | dict):
@@ -50,11 +49,7 @@ class RunOptions:
     """Keys of every command on finished runs."""
 
     run: str = option("a run folder of arena.train", shown="FOLDER", takes="text")
-    data: dict[str, Any] = option(
-        "",
-        default={},
-        takes="dotted",
-    )
+    data: dict[str, Any] = option("", default={}, takes="dotted")
     trusted_packages: list[str] = option(
         "packages of your own whose classes a run may name (its loss, its callbacks, ...)", default=[], shown="[NAME]"
     )
@@ -76,11 +71,7 @@ class RunOptions:
 
 
 def read(options: type[Options], typed: Sequence[str]) -> Options:
-    """Read a command line.
-
-    Args:
-        options: dataclass whose fields are made by `option`.
-        typed: arguments, `KEY=VALUE` each.
+    """Read a command line, `KEY=VALUE` each, into a dataclass whose fields are made by `option`.
 
     Raises:
         SystemExit: after `--help` and `--cfg job`, which print to standard output.
@@ -90,9 +81,9 @@ def read(options: type[Options], typed: Sequence[str]) -> Options:
     if {"--help", "-h"} & set(typed):
         print(help_text(options))
         raise SystemExit(0)
-    rest, shows = _without_cfg(list(typed))
+    rest, prints = _without_cfg(list(typed))
     values = _values(options, rest)
-    if shows:
+    if prints:
         from omegaconf import OmegaConf
 
         print(OmegaConf.to_yaml(OmegaConf.create(_as_configuration(options, values))), end="")
@@ -101,11 +92,7 @@ def read(options: type[Options], typed: Sequence[str]) -> Options:
 
 
 def make(options: type[Options], **values: Any) -> Options:
-    """Check values and make the dataclass; what `read` and the Python functions share.
-
-    Raises:
-        UsageError, InputOutputError: see `read`.
-    """
+    """Check values and make the dataclass; raises the errors of `read`."""
     known = {each.name: each for each in fields(options)}  # pyright: ignore[reportArgumentType]
     for name in values:
         if name not in known:
@@ -129,27 +116,19 @@ def help_text(options: type) -> str:
         doc = " ".join([f"python -m arena.{command}", *required, "[key=value] ..."]) + f"\n\n{doc}"
     parts = [each for each in options.__mro__[1:] if each not in (RunOptions, object)]
     inherited = {name for part in parts for name in part.__annotations__} - set(options.__annotations__)
-    own = sorted(set(known) - inherited, key=lambda name: (_place(name), list(known).index(name)))
-    lines = [doc, "", *(line for name in own if name != LAST for line in _key_lines(known[name], width))]
+    own = sorted((name for name in known if name not in inherited), key=lambda name: ORDER.get(name, 2))
+    lines = [doc, "", *(line for name in own for line in _key_lines(known[name], width))]
     for part in parts:
         lines += ["", textwrap.fill(" ".join((part.__doc__ or "").split()), width), ""]
-        names = [name for name in part.__annotations__ if name in inherited and name != LAST]
+        names = [name for name in part.__annotations__ if name in inherited]
         lines += [line for name in names for line in _key_lines(known[name], width)]
-    if LAST in known:
-        lines += ["", *_key_lines(known[LAST], width)]
     return "\n".join([*lines, "", textwrap.fill(f"--cfg job prints the values. {EXIT_CODES}", width)])
 
 
-def _place(name: str) -> int:
-    """What a command works on comes first in its help."""
-    return {"run": 0, "configuration": 0, "data": 1}.get(name, 2)
-
-
 def _key_lines(each: Any, width: int) -> list[str]:
-    """The lines of one key in the help."""
     if not each.metadata["help"]:
         return []
-    default = each.default if each.default is not MISSING else each.default_factory()
+    default = _default(each)
     shown, text = each.metadata["shown"] or _written(default), each.metadata["help"]
     takes = each.metadata["takes"]
     left = shown if takes in ("folders", "overrides") else f"{each.name}{'.' if takes == 'dotted' else '='}{shown}"
@@ -162,8 +141,12 @@ def _key_lines(each: Any, width: int) -> list[str]:
     return [head.rstrip(), *(" " * COLUMN + line for line in lines[1:])]
 
 
+def _default(each: Any) -> Any:
+    return each.default if each.default is not MISSING else each.default_factory()
+
+
 def _written(value: Any) -> str:
-    """A value as one types it."""
+    """Write a value as it is typed."""
     if isinstance(value, list):
         return f"[{','.join(map(_written, value))}]"
     if isinstance(value, dict):
@@ -172,7 +155,7 @@ def _written(value: Any) -> str:
 
 
 def _without_cfg(typed: list[str]) -> tuple[list[str], bool]:
-    """The arguments without `--cfg job`, and whether it was there."""
+    """Take `--cfg job` out of the arguments; returns whether it was there."""
     for position, argument in enumerate(typed):
         name, equals, what = argument.partition("=")
         if name in ("--cfg", "-c"):
@@ -184,67 +167,63 @@ def _without_cfg(typed: list[str]) -> tuple[list[str], bool]:
 
 
 def _values(options: type, typed: list[str]) -> dict[str, Any]:
-    """The values of the keys that were typed."""
-    known = {each.name: each for each in fields(options)}
-    takes = {each.metadata["takes"]: name for name, each in known.items() if each.metadata["takes"]}
+    """Read the values of the keys that were typed."""
+    known = {each.name: each.metadata["takes"] for each in fields(options)}
+    by_way = {takes: name for name, takes in known.items() if takes}
     signature = signatures.signature_of(f"{options.__module__}.{options.__qualname__}")
     assert signature is not None, options
     found: dict[str, Any] = {}
     for argument in typed:
         key, equals, text = argument.partition("=")
         first, _, below = key.lstrip("+").partition(".")
-        if equals and key in known and known[key].metadata["takes"] not in ("overrides", "folders", "dotted", "raw"):
-            found[key] = _value(key, text, signature.parameters[key].annotation, known[key].metadata["takes"])
-        elif equals and first in known and known[first].metadata["takes"] == "dotted":
+        if equals and key in known and known[key] in (None, "text"):
+            found[key] = text if known[key] else _value(key, text, signature.parameters[key].annotation)
+        elif equals and known.get(first) == "dotted":
             if not below:
                 raise UsageError(f"{argument}: give keys below it, {first}.path=FILE")
             (given,) = given_values([argument])
             put(found.setdefault(first, {}), given.key.removeprefix(f"{first}."), given.value)
-        elif equals and first in known and known[first].metadata["takes"] == "raw":
+        elif equals and known.get(first) == "raw":
             found.setdefault(first, {})[below or "kind"] = paths.unquoted(text)
-        elif "overrides" in takes and (equals or argument.startswith("~")):
-            found.setdefault(takes["overrides"], []).append(argument)
-        elif "folders" in takes and (not equals or "/" in key or Path(argument).expanduser().exists()):
+        elif "overrides" in by_way and (equals or argument.startswith("~")):
+            found.setdefault(by_way["overrides"], []).append(argument)
+        elif "folders" in by_way and (not equals or "/" in key or Path(argument).expanduser().exists()):
             if argument.startswith("-"):
                 raise UsageError(f"cannot read '{argument}'; give folders and key=value (see --help)")
-            found.setdefault(takes["folders"], []).append(argument)
+            found.setdefault(by_way["folders"], []).append(argument)
         elif not equals:
             raise UsageError(f"cannot read '{argument}'; write key=value (see --help)")
         else:
-            names = [name for name, each in known.items() if each.metadata["takes"] not in ("overrides", "folders")]
+            names = [name for name, takes in known.items() if takes not in ("overrides", "folders")]
             raise UsageError(f"{key}: no such key{closest(key, [*names, *(['data.path'] if 'data' in known else [])])}")
     return found
 
 
-def _value(key: str, text: str, annotation: ast.expr | None, takes: str | None) -> Any:
-    """The value of one key: by Hydra's grammar, or the text itself where only a text fits."""
-    if takes == "text":
-        return text
+def _value(key: str, text: str, annotation: ast.expr | None) -> Any:
+    """Read the value of one key by Hydra's grammar, or as text where only a text fits."""
     if schema.names_in_annotation(annotation) & {"InputPath", "OutputPath"}:
         return paths.value(text)
     override = parsed(text)
-    if override is not None and not override.is_sweep_override():
+    sweeps = override is not None and override.is_sweep_override()
+    if override is not None and not sweeps:
         value = override.value()
         if schema.fits(value, annotation) or not schema.fits(text, annotation):
             return value
-    if override is not None and override.is_sweep_override() and schema.fits([], annotation):
+    if sweeps and schema.fits([], annotation):
         return [part.strip() for part in text.split(",")]
     if schema.fits(text, annotation):
         return text
-    if override is None:
-        raise unreadable(f"{key}={text}")
-    raise UsageError(f"{key}={text}: a single value is needed, {key}=VALUE")
+    raise UsageError(f"{key}={text}: a single value is needed, {key}=VALUE") if sweeps else unreadable(f"{key}={text}")
 
 
 def _as_configuration(options: type, values: dict[str, Any]) -> dict[str, Any]:
-    """What `--cfg job` prints: every key with its value, `???` where one is missing."""
+    """List every key with its value, `???` where a required one is missing."""
     from arena.config.compose import typed_settings
     from arena.config.resolvers import register_resolvers
 
     register_resolvers()
     found = {}
     for each in fields(options):
-        default = each.default if each.default is not MISSING else each.default_factory()  # pyright: ignore
-        value = values.get(each.name, "???" if each.metadata["required"] else default)
+        value = values.get(each.name, "???" if each.metadata["required"] else _default(each))
         found |= typed_settings(value) if each.metadata["takes"] == "overrides" else {each.name: value}
     return found

@@ -1,8 +1,8 @@
-"""Hydra's grammar of overrides: what it takes literally, the runs that `-m` asks for, and the values of single ones."""
+"""Hydra's override grammar: literal paths and texts, the single runs of a sweep, the values of overrides."""
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,31 +19,40 @@ SEARCHPATH = "hydra.searchpath"
 """Folders of the user's own that hold choices of groups, such as loss/mine.yaml."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """One `key=value` of a command line; `adds` where it was written `+key=value`."""
+
+    key: str
+    value: Any
+    adds: bool
+
+
 def escaped(text: str) -> str:
-    """A text that OmegaConf reads back as it is: `${` begins no interpolation."""
+    """Escape `${`, so that OmegaConf reads the text back as it is."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 def quoted(text: str) -> str:
-    """A text as a value of an override, whatever characters it has."""
+    """Quote a text of any characters as the value of an override."""
     if re.fullmatch(r"[\w.:+%@-]*/[\w/.:+%@-]*", text, re.ASCII):  # without a slash it might be a number, or null
         return text
-    # A quote is escaped, and so are the backslashes that stand before one, the closing one included.
+    # A quote is escaped, and so are the backslashes before one, the closing one included.
     quotable = re.sub(r"(\\*)'", r"\1\1\\'", escaped(text))
     return "'" + re.sub(r"(\\+)$", r"\1\1", quotable) + "'"
 
 
 def expanded(argument: str) -> str:
-    """The same override with its key written out, where it has a short name (`arena.core.data_keys.SHORT`)."""
+    """Replace the short name of an override's key by its place (`arena.core.data_keys.SHORT`)."""
     key, equals, value = argument.partition("=")
     return f"{full(key)}{equals}{value}"
 
 
 def with_paths(arguments: list[str], sweeps: bool = False) -> list[str]:
-    """A command line without short names, whose paths are quoted where they are meant literally.
+    """Expand short names, and quote the paths that are meant literally.
 
-    A path is meant literally where a file of that very name exists, or where the grammar makes nothing of it that a
-    path can be: that is null, a quoted text, a list, an interpolation or, with `sweeps`, a sweep (never of Hydra's own
+    A path is literal where a file of that very name exists, or where Hydra's grammar reads something that a path cannot
+    be. It can be null, a quoted text, a list, an interpolation or, with `sweeps`, a sweep (but for Hydra's own
     folders).
     """
     arguments = [expanded(argument) for argument in arguments]
@@ -55,7 +64,7 @@ def with_paths(arguments: list[str], sweeps: bool = False) -> list[str]:
 
 
 def _path(text: str, sweeps: bool) -> str:
-    """The value of an override for what was typed as a path."""
+    """Write what was typed for a path as the value of an override."""
     override = parsed(text)
     value = None if override is None else override._value
     if value == text and "${" not in text:
@@ -75,88 +84,10 @@ def _path(text: str, sweeps: bool) -> str:
 
 def parsed(text: str) -> Any:
     """Parse a value by Hydra's grammar; None where it cannot be read."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
     try:
-        return OverridesParser.create().parse_override(f"path={text}")
-    except HydraException:
+        return _parsed_all([f"path={text}"])[0]
+    except UsageError:
         return None
-
-
-def divided(arguments: list[str], own: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """A command line in two: the keys of a command's own with their texts, and the rest, which is a configuration."""
-    pairs = [argument.partition("=") for argument in arguments]
-    found = {key: paths.unquoted(text) for key, _, text in pairs if key in own}
-    return found, [argument for argument, (key, _, _) in zip(arguments, pairs, strict=True) if key not in own]
-
-
-def as_typed(arguments: list[str], check: Callable[[list[str]], Result]) -> Result:
-    """Check a command line; where a text is needed and a number, a date or a truth value was typed, take it as text.
-
-    Args:
-        arguments: the command line.
-        check: gets them, perhaps several times with more and more values quoted; its last result is returned.
-
-    Raises:
-        NotTextError: from `check`, where no argument has the key that needs a text.
-    """
-    while True:
-        try:
-            return check(arguments)
-        except NotTextError as error:
-            before, arguments = arguments, [_as_text(argument, error.key) for argument in arguments]
-            if arguments == before:
-                raise
-
-
-def _as_text(argument: str, key: str) -> str:
-    """The same override with quotes around every value, if it is of this key."""
-    name, _, text = argument.partition("=")
-    if name.lstrip("+") != key:
-        return argument
-    if text.startswith(("[", "{")):
-        bare = r"([\[,:]\s*)([^\s\[\]{},:'\"][^\[\]{},:'\"]*?)(?=\s*[,\]}])"
-        return f"{name}={re.sub(bare, lambda found: found[1] + quoted(found[2]), text)}"
-    override = parsed(text)
-    several = override is not None and override.is_sweep_override()
-    return f"{name}={','.join(map(quoted, text.split(','))) if several else quoted(text)}"
-
-
-def unreadable(error: Any) -> UsageError:
-    """Make the error for an override that Hydra's grammar cannot read (its `OverrideParseException`, or the text)."""
-    if isinstance(error, str):
-        return UsageError(f"cannot read '{error}'; quote values with special characters")
-    reason = str(error).strip().splitlines()[0]
-    reason = "a character that has a meaning of its own" if "Exception" in reason else reason
-    return UsageError(f"cannot read '{error.override}': {reason}; quote values with special characters")
-
-
-def single_runs(overrides: list[str]) -> Iterator[list[str]]:
-    """Each value of each sweep once, the other sweeps at their first value; intervals at their lower end.
-
-    Raises:
-        UsageError: an override that cannot be read.
-    """
-    options: list[list[str]] = []
-    for override, text in zip(_parsed_all(overrides), overrides, strict=True):
-        if not override.is_sweep_override() or override.is_delete():
-            options.append([text])
-        elif override.is_interval_sweep():
-            interval: Any = override.value()
-            options.append([f"{override.get_key_element()}={interval.start}"])
-        elif (override.get_key_element() or "").startswith("hydra."):
-            options.append([])
-        else:
-            try:
-                options.append([f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()])
-            except Exception:  # a glob: its values are names of files that exist
-                options.append([])
-    first = [values[0] for values in options if values]
-    yield first
-    for position, values in enumerate(options):
-        for value in values[1:]:
-            yield [value if i == position else v[0] for i, v in enumerate(options) if v]
 
 
 def _parsed_all(overrides: list[str]) -> list[Any]:
@@ -169,20 +100,67 @@ def _parsed_all(overrides: list[str]) -> list[Any]:
         raise unreadable(error) from None
 
 
-@dataclass(frozen=True)
-class Given:
-    """One `key=value` of a command line; `adds` where it was written `+key=value`."""
+def unreadable(error: Any) -> UsageError:
+    """Make the error for an override that Hydra's grammar cannot read (its `OverrideParseException`, or the text)."""
+    if isinstance(error, str):
+        return UsageError(f"cannot read '{error}'; quote values with special characters")
+    reason = str(error).strip().splitlines()[0]
+    reason = "a character that has a meaning of its own" if "Exception" in reason else reason
+    return UsageError(f"cannot read '{error.override}': {reason}; quote values with special characters")
 
-    key: str
-    value: Any
-    adds: bool
+
+def as_typed(arguments: list[str], check: Callable[[list[str]], Result]) -> Result:
+    """Return `check(arguments)`; a number, date or truth value where a text is needed is quoted, and checked again.
+
+    Raises NotTextError (from `check`) where no argument has the key that needs a text.
+    """
+    while True:
+        try:
+            return check(arguments)
+        except NotTextError as error:
+            before, arguments = arguments, [_as_text(argument, error.key) for argument in arguments]
+            if arguments == before:
+                raise
+
+
+def _as_text(argument: str, key: str) -> str:
+    """Quote every value of an override, if it is of this key."""
+    name, _, text = argument.partition("=")
+    if name.lstrip("+") != key:
+        return argument
+    if text.startswith(("[", "{")):
+        bare = r"([\[,:]\s*)([^\s\[\]{},:'\"][^\[\]{},:'\"]*?)(?=\s*[,\]}])"
+        return f"{name}={re.sub(bare, lambda found: found[1] + quoted(found[2]), text)}"
+    override = parsed(text)
+    several = override is not None and override.is_sweep_override()
+    return f"{name}={','.join(map(quoted, text.split(','))) if several else quoted(text)}"
+
+
+def single_runs(overrides: list[str]) -> Iterator[list[str]]:
+    """Yield each value of each sweep once, the other sweeps at their first value; intervals at their lower end."""
+    options: list[list[str]] = []
+    for override, text in zip(_parsed_all(overrides), overrides, strict=True):
+        if not override.is_sweep_override() or override.is_delete():
+            options.append([text])
+        elif override.is_interval_sweep():
+            options.append([f"{override.get_key_element()}={override.value().start}"])
+        elif (override.get_key_element() or "").startswith("hydra."):
+            options.append([])
+        else:
+            try:
+                options.append([f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()])
+            except Exception:  # a glob: its values are names of files that exist
+                options.append([])
+    yield [values[0] for values in options if values]
+    for position, values in enumerate(options):
+        for value in values[1:]:
+            yield [value if i == position else v[0] for i, v in enumerate(options) if v]
 
 
 def given_values(overrides: list[str]) -> list[Given]:
-    """Keys and values of a command line whose values replace those of a stored configuration.
+    """Parse overrides that replace values of a stored configuration.
 
-    Raises:
-        UsageError: an override that cannot be read, a sweep, or one that deletes a key or chooses among packages.
+    Raises UsageError for one that cannot be read, sweeps, deletes a key or chooses among packages.
     """
     found = []
     for override, text in zip(_parsed_all(with_paths(overrides)), map(expanded, overrides), strict=True):
@@ -195,11 +173,9 @@ def given_values(overrides: list[str]) -> list[Given]:
 
 
 def with_searchpath(arguments: list[str]) -> list[str]:
-    """The command line with `--config-dir` as an override, so that it is checked like everything else.
+    """Turn `--config-dir FOLDER` into an override, so that it is checked like everything else.
 
-    Raises:
-        UsageError: it has no value.
-        InputOutputError: there is no such folder.
+    Raises UsageError where it has no value, InputOutputError where there is no such folder.
     """
     rest, places = [], []
     waiting = iter(arguments)
@@ -221,7 +197,7 @@ def with_searchpath(arguments: list[str]) -> list[str]:
 
 
 def redact_saved() -> None:
-    """Have Hydra write `.hydra/*.yaml` and `multirun.yaml` without secrets; it saves them before anybody is asked."""
+    """Have Hydra save `.hydra/*.yaml` and `multirun.yaml`, which it does before any callback, without secrets."""
     from hydra._internal.core_plugins import basic_sweeper
     from hydra.core import utils
 

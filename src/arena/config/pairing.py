@@ -1,4 +1,4 @@
-"""Whether data, model, loss and metrics belong to the kind of task that was chosen."""
+"""Consistency of data, model, loss and metrics with the chosen kind of task."""
 
 from collections.abc import Collection
 from typing import Any
@@ -16,19 +16,14 @@ KINDS: tuple[type[TaskKind], ...] = (Pairwise, MultiHead, Sft)
 
 
 def kind_of(settings: dict[str, Any]) -> TaskKind:
-    """The kind of task of a checked configuration."""
+    """Make the kind of task of a checked configuration."""
     return instantiate({key: value for key, value in settings["task"].items() if key != "module"})
 
 
 def check_parts(settings: dict[str, Any], trusted: Collection[str] = ()) -> None:
-    """Insist on parts that belong to the kind of task.
+    """Require parts that belong to the kind of task; the settings may hold interpolations of that kind.
 
-    Args:
-        settings: a configuration, perhaps with interpolations that only hold within one kind.
-        trusted: packages whose kinds of task may be loaded (`arena.core.places.require`).
-
-    Raises:
-        UsageError: a part belongs to another kind, or the kind may not be loaded.
+    Raises UsageError for a part of another kind, or a kind that `trusted` packages may not define (`places.require`).
     """
     places.require(settings["task"].get("_target_"), "task", trusted)
     kind = kind_of(settings)

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,16 @@ from arena.core.devices import fastest_precision
 
 
 def register_resolvers() -> None:
-    """Make `${count:...}`, `${not:...}`, `${copies_for:...}` and the functions below known."""
-    resolvers: dict[str, Callable[..., Any]] = {
-        "count": len,
-        "not": lambda value: not value,
-        "fastest_precision": fastest_precision,
-        "wandb_offline": wandb_offline,
-        "classes_of_heads": classes_of_heads,
-        "suggested_lr": suggested_lr,
-        "local_folder": local_folder,
-        "copies_for": lambda weight: 2 if weight else 1,
-    }
-    for name, function in resolvers.items():
-        OmegaConf.register_new_resolver(name, function, replace=True)
+    """Register the functions below, `${count:...}`, `${not:...}` and `${copies_for:...}`."""
+    for function in (fastest_precision, wandb_offline, classes_of_heads, suggested_lr, local_folder):
+        OmegaConf.register_new_resolver(function.__name__, function, replace=True)
+    OmegaConf.register_new_resolver("count", len, replace=True)
+    OmegaConf.register_new_resolver("not", lambda value: not value, replace=True)
+    OmegaConf.register_new_resolver("copies_for", lambda weight: 2 if weight else 1, replace=True)
 
 
 def suggested_lr(suggested: Any) -> float:
-    """Compute the learning rate that a model suggests times the factors of what is chosen beside it (`suggested`)."""
+    """Compute the learning rate that a model suggests times the factors of the other choices (`suggested`)."""
     return float(f"{suggested['lr'] * math.prod(suggested['factors'].values()):.12g}")
 
 
@@ -42,7 +34,7 @@ def local_folder(name: str) -> str | None:
 
 
 def wandb_offline() -> bool:
-    """Whether W&B has to work offline: told so, or no key to be found."""
+    """Test whether W&B has to work offline: by WANDB_MODE, or for lack of a key."""
     mode = os.environ.get("WANDB_MODE")
     if mode is not None:
         return mode != "online"
@@ -54,7 +46,7 @@ def wandb_offline() -> bool:
 
 
 def classes_of_heads(path: Any, heads: Any, given: Any) -> dict[str, list[str]]:
-    """The classes of each head, read from the data's file where they are not given; see `arena.data.source.classes`."""
+    """Return the classes of each head, read from the data where not given (`arena.data.source.classes`)."""
     path, heads, given = (OmegaConf.to_container(x) if OmegaConf.is_config(x) else x for x in (path, heads, given))
     places = [path] if isinstance(path, str) else path or []
     files = [Path(place).expanduser() for place in places]

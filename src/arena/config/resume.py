@@ -1,4 +1,4 @@
-"""`resume=FOLDER`: the configuration that a run folder stores, with what the command line gives anew.
+"""`resume=FOLDER`: the configuration that a run folder stores, with values of the command line of the day.
 
 Nothing of the command line that began the run is read: a folder that came from somebody else holds data, not commands.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.config import compose as config
-from arena.config import stored
+from arena.config import restore
 from arena.config.overrides import Given, as_typed, given_values
 from arena.core import checkpoints, paths, redact
 from arena.core.console import say
@@ -24,29 +24,26 @@ log = logging.getLogger("arena")
 FINISHED = ("completed", "stopped_early")
 ENDS = ("trainer.max_epochs", "trainer.max_steps")
 ACCEPTED = {"accept_versions", "trusted_packages"}
-"""Keys that say what the command may do, and nothing of the run."""
-JUDGING = ("baselines", "evaluate", "evaluator", "resamples", "test")
-"""Keys with which a finished run is judged anew."""
+"""Permissions of the command, which change nothing of the run."""
+EVALUATION = ("baselines", "evaluate", "evaluator", "resamples", "test")
+"""Keys with which a finished run is evaluated again."""
 KEY = "resume="
 
 
 def folder_of(arguments: list[str]) -> str | None:
-    """The folder that `resume=` names, None where nothing is resumed."""
+    """Return the folder that `resume=` names, None where nothing is resumed."""
     named = [argument.removeprefix(KEY) for argument in arguments if argument.startswith(KEY)]
     return paths.unquoted(named[-1]) if named and named[-1] not in ("", "null") else None
 
 
 def prepare(arguments: list[str]) -> dict[str, Any] | None:
-    """The checked configuration with which a run goes on; None where there is nothing left to do.
-
-    Args:
-        arguments: of the command line, `resume=FOLDER` among them.
+    """Return the checked configuration with which a run goes on; None where nothing is left to do.
 
     Raises:
-        UsageError: a key that the run does not have, a value that does not fit, an end that lies behind the run, or
+        UsageError: a key that the run does not have, a value that does not fit, an end that the run has passed, or
             versions that differ from those of the run and are not accepted.
         InputOutputError: the folder holds no run, no checkpoint to go on from, or no best weights any more.
-        DataError: damaged checkpoints; see also `arena.config.stored`.
+        DataError: damaged checkpoints, or a damaged configuration (`arena.config.restore.check_stored`).
     """
     typed = folder_of(arguments)
     assert typed is not None
@@ -66,18 +63,14 @@ def prepare(arguments: list[str]) -> dict[str, Any] | None:
 
 
 def changed(run: RunFolder, given: list[Given]) -> dict[str, Any]:
-    """The stored configuration with values that are given anew, checked.
-
-    Raises:
-        UsageError, InputOutputError, DataError: see `prepare`.
-    """
-    settings = stored.values_of(run)
+    """Return the stored configuration with given values instead, checked; raises the errors of `prepare`."""
+    settings = restore.stored_values(run)
     for each in given:
         _put(settings, each, run)
     for key in redact.hidden_keys(settings):
         raise UsageError(f"{key}: the run in {run.path} keeps no passwords; give {key}=... again")
     run.trusted = tuple(settings["trusted_packages"])
-    return stored.checked(run, settings, [each.key for each in given])
+    return restore.check_stored(run, settings, [each.key for each in given])
 
 
 def _put(settings: dict[str, Any], given: Given, run: RunFolder) -> None:
@@ -106,55 +99,51 @@ def _put(settings: dict[str, Any], given: Given, run: RunFolder) -> None:
 
 
 def same_versions(result: dict[str, Any], accept: bool) -> None:
-    """Refuse to go on with other code than the run was trained with, or say so loudly where that is accepted.
+    """Refuse other versions than the run was trained with, or warn where `accept` is true.
 
-    Raises:
-        UsageError: commit, Python, torch or another package that decides the numbers differs.
+    Raises UsageError where commit, Python, torch or another package that decides the numbers differs.
     """
     before = {"commit": (result.get("git") or {}).get("commit")} | (result.get("versions") or {})
     now = {"commit": git_state(Path(__file__).parent)["commit"]} | versions()
     pairs = {name: (str(before[name]), str(now[name])) for name in before if before[name] and now.get(name)}
-    differing = [f"{name} {_short(old)}, now {_short(new)}" for name, (old, new) in pairs.items() if old != new]
-    if not differing:
-        return
-    if not accept:
+    pairs = {
+        name: [re.sub(r"^([0-9a-f]{10})[0-9a-f]{30}$", r"\1", each) for each in both] for name, both in pairs.items()
+    }
+    differing = "; ".join(f"{name} {old}, now {new}" for name, (old, new) in pairs.items() if old != new)
+    if differing and not accept:
         raise UsageError(
-            f"the run was trained with {'; '.join(differing)}; go on with what it had, or accept that its numbers may "
-            "change: accept_versions=true"
+            f"the run was trained with {differing}; go on with what it had, or accept that its numbers may change: "
+            "accept_versions=true"
         )
-    log.warning("the run was trained with %s: its numbers may change from here on", "; ".join(differing))
-
-
-def _short(version: str) -> str:
-    return version[:10] if re.fullmatch(r"[0-9a-f]{40}", version) else version
+    if differing:
+        log.warning("the run was trained with %s: its numbers may change from here on", differing)
 
 
 def _goes_on(run: RunFolder, settings: dict[str, Any], result: dict[str, Any], given: set[str]) -> bool:
-    """Whether something is left to do: to train up to an end that lies ahead, or to judge a finished run anew.
+    """Test for work that is left: training up to a later end, or a new evaluation of a finished run.
 
-    Raises:
-        UsageError: the end lies behind the last checkpoint, or a finished run would be trained with other settings.
+    Raises UsageError where the end is not later, or a finished run would be trained with other settings.
     """
     from arena.config.weights import read_checkpoint
 
     finished = result.get("status") in FINISHED
-    if not finished and not given & set(ENDS):
-        return True
     key = "trainer.max_epochs" if settings["trainer"]["max_steps"] == -1 else "trainer.max_steps"
+    wanted = settings["trainer"][key.partition(".")[2]]
     if given & set(ENDS):
         found = read_checkpoint(checkpoints.newest(run.checkpoints)[0])
         by_steps = key == "trainer.max_steps"
         reached = int(found["global_step"]) if by_steps else int(found["epoch"]) + finished
-        wanted = settings["trainer"][key.partition(".")[2]]
         if wanted is not None and wanted != -1 and wanted <= reached:
             raise UsageError(
                 f"{key}={wanted}: the run in {run.path} has {reached} {'steps' if by_steps else 'epochs'} behind it; "
                 "give more, or start a new run"
             )
         return True
-    more = f"{key} above {settings['trainer'][key.partition('.')[2]]} lets it go on"
+    if not finished:
+        return True
+    more = f"{key} above {wanted} lets it go on"
     for name in sorted(given):
-        if name not in ACCEPTED and not name.startswith(JUDGING):
+        if name not in ACCEPTED and not name.startswith(EVALUATION):
             raise UsageError(f"{name}: the run in {run.path} is finished, so this would change nothing; {more}")
     if given - ACCEPTED:
         return True

@@ -1,4 +1,4 @@
-"""Checkpoints: read without running anything, held against the model that is to take them."""
+"""Checkpoints: read without running anything, compared with the model that is to take them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,7 @@ if TYPE_CHECKING:
 
 
 def check_checkpoint(task: "Task", path: Path) -> tuple[int, int]:
-    """The optimiser step at which a checkpoint was written, and that of the last validation before.
-
-    Raises:
-        InputOutputError: it cannot be read.
-        DataError: it belongs to another model.
-    """
+    """Return the optimiser step of a checkpoint and of its last validation; raises the errors of `load_weights`."""
     checkpoint = read_checkpoint(path)
     compare(task.own_state(), checkpoint.get("state_dict", {}), path)
     step, callbacks = int(checkpoint["global_step"]), checkpoint.get("callbacks", {}).values()
@@ -24,11 +19,9 @@ def check_checkpoint(task: "Task", path: Path) -> tuple[int, int]:
 
 
 def load_weights(task: "Task", path: Path) -> None:
-    """Put the weights of a checkpoint into a task.
+    """Load the weights of a checkpoint into a task.
 
-    Raises:
-        InputOutputError: it cannot be read.
-        DataError: it belongs to another model.
+    Raises InputOutputError where it cannot be read, DataError where it is one of another model.
     """
     state = read_checkpoint(path).get("state_dict", {})
     compare(task.own_state(), state, path)
@@ -36,11 +29,9 @@ def load_weights(task: "Task", path: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint, memory-mapped: tensors and plain values only.
+    """Read a checkpoint, memory-mapped: tensors and plain values only.
 
-    Raises:
-        InputOutputError: it cannot be read.
-        DataError: it is damaged (`arena.core.checkpoints`).
+    Raises InputOutputError where it cannot be read, DataError where it is damaged (`arena.core.checkpoints`).
     """
     import pickle
 
@@ -54,11 +45,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def compare(wanted: dict[str, Any], found: dict[str, Any], path: Path) -> None:
-    """Insist that two `state_dict`s have the same names and shapes.
-
-    Raises:
-        DataError: they do not; `path` is the checkpoint to blame.
-    """
+    """Require two `state_dict`s to have the same names and shapes; raises DataError about the checkpoint `path`."""
     missing = [name for name in wanted if name not in found]
     extra = [name for name in found if name not in wanted]
     shapes = [name for name in wanted if name in found and wanted[name].shape != found[name].shape]

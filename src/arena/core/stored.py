@@ -106,11 +106,11 @@ def write(path: Path, settings: dict[str, Any]) -> None:
     )
 
 
-def moved(node: Any, old: str, new: str) -> Any:
+def relocated(node: Any, old: str, new: str) -> Any:
     """The same configuration with the folder `old` replaced by `new` wherever a path begins with it."""
     if isinstance(node, dict):
-        return {key: moved(value, old, new) for key, value in node.items()}
+        return {key: relocated(value, old, new) for key, value in node.items()}
     if isinstance(node, list):
-        return [moved(value, old, new) for value in node]
+        return [relocated(value, old, new) for value in node]
     inside = isinstance(node, str) and (node == old or Path(old) in Path(node).parents)
     return new + node[len(old) :] if inside else node

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from arena.core import checkpoints
 from arena.core.errors import DataError, UsageError
 from arena.core.run import RunFolder, git_state, versions
-from arena.core.stored import moved, read, write
+from arena.core.stored import read, relocated, write
 from arena.inference.configurations import first_difference
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _settings(runs: list[RunFolder], output: RunFolder) -> dict[str, Any]:
     it.
     """
     configurations: list[Any] = [read(run.config) for run in runs]
-    settings = moved(configurations[0], str(configurations[0]["run_dir"]), str(output.path))
+    settings = relocated(configurations[0], str(configurations[0]["run_dir"]), str(output.path))
     whole = len({each["data"]["split"]["fold"] for each in configurations}) > 1
     if whole:
         settings["data"]["split"] |= {"folds": None, "fold": None, "val_share": 0, "val_path": None}

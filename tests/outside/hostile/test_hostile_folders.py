@@ -13,7 +13,7 @@ import pytest
 from support import compose, write_head_rows
 
 from arena.config import compose as config
-from arena.config import stored
+from arena.config import restore
 from arena.core import stored as file
 from arena.core.errors import ArenaError
 from arena.core.run import RunFolder
@@ -53,12 +53,12 @@ def made_up(path: Path, *chosen: str) -> Path:
 def test_what_arena_stores_passes(run):
     """Also those of Lightning's classes that conf/ names."""
     found = RunFolder(run)
-    assert stored.checked(found, stored.values_of(found))["run_dir"] == str(run)
+    assert restore.check_stored(found, restore.stored_values(found))["run_dir"] == str(run)
 
 
 def test_every_place_refuses_what_is_not_of_its_kind(run, ground):
     found = RunFolder(run)
-    settings = stored.values_of(found)
+    settings = restore.stored_values(found)
     metrics = [key for key in corpus.places(settings) if key.startswith("metric.metrics.")]
     # One metric is like the other; `everything.py` takes all of them.
     for key in (*(key for key in corpus.places(settings) if key not in metrics[1:]), *corpus.NEW_PLACES):
@@ -66,7 +66,7 @@ def test_every_place_refuses_what_is_not_of_its_kind(run, ground):
             hostile = copy.deepcopy(settings)
             corpus.put(hostile, key, node)
             with pytest.raises(ArenaError, match="config.yaml: ") as refusal:
-                stored.checked(found, hostile)
+                restore.check_stored(found, hostile)
             assert refusal.value.code in (2, 65), (key, name, refusal.value)
     assert ground.harm() == []
 
@@ -76,7 +76,7 @@ def test_interpolations_are_text(run, monkeypatch):
     settings = file.read(run / "config.yaml")
     settings |= {"study": "${oc.env:CANARY_SECRET}", "tags": ["${", "\\${x}", "${now:%Y}", "1e3", "2026-01-01"]}
     file.write(run / "config.yaml", settings)
-    found = stored.checked(RunFolder(run), stored.values_of(RunFolder(run)))
+    found = restore.check_stored(RunFolder(run), restore.stored_values(RunFolder(run)))
     assert (found["study"], found["tags"]) == (settings["study"], settings["tags"])
 
 
