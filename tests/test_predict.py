@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow  # two runs are trained for it
 ROWS = 90
 
 
-def write_rows(path, exchanged=False, rows=ROWS):
+def write_rows(path, swapped=False, rows=ROWS):
     """Kaggle's test columns; row 5 has identical answers, row 6 an empty answer A."""
     words = ["the", "red", "fox", "sees", "an", "old", "house", "by", "the", "sea", "and", "sings"]
     draw = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def write_rows(path, exchanged=False, rows=ROWS):
             if i == 5:
                 texts[2] = texts[1]
             cells = [json.dumps([None if (i == 6 and k == 1) else text]) for k, text in enumerate(texts)]
-            if exchanged:
+            if swapped:
                 cells[1], cells[2] = cells[2], cells[1]
             writer.writerow([f"{i:04d}", *cells])
     return path
@@ -72,8 +72,8 @@ def test_a_submission_of_two_folds_is_the_mean_of_both(folds, tmp_path):
 
 
 @pytest.mark.parametrize("average", ["probability", "logarithm"])
-def test_with_swap_an_exchanged_file_gives_the_mirrored_answer(folds, tmp_path, capsys, average):
-    other = write_rows(tmp_path / "other.csv", exchanged=True)
+def test_with_swap_a_swapped_file_gives_the_swapped_answer(folds, tmp_path, capsys, average):
+    other = write_rows(tmp_path / "other.csv", swapped=True)
     chosen = [folds["0"], folds["1"]], tmp_path, "x.csv"
     _, _, straight = run(*chosen, "swap=true", f"average={average}")
     _, _, mirrored = run(*chosen, "swap=true", f"average={average}", f"data.path={other}")
@@ -89,10 +89,10 @@ def test_with_swap_an_exchanged_file_gives_the_mirrored_answer(folds, tmp_path, 
 
 
 def test_the_disagreement_is_counted(capsys):
-    from arena.inference.prediction import say_disagreement
+    from arena.inference.prediction import report_disagreement
 
     straight = np.array([[0.6, 0.4], [0.6, 0.4], [0.2, 0.8], [0.9, 0.1]])
-    say_disagreement("x", straight, np.array([[0.4, 0.6], [0.8, 0.2], [0.2, 0.8], [0.9, 0.1]]))
+    report_disagreement("x", straight, np.array([[0.4, 0.6], [0.8, 0.2], [0.2, 0.8], [0.9, 0.1]]))
     wanted = "x: the two orders disagree on the class of 25.0% of the rows; their probabilities are 0.1000 apart"
     assert wanted in capsys.readouterr().out
 
@@ -261,7 +261,7 @@ def test_a_stop_changes_no_bit(folds, tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     run([folds["0"]], tmp_path, "parts.csv", *common)
     said = capsys.readouterr().out
-    assert f"0, answers exchanged: goes on after 28 of {ROWS} rows" in said
+    assert f"0, answers swapped: goes on after 28 of {ROWS} rows" in said
     assert "0: 90 rows predicted" not in said, "the first order was not computed again"
     assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert not (tmp_path / ".parts.csv.partial").exists()
@@ -307,7 +307,7 @@ def test_a_stopped_process_goes_on_and_ends_with_the_same_bits(folds, tmp_path):
         [*command, "output=parts.csv"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings
     )
     assert process.stdout is not None
-    while not process.stdout.readline().startswith("0, answers exchanged: "):
+    while not process.stdout.readline().startswith("0, answers swapped: "):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=60)
@@ -319,7 +319,7 @@ def test_a_stopped_process_goes_on_and_ends_with_the_same_bits(folds, tmp_path):
     assert rows < kept < 2 * rows, "one order, and some of the other"
     assert not (tmp_path / "parts.csv").exists()
     said = finish("parts.csv")
-    assert f"0, answers exchanged: goes on after {kept - rows} of {rows} rows" in said
+    assert f"0, answers swapped: goes on after {kept - rows} of {rows} rows" in said
     assert f"0: {rows} rows predicted" not in said, "the first order was not computed again"
     assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert not (tmp_path / ".parts.csv.partial").exists()

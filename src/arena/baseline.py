@@ -1,4 +1,4 @@
-"""`python -m arena.baseline data=... data.path=FILE`: what can be predicted without any pretrained weights."""
+"""`python -m arena.baseline data=... data.path=FILE`: predictions without any pretrained weights."""
 
 import time
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from arena.config import build
-from arena.config.options import option, read
+from arena.config.options import entry_point, option
 from arena.core.closest import closest
-from arena.core.console import run_command, say
+from arena.core.console import say
 from arena.core.errors import UsageError
 from arena.core.paths import shown
 from arena.core.record import Record
@@ -20,7 +20,7 @@ KEYS = (
     *("data", "experiment", "hydra.run.dir", "hydra.searchpath", "metric", "num_classes", "resamples", "seed", "study"),
     *("task", "toy_rows", "trusted_packages"),
 )
-"""What of the configuration of arena.train has a meaning here."""
+"""Keys of the configuration of arena.train that have a meaning here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +54,10 @@ class BaselineOptions:
 
 
 def baseline(options: BaselineOptions) -> dict[str, Any]:
-    """Check, divide the rows, fit and evaluate every baseline, write the run folder, print the table; returns the
+    """Check, split the rows, fit and evaluate every baseline, write the run folder, print the table; returns the
     result.
 
-    Raises:
-        UsageError: a wrong key or value, or the folder holds a run already.
-        InputOutputError, DataError: as `arena.config.build.preflight`.
+    Raises UsageError for a wrong key or value, or a folder that holds a run, and the errors of `build.preflight`.
     """
     models = _check(options)
     settings = build.data_settings(options.configuration, Path(options.output) if options.output else None, "baseline")
@@ -96,10 +94,7 @@ def _check(options: BaselineOptions) -> list[str] | None:
     return models
 
 
-def main() -> None:
-    """The command line."""
-    run_command(lambda typed: baseline(read(BaselineOptions, typed)))
-
+main = entry_point(baseline, BaselineOptions)
 
 if __name__ == "__main__":
     main()

@@ -1,17 +1,14 @@
-"""`python -m arena.calibrate run=FOLDER`: scale a trained model's logits so that its probabilities are frequencies.
-
-Nothing heavy is imported at the top: a wrong command line is answered before torch would even be there.
-"""
+"""`python -m arena.calibrate run=FOLDER`: scale a trained model's logits so that its probabilities are frequencies."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from arena.config import build, restore
-from arena.config.options import RunOptions, option, read
+from arena.config.options import RunOptions, entry_point, option
 from arena.config.pairing import kind_of
 from arena.core import checkpoints
-from arena.core.console import run_command, say
+from arena.core.console import say
 from arena.core.data_keys import refuse_idle_keys
 from arena.core.errors import DataError
 from arena.core.files import check_writable
@@ -42,9 +39,7 @@ class CalibrateOptions(RunOptions, CalibrationOptions):
 def calibrate(options: CalibrateOptions) -> dict[str, Any]:
     """Check, fit, measure, write; returns what was written to `calibration.json`.
 
-    Raises:
-        UsageError: a key with a wrong value.
-        DataError: a run that cannot be calibrated; nothing is written then.
+    Raises UsageError for a key with a wrong value, DataError for a run that cannot be calibrated.
     """
     run = options.one_run
     refuse_idle_keys(options.data, None, "a run is calibrated on its own validation rows")
@@ -73,10 +68,7 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    """The command line."""
-    run_command(lambda typed: calibrate(read(CalibrateOptions, typed)))
-
+main = entry_point(calibrate, CalibrateOptions)
 
 if __name__ == "__main__":
     main()

@@ -1,22 +1,18 @@
-"""`python -m arena.compare base=RUN other=RUN`: what one run is better at, and whether these rows can show it.
-
-Nothing heavy is imported at the top: a wrong command line is answered before torch would even be there.
-"""
+"""`python -m arena.compare base=RUN other=RUN`: paired comparison of runs on the same rows."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.config.options import make, option, read
-from arena.core.console import run_command
+from arena.config.options import entry_point, make, option
 from arena.core.errors import UsageError
 from arena.evaluation.comparison.asked import ComparisonOptions
 from arena.evaluation.results import Comparison
 
 ARM = (
     "a run folder of arena.train; or the seeds of one recipe: FOLDER,FOLDER, a pattern in quotes ('multirun/study/*'), "
+    "or a folder that holds the runs 0, 1, 2, ..."
 )
-ARM += "or a folder that holds the runs 0, 1, 2, ..."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,19 +44,22 @@ class CompareOptions(ComparisonOptions):
 def compare_runs(base: str | Path, other: str | Path, **options: Any) -> Comparison:
     """Compare two runs, or two recipes with several seeds: `python -m arena.compare` as a function.
 
-    Args:
-        base, other: a run folder, or what else `base=` takes.
-        options: fields of `CompareOptions`, such as `split="val"`.
-
-    Raises:
-        UsageError, InputOutputError, DataError: as the command; nothing is written then.
+    `base` and `other` are run folders, or what else `base=` takes, `options` fields of `CompareOptions` such as
+    `split="val"`. Raises UsageError, InputOutputError and DataError as the command; nothing is written then.
     """
     return compare(make(CompareOptions, base=base, other=other, **options))
 
 
 def compare(options: CompareOptions) -> Comparison:
     """Check, read, compare, write, print."""
-    _check(options)
+    options.check()
+    for key in ("base", "other"):
+        if options.runs and getattr(options, key):
+            raise UsageError(f"{key}={getattr(options, key)}: give base= and other=, or runs=, not both")
+    needed = {"runs": "FOLDER", "by": "loss.lambda"} if options.runs else {"base": "RUN", "other": "RUN"}
+    for key, example in needed.items():
+        if not getattr(options, key):
+            raise UsageError(f"{key}: a value is needed; give {key}={example}")
     from arena.evaluation.comparison import arms, frontier, output, two_arms
 
     if options.runs:
@@ -75,23 +74,7 @@ def compare(options: CompareOptions) -> Comparison:
     return Comparison.of(folder, output.write_comparison(folder, found))
 
 
-def _check(options: CompareOptions) -> None:
-    """Check that the keys belong to one way to compare."""
-    options.check()
-    for key in ("base", "other"):
-        if options.runs and getattr(options, key):
-            raise UsageError(f"{key}={getattr(options, key)}: give base= and other=, or runs=, not both")
-    needed = ["runs", "by"] if options.runs else ["base", "other"]
-    for key in needed:
-        if not getattr(options, key):
-            example = {"runs": "FOLDER", "by": "loss.lambda"}.get(key, "RUN")
-            raise UsageError(f"{key}: a value is needed; give {key}={example}")
-
-
-def main() -> None:
-    """The command line."""
-    run_command(lambda typed: compare(read(CompareOptions, typed)))
-
+main = entry_point(compare, CompareOptions)
 
 if __name__ == "__main__":
     main()

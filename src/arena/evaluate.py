@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from arena.config import build, restore
-from arena.config.options import RunOptions, make, option, read
+from arena.config.options import RunOptions, entry_point, make, option
 from arena.config.pairing import kind_of
 from arena.core import checkpoints
-from arena.core.console import run_command, say
+from arena.core.console import say
 from arena.core.data_keys import TRAINING, merged, one_split, refuse_idle_keys
 from arena.core.files import check_writable
 from arena.core.paths import shown
@@ -45,19 +45,15 @@ class EvaluateOptions(RunOptions, ReplyOptions):
         "what to reach, shown beside what was reached: {accuracy: 0.7} (default: evaluate.targets of the run)",
         default=None,
     )
-    resamples: WholeNumber = option("bootstrap resamples behind each interval", default=200)
+    resamples: WholeNumber = option("bootstrap resamples of each interval", default=200)
     verify: bool = option("false skips the check of the validation loss (where the training data are gone)", True)
 
 
 def evaluate_run(run: str | Path, **options: Any) -> Evaluation:
     """Evaluate a trained model: `python -m arena.evaluate` as a function.
 
-    Args:
-        run: a run folder.
-        options: fields of `EvaluateOptions`, such as `data={"path": "test.csv"}`.
-
-    Raises:
-        UsageError, InputOutputError, DataError: as the command; nothing is written then.
+    `options` are fields of `EvaluateOptions`, such as `data={"path": "test.csv"}`. Raises UsageError, InputOutputError
+    and DataError as the command; nothing is written then.
     """
     return evaluate(make(EvaluateOptions, run=run, **options))
 
@@ -108,10 +104,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     return Evaluation.of(folder, results | {"generations": generations})
 
 
-def main() -> None:
-    """The command line."""
-    run_command(lambda typed: evaluate(read(EvaluateOptions, typed)))
-
+main = entry_point(evaluate, EvaluateOptions)
 
 if __name__ == "__main__":
     main()

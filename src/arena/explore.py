@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from arena.config import build
-from arena.config.options import option, read
+from arena.config.options import entry_point, option
 from arena.core import paths
-from arena.core.console import run_command, say
+from arena.core.console import say
 from arena.core.schema import Count, InputPath, OutputPath
 
 
@@ -57,10 +57,7 @@ def explore(options: ExploreOptions) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    """The command line."""
-    run_command(lambda typed: explore(read(ExploreOptions, typed)))
-
+main = entry_point(explore, ExploreOptions)
 
 if __name__ == "__main__":
     main()

@@ -1,16 +1,13 @@
-"""`python -m arena.export run=FOLDER output=FOLDER`: a trained model for people who do not have arena.
-
-Nothing heavy is imported at the top: a wrong command line is answered before torch would even be there.
-"""
+"""`python -m arena.export run=FOLDER output=FOLDER`: a trained model for people who do not have arena."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from arena.config import build, restore
-from arena.config.options import RunOptions, option, read
+from arena.config.options import RunOptions, entry_point, option
 from arena.config.pairing import kind_of
 from arena.core import checkpoints, hub, signatures
-from arena.core.console import run_command, say
+from arena.core.console import say
 from arena.core.data_keys import refuse_idle_keys
 from arena.core.errors import UsageError
 from arena.core.paths import shown
@@ -57,10 +54,6 @@ class ExportOptions(RunOptions):
     )
 
 
-FOR_ONE = ("merge", "checkpoint", "name", "push")
-"""Keys without a meaning for a mean."""
-
-
 def export(options: ExportOptions) -> Path:
     """Write the folder for transformers, or the mean of several runs; returns the folder that was written.
 
@@ -101,14 +94,10 @@ def export(options: ExportOptions) -> Path:
 
 
 def average(options: ExportOptions) -> RunFolder:
-    """Write the mean of the weights of several runs as a run folder of its own.
-
-    Raises:
-        UsageError, InputOutputError, DataError: as `arena.inference.parameters`.
-    """
+    """Write the mean of the weights of several runs as a run folder; raises the errors of `inference.parameters`."""
     refuse_idle_keys(options.data, None, "the data of finished runs cannot be changed")
     for each in fields(options):
-        if each.name in FOR_ONE and getattr(options, each.name) != each.default:
+        if each.name in ("merge", "checkpoint", "name", "push") and getattr(options, each.name) != each.default:
             raise UsageError(f"{each.name}: the mean of several runs has no use for it")
     output = RunFolder(options.output)
     parameters.check(options.runs, output)
@@ -119,10 +108,7 @@ def average(options: ExportOptions) -> RunFolder:
     return output
 
 
-def main() -> None:
-    """The command line."""
-    run_command(lambda typed: export(read(ExportOptions, typed)))
-
+main = entry_point(export, ExportOptions)
 
 if __name__ == "__main__":
     main()

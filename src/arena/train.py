@@ -1,7 +1,4 @@
-"""`python -m arena.train`: train, judge and test one model.
-
-Nothing heavy is imported at the top: a wrong command line is answered before torch would even be there.
-"""
+"""`python -m arena.train`: train, validate and test one model."""
 
 import logging
 import sys
@@ -75,11 +72,8 @@ def trained(settings: build.Settings) -> float | None:
 def fit(overrides: Sequence[str] = ()) -> Fit:
     """Train one model: `python -m arena.train` as a function, without Hydra's own files and without sweeps.
 
-    Args:
-        overrides: as typed on the command line, such as `["model=minilm", "loss=focal", "resume=FOLDER"]`.
-
-    Raises:
-        UsageError, InputOutputError, DataError, DivergedError: as the command.
+    `overrides` are as typed, such as `["model=minilm", "loss=focal", "resume=FOLDER"]`. Raises UsageError,
+    InputOutputError, DataError and DivergedError as the command.
     """
     typed = list(overrides)
     if resume.folder_of(typed):
@@ -111,7 +105,7 @@ def seed(settings: build.Settings) -> None:
 
 
 def finish_pruned(record: Record, reason: str) -> None:
-    """Leave a trial as it is: neither judged nor tested, with the best value that it reached."""
+    """Finish a pruned trial: neither evaluated nor tested, with the best value that it reached."""
     record.finish("pruned", reason)
     if record.writes:
         monitor = record.result["monitor"]
@@ -120,37 +114,24 @@ def finish_pruned(record: Record, reason: str) -> None:
 
 
 def guard(settings: build.Settings, folder: str) -> None:
-    """Refuse, before anything is written, to train over another run.
-
-    Raises:
-        UsageError: `folder` holds a run already.
-        InputOutputError: its disk is full.
-    """
+    """Refuse to train over another run (UsageError) or on a full disk (InputOutputError)."""
     RunFolder(folder).require_free("hydra.run.dir", f", or resume={shown(folder)}")
     check_room(Path(folder))
 
 
-def go_on(arguments: list[str]) -> None:
-    """Continue the run that `resume=` names; see `arena.config.resume`."""
-    settings = resume.prepare(arguments)
-    if settings is not None:
-        resume.log_to(RunFolder(settings["run_dir"]))
-        trained(settings)
-
-
 def _sweeps(overrides: list[str], config_name: str) -> bool:
-    """Check the command line of a sweep; see `arena.sweep.plan.check`."""
+    """Check the command line of a sweep (`arena.sweep.plan.check`)."""
     from arena.sweep import plan
 
     return plan.check(overrides, config_name)
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parent.die_with_parent()
     typed = sys.argv[1:]
     if resume.folder_of(typed) and not {"--help", "-h"} & set(typed):
-        run_main(lambda: go_on(typed))
+        run_main(lambda: fit(typed))
     else:
         config.run(train, guard=guard, sweeps=_sweeps)
 

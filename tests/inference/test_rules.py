@@ -43,9 +43,9 @@ def rows() -> Rows:
 def test_rows_are_overridden(labels):
     order = [THREE.index(label) for label in labels]
     probabilities = np.array([MODEL] * len(CASES))[:, order]
-    touched = rules.apply(probabilities, labels, rows())
+    counts = rules.apply(probabilities, labels, rows())
     assert probabilities == pytest.approx(np.array([expected for _, _, expected in CASES])[:, order], abs=1e-15)
-    assert (touched.identical, touched.empty) == (4, 4)
+    assert counts == (4, 4)
 
 
 def test_two_classes_share_what_the_tie_leaves():

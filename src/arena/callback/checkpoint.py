@@ -17,7 +17,7 @@ from arena.core.checkpoints import BEST, LAST, check, reserve
 from arena.core.errors import DivergedError, Interrupted
 from arena.core.paths import shown
 from arena.core.schema import OutputPath, Positive
-from arena.core.stop import name_of, noted
+from arena.core.stop import collect_signals, name_of
 
 
 class Checkpoint(LightningCheckpoint):
@@ -75,7 +75,7 @@ class Checkpoint(LightningCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Only note SIGTERM and Ctrl-C from here on: Lightning's own handlers, in place by now, end the loop in the
         middle of the step's bookkeeping."""
-        self._signals = noted()
+        self._signals = collect_signals()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Save where a save is due and no validation follows at this very step; obey a signal."""

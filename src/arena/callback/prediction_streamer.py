@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from arena.core.console import duration, say, terminal
 from arena.core.errors import Interrupted
-from arena.core.stop import name_of, noted
+from arena.core.stop import collect_signals, name_of
 
 
 class Store(Protocol):
@@ -44,7 +44,7 @@ class PredictionStreamer(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """From here on only note a signal."""
         self._began = time.monotonic()
-        self._signals = noted()
+        self._signals = collect_signals()
 
     def on_predict_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, _: int = 0

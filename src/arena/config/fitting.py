@@ -15,7 +15,10 @@ def fit(trainer: Any, task: Any, data: Any, settings: build.Settings, record: Re
     checkpoint = None
     if settings["resume"]:
         checkpoint = checkpoints.settle(record.run.checkpoints) if record.writes else record.run.last
-        step, validated = weights.check_checkpoint(task, checkpoint)
+        found = weights.read_checkpoint(checkpoint)
+        weights.compare(task.own_state(), found.get("state_dict", {}), checkpoint)
+        step, states = int(found["global_step"]), found.get("callbacks", {}).values()
+        validated = next((each["validated_step"] for each in states if "validated_step" in each), step)
         if record.writes:
             journal.rewind(record.run.metrics, step, validated)
     elif record.writes:

@@ -7,7 +7,7 @@ text is what `--help` prints.
 import ast
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from arena.config.overrides import given_values, parsed, unreadable
 from arena.core import paths, schema, signatures
 from arena.core.closest import closest
+from arena.core.console import run_command
 from arena.core.data_keys import put
 from arena.core.errors import UsageError
 from arena.core.run import RunFolder, find_runs
@@ -89,6 +90,11 @@ def read(options: type[Options], typed: Sequence[str]) -> Options:
         print(OmegaConf.to_yaml(OmegaConf.create(_as_configuration(options, values))), end="")
         raise SystemExit(0)
     return make(options, **values)
+
+
+def entry_point(function: Callable[[Any], object], options: type) -> Callable[[], None]:
+    """Make the `main` of a command: read the options, call the function, end with the contract's exit code."""
+    return lambda: run_command(lambda typed: function(read(options, typed)))
 
 
 def make(options: type[Options], **values: Any) -> Options:

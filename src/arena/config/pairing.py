@@ -11,7 +11,7 @@ from arena.task.multihead import MultiHead
 from arena.task.pairwise import Pairwise
 from arena.task.sft import Sft
 
-KINDS: tuple[type[TaskKind], ...] = (Pairwise, MultiHead, Sft)
+TASKS: tuple[type[TaskKind], ...] = (Pairwise, MultiHead, Sft)
 """arena's own kinds of task, `task=NAME` each."""
 
 
@@ -32,7 +32,7 @@ def check_parts(settings: dict[str, Any], trusted: Collection[str] = ()) -> None
         place = places.kind_of(group)
         if kind.owns(group, target) or place is None or place.lacks(target):
             continue  # what no such place takes is refused when the whole configuration is checked
-        others = [each for each in KINDS if each().owns(group, target) and not isinstance(kind, each)]
+        others = [each for each in TASKS if each().owns(group, target) and not isinstance(kind, each)]
         if others or (group in kind.parts and target.startswith("arena.")):
             name = target.rpartition(".")[2]
             belongs = f"belongs to task={others[0].name}" if others else "is no part of it"

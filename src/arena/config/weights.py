@@ -10,14 +10,6 @@ if TYPE_CHECKING:
     from arena.task.module import Task
 
 
-def check_checkpoint(task: "Task", path: Path) -> tuple[int, int]:
-    """Return the optimiser step of a checkpoint and of its last validation; raises the errors of `load_weights`."""
-    checkpoint = read_checkpoint(path)
-    compare(task.own_state(), checkpoint.get("state_dict", {}), path)
-    step, callbacks = int(checkpoint["global_step"]), checkpoint.get("callbacks", {}).values()
-    return step, next((state["validated_step"] for state in callbacks if "validated_step" in state), step)
-
-
 def load_weights(task: "Task", path: Path) -> None:
     """Load the weights of a checkpoint into a task.
 

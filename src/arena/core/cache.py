@@ -1,8 +1,8 @@
 """Results of long work on disk, named after everything that they depend on; safe under several processes.
 
-Each result is a folder. It is filled under another name and renamed when it is whole, so a killed process leaves
-nothing that looks like a result. Whoever comes second waits for the first one's lock, which the kernel releases however
-that process ends. A cache can be deleted at any time; it is rebuilt.
+Each result is a folder, filled under another name and renamed when it is whole, so a killed process leaves nothing that
+looks like a result. A second process waits for the first one's lock, which the kernel releases with the process. A
+cache can be deleted at any time; it is rebuilt.
 """
 
 import atexit
@@ -25,24 +25,24 @@ SIZES = "sizes.json"
 
 
 def default_root() -> Path:
-    """`ARENA_CACHE`, otherwise the folder `arena` where this system keeps caches."""
+    """Return `ARENA_CACHE`, otherwise the folder `arena` where this system keeps caches."""
     if place := os.environ.get("ARENA_CACHE"):
         return Path(place).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "arena"
 
 
 def root_of(setting: str | None) -> Path | None:
-    """The folder that `data.cache` stands for: `default_root` for "auto", None for no cache."""
+    """Return the folder that `data.cache` stands for: `default_root` for "auto", None for no cache."""
     return default_root() if setting == "auto" else Path(setting).expanduser() if setting else None
 
 
 def key_of(*parts: object) -> str:
-    """A name for everything that a result depends on; 32 hexadecimal digits."""
+    """Hash everything that a result depends on; 32 hexadecimal digits."""
     return blake2b("\0".join(map(repr, parts)).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def file_fingerprint(path: Path) -> str:
-    """BLAKE2b of a file's bytes, 32 hexadecimal digits. Time stamps can lie; 184 MB take 0.3 s."""
+    """Hash a file's bytes by BLAKE2b, 32 hexadecimal digits. Time stamps can lie; 184 MB take 0.3 s."""
     import hashlib
 
     with open(path, "rb") as file:
@@ -50,16 +50,15 @@ def file_fingerprint(path: Path) -> str:
 
 
 def cached(root: Path | None, kind: str, key: str, build: Callable[[Path], None]) -> tuple[Path, bool]:
-    """The folder that `build` fills, and whether it was there already.
+    """Return the folder that `build` fills, and whether it was there already.
 
     Args:
         root: folder of the cache; None for a folder that is deleted when this process ends.
-        kind: what the result is, one word; part of its name.
+        kind: one word for the result; part of its name.
         key: see `key_of`.
-        build: gets an empty folder to fill. What it raises is passed on, and nothing is kept.
+        build: gets an empty folder to fill. Its errors are passed on, and nothing is kept.
 
-    Raises:
-        InputOutputError: the cache cannot be written.
+    Raises InputOutputError where the cache cannot be written.
     """
     if root is None:
         temporary = Path(tempfile.mkdtemp(prefix="arena-"))

@@ -13,13 +13,12 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from arena.core.errors import DataError, InputOutputError
-from arena.core.files import read_json, replacing
+from arena.core.files import free_bytes, read_json, replacing
 
 log = logging.getLogger("arena")
 BEST, LAST, OLDER, MANIFEST = "best.ckpt", "last.ckpt", "last-1.ckpt", "manifest.json"
@@ -31,10 +30,9 @@ Entry = dict[str, Any]
 
 
 def manifest(folder: Path) -> dict[str, Entry]:
-    """The entries of a checkpoint folder by file name; none where it was written before there were hashes.
+    """Read the entries of a checkpoint folder by file name; none where it was written before there were hashes.
 
-    Raises:
-        InputOutputError: the manifest is damaged.
+    Raises InputOutputError where the manifest is damaged.
     """
     path = folder / MANIFEST
     return read_json(path, "delete it to go on without hashes") if path.is_file() else {}
@@ -47,14 +45,10 @@ def write_manifest(folder: Path, entries: dict[str, Entry]) -> None:
 
 
 def check(path: Path) -> Entry | None:
-    """Insist that a checkpoint is there and holds the bytes that were written, its weights file included.
+    """Require that a checkpoint is there and holds the bytes that were written, its weights file included.
 
-    Returns:
-        Its entry; None where the manifest does not know it.
-
-    Raises:
-        InputOutputError: it is missing.
-        DataError: it is damaged.
+    Returns its entry, None where the manifest does not know it. Raises InputOutputError where it is missing, DataError
+    where it is damaged.
     """
     entries = manifest(path.parent)
     if not path.is_file():
@@ -74,11 +68,9 @@ def check(path: Path) -> Entry | None:
 
 
 def newest(folder: Path) -> tuple[Path, Entry | None, str | None]:
-    """The newest intact generation to resume from, its entry, and what is wrong with a newer one.
+    """Find the newest intact generation to resume from; returns it, its entry, and the fault of a newer one.
 
-    Raises:
-        InputOutputError: there is none, or the manifest is damaged.
-        DataError: all that there are are damaged.
+    Raises InputOutputError where there is none or the manifest is damaged, DataError where all are damaged.
     """
     manifest(folder)
     damaged: list[str] = []
@@ -97,7 +89,7 @@ def newest(folder: Path) -> tuple[Path, Entry | None, str | None]:
 
 
 def settle(folder: Path) -> Path:
-    """Give the newest intact generation the name `last.ckpt`, in the manifest too, and return it; see `newest`."""
+    """Give the newest intact generation the name `last.ckpt`, in the manifest too, and return it (`newest`)."""
     path, entry, damaged = newest(folder)
     if damaged is not None:
         step = entry["step"] if entry else "unknown"
@@ -111,12 +103,9 @@ def settle(folder: Path) -> Path:
 
 
 def adopt(folder: Path, fresh: dict[str, tuple[Path, Entry]]) -> None:
-    """Give files that are whole on the disk their names, after their hashes have a place in the manifest.
+    """Give files that are whole on the disk their names, after their hashes are in the manifest.
 
-    Args:
-        folder: of the checkpoints.
-        fresh: temporary file and entry of each new name; where there is a `last.ckpt`, the present one becomes the
-            older one.
+    `fresh` holds temporary file and entry of each new name; with a `last.ckpt` in it the present one becomes the older.
     """
     entries = {name: entry for name, entry in manifest(folder).items() if (folder / name).is_file()}
     if BEST in fresh and BEST in entries:
@@ -148,34 +137,32 @@ def forget_older(folder: Path) -> None:
 
 
 def reserve(folder: Path, weights: int, state: int) -> None:
-    """Say what the checkpoints will take, where it is much, and insist on room for it before the training begins.
+    """Require room for the checkpoints (InputOutputError) before the training begins; logs it where it is much.
 
-    At most, while new best weights are written: those, the best ones, and two generations with weights of their own.
+    The maximum, while new best weights are written: those, the best ones, and two generations with weights of their
+    own.
 
     Args:
         folder: of the checkpoints.
         weights: bytes of all weights that are saved.
         state: bytes of what else a resume needs; 0 where no `last.ckpt` is written.
-
-    Raises:
-        InputOutputError: the disk has less room.
     """
-    most = 2 * weights + (2 * (weights + state) if state else 0)
-    place = next(each for each in (folder, *folder.parents) if each.is_dir())
+    maximum = 2 * weights + (2 * (weights + state) if state else 0)
     present = {path.stat().st_ino: path.stat().st_size for path in folder.glob("*.ckpt")}
-    room = shutil.disk_usage(place).free + sum(present.values())
-    if most > room:
+    room = free_bytes(folder) + sum(present.values())
+    if maximum > room:
         less = "; callback.checkpoint.save_last=false needs less and cannot be resumed" if state else ""
         raise InputOutputError(
-            f"{folder}: the checkpoints of this run take up to {most:,} bytes, and {room:,} bytes are free there{less}"
+            f"{folder}: the checkpoints of this run take up to {maximum:,} bytes, and {room:,} bytes are free there"
+            f"{less}"
         )
-    if most > MUCH:
+    if maximum > MUCH:
         parts = f"weights {weights / 1e9:.1f} GB, optimiser state {state / 1e9:.1f} GB"
-        log.info("checkpoints: up to %.1f GB (%s), %.1f GB are free", most / 1e9, parts, room / 1e9)
+        log.info("checkpoints: up to %.1f GB (%s), %.1f GB are free", maximum / 1e9, parts, room / 1e9)
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file; read once as long as it stays the same."""
+    """Return the SHA-256 of a file; read once as long as it stays the same."""
     state = path.stat()
     return _digest(path, state.st_ino, state.st_size, state.st_mtime_ns)
 

@@ -1,4 +1,4 @@
-"""Which choices of a group of the configuration have a key: `data=sft` has `data.prompt`."""
+"""Choices of a group of the configuration that have a key: `data=sft` has `data.prompt`."""
 
 import re
 from pathlib import Path
@@ -10,26 +10,20 @@ BASES = re.compile(r"(?m)(?:^ +- |^defaults: \[)(\w+)\]?$")
 
 
 def hint(folder: Path, group: str, key: str, chosen: object) -> str:
-    """Return ` of data=toy; data=sft has it` for a key that other choices of a group have, else nothing."""
-    others = having(folder, group, key) if group else []
-    return f" of {group}={chosen}; {', '.join(others)} {'has' if len(others) == 1 else 'have'} it" if others else ""
+    """Return ` of data=toy; data=sft has it` for a key that other choices of a group have, else nothing.
 
-
-def having(folder: Path, group: str, key: str) -> list[str]:
-    """The choices of a group with a key, as they are typed; empty for an unknown group.
-
-    Args:
-        folder: the folder `conf`.
-        group: e.g. `data`.
-        key: below the group, e.g. `prompt`; of a longer one the first part counts.
+    Of a longer key the first part counts. An unknown or empty group gives nothing.
     """
+    if not group:
+        return ""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted((folder / group).glob("*.yaml"))}
     # A file for the package _global_ has the keys of its group one step further in.
     wanted = re.compile(rf"(?m)^(?:{group}:\n(?:[ #].*\n)*?  )?{re.escape(key.partition('.')[0])}:")
 
     def has(name: str) -> bool:
-        """Whether a file has the key, or one of the files of its group that it builds on."""
         text = texts.get(name, "")
         return bool(wanted.search(text)) or any(has(base) for base in BASES.findall(text))
 
-    return [INSTEAD.get((group, name), f"{group}={name}") for name in texts if not name.startswith("_") and has(name)]
+    names = [name for name in texts if not name.startswith("_") and has(name)]
+    others = [INSTEAD.get((group, name), f"{group}={name}") for name in names]
+    return f" of {group}={chosen}; {', '.join(others)} {'has' if len(others) == 1 else 'have'} it" if others else ""

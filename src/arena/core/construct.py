@@ -1,4 +1,4 @@
-"""From configuration to objects: a node with `_target_` becomes an object of that class, its parts first."""
+"""Objects from configuration: a node with `_target_` becomes an object of that class, its parts first."""
 
 import importlib
 from functools import partial
@@ -9,17 +9,11 @@ from arena.core.schema import argument
 
 
 def instantiate(node: Any, **extra: Any) -> Any:
-    """Build the object that a configuration node describes.
+    """Build the object that a configuration node describes; text is taken as it is, nothing is interpolated.
 
-    The node has passed `arena.core.schema.check`, which says what may be built where; text is taken as it is, so
-    nothing is interpolated.
-
-    Args:
-        node: resolved and checked. With `_partial_` the arguments are kept, and the class is called later.
-        extra: arguments that only the program knows.
-
-    Raises:
-        UsageError: a module of the user's own that cannot be imported.
+    The node has passed `arena.core.schema.check`, which decides what may be built where. With `_partial_` the arguments
+    are kept, and the class is called later. `extra` are arguments that only the program knows. Raises UsageError for a
+    module of the user's own that cannot be imported.
     """
     if isinstance(node, list):
         return [instantiate(each) for each in node]

@@ -1,4 +1,4 @@
-"""`data.*` keys of commands that work on finished runs: each acts on the rows of the file, or is refused."""
+"""`data.*` keys: short names, and their meaning for commands that work on finished runs."""
 
 import re
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ TRAINING = (
     *("target.source", "target.teacher", "loader.batch_size", "loader.window", "loader.seed"),
 )
 """Keys that say how rows are divided, served and taught, or what the model is: settled when the run was trained."""
-JUDGING = ("split.near_duplicates", "target.on_tie", "ingest.rejects")
+EVALUATION = ("split.near_duplicates", "target.on_tie", "ingest.rejects")
 """Keys that need labels, or a command that groups rows."""
 READING = ("path", "ingest", "reader", "columns", "text", "id", "group", "cache")
 """Keys that decide which rows there are."""
@@ -49,7 +49,7 @@ WHOLE |= {"sampling.method": "uniform", "target.source": "winner"}
 
 
 def full(key: str) -> str:
-    """The place of a key that may have a short name: `data.batch_size` -> `data.loader.batch_size`."""
+    """Return the place of a key that may have a short name: `data.batch_size` -> `data.loader.batch_size`."""
     sign, name = re.match(r"([+~]*)(.*)", key, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess]
     group, _, rest = name.partition(".")
     first, dot, last = rest.partition(".")
@@ -59,23 +59,23 @@ def full(key: str) -> str:
 
 
 def short(key: str) -> str:
-    """The short name of a place below `data`, where it has one."""
+    """Return the short name of a place below `data`, where it has one."""
     return next((name for name, place in SHORT.items() if place == key), key)
 
 
 def typed_names(node: Iterable[str]) -> list[str]:
-    """What may be typed after `data.`: the keys of the node, and the short names of what its parts hold."""
+    """List what may be typed after `data.`: the keys of the node, and the short names of what its parts hold."""
     keys = [str(key) for key in node if not str(key).startswith("_")]
     return [*keys, *(name for name, place in SHORT.items() if place.partition(".")[0] in keys)]
 
 
 def as_typed(key: str) -> str:
-    """A dotted key of the configuration as users type it: `data.loader.batch_size` -> `data.batch_size`."""
+    """Return a dotted key as users type it: `data.loader.batch_size` -> `data.batch_size`."""
     return f"data.{short(key.removeprefix('data.'))}" if key.startswith("data.") else key
 
 
 def get(node: dict[str, Any], key: str) -> Any:
-    """The value of a dotted key; None where there is none."""
+    """Return the value of a dotted key; None where there is none."""
     found: Any = node
     for part in key.split("."):
         found = found.get(part) if isinstance(found, dict) else None
@@ -83,7 +83,7 @@ def get(node: dict[str, Any], key: str) -> Any:
 
 
 def has(node: Any, key: str) -> bool:
-    """Whether there is a dotted key."""
+    """Test for a dotted key."""
     first, _, rest = key.partition(".")
     return isinstance(node, dict) and first in node and (not rest or has(node[first], rest))
 
@@ -97,13 +97,10 @@ def put(node: dict[str, Any], key: str, value: Any) -> None:
 
 
 def replace_keys(node: dict[str, Any], given: dict[str, Any]) -> None:
-    """Replace values of a stored node `data` in place.
+    """Replace values of a stored node `data` in place; raises UsageError for a key that the run's data do not have.
 
-    What the reader takes too (`data.text` and `data.reader.text`) was one value before interpolations were resolved,
-    so both are replaced. With another file the number of rows that training took of its own does not hold any more.
-
-    Raises:
-        UsageError: the run's data have no such key.
+    What the reader takes too (`data.text` and `data.reader.text`) was one value before interpolations were resolved, so
+    both are replaced. With another file the training's limit of rows does not hold any more.
     """
     if "path" in given:
         node["ingest"]["limit"] = None
@@ -124,7 +121,7 @@ def replace_keys(node: dict[str, Any], given: dict[str, Any]) -> None:
 
 
 def one_split(data: dict[str, Any]) -> dict[str, Any]:
-    """The values of `WHOLE` for the keys that a node `data` has."""
+    """Return the values of `WHOLE` for the keys that a node `data` has."""
     found: dict[str, Any] = {}
     for key, value in WHOLE.items():
         if has(data, key):
@@ -133,16 +130,7 @@ def one_split(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_idle_keys(given: dict[str, Any], idle: Iterable[str] | None, reason: str) -> None:
-    """Refuse the keys that would change nothing.
-
-    Args:
-        given: `data.*` keys of the command line, nested.
-        idle: those without an effect, dotted; None for all.
-        reason: why, after the key.
-
-    Raises:
-        UsageError: one of them is given.
-    """
+    """Refuse (UsageError) nested `data.*` keys that would change nothing: those of `idle`, dotted; None for all."""
     for key, _ in flat(given):
         if idle is None or any(key == each or key.startswith(f"{each}.") for each in idle):
             raise UsageError(f"data.{short(key)}: {reason}")
@@ -153,7 +141,7 @@ def _target(node: Any) -> Any:
 
 
 def _parameters(node: Any) -> set[str]:
-    """What the class of a node takes; nothing where there is no such class, of which its check has to speak."""
+    """Collect the parameters of a node's class; none where there is no such class, which its check reports."""
     target = _target(node)
     signature = signature_of(target) if isinstance(target, str) else None
     return set(signature.parameters) if signature else set()

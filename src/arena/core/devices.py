@@ -1,4 +1,4 @@
-"""What this machine computes on: whether it has what is asked for, and what that is best at; torch is not imported."""
+"""Devices of this machine and the precision that suits them; torch is not imported."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ BFLOAT16 = 8.0
 
 
 def has_gpu() -> bool:
-    """Whether torch can find a GPU here."""
+    """Test whether torch can find a GPU here."""
     if sys.platform == "darwin":
         return True
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1") or metadata.version("torch").endswith("+cpu"):
@@ -29,11 +29,7 @@ def has_gpu() -> bool:
 
 
 def check(trainer: dict[str, Any]) -> None:
-    """Insist on a GPU where a trainer needs one.
-
-    Raises:
-        UsageError: this machine has none.
-    """
+    """Require a GPU where a trainer needs one; raises UsageError."""
     accelerator, strategy = trainer.get("accelerator"), trainer.get("strategy")
     if accelerator in ("gpu", "cuda") and not has_gpu():
         raise UsageError(
@@ -44,7 +40,7 @@ def check(trainer: dict[str, Any]) -> None:
 
 
 def visible_gpus() -> list[str]:
-    """Names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them."""
+    """List the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         names = [name.strip() for name in chosen.split(",")]
@@ -53,7 +49,7 @@ def visible_gpus() -> list[str]:
 
 
 def ask_gpus(property_name: str) -> list[str]:
-    """A property of each NVIDIA GPU of this machine; nothing where there is none or the driver does not answer."""
+    """Query a property of each NVIDIA GPU; empty where there is none or the driver does not answer."""
     command = ["nvidia-smi", f"--query-gpu={property_name}", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30)
@@ -63,10 +59,10 @@ def ask_gpus(property_name: str) -> list[str]:
 
 
 def fastest_precision(accelerator: str) -> str:
-    """`bf16-mixed` where the device that an accelerator stands for multiplies bfloat16, else `32-true`.
+    """Return `bf16-mixed` where the device of an accelerator multiplies bfloat16, else `32-true`.
 
-    `auto` is a GPU where there is one that this torch can use, and otherwise the processor, as Lightning chooses. On
-    several GPUs the weakest decides. A GPU that cannot be asked (one of AMD) counts as one that can.
+    `auto` is a GPU where there is one that this torch can use, and otherwise the processor, as Lightning chooses. The
+    weakest of several GPUs decides. A GPU that cannot be queried (one of AMD) counts as one that can.
     """
     if accelerator in ("gpu", "cuda", "auto"):
         capabilities = _capabilities() if accelerator != "auto" or has_gpu() else ()
@@ -78,7 +74,7 @@ def fastest_precision(accelerator: str) -> str:
 
 
 def set_cudnn_attention(wanted: bool) -> None:
-    """Let torch use cuDNN's attention on CUDA, or not; the log says so where there is a GPU.
+    """Switch cuDNN's attention on CUDA on or off; logs the change where there is a GPU.
 
     cuDNN makes a plan for each new shape, 3 ms for each layer, and batches that are padded to their own length bring a
     new shape at almost every step: on an H100 an update of a 0.5B model took 494 ms with it and 156 ms without.
@@ -100,7 +96,7 @@ def _capabilities() -> tuple[float, ...]:
 
 
 def _processor_multiplies_bfloat16() -> bool:
-    """Whether the processor has matrix units for bfloat16 (AMX, AVX512-BF16)."""
+    """Test the processor for matrix units for bfloat16 (AMX, AVX512-BF16)."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

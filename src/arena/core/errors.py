@@ -16,14 +16,12 @@ from arena.core import redact, stop
 from arena.core.stop import Interrupted
 
 log = logging.getLogger("arena")
-
-
 OUT_OF_MEMORY = re.compile(
     r"out of memory|(can't|cannot) allocate memory|not enough memory|bad_alloc|ALLOC_FAILED", re.IGNORECASE
 )
-"""What torch, CUDA, cuBLAS and C++ say when memory is short: they raise plain RuntimeErrors."""
+"""Messages of torch, CUDA, cuBLAS and C++ when memory is short: they raise plain RuntimeErrors."""
 WORKER = re.compile(r"worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is )?(killed by signal: \w+|exited unexpectedly)")
-"""What torch says of a process of a data loader that died."""
+"""Message of torch about a process of a data loader that died."""
 
 
 class ArenaError(Exception):
@@ -63,38 +61,33 @@ class OutOfMemoryError(ArenaError):
 
 
 def classify(error: BaseException) -> ArenaError | Interrupted:
-    """The `ArenaError` that stands for any exception; unknown ones become exit code 1."""
+    """Return the `ArenaError` that stands for any exception; unknown ones get exit code 1."""
     if (interrupted := stop.cause(error)) is not None:
         return interrupted
     if isinstance(error, ArenaError):
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted by Ctrl-C", 2)
-    said = first_line(error, "no message")
+    message = first_line(error, "no message")
     if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
         return OutOfMemoryError(
             "out of memory: lower data.batch_size or data.max_length, and raise trainer.accumulate_grad_batches "
-            f"to keep the same effective batch ({first_line(error, 'no message')})"
+            f"to keep the same effective batch ({message})"
         )
     if isinstance(error, RuntimeError) and (worker := WORKER.search(str(error))):
         return InputOutputError(lost(worker[1], worker[2]))
     if isinstance(error, OSError):
-        reason = os.strerror(error.errno) if error.errno else said
+        reason = os.strerror(error.errno) if error.errno else message
         hint = "; free some space" if error.errno == errno.ENOSPC else ""
         return InputOutputError(f"{error.filename or 'input/output'}: {reason}{hint}")
     return ArenaError(
-        f"an error that arena does not know: {first_line(error, 'no message')} (the traceback is in the run's run.log; "
-        "ARENA_TRACEBACK=1 shows it)"
+        f"an error that arena does not know: {message} (the traceback is in the run's run.log; ARENA_TRACEBACK=1 shows "
+        "it)"
     )
 
 
 def lost(worker: str | int, reason: str) -> str:
-    """The line about a data worker that died.
-
-    Args:
-        worker: its process.
-        reason: what is known of its end.
-    """
+    """Compose the line about a data worker (its process id) that died."""
     return (
         f"a data worker ended (process {worker}: {reason}), perhaps for lack of memory; give a lower data.num_workers, "
         "or data.num_workers=0, and resume the run"
@@ -102,14 +95,14 @@ def lost(worker: str | int, reason: str) -> str:
 
 
 def first_line(error: BaseException, otherwise: str = "") -> str:
-    """The first line of what an error says; `otherwise`, or its kind, where it says nothing."""
+    """Return the first line of an error's message; `otherwise`, or its type, where it is empty."""
     return (str(error).strip() or otherwise or type(error).__name__).splitlines()[0]
 
 
 def run_main(main: Callable[[], object]) -> None:
     """Call `main` and end the process with the contract's exit code.
 
-    One line on stderr says what went wrong; the traceback goes to the log (`ARENA_TRACEBACK=1` shows it too).
+    One line on stderr reports an error; the traceback goes to the log (`ARENA_TRACEBACK=1` prints it too).
     """
     if "--version" in sys.argv[1:]:
         print(f"arena {metadata.version('arena')}")

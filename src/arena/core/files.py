@@ -1,6 +1,7 @@
-"""Read and replace files so that a kill, a full disk or a damaged file ends in one line and loses nothing."""
+"""Reading and replacing files so that a kill, a full disk or a damaged file ends in one line and loses nothing."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -11,30 +12,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arena.core import heartbeat
-from arena.core.errors import ArenaError, InputOutputError, first_line
+from arena.core.errors import ArenaError, InputOutputError, UsageError, first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 """Names of the files that `replacing` writes to; the number is the process that writes."""
-
-
-LEAST = 2**16
+MINIMUM = 2**16
 """Bytes of a run folder without checkpoints, about."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def temporary(path: Path) -> Path:
-    """The hidden file beside `path` that this process fills before it takes the place of `path`."""
+    """Name the hidden file beside `path` that this process fills before it replaces `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def sweep(folder: Path) -> None:
-    """Delete below a folder what killed processes left of files that they did not finish.
+    """Delete the unfinished files of killed processes below a folder.
 
-    Only the names that `temporary` gives are taken, of processes of this machine that are gone; so is an earlier
-    process that had the number of this one, which has to call this before it writes.
+    Only names of `temporary` count, of processes of this machine that are gone or had this process's number: this
+    process has to call it before it writes.
     """
     for path in folder.rglob(".*.tmp"):
         process = int(path.name.split(".")[-2]) if TEMPORARY.fullmatch(path.name) else None
@@ -46,8 +45,7 @@ def sweep(folder: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file to write; it replaces `path` in one step, or is deleted if the block fails.
 
-    Raises:
-        InputOutputError: see `naming`.
+    Raises the errors of `naming`.
     """
     partial = temporary(path)
     try:
@@ -62,15 +60,26 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def locked(path: Path, message: str) -> Iterator[None]:
+    """Hold a lock file; raises UsageError with `message` where another process holds it.
+
+    The lock is the kernel's and belongs to this process alone (`lockf`; a `flock` would live on in data workers): it
+    ends with the process.
+    """
+    with open(path, "w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(message) from None
+        yield
+
+
+@contextmanager
 def naming(path: Path, partial: Path | None = None) -> Iterator[None]:
-    """Name the file and the free space where a write fails; libraries leave both out.
+    """Raise an InputOutputError that names `path` and the free space where a write fails (full or read-only disk,
+    quota).
 
-    Args:
-        path: the file that is written.
-        partial: where its bytes go until it is whole.
-
-    Raises:
-        InputOutputError: the disk is full or read-only, a quota is reached, and the like.
+    `partial` is the file that holds the bytes until it is whole.
     """
     try:
         yield
@@ -90,19 +99,23 @@ def _reason(error: OSError, path: Path, partial: Path | None) -> str:
     reason = os.strerror(error.errno or 0)
     if error.errno == errno.EROFS:
         return f"cannot be written ({reason})"
-    place = next(each for each in (path, *path.parents) if each.is_dir())
     written = partial.stat().st_size if partial is not None and partial.is_file() else 0
     return (
-        f"cannot be written ({reason}): {written:,} bytes of it were written, {shutil.disk_usage(place).free:,} bytes "
+        f"cannot be written ({reason}): {written:,} bytes of it were written, {free_bytes(path):,} bytes "
         "are free there; free some space and give the command again"
     )
 
 
-def check_writable(folder: Path, key: str) -> None:
-    """Check, before long work, that its results can be written to a folder that may not exist yet.
+def free_bytes(path: Path) -> int:
+    """Return the free bytes of the disk of a file or folder that may not exist yet."""
+    path = path.expanduser().absolute()
+    return shutil.disk_usage(next(each for each in (path, *path.parents) if each.is_dir())).free
 
-    Raises:
-        InputOutputError: they cannot; `key` names the option that chooses another place.
+
+def check_writable(folder: Path, key: str) -> None:
+    """Check, before long work, that a folder, which may not exist yet, can be written; raises InputOutputError.
+
+    `key` names the option that chooses another place.
     """
     place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
     if not place.is_dir():
@@ -112,11 +125,7 @@ def check_writable(folder: Path, key: str) -> None:
 
 
 def read_json(path: Path, way_on: str = "restore it or delete it") -> Any:
-    """Read a JSON file.
-
-    Raises:
-        InputOutputError: it is missing or damaged; the message ends on `way_on`.
-    """
+    """Read a JSON file; raises InputOutputError, ending on `way_on`, where it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -126,11 +135,8 @@ def read_json(path: Path, way_on: str = "restore it or delete it") -> Any:
 
 
 def read_parquet(path: Path, columns: Collection[str] | None = None) -> "pa.Table":
-    """Read a parquet file that arena wrote.
-
-    Raises:
-        InputOutputError: it is missing, damaged or lacks one of the `columns`.
-    """
+    """Read a parquet file that arena wrote; raises InputOutputError where it or one of the `columns` is missing or
+    damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -146,15 +152,8 @@ def read_parquet(path: Path, columns: Collection[str] | None = None) -> "pa.Tabl
 
 
 def check_room(folder: Path) -> None:
-    """Insist on room for the small files of a run; what checkpoints take is asked when it is known.
-
-    Raises:
-        InputOutputError: fewer than `LEAST` bytes are free.
-    """
-    place = folder.expanduser().absolute()
-    while not place.exists():
-        place = place.parent
-    if (free := shutil.disk_usage(place).free) < LEAST:
+    """Require room for the small files of a run (InputOutputError); that of checkpoints is checked when it is known."""
+    if (free := free_bytes(folder)) < MINIMUM:
         raise InputOutputError(
-            f"{folder}: {free:,} bytes are free on its disk, and a run takes {LEAST:,} and more; free some space"
+            f"{folder}: {free:,} bytes are free on its disk, and a run takes {MINIMUM:,} and more; free some space"
         )

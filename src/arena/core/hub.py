@@ -1,4 +1,4 @@
-"""Where the weights and the tokenizer of a public model lie on this machine.
+"""Folders of the weights and the tokenizer of public models on this machine.
 
 Order: the folder given by hand, a Python package that carries the model, the local hub cache, the hub itself. The hub
 is asked last and only if a connection opens within seconds, because its client otherwise retries for minutes.
@@ -22,17 +22,13 @@ WEIGHTS = "*.safetensors"
 
 
 def locate(name: str, path: str | None = None, package: str | None = None, weights: bool = True) -> Path:
-    """The folder that holds a model.
+    """Find the folder that holds a model; raises InputOutputError where there is none and the hub cannot be reached.
 
     Args:
         name: hub id such as `Qwen/Qwen2.5-0.5B-Instruct`.
         path: a local folder that is used instead (`model.path=`).
-        package: an installed Python package that carries the model in its folder `model`; None for the one that is
-            known to carry this name (`PACKAGES`), if any.
+        package: an installed Python package that carries the model in its folder `model`; None for that of `PACKAGES`.
         weights: false where configuration and tokenizer are enough.
-
-    Raises:
-        InputOutputError: nothing was found and the hub cannot be reached.
     """
     if path is not None:
         folder = Path(path).expanduser()
@@ -48,7 +44,7 @@ def locate(name: str, path: str | None = None, package: str | None = None, weigh
 
 
 def packaged(package: str) -> Path | None:
-    """The folder `model` inside an installed package, found without importing it."""
+    """Find the folder `model` inside an installed package without importing it."""
     # To look for a.b is to import a, and the name may come from somebody else's configuration.
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     for place in (spec.submodule_search_locations or []) if spec else []:
@@ -58,7 +54,7 @@ def packaged(package: str) -> Path | None:
 
 
 def cached(name: str, weights: bool = True) -> Path | None:
-    """The snapshot of `name` in the local hub cache, if it is there with all that is needed."""
+    """Find the snapshot of `name` in the local hub cache, if it is complete."""
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     cache = Path(os.environ.get("HF_HUB_CACHE", home / "hub")) / f"models--{name.replace('/', '--')}"
     revision = cache / "refs" / "main"
@@ -69,7 +65,7 @@ def cached(name: str, weights: bool = True) -> Path | None:
 
 
 def reachable() -> bool:
-    """Whether the hub (or `HF_ENDPOINT`) accepts a connection within `REACH_SECONDS`."""
+    """Test whether the hub (or `HF_ENDPOINT`) accepts a connection within `REACH_SECONDS`."""
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
         return False
     address = urlparse(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
@@ -97,11 +93,8 @@ def _download(name: str, package: str | None, weights: bool) -> Path:
 
 
 def check_folder(folder: Path, name: str) -> None:
-    """Check that a model folder has a configuration and whole, safe weights, without loading them.
-
-    Raises:
-        InputOutputError: something is missing, or a file is damaged.
-    """
+    """Require a configuration and whole, safe weights in a model folder, without loading them; raises
+    InputOutputError."""
     if not (folder / "config.json").is_file():
         raise InputOutputError(f"model {name}: {folder} has no config.json; is it a model folder?")
     read_json(folder / "config.json", "copy the model folder again")
@@ -121,12 +114,7 @@ def check_folder(folder: Path, name: str) -> None:
 
 
 def check_push(name: str) -> None:
-    """Check a name on the hub and that it can be reached, before anything is made.
-
-    Raises:
-        UsageError: not USER/NAME.
-        InputOutputError: the hub cannot be reached, or nobody is logged in.
-    """
+    """Check a name on the hub (UsageError) and that it can be reached with a login (InputOutputError)."""
     from huggingface_hub import get_token
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
@@ -144,11 +132,7 @@ def check_push(name: str) -> None:
 
 
 def push(folder: Path, name: str) -> str:
-    """Upload a model folder as a private repository; returns its address.
-
-    Raises:
-        InputOutputError: the hub does not take it.
-    """
+    """Upload a model folder as a private repository; returns its address. Raises InputOutputError."""
     from huggingface_hub import HfApi
 
     try:

@@ -1,4 +1,4 @@
-"""The loop over the batches of an epoch, in which validations and stops wait for the end of an update."""
+"""Epoch loop in which validations and stops wait for the end of an update."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 class UpdateLoop(_TrainingEpochLoop):
     """Lightning's loop, with validations counted in optimiser steps and never inside an accumulation window.
 
-    Lightning counts batches: where the last window of an epoch is short, every later validation moves and falls into a
-    window, whose gradients a checkpoint does not hold.
+    Lightning counts batches: where the last window of an epoch is short, every later validation moves into a window,
+    whose gradients a checkpoint does not hold.
 
     Args:
         trainer: the trainer that this becomes the loop of.
-        validate_every: optimiser steps between two validations, across epochs; None for one at the end of each epoch.
+        validate_every: optimiser steps between two validations, across epochs; None for the end of each epoch.
     """
 
     def __init__(self, trainer: Trainer, validate_every: int | None) -> None:
@@ -23,7 +23,7 @@ class UpdateLoop(_TrainingEpochLoop):
 
     @property
     def done(self) -> bool:
-        """Whether to leave the epoch; a stop that another callback asks for waits for the update."""
+        """Test for the end of the epoch; a stop that a callback asks for waits for the update."""
         return not self._should_accumulate() and super().done
 
     def _should_check_val_fx(self, data_fetcher: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What stored configurations of older runs say, in today's words."""
+"""Names and forms of older stored configurations, translated to those of today."""
 
 from typing import Any
 
@@ -101,7 +101,7 @@ COMMON = {
 
 
 def current(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the plain values of a configuration with classes where they are now, and with what has a new form."""
+    """Return a configuration with classes where they are now, and with what has a new form."""
     found = _renamed(settings)
     if isinstance(found.get("logger"), dict):
         found["logger"] = _inside(found["logger"], found["run_dir"])
@@ -168,7 +168,7 @@ def _one_loss_per_head(loss: Any) -> Any:
 
 
 def _scheduled(optim: dict[str, Any]) -> tuple[Any, Any]:
-    """Take the options of the schedule, which were the optimiser's, apart."""
+    """Separate the options of the schedule, which were the optimiser's."""
     names = {"power": "power", "cooldown": "cooldown", "plateau_factor": "factor", "plateau_patience": "patience"}
     names |= {key: key for key in ("schedule", "warmup", "warmup_steps", "total_steps", "mode")}
     target = f"arena.optim.schedule.{str(optim.get('schedule', 'linear')).capitalize()}"

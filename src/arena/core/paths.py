@@ -12,18 +12,18 @@ OWN = ("output", "checkpoint", "other", "storage")
 
 
 def is_path(key: str) -> bool:
-    """Whether a key of a command line names a file or a folder."""
+    """Test whether a key of a command line names a file or a folder."""
     name = key.lstrip("+~").rpartition(".")[2]
     return name in NAMES or name.endswith(("_path", "_dir")) or key in OWN
 
 
 def exists(text: str) -> bool:
-    """Whether there is a file or a folder of that name; `~` is the home folder."""
+    """Test for a file or a folder of that name; `~` is the home folder."""
     return bool(text) and os.path.lexists(os.path.expanduser(text))
 
 
 def separate(text: str, known: Callable[[str], bool] = exists) -> list[str] | None:
-    """Divide `a,b` at the commas that are no part of a name; None where that does not give known names only."""
+    """Split `a,b` at the commas that are not part of a name; None where that does not give known names only."""
     parts = text.split(",")
     for end in range(len(parts), 0, -1):
         name = ",".join(parts[:end]).strip()
@@ -35,18 +35,18 @@ def separate(text: str, known: Callable[[str], bool] = exists) -> list[str] | No
 
 
 def listed(text: str) -> str | None:
-    """The inside of `[...]`, None of anything else."""
+    """Return the inside of `[...]`, None of anything else."""
     return text[1:-1] if len(text) > 1 and text.startswith("[") and text.endswith("]") else None
 
 
 def unquoted(text: str) -> str:
-    """A path without the quotes that Hydra's grammar would take off, unless they are part of an existing name."""
+    """Remove the quotes that Hydra's grammar would remove from a path, unless they are part of an existing name."""
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
     return text[1:-1].replace(f"\\{text[0]}", text[0]) if quoted and not exists(text) else text
 
 
 def value(text: str) -> str | list[str] | None:
-    """What was typed for a path in a command that is not Hydra's: null, `[FILE,FILE]`, or the path itself."""
+    """Read a path as typed in a command that is not Hydra's: null, `[FILE,FILE]`, or the path itself."""
     if exists(text):
         return text
     if text in ("", "null"):
@@ -57,5 +57,5 @@ def value(text: str) -> str | list[str] | None:
 
 
 def shown(path: str | Path) -> str:
-    """A path as a shell reads it back, for messages and for commands to paste."""
+    """Quote a path for a shell, for messages and for commands to paste."""
     return shlex.quote(str(path))

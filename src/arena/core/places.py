@@ -1,4 +1,4 @@
-"""What kind of class each place of a configuration takes.
+"""Kinds of classes that each place of a configuration takes.
 
 A YAML file is data, and data must not call `os.system` or `torch.load`: a place takes classes of its own kind from the
 packages that define this kind, and never a function. Packages of a user's own are trusted by name, on the command line
@@ -23,18 +23,18 @@ class NotTrustedError(UsageError):
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a configuration comes from that was not typed: a run folder, perhaps somebody else's.
+    """Origin of a configuration that was not typed: a run folder, perhaps somebody else's.
 
     Attributes:
-        folder: the run folder; what it writes has its place there.
-        given: keys that the command line gives anew, and may choose freely.
+        folder: the run folder; the configuration may write only there.
+        given: keys that the command line replaces, and may choose freely.
     """
 
     folder: Path
     given: frozenset[str] = frozenset()
 
     def holds(self, key: str) -> bool:
-        """Whether a key has its value from the stored configuration."""
+        """Test whether a key has its value from the stored configuration."""
         return not any(key == each or key.startswith(f"{each}.") for each in self.given)
 
 
@@ -45,10 +45,10 @@ class Kind:
     Attributes:
         name: of the job, with its article.
         homes: packages and modules that define such classes.
-        base: what they derive from; None where having the members is enough.
-        members: what the program asks of them.
-        partial: whether `_partial_` may be given, for what is made later or several times.
-        optional: whether values without a class may stand there too.
+        base: their base class; None where having the members is enough.
+        members: required methods and attributes.
+        partial: `_partial_` may be given, for what is made later or several times.
+        optional: values without a class may stand there too.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Kind:
     optional: bool = False
 
     def lacks(self, target: str) -> str | None:
-        """What keeps a class from being of this kind, in words; None where it is."""
+        """Describe what keeps a class from being of this kind; None where it is."""
         found = signatures.definition(target)
         if found is not None and isinstance(found[0], ast.FunctionDef):
             return f"it is a function, and {self.name} is needed"
@@ -140,27 +140,21 @@ HARMLESS = (
 
 
 def kind_of(key: str) -> Kind | None:
-    """The kind of class that a place takes; None where no class can stand."""
+    """Return the kind of class that a place takes; None where no class can stand."""
     return next((kind for pattern, kind in PLACES.items() if _matches(key, pattern)), None)
 
 
 def require(
     target: object, key: str, trusted: Collection[str] = (), stored: Stored | None = None, part: bool = False
 ) -> Kind | None:
-    """Insist that a class may stand at a place.
+    """Require a class that may stand at a place; returns the kind of the place, raises UsageError.
 
     Args:
         target: value of `_target_`.
         key: the place.
         trusted: top-level packages that the command line names.
         stored: the run folder that the configuration comes from; None for one that was typed.
-        part: whether the place is an argument of a class of a trusted package.
-
-    Returns:
-        The kind of the place; None for an argument of a trusted package's class, of which nothing is known.
-
-    Raises:
-        UsageError: it may not.
+        part: the place is an argument of a class of a trusted package, of which nothing is known (returns None).
     """
     kind = kind_of(key)
     name = target if isinstance(target, str) else ""
@@ -187,7 +181,7 @@ def require(
 
 
 def _refuse(target: object, key: str, kind: Kind, found: signatures.Definition | None) -> None:
-    """Say what is needed instead, and how the package is trusted where that would be enough."""
+    """Raise the error that names what is needed, and how the package is trusted where that would be enough."""
     package = str(target).partition(".")[0]
     foreign = package not in sys.stdlib_module_names and package not in OWN
     if foreign and found is not None and not kind.lacks(str(target)):

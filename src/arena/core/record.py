@@ -16,16 +16,10 @@ log = logging.getLogger("arena")
 
 
 class Record:
-    """Context manager around a training run.
+    """Context manager around a training run; only the first process of a distributed run `writes`.
 
-    On entry it writes `config.yaml` and a `result.json` that says "running", with a sign of life that is renewed
-    (`arena.core.heartbeat`): true already if the process is killed without another word. On exit the status becomes
-    what happened. Only the first process of a distributed run writes.
-
-    Args:
-        run: the run folder.
-        settings: the resolved configuration.
-        writes: whether this process writes at all.
+    On entry it writes `config.yaml` and a `result.json` with the status "running" and a heartbeat that is renewed
+    (`arena.core.heartbeat`), so that a kill at any moment is detected. On exit the status becomes what happened.
     """
 
     def __init__(self, run: RunFolder, settings: dict[str, Any], writes: bool = True) -> None:
@@ -71,11 +65,7 @@ class Record:
         self.write()
 
     def add_data(self, data: Any) -> None:
-        """Add what is known of the run's data and write its splits; on resume, insist that they are still the same.
-
-        Raises:
-            DataError: the rows changed since the run began.
-        """
+        """Add the summary of the run's data and write its splits; raises DataError on resume where the data changed."""
         summary = data.summary()
         before = self.result.get("data", {}).get("fingerprint")
         if self.settings["resume"] and before not in (None, summary["fingerprint"]):
@@ -84,16 +74,16 @@ class Record:
             data.write_splits(self.run.splits)
         self.add(data=summary)
 
-    def judged(self, split: str, judged: dict[str, Any]) -> None:
-        """Add the values of one split (`arena.evaluation.predictions`); `val` is called `validation` in the result."""
-        values = judged["metrics"] | {"loss": {"value": judged["loss"]}}
-        self.add(**{"validation" if split == "val" else split: values, "baselines": {split: judged["baselines"]}})
-        self.add(gain_over_prior={split: judged["gain_over_prior"]}, skill={split: judged["skill"]})
-        if "heads" in judged:
-            self.add(heads={split: judged["heads"]})
+    def add_results(self, split: str, results: dict[str, Any]) -> None:
+        """Add the results of one split (`arena.evaluation.predictions`); `val` is called `validation` in the file."""
+        values = results["metrics"] | {"loss": {"value": results["loss"]}}
+        self.add(**{"validation" if split == "val" else split: values, "baselines": {split: results["baselines"]}})
+        self.add(gain_over_prior={split: results["gain_over_prior"]}, skill={split: results["skill"]})
+        if "heads" in results:
+            self.add(heads={split: results["heads"]})
 
     def finish(self, status: str, reason: str | None = None) -> None:
-        """The run has done all that it should, or all that its sweep wanted of it (`reason`)."""
+        """Set the final status, with its `reason` where a sweep stopped the run."""
         self.result |= {"status": status, "reason": reason}
         self.write()
 
@@ -103,7 +93,7 @@ class Record:
             self._put(plain(self.result))
 
     def _put(self, result: dict[str, Any] | None = None) -> None:
-        """Write a result, or the last one again, with a sign of life as long as it says "running"."""
+        """Write a result, or the last one again, with a heartbeat while its status is "running"."""
         with self._lock:
             self._written = result or self._written
             sign = heartbeat.beat() if self._written["status"] == heartbeat.RUNNING else None
@@ -121,11 +111,8 @@ class Record:
         if error is None:
             return
         known = classify(error)
-        status = "failed"
-        if isinstance(known, DivergedError):
-            status = "diverged"
-        elif isinstance(known, Interrupted):
-            status = "preempted"
+        diverged = "diverged" if isinstance(known, DivergedError) else "failed"
+        status = "preempted" if isinstance(known, Interrupted) else diverged
         log.debug("the run ended with an error", exc_info=error)
         self.result |= {"status": status, "reason": str(known)}
         self.write()

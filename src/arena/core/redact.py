@@ -1,6 +1,7 @@
-"""Secrets out of everything that is printed or stored: passwords of addresses, and values of keys that name a secret.
+"""Secrets hidden in everything that is printed or stored: passwords of addresses, and values of keys that name a
+secret.
 
-A run keeps its secrets in memory only. What was hidden reads `***`; a run that goes on needs it to be given again.
+A run keeps its secrets in memory only. What was hidden reads `***`; a resumed run needs it to be given again.
 """
 
 import logging
@@ -41,12 +42,7 @@ def text(value: str) -> str:
 
 
 def node(value: Any, key: str = "") -> Any:
-    """Return a configuration or result, of mappings, lists and values, with its secrets hidden.
-
-    Args:
-        value: what is to be stored or shown.
-        key: its name.
-    """
+    """Return a configuration or result (mappings, lists, values), named `key`, with its secrets hidden."""
     if isinstance(value, dict):
         inside = "env_set" if key == "env_set" else ""
         return {name: node(each, inside or str(name)) for name, each in value.items()}
@@ -58,7 +54,7 @@ def node(value: Any, key: str = "") -> Any:
 
 
 def hidden_keys(value: Any, key: str = "") -> Iterator[str]:
-    """Return the dotted keys whose values were hidden when they were stored."""
+    """Yield the dotted keys whose values were hidden when they were stored."""
     if isinstance(value, dict):
         for name, each in value.items():
             yield from hidden_keys(each, f"{key}.{name}" if key else str(name))

@@ -1,4 +1,4 @@
-"""Types of the values at the root of `conf/train.yaml`, which belong to no class."""
+"""Types of the values of `conf/train.yaml` that belong to no class."""
 
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from arena.core.schema import Count, Label, Name, NonNegative, Positive, Share, 
 
 @dataclass
 class Monitor:
-    """The one value that decides."""
+    """The one value that decides, and the direction in which it is better."""
 
     name: str
     mode: Literal["min", "max"]
@@ -17,7 +17,7 @@ class Monitor:
 
 @dataclass
 class Evaluation:
-    """What the best weights are held against at the end."""
+    """Targets of the final evaluation, and whether it draws figures."""
 
     targets: dict[str, float] | None
     figures: bool
@@ -25,14 +25,14 @@ class Evaluation:
 
 @dataclass
 class TrainerChoices:
-    """What stands below `trainer` and is not Lightning's."""
+    """Keys below `trainer` that are not Lightning's."""
 
     cudnn_attention: bool
 
 
 @dataclass
 class Suggested:
-    """What a model suggests, and the factors of its learning rate that other choices bring."""
+    """Suggestions of a model, and the factors of its learning rate that other choices bring."""
 
     lr: Positive
     factors: dict[str, Positive]
@@ -80,11 +80,7 @@ class Root:
 
 
 def check_nodes(plain: dict[str, Any]) -> None:
-    """Hold a plain configuration against the types of this file.
-
-    Raises:
-        UsageError: a value of a wrong type or out of range, or a key that there is not.
-    """
+    """Check a plain configuration against the types of this file; raises UsageError."""
     schema.check_values(plain, Root)
     schema.check_values(plain["monitor"], Monitor, "monitor.", others=())
     schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.", others=())
@@ -92,6 +88,6 @@ def check_nodes(plain: dict[str, Any]) -> None:
 
 
 def lightnings(trainer: dict[str, Any]) -> dict[str, Any]:
-    """The part of the node `trainer` that is Lightning's own."""
+    """Return the part of the node `trainer` that is Lightning's own."""
     own = {field.name for field in fields(TrainerChoices)}
     return {name: value for name, value in trainer.items() if name not in own}

@@ -6,7 +6,6 @@ checkpoints/     see `arena.core.checkpoints`        result.json      status, be
 tokenizer/       copy of the tokenizer's files       run.log          messages and tracebacks
 """
 
-import fcntl
 import glob
 import json
 import math
@@ -22,7 +21,7 @@ from typing import Any
 
 from arena.core import heartbeat, paths, redact
 from arena.core.errors import DataError, InputOutputError, UsageError
-from arena.core.files import read_json, replacing, sweep
+from arena.core.files import locked, read_json, replacing, sweep
 
 PACKAGES = ("arena", "lightning", "torch", "transformers", "torchmetrics", "peft", "hydra-core", "omegaconf", "numpy")
 
@@ -44,21 +43,17 @@ class RunFolder:
         self.last = self.checkpoints / "last.ckpt"
 
     def predictions(self, split: str) -> Path:
-        """Parquet file with the predictions of one split (`val`, `test`)."""
+        """Path of the predictions of one split (`val`, `test`)."""
         return self.path / "predictions" / f"{split}.parquet"
 
     @property
     def is_baseline(self) -> bool:
-        """Whether `arena.baseline` made this run."""
+        """True for a run of `arena.baseline`."""
         return self.result.is_file() and self.read_result().get("kind") == "baseline"
 
     def require(self) -> "RunFolder":
-        """This folder, if it holds a run.
-
-        Raises:
-            InputOutputError: there is no folder, or no `config.yaml` in it.
-            DataError: a link in it leads elsewhere.
-        """
+        """Return this folder; raises InputOutputError where it holds no run, DataError where a link in it leads
+        elsewhere."""
         if not self.path.is_dir():
             raise InputOutputError(f"run={self.path}: no such folder")
         if not self.config.is_file():
@@ -67,61 +62,42 @@ class RunFolder:
         return self
 
     def require_free(self, key: str, way_on: str = "") -> None:
-        """Insist that nothing would be written over a run.
-
-        Args:
-            key: that named the folder.
-            way_on: what to do besides choosing another.
-
-        Raises:
-            UsageError: the folder holds a run already.
-        """
+        """Refuse (UsageError) a folder that holds a run already; `key` named it, `way_on` is the way besides another
+        folder."""
         if any(self.checkpoints.glob("*.ckpt")) or (self.path / "predictions").exists():
             raise UsageError(f"{key}={self.path}: it holds a run already; choose another folder{way_on}")
 
     def read_result(self) -> dict[str, Any]:
-        """`result.json`, or an empty dictionary where there is none; a run that was killed says "failed"."""
+        """Read `result.json`, empty where there is none; a run that was killed has the status "failed"."""
         if not self.result.is_file():
             return {}
         return heartbeat.with_failure(read_json(self.result, "delete it to go on without it"))
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Replace `result.json` in one step; NaN and infinity are written as null, which every reader understands."""
+        """Replace `result.json` in one step; NaN and infinity become null, which every reader understands."""
         write_json(self.result, redact.node(plain(result)))
 
     @contextmanager
     def locked(self, enabled: bool = True) -> Iterator[None]:
-        """Hold the folder against a second process; the other processes of a distributed run do not ask.
+        """Lock the folder against a second process (UsageError), and sweep what killed processes left half-written.
 
-        The lock is the kernel's and belongs to this process alone (`lockf`; a `flock` would live on in data workers):
-        it is gone with the process, however that ended. What killed processes left half-written is swept.
-
-        Raises:
-            UsageError: another process trains in this folder.
+        The other processes of a distributed run are not `enabled`.
         """
         if not enabled:
             yield
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "w") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UsageError(
-                    f"{self.path}: another process trains in this folder; wait or choose another"
-                ) from None
+        with locked(self.path / ".lock", f"{self.path}: another process trains in this folder; wait or choose another"):
             sweep(self.path)
             yield
 
 
 def find_runs(given: str) -> list[RunFolder]:
-    """The run folders that `run=` names: a folder, `[FOLDER,FOLDER]`, a pattern (`multirun/study/*`), or a folder that
-    holds runs 0, 1, 2, ... A pattern or a parent folder gives those of its folders that hold a run, in the order of
-    their numbers.
+    """Find the run folders that `run=` names: a folder, `[FOLDER,FOLDER]`, a pattern (`multirun/study/*`), or a folder
+    that holds runs 0, 1, 2, ... A pattern or a parent folder gives those of its folders that hold a run, in the order
+    of their numbers.
 
-    Raises:
-        InputOutputError: no such folder, or no run in it.
-        UsageError: a folder is named twice.
+    Raises InputOutputError where there is no such folder or no run in it, UsageError where a folder is named twice.
     """
 
     def known(name: str) -> bool:
@@ -150,12 +126,9 @@ def find_runs(given: str) -> list[RunFolder]:
 
 
 def refuse_links_out(folder: Path) -> None:
-    """Insist that no link below a folder leads out of it: what is written there would change files elsewhere.
+    """Refuse (DataError) a link below a folder that leads out of it: writing there would change files elsewhere.
 
-    Files that W&B links in its own folder (a log in the user's cache) are only linked, never opened by arena.
-
-    Raises:
-        DataError: one does.
+    Files that W&B links in its own folder (a log in the user's cache) are never opened by arena.
     """
     home = folder.resolve()
     for place, folders, files in os.walk(home):
@@ -167,12 +140,12 @@ def refuse_links_out(folder: Path) -> None:
 
 
 def visible(folder: Path) -> list[Path]:
-    """Return the folders in `folder`, without hidden ones: `.hydra` holds a config.yaml and is no run."""
+    """List the folders in `folder`, without hidden ones: `.hydra` holds a config.yaml and is no run."""
     return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
 
 
 def _runs(paths: Iterable[Path]) -> list[RunFolder]:
-    """Those that are run folders; 10 comes after 9."""
+    """Return those that are run folders; 10 comes after 9."""
 
     def by_number(run: RunFolder) -> list[Any]:
         return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(run.path))]
@@ -186,7 +159,7 @@ def rank() -> int:
 
 
 def plain(value: Any) -> Any:
-    """The same value in JSON's types: numpy and torch scalars become Python's, NaN and infinity become None."""
+    """Convert to JSON's types: numpy and torch scalars become Python's, NaN and infinity become None."""
     if isinstance(value, dict):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -201,7 +174,7 @@ def plain(value: Any) -> Any:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a kill at any moment, sees the old or the new content and nothing else."""
+    """Write a text file in one step: a reader, or a kill at any moment, sees the old or the new content."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
@@ -212,7 +185,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """Commit and cleanliness of the checkout that holds `folder`; nulls outside a checkout."""
+    """Return commit and cleanliness of the checkout that holds `folder`; nulls outside a checkout."""
 
     def git(*arguments: str) -> str | None:
         try:
@@ -227,7 +200,7 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, the machine's kind and the packages that decide the numbers, without importing them."""
+    """Return the versions of Python, the machine and the packages that decide the numbers, without importing them."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in PACKAGES:
         try:

@@ -1,9 +1,9 @@
-"""Checks a configuration against the signatures of the classes that it names, without importing them.
+"""Check of a configuration against the signatures of the classes that it names, without importing them.
 
 The signature of a class is the schema of its YAML: `_target_: arena.loss.classification.Focal` is found as a file, its
-`__init__` is read with `ast`, and every key and value of the node is held against the parameters and annotations found
-there. So a typo or a wrong type costs a fraction of a second and not the import of torch, and no second list of keys
-can drift away from the code. The aliases below say more than `float`: use them in any annotation.
+`__init__` is read with `ast`, and every key and value of the node is checked against the parameters and annotations. So
+a typo costs a fraction of a second, and no second list of keys can drift away from the code. The aliases below say more
+than `float`: use them in any annotation.
 """
 
 import ast
@@ -43,14 +43,28 @@ ProjectName = Annotated[
     "a name of 1 to 128 characters without / \\ # ? % : and control characters",
     lambda value: bool(re.fullmatch(r"[^/\\#?%:]{1,128}", value)) and value.isprintable(),
 ]
-InputPath = Annotated[str, "a file or folder that exists", lambda value: True]
-OutputPath = Annotated[str, "a file or folder that is written", lambda value: True]
+InputPath = Annotated[str, "a path", lambda value: True]
+"""A file or folder that exists."""
+OutputPath = Annotated[str, "a path", lambda value: True]
+"""A file or folder that is written."""
 
-NAMED = (
-    *("Positive", "NonNegative", "Share", "Focus", "Count", "WholeNumber"),
-    *("Label", "Name", "ProjectName"),
-)
-ALIASES = {name: get_args(globals()[name]) for name in NAMED}
+PLAIN = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+ALIASES = {base.__name__: (base, wanted, lambda value: True) for base, wanted in PLAIN.items()}
+ALIASES |= {
+    name: get_args(globals()[name])
+    for name in (
+        *("Positive", "NonNegative", "Share", "Focus", "Count", "WholeNumber", "Label", "Name", "ProjectName"),
+        *("InputPath", "OutputPath"),
+    )
+}
+"""Base type, description and test of each name that an annotation may have."""
 METRIC_OPTIONS = dict.fromkeys(
     ("compute_on_cpu", "compute_with_cache", "dist_sync_on_step", "sync_on_compute"),
     signatures.Parameter(ast.Name("bool"), False),
@@ -59,7 +73,7 @@ METRIC_OPTIONS = dict.fromkeys(
 
 
 class NotTextError(UsageError):
-    """A number or a truth value where a text is needed; `key` is where."""
+    """A number or a truth value at `key`, where a text is needed."""
 
     def __init__(self, message: str, key: str) -> None:
         super().__init__(message)
@@ -69,12 +83,9 @@ class NotTextError(UsageError):
 def check(
     node: Any, key: str = "", trusted: Collection[str] = (), stored: Stored | None = None, part: bool = False
 ) -> None:
-    """Hold a plain (resolved) configuration against the signatures that it names.
+    """Check a plain (resolved) configuration, or the part of it at `key`, against the signatures that it names.
 
-    Args:
-        node: the configuration, or a part of it.
-        key: where that part lies.
-        trusted, stored, part: see `arena.core.places.require`.
+    `trusted`, `stored` and `part` are those of `arena.core.places.require`.
 
     Raises:
         UsageError: unknown key, wrong type, value out of range, missing key, a class that may not stand there, or a
@@ -106,7 +117,7 @@ def check(
 
 
 def _check_outputs(node: dict[str, Any], key: str, stored: Stored) -> None:
-    """Insist that what a stored configuration writes lies in its own folder, or where arena puts it by itself."""
+    """Require that a stored configuration writes in its own folder, or where arena writes by default."""
     signature = signatures.signature_of(node["_target_"])
     for name, value in node.items():
         parameter = signature.parameters.get(argument(name)) if signature is not None else None
@@ -124,10 +135,7 @@ def _check_outputs(node: dict[str, Any], key: str, stored: Stored) -> None:
 
 
 def check_values(values: dict[str, Any], schema: type, key: str = "", others: Collection[str] | None = None) -> None:
-    """Hold plain values against a dataclass that is at hand (the root of the configuration).
-
-    `others`: keys that may be there beside its fields; None for any.
-    """
+    """Check plain values against the fields of a dataclass; `others` are more keys that may be there, None for any."""
     signature = signatures.signature_of(f"{schema.__module__}.{schema.__qualname__}")
     assert signature is not None, schema
     known = signature.parameters
@@ -139,12 +147,12 @@ def check_values(values: dict[str, Any], schema: type, key: str = "", others: Co
 
 
 def argument(key: str) -> str:
-    """The parameter that a key stands for: itself, and `lambda_` for `lambda`, which no parameter can be called."""
+    """Return the parameter of a key: itself, and `lambda_` for `lambda`, which no parameter can be called."""
     return f"{key}_" if keyword.iskeyword(key) else key
 
 
 def _check_parts(node: dict[str, Any]) -> None:
-    """Insist on every part that a data module has: what is not said has its default in YAML, and nowhere else."""
+    """Require every part of a data module: its defaults are in YAML, and nowhere else."""
     signature = signatures.signature_of(str(node["_target_"]))
     for name in PARTS:
         if signature is not None and name in signature.parameters and node.get(name) is None:
@@ -152,11 +160,7 @@ def _check_parts(node: dict[str, Any]) -> None:
 
 
 def check_arguments(node: dict[str, Any], key: str, partial: bool = True) -> None:
-    """Hold the arguments of a node against the signature of its class.
-
-    Raises:
-        UsageError, InputOutputError: see `check`.
-    """
+    """Check the arguments of a node against the signature of its class; raises the errors of `check`."""
     target = node["_target_"]
     signature = signatures.signature_of(target)
     if signature is None:
@@ -183,17 +187,14 @@ def _check_value(key: str, value: Any, annotation: ast.expr | None) -> None:
         example = f", as in {as_typed(key)}=[{value}]" if wanted.startswith("a list") and isinstance(value, str) else ""
         message = f"{as_typed(key)}={_shown(value)}: {wanted} is needed{example}"
         raise UsageError(message) if _mismatch(_as_text(value), annotation) else NotTextError(message, key)
-    for path in value if isinstance(value, list) else [value]:
-        if (
-            "InputPath" in names_in_annotation(annotation)
-            and isinstance(path, str)
-            and not os.path.exists(os.path.expanduser(path))
-        ):
+    paths = value if isinstance(value, list) else [value]
+    for path in paths if "InputPath" in names_in_annotation(annotation) else []:
+        if isinstance(path, str) and not os.path.exists(os.path.expanduser(path)):
             raise InputOutputError(f"{as_typed(key)}={path}: no such file or folder (looked in {os.getcwd()})")
 
 
 def _mismatch(value: Any, annotation: ast.expr | None) -> str | None:
-    """What the annotation asks for, if the value is not that; None if it fits or nothing is known."""
+    """Describe what the annotation needs, if the value is not that; None if it fits or nothing is known."""
     match annotation:
         case ast.Constant(value=None):
             return None if value is None else "null"
@@ -206,11 +207,7 @@ def _mismatch(value: Any, annotation: ast.expr | None) -> str | None:
         case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=options)):
             return _mismatch_union(value, options)
         case ast.Subscript(value=ast.Name(id="Literal"), slice=inner):
-            options = [
-                e.value
-                for e in (inner.elts if isinstance(inner, ast.Tuple) else [inner])
-                if isinstance(e, ast.Constant)
-            ]
+            options = [e.value for e in getattr(inner, "elts", [inner]) if isinstance(e, ast.Constant)]
             return None if value in options else "one of " + ", ".join(str(option) for option in options)
         case ast.Subscript(value=ast.Name(id=("list" | "List" | "Sequence")), slice=inner):
             if not isinstance(value, list):
@@ -235,28 +232,15 @@ def _mismatch_union(value: Any, options: list[ast.expr]) -> str | None:
 
 
 def _mismatch_name(value: Any, name: str) -> str | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if name in ALIASES:
-        base, wanted, holds = ALIASES[name]
-        right = {float: number, int: whole, str: isinstance(value, str)}[base]
-        return None if right and holds(value) else wanted
-    fits = {
-        "float": (number, "a number"),
-        "int": (whole, "a whole number"),
-        "bool": (isinstance(value, bool), "true or false"),
-        "str": (isinstance(value, str), "text"),
-        "InputPath": (isinstance(value, str), "a path"),
-        "OutputPath": (isinstance(value, str), "a path"),
-        "list": (isinstance(value, list), "a list"),
-        "dict": (isinstance(value, dict), "a mapping"),
-    }
-    ok, wanted = fits.get(name, (True, ""))
-    return None if ok else wanted
+    if name not in ALIASES:
+        return None
+    base, wanted, holds = ALIASES[name]
+    right = isinstance(value, (int, float) if base is float else base)
+    return None if right and isinstance(value, bool) == (base is bool) and holds(value) else wanted
 
 
 def _as_text(value: Any) -> Any:
-    """A value with texts in place of its numbers and truth values."""
+    """Replace numbers and truth values by texts."""
     if isinstance(value, dict):
         return {key: _as_text(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,5 @@
-"""Classes as their source files show them: constructor, bases and members, read with `ast` and without an import."""
+"""Signatures of classes from their source files: constructor, bases and members, read with `ast` and without an
+import."""
 
 import ast
 import importlib.util
@@ -15,7 +16,7 @@ DEPTH = 5
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of a constructor: annotation and default as source trees, and whether it has to be given."""
+    """One argument of a constructor: annotation and default as source trees; `required` without a default."""
 
     annotation: ast.expr | None
     required: bool
@@ -32,7 +33,7 @@ class Signature:
 
 @lru_cache(maxsize=256)
 def signature_of(target: str) -> Signature | None:
-    """The constructor of a class (or a function's parameters) read from source; None where it cannot be read."""
+    """Read the constructor of a class (or a function's parameters) from source; None where it cannot be read."""
     found = definition(target)
     if found is None:
         return None
@@ -46,18 +47,12 @@ def signature_of(target: str) -> Signature | None:
     inherited = bases[0] if bases else None
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         parameters = {name: each for base in reversed(bases) for name, each in base.parameters.items()}
-        return Signature(parameters | _from_fields(node).parameters, any(base.open for base in bases))
+        for item in node.body:
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                parameters[item.target.id] = Parameter(item.annotation, item.value is None, item.value)
+        return Signature(parameters, any(base.open for base in bases))
     made_otherwise = any(isinstance(item, ast.FunctionDef) and item.name == "__new__" for item in node.body)
     return inherited if node.bases or node.keywords or made_otherwise else Signature({}, False)
-
-
-def _from_fields(node: ast.ClassDef) -> Signature:
-    """The constructor that a dataclass's fields make."""
-    fields = [item for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]
-    return Signature(
-        {f.target.id: Parameter(f.annotation, f.value is None, f.value) for f in fields},  # pyright: ignore
-        False,
-    )
 
 
 def _from_arguments(arguments: ast.arguments, skip_self: bool) -> Signature:
@@ -84,7 +79,7 @@ def definition(target: str, depth: int = 0) -> Definition | None:
 
 
 def ancestors(target: str) -> Iterator[str]:
-    """The dotted names of a class and of all its bases: as they were imported, and where they are defined."""
+    """Yield the dotted names of a class and of all its bases: as imported, and where they are defined."""
     yield target
     found = definition(target)
     if found is None:
@@ -99,7 +94,7 @@ def ancestors(target: str) -> Iterator[str]:
 
 
 def members(target: str) -> set[str]:
-    """Names of the methods and attributes of a class and its bases, those that `__init__` assigns among them."""
+    """Collect the methods and attributes of a class and its bases, those that `__init__` assigns included."""
     names: set[str] = set()
     for ancestor in ancestors(target):
         found = definition(ancestor)
@@ -115,12 +110,12 @@ def members(target: str) -> set[str]:
 
 
 def names_in(module: str) -> list[str]:
-    """The classes and functions that a module defines."""
+    """List the classes and functions that a module defines."""
     return [node.name for node in _statements(module) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
 
 
 def _bases(node: ast.ClassDef, module: str) -> Iterator[str]:
-    """Dotted names of the bases of a class, as far as names of its module go."""
+    """Yield the dotted names of the bases of a class, as far as names of its module go."""
     for base in node.bases:
         plain = base.value if isinstance(base, ast.Subscript) else base
         first, dot, rest = ast.unparse(plain).partition(".")
@@ -129,7 +124,7 @@ def _bases(node: ast.ClassDef, module: str) -> Iterator[str]:
 
 @lru_cache(maxsize=256)
 def _imports(module: str) -> dict[str, str]:
-    """What each imported name of a module stands for."""
+    """Map each imported name of a module to its dotted origin."""
     found: dict[str, str] = {}
     _, package = _source(module)
     for node in _statements(module):
@@ -140,15 +135,14 @@ def _imports(module: str) -> dict[str, str]:
             found |= {alias.asname or alias.name: f"{origin}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                found[alias.asname or alias.name.partition(".")[0]] = (
-                    alias.name if alias.asname else alias.name.partition(".")[0]
-                )
+                top = alias.name.partition(".")[0]
+                found[alias.asname or top] = alias.name if alias.asname else top
     return found
 
 
 @lru_cache(maxsize=256)
 def _statements(module: str) -> list[ast.stmt]:
-    """The statements of a module, those below an `if` or a `try` too."""
+    """List the statements of a module, those below an `if` or a `try` too."""
     tree, _ = _source(module)
     found: list[ast.stmt] = []
     waiting: list[ast.stmt] = list(tree.body) if tree else []
@@ -163,7 +157,7 @@ def _statements(module: str) -> list[ast.stmt]:
 
 @lru_cache(maxsize=256)
 def _source(module: str) -> tuple[ast.Module | None, bool]:
-    """The syntax tree of a module, and whether it is a package."""
+    """Return the syntax tree of a module, and whether it is a package."""
     top, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(top)  # only the top package, so nothing is imported

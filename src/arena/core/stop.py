@@ -10,15 +10,13 @@ from typing import NoReturn
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 AGAIN = 0.5
 """Seconds after which an interruption that somebody swallowed is raised again."""
-_asked: list[int] = []
+_received: list[int] = []
 
 
 class Interrupted(BaseException):
-    """Ctrl-C (130) or SIGTERM (143). No `Exception`: libraries swallow those wherever they try something.
+    """Ctrl-C (exit code 130) or SIGTERM (143), with a line for the user and the number of the signal.
 
-    Args:
-        message: one line for the user.
-        number: of the signal.
+    No `Exception`: libraries swallow those wherever they try something.
     """
 
     def __init__(self, message: str, number: int) -> None:
@@ -28,12 +26,12 @@ class Interrupted(BaseException):
 
 
 def name_of(number: int) -> str:
-    """`Ctrl-C` or `SIGTERM`."""
+    """Name a signal: `Ctrl-C` or `SIGTERM`."""
     return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 def install() -> None:
-    """Answer SIGTERM and Ctrl-C from now on in this process, the main one of a command.
+    """Handle SIGTERM and Ctrl-C from now on in this process, the main one of a command.
 
     The first raises `Interrupted` where the program stands, and again until it gets through: a destructor, a callback
     of native code or a bare `except` may swallow any exception. The second need not wait for the main thread, which may
@@ -44,8 +42,8 @@ def install() -> None:
     def interrupt(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:
             os._exit(128 + number)  # a data worker has nothing to finish and nothing to say
-        _asked.append(number)
-        signal.signal(signal.SIGALRM, _insist)
+        _received.append(number)
+        signal.signal(signal.SIGALRM, _raise_again)
         signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
         raise _interruption()
 
@@ -60,10 +58,10 @@ def install() -> None:
     sys.unraisablehook = lambda what: None if _raised_by_signal(what.exc_value) else report(what)
 
 
-def noted() -> list[int]:
-    """Only note SIGTERM and Ctrl-C from now on: the list that is returned holds the numbers of those that came.
+def collect_signals() -> list[int]:
+    """Collect SIGTERM and Ctrl-C from now on in the list that is returned, and raise nothing.
 
-    Lightning puts back the handlers of before when a fit or a prediction ends.
+    Lightning restores the earlier handlers when a fit or a prediction ends.
     """
     came: list[int] = []
     for number in SIGNALS:
@@ -72,15 +70,15 @@ def noted() -> list[int]:
 
 
 def over() -> Interrupted | None:
-    """Raise nothing from now on, the process is about to end; returns an interruption that did not get through."""
+    """Raise nothing from now on, as the process is about to end; returns an interruption that did not get through."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in SIGNALS:
         signal.signal(number, lambda number, frame: os._exit(128 + number))
-    return _interruption() if _asked else None
+    return _interruption() if _received else None
 
 
 def cause(error: BaseException | None) -> Interrupted | None:
-    """The interruption that an exception is, or that it was raised in answer to."""
+    """Return the interruption that an exception is, or that it was raised in answer to."""
     seen: set[int] = set()  # an error may be its own cause: `raise known(error) from error`
     while error is not None and not isinstance(error, Interrupted) and id(error) not in seen:
         seen.add(id(error))
@@ -89,18 +87,16 @@ def cause(error: BaseException | None) -> Interrupted | None:
 
 
 def _interruption() -> Interrupted:
-    return Interrupted(f"stopped by {name_of(_asked[0])}", _asked[0])
+    return Interrupted(f"stopped by {name_of(_received[0])}", _received[0])
 
 
 def _raised_by_signal(error: BaseException | None) -> bool:
-    """Test for an exception that a signal handler (ours, or torch's for a lost data worker) raised in a destructor.
-
-    It is ignored there and raised again elsewhere: by `_insist`, or by torch's data loader when it asks for a batch.
-    """
+    """Test for an exception that a signal handler (ours, or torch's for a lost data worker) raised in a destructor; it
+    is ignored there and raised again: by `_raise_again`, or by torch's data loader when it is asked for a batch."""
     return isinstance(error, Interrupted) or str(error).startswith("DataLoader worker (pid")
 
 
-def _insist(number: int, frame: FrameType | None) -> None:
+def _raise_again(number: int, frame: FrameType | None) -> None:
     """Raise an interruption again unless it is being handled: then the program is on its way out."""
     if cause(sys.exception()) is None:
         raise _interruption()

@@ -1,6 +1,6 @@
-"""The configuration that a run folder stores: written by arena, and read back whoever wrote it.
+"""Configuration stored in a run folder: written by arena, and read back whoever wrote it.
 
-A run folder may come from somebody else. What is read here is plain data: text, numbers, lists and mappings. Nothing is
+A run folder may come from somebody else. What is read is plain data: text, numbers, lists and mappings. Nothing is
 interpolated, no tag makes an object, no anchor is repeated a billion times, and a file that no run writes is refused.
 """
 
@@ -15,11 +15,11 @@ from arena.core.errors import DataError, InputOutputError
 from arena.core.moved import current
 from arena.core.run import write_atomically
 
-LARGEST = 1_000_000
+MAX_BYTES = 1_000_000
 """Bytes of a stored configuration; a usual one has 8 thousand, one of ten heads with a hundred classes each 100."""
-MOST = 50_000
+MAX_VALUES = 50_000
 """Values in it; a usual one has 300."""
-DEEPEST = 50
+MAX_DEPTH = 50
 """Levels of nesting; a configuration has about five."""
 PARTS = ("data", "loss", "metric", "model", "monitor", "optim", "run_dir", "seed", "trainer")
 """Keys that each stored configuration has; one that was cut off lacks some."""
@@ -45,9 +45,7 @@ class _Dumper(yaml.SafeDumper):
 def read(path: Path) -> dict[str, Any]:
     """Read the `config.yaml` of a run folder as plain values.
 
-    Raises:
-        InputOutputError: the file cannot be read.
-        DataError: it is no configuration of a run.
+    Raises InputOutputError where the file cannot be read, DataError where it is no configuration of a run.
     """
     found = read_yaml(path)
     missing = [name for name in PARTS if name not in found] if isinstance(found, dict) else PARTS
@@ -60,14 +58,14 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file as plain values; see `read`."""
+    """Read a YAML file as plain values; raises the errors of `read`."""
     try:
         with open(path, "rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputOutputError(f"{path}: {error.strerror}") from error
-    if len(content) > LARGEST:
-        raise DataError(f"{path}: it has more than {LARGEST:,} bytes; a run writes no such file")
+    if len(content) > MAX_BYTES:
+        raise DataError(f"{path}: it has more than {MAX_BYTES:,} bytes; a run writes no such file")
     try:
         if reason := _unusual(content):
             raise DataError(f"{path}: {reason}; a run writes no such file")
@@ -80,16 +78,16 @@ _ANEW = "copy the run folder again, or train again"
 
 
 def _unusual(content: bytes) -> str | None:
-    """What would grow while it is loaded, in words."""
+    """Describe what would grow while it is loaded; None for nothing."""
     depth = 0
     for number, event in enumerate(yaml.parse(content, _Loader)):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
             return f"it repeats a part by the alias *{event.anchor}"
-        if depth > DEEPEST:
-            return f"it is nested more than {DEEPEST} levels deep"
-        if number > MOST:
-            return f"it has more than {MOST:,} values"
+        if depth > MAX_DEPTH:
+            return f"it is nested more than {MAX_DEPTH} levels deep"
+        if number > MAX_VALUES:
+            return f"it has more than {MAX_VALUES:,} values"
     return None
 
 
@@ -107,7 +105,7 @@ def write(path: Path, settings: dict[str, Any]) -> None:
 
 
 def relocated(node: Any, old: str, new: str) -> Any:
-    """The same configuration with the folder `old` replaced by `new` wherever a path begins with it."""
+    """Replace the folder `old` by `new` wherever a path of a configuration begins with it."""
     if isinstance(node, dict):
         return {key: relocated(value, old, new) for key, value in node.items()}
     if isinstance(node, list):

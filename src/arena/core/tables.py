@@ -1,8 +1,7 @@
 """Tables as csv and tsv files that no spreadsheet takes for formulas.
 
-Ids, classes and names of heads come from strangers' files. A spreadsheet runs a cell that begins with `=`, `+`, `-` or
-`@` (CSV injection), so such a text gets an apostrophe in front, which spreadsheets take for "this is text". Numbers
-stay numbers.
+Ids, classes and names of heads come from strangers' files. A spreadsheet runs a text that begins with `=`, `+`, `-` or
+`@` (CSV injection), so it gets an apostrophe in front, which marks text. Numbers stay numbers.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""The names of the values that a run measures, read from its configuration before any metric is built."""
+"""Names of the values that a run measures, read from its configuration before any metric is built."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ ALWAYS = ("share_target", "share_predicted", "count_target", "count_predicted")
 
 
 def flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value below a node with its dotted key."""
+    """Yield every value below a node with its dotted key."""
     for name, value in node.items():
         if isinstance(value, dict) and value:
             yield from flat(value, f"{prefix}{name}.")
@@ -20,14 +20,7 @@ def flat(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check_values_named(settings: Mapping[str, Any]) -> None:
-    """Insist that monitor and targets name values that the run will have.
-
-    Args:
-        settings: a plain configuration.
-
-    Raises:
-        UsageError: one of them names no value.
-    """
+    """Require that monitor and targets of a plain configuration name values of the run; raises UsageError."""
     known = names_of(settings["metric"], settings["data"]["labels"])
     if known is None:
         return
@@ -36,11 +29,7 @@ def check_values_named(settings: Mapping[str, Any]) -> None:
 
 
 def check_target_names(targets: Iterable[str], known: Iterable[str]) -> None:
-    """Insist on a metric for each target.
-
-    Raises:
-        UsageError: there is no metric of such a name.
-    """
+    """Require a metric for each target; raises UsageError."""
     known = list(known)
     for name in targets:
         if name not in known:
@@ -48,11 +37,7 @@ def check_target_names(targets: Iterable[str], known: Iterable[str]) -> None:
 
 
 def check_monitor_name(name: str, known: Iterable[str]) -> None:
-    """Insist on `val/loss` or `val/<one of the known values>` as the monitor.
-
-    Raises:
-        UsageError: it is another.
-    """
+    """Require `val/loss` or `val/<known value>` as the monitor; raises UsageError."""
     split, _, value = name.partition("/")
     known = ["loss", *known]
     if split != "val" or value not in known:
@@ -60,7 +45,7 @@ def check_monitor_name(name: str, known: Iterable[str]) -> None:
 
 
 def hint(name: str, known: Iterable[str], before: str = "") -> str:
-    """`; there are a, b/c` where the first part of a known name holds `name`, else the closest one (`closest`)."""
+    """Return `; there are a, b/c` where the first part of known names holds `name`, else the closest one."""
     known = list(known)
     near = sorted((each for each in known if name in each.split("/")[0]), key=lambda each: "/" in each)[:4]
     if near:
@@ -69,11 +54,12 @@ def hint(name: str, known: Iterable[str], before: str = "") -> str:
 
 
 def names_of(metric: Mapping[str, Any], labels: Any) -> list[str] | None:
-    """The names of all values of the node `metric`; None where its class, or one of its metrics, is not known here."""
+    """List all values of the node `metric`; None where its class, or one of its metrics, is not known here."""
     target, nodes = str(metric.get("_target_")), metric.get("metrics") or {}
     if target == "arena.metric.replies.ReplyMetrics":
         return ["log_loss", "perplexity", "entropy"]
-    if not all(isinstance(node, Mapping) and _of_arena(node) for node in nodes.values()):
+    known = ("arena.", "torchmetrics.")
+    if not all(isinstance(node, Mapping) and str(node.get("_target_")).startswith(known) for node in nodes.values()):
         return None
     if target == "arena.metric.heads.HeadMetrics":
         means = [name for name, node in nodes.items() if not _per_class(node)]
@@ -90,23 +76,14 @@ def _of_one(nodes: Mapping[str, Any], labels: Iterable[str]) -> list[str]:
     ]
 
 
-def _of_arena(node: Mapping[str, Any]) -> bool:
-    return str(node.get("_target_")).startswith(("arena.", "torchmetrics."))
-
-
 def _per_class(node: Mapping[str, Any]) -> bool:
     return "average" in node and node["average"] in (None, "none")
 
 
 def check_monitor(monitor: Mapping[str, Any], metrics: Any) -> None:
-    """Insist on a validation value as the monitor, and on the mode in which it is better.
+    """Require a validation value as the monitor, and the mode in which it is better; raises UsageError.
 
-    Args:
-        monitor: its name, `val/<metric>` or `val/loss`, and its mode.
-        metrics: the metrics of a split, with `names` and `higher_is_better`.
-
-    Raises:
-        UsageError: there is no such value, or it is better in the other direction.
+    `metrics` are those of a split, with `names` and `higher_is_better`.
     """
     check_monitor_name(monitor["name"], metrics.names)
     name = monitor["name"].partition("/")[2]

@@ -74,7 +74,7 @@ def evaluate_and_finish(
         results, reached = evaluate_split(
             evaluator, path, task.metrics, counts, folder, chosen["targets"], resamples, seed, known, chosen["figures"]
         )
-        record.judged(split, results)
+        record.add_results(split, results)
     evaluator.show("test" if settings["test"] else "validation", results, folder)  # pyright: ignore
     metric_targets.print_targets(reached)  # pyright: ignore
     record.add(generations=evaluator.generations(settings, task, data, record.run))

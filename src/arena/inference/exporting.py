@@ -19,25 +19,42 @@ TOLERANCE = 1e-5
 def write(
     output: Path, run: RunFolder, settings: dict[str, Any], model: Any, data: Any, merge: bool, name: str
 ) -> float:
-    """Write weights, settings, tokenizer and card in one step; returns the largest difference of a logit after loading
-    them again.
+    """Write weights, settings, tokenizer and card in one step; returns the largest difference of a reloaded logit.
 
     Args:
         output: the new folder.
-        run, settings: where the model comes from.
+        run, settings: the origin of the model.
         model, data: rebuilt from there.
-        merge: whether adapters are added to the weights.
+        merge: add adapters to the weights.
         name: title of the model card.
 
     Raises:
         UsageError: no class of transformers gives this model's logits.
-        ArenaError: the difference is larger than `TOLERANCE`.
+        ArenaError: the difference is larger than `TOLERANCE`; nothing is written then.
     """
+    import torch
+
+    from arena.model import hub_classes
+
     temporary = output.with_name(f".{output.name}.{os.getpid()}")
-    template = {key: value for key, value in data.template.items() if key != "words"}
-    words, ties = data.template.get("words"), model.output.tie_law
+    hub_classes.check_exportable(model)
+    batch = sample(model, data)
+    with torch.inference_mode():
+        wanted = model.eval().read(batch)
     try:
-        difference = convert(model, data, temporary, merge)
+        made = (hub_classes.whole if merge else hub_classes.adapted)(model, data.labels, data.tokenizer.pad)
+        options = {} if merge else {"save_embedding_layers": False}
+        made.save_pretrained(str(temporary), safe_serialization=True, **options)
+        data.tokenizer.save(temporary)
+        found = hub_classes.load_again(temporary, model, merge, data.tokenizer.pad, batch)
+        difference = float((found - wanted).abs().max())
+        if not difference <= TOLERANCE:
+            raise ArenaError(
+                f"the exported model gives other logits (largest difference {difference:.1e}, allowed "
+                f"{TOLERANCE:.0e}); nothing was written"
+            )
+        template = {key: value for key, value in data.template.items() if key != "words"}
+        words, ties = data.template.get("words"), model.output.tie_law
         card = model_card(name, settings, run.read_result(), template, words, merge, ties)
         write_atomically(temporary / "README.md", card)
         os.replace(temporary, output)
@@ -46,32 +63,8 @@ def write(
     return difference
 
 
-def convert(model: Any, data: Any, folder: Path, merge: bool) -> float:
-    """Write weights, settings and tokenizer, and load them again; see `write`."""
-    import torch
-
-    from arena.model import hub_classes
-
-    hub_classes.check_exportable(model)
-    batch = sample(model, data)
-    with torch.inference_mode():
-        wanted = model.eval().read(batch)
-    made = (hub_classes.whole if merge else hub_classes.adapted)(model, data.labels, data.tokenizer.pad)
-    options = {} if merge else {"save_embedding_layers": False}
-    made.save_pretrained(str(folder), safe_serialization=True, **options)
-    data.tokenizer.save(folder)
-    found = hub_classes.load_again(folder, model, merge, data.tokenizer.pad, batch)
-    difference = float((found - wanted).abs().max())
-    if not difference <= TOLERANCE:
-        raise ArenaError(
-            f"the exported model gives other logits (largest difference {difference:.1e}, allowed {TOLERANCE:.0e}); "
-            "nothing was written"
-        )
-    return difference
-
-
 def sample(model: Any, data: Any) -> "TextBatch":
-    """Eight sequences of arbitrary tokens, 5 to 40 long and padded, without the id of padding among the tokens."""
+    """Make eight sequences of arbitrary tokens other than padding, 5 to 40 long, padded to `[8, 40]`."""
     import torch
 
     from arena.core.types import TextBatch

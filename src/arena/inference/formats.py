@@ -1,7 +1,7 @@
-"""The files that `arena.predict` can write, checked before anything is computed and written in one step."""
+"""Files that `arena.predict` writes, checked before anything is computed and written in one step."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,7 @@ FORMATS = {"probabilities": (".csv", ".parquet"), "kaggle": (".csv",), "wsdm": (
 
 
 def check(name: str, output: Path, labels: Labels) -> None:
-    """Whether these classes can be written in this format to a file of this name.
-
-    Raises:
-        UsageError: no such format, another ending, or classes that do not fit.
-    """
+    """Check that these classes can be written in this format to a file of this name; raises UsageError."""
     if name not in FORMATS:
         raise UsageError(f"format={name}: no such format{closest(str(name), FORMATS)}; there are {', '.join(FORMATS)}")
     if output.suffix not in FORMATS[name]:
@@ -36,6 +32,12 @@ def check(name: str, output: Path, labels: Labels) -> None:
         )
 
 
+def columns_of(labels: Labels) -> list[str]:
+    """Name the columns of probabilities: `winner_<label>`, `probability_<head>_<label>` of several heads."""
+    heads = Heads(labels)
+    return [(PROBABILITY if heads.named else PREFIX) + name for name in heads.columns]
+
+
 def write(
     output: Path,
     name: str,
@@ -44,49 +46,55 @@ def write(
     labels: Any,
     predicted: Mapping[str, list[str]] | None = None,
 ) -> None:
-    """One line for each row, in the order given.
+    """Write one line for each row, in the order given.
 
-    `probabilities`: the id, a column `winner_<label>` for each class (`probability_<head>_<label>` of several heads),
-    and those of `predicted`. `kaggle`: exactly id,
+    `probabilities`: the id, a column for each class (`columns_of`), and those of `predicted`. `kaggle`: exactly id,
     winner_model_a, winner_model_b, winner_tie; without a class for ties winner_tie is `NO_TIE` and the others share the
-    rest. `wsdm`: exactly id, winner. A tie's probability goes to A and B in equal parts, so the more probable of the
+    rest. `wsdm`: exactly id, winner; a tie's probability goes to A and B in equal parts, so the more probable of the
     two wins, and model_a where they are equal.
 
     Args:
         output: the file, replaced in one step.
         name: one of `FORMATS`.
         ids: of the rows, `[N]`; in a submission as they are, in `probabilities` such that no spreadsheet runs them.
-        probabilities: `[N, K]` float64; each row sums to one. Of several heads `[N, C]`, each head's sum.
+        probabilities: `[N, K]` float64, each row sums to one; of several heads `[N, C]`, each head sums to one.
         labels: names of the K classes, or of the classes of each head.
-        predicted: columns with the class of each row by a decision rule, `[N]` each; only in `probabilities`.
+        predicted: more columns of texts, `[N]` each; only in `probabilities`.
     """
     if name == "wsdm":
         a, b = (probabilities[:, labels.index(label)] for label in ("model_a", "model_b"))
-        columns = {"winner": ["model_a" if first else "model_b" for first in (a >= b).tolist()]}
+        write_columns(output, ids, {"winner": ["model_a" if first else "model_b" for first in a >= b]}, as_is=True)
+    elif name == "kaggle":
+        three = dict(zip(columns_of(KAGGLE), _three(probabilities, labels).T, strict=True))
+        write_columns(output, ids, three, as_is=True)
     else:
-        if name == "kaggle":
-            probabilities, labels = _three(probabilities, labels), list(KAGGLE)
-        heads = Heads(labels)
-        prefix = PROBABILITY if heads.named else PREFIX
-        columns: dict[str, Any] = {prefix + name: probabilities[:, k] for k, name in enumerate(heads.columns)}
-        columns |= predicted or {} if name == "probabilities" else {}
+        columns = dict(zip(columns_of(labels), probabilities.T, strict=True))
+        write_columns(output, ids, columns | dict(predicted or {}))
+
+
+def write_columns(output: Path, ids: list[str], columns: Mapping[str, Any], as_is: bool = False) -> None:
+    """Write ids and columns, `[N]` each, as csv or parquet; a csv is safe for spreadsheets unless `as_is`."""
     with replacing(output) as partial:
         if output.suffix == ".parquet":
             import pyarrow as pa
             import pyarrow.parquet as pq
 
             pq.write_table(pa.table({"id": pa.array(ids, pa.string()), **columns}), partial)
-        else:
-            with open(partial, "w", newline="", encoding="utf-8") as file:
-                lines = zip(ids, *map(_cells, columns.values()), strict=True)
-                if name == "probabilities":
-                    file.write(tables.text_of([["id", *columns], *lines]))
-                else:  # a competition wants its ids as they are
-                    csv.writer(file, lineterminator="\n").writerows([["id", *columns], *lines])
+            return
+        # The shortest text that reads back as the same float64, without numpy's name around it.
+        cells = [
+            [each if isinstance(each, str) else repr(float(each)) for each in column] for column in columns.values()
+        ]
+        lines = [["id", *columns], *zip(ids, *cells, strict=True)]
+        with open(partial, "w", newline="", encoding="utf-8") as file:
+            if as_is:  # a competition wants its ids as they are
+                csv.writer(file, lineterminator="\n").writerows(lines)
+            else:
+                file.write(tables.text_of(lines))
 
 
 def _three(probabilities: Any, labels: list[str]) -> Any:
-    """Probabilities of `KAGGLE`, `[N, 3]`, each row summing to one."""
+    """Return probabilities of `KAGGLE`, `[N, 3]`, each row summing to one."""
     import numpy as np
 
     found = np.full((len(probabilities), len(KAGGLE)), NO_TIE)
@@ -94,8 +102,3 @@ def _three(probabilities: Any, labels: list[str]) -> Any:
     for k, label in enumerate(labels):
         found[:, KAGGLE.index(label)] = scale * probabilities[:, k]
     return found / found.sum(axis=1, keepdims=True)
-
-
-def _cells(column: Any) -> Iterator[str]:
-    """The shortest text that reads back as the same float64, without numpy's name around it."""
-    return (value if isinstance(value, str) else repr(float(value)) for value in column)

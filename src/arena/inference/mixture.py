@@ -35,7 +35,7 @@ class Mean:
         self._weight += weight
 
     def result(self) -> np.ndarray:
-        """The mean, `[N, K]` float64; each row sums to one, or each head of it."""
+        """Return the mean, `[N, K]` float64; each row, or each head of it, sums to one."""
         assert self._sum is not None, "nothing was added"
         parts = np.split(self._sum / self._weight, np.cumsum(self.sizes or [self._sum.shape[1]])[:-1], axis=1)
         if self.kind == GEOMETRIC:
@@ -44,7 +44,7 @@ class Mean:
 
 
 def convex_weights(likelihood: np.ndarray, tolerance: float = 1e-7, steps: int = 20_000) -> np.ndarray:
-    r"""The weights w >= 0, $\sum_m w_m = 1$, under which the mixture has the least log loss; `[M]`.
+    r"""Find the weights w >= 0, $\sum_m w_m = 1$, `[M]`, that minimise the log loss of a mixture.
 
     Expectation-maximisation for known components: $w_m \leftarrow \frac1N \sum_n w_m p_{nm} / \sum_j w_j p_{nj}$. The
     problem is convex, every step lowers the loss, and since no weights can lower it by more than the logarithm of the
@@ -52,8 +52,8 @@ def convex_weights(likelihood: np.ndarray, tolerance: float = 1e-7, steps: int =
 
     Args:
         likelihood: probability that each of M models gave to the target of each row, `[N, M]`.
-        tolerance: nats above the least log loss.
-        steps: at most.
+        tolerance: nats above the minimal log loss.
+        steps: maximal number of steps.
 
     Source: Dempster, Laird and Rubin 1977, "Maximum Likelihood from Incomplete Data via the EM Algorithm".
     """

@@ -1,19 +1,15 @@
-"""Options of `arena.predict`, and the output that needs no model; nothing heavy at the top."""
+"""Options of `arena.predict`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from arena.config import build
 from arena.config.options import RunOptions, option
-from arena.core.console import say
-from arena.core.data_keys import refuse_idle_keys
-from arena.core.errors import DataError, UsageError
-from arena.core.heads import Heads
-from arena.core.paths import shown
-from arena.core.run import RunFolder
+from arena.core.errors import UsageError
 from arena.core.schema import InputPath, OutputPath
-from arena.inference.members import labels_of
+
+OF_CLASSES = ("format", "swap", "average", "rules", "calibrated", "on_bad_row")
+"""Options that are about classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +76,7 @@ class PredictOptions(RunOptions):
     )
 
     def check(self) -> None:
-        """Check the values together, before anything heavy.
-
-        Raises:
-            UsageError: weights that do not fit the runs or the average.
-        """
+        """Check that the weights fit the runs and the average; raises UsageError."""
         if isinstance(self.weights, list):
             count = len(self.runs)
             if len(self.weights) != count or any(each < 0 for each in self.weights) or not sum(self.weights) > 0:
@@ -94,34 +86,14 @@ class PredictOptions(RunOptions):
         elif self.weights == "validation" and self.average == "logarithm":
             raise UsageError("weights=validation: only with average=probability are the best weights a convex problem")
 
-
-def out_of_fold(runs: list[RunFolder], data: dict[str, Any], output: Path) -> Path:
-    """Join the validation predictions of all folds, and judge them; returns the file.
-
-    Args:
-        runs: the folds.
-        data: `data.*` keys of the command line, which have no use here.
-        output: the file.
-
-    Raises:
-        UsageError: keys of the data, another ending, or several heads.
-        DataError: runs with different classes.
-    """
-    if output.suffix != ".parquet":
-        raise UsageError(f"output={output}: with out_of_fold=true the name must end in .parquet")
-    refuse_idle_keys(data, None, "out_of_fold=true predicts nothing, it joins what is there")
-    labels = [labels_of(run) for run in runs]
-    if Heads(labels[0]).named:
-        raise UsageError("out_of_fold=true: it is for one classification; runs with several heads have their own files")
-    for run, found in zip(runs, labels, strict=True):
-        if found != labels[0]:
-            raise DataError(f"{run.path} has the classes {found}, {runs[0].path} has {labels[0]}")
-    build.quiet()
-    from arena.inference.recipes import join_folds
-
-    judged = join_folds(runs, labels[0], output)
-    for name in ("log_loss", "accuracy"):
-        value = judged[name]
-        say(f"{name} {value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})")
-    say(f"{judged['rows']} rows of {len(runs)} runs written to {shown(output)}")
-    return output
+    def check_outputs(self, names: tuple[str, ...]) -> None:
+        """Check the options for runs that predict numbers, `names`, instead of classes; raises UsageError."""
+        given = [each for each in fields(self) if getattr(self, each.name) != each.default]
+        idle = [each.name for each in given if each.name in OF_CLASSES]
+        if idle or self.weights == "validation":
+            key = idle[0] if idle else "weights"
+            raise UsageError(
+                f"{key}={getattr(self, key)}: it is about classes, and these runs predict {', '.join(names)}"
+            )
+        if Path(self.output).suffix not in (".csv", ".parquet"):
+            raise UsageError(f"output={self.output}: the name must end in .csv or .parquet")

@@ -26,7 +26,7 @@ FREE = ("data.split.fold", "seed", "data.loader.seed", "data.sampling.seed")
 
 
 def check(runs: list[RunFolder], output: RunFolder) -> None:
-    """Whether the mean of these runs means anything, and may be written there; nothing heavy is imported.
+    """Check that the runs have a meaningful mean and that it may be written there, without importing anything heavy.
 
     Raises:
         UsageError: fewer than two runs, a run of `arena.baseline`, runs that were trained differently, or an output
@@ -49,11 +49,10 @@ def check(runs: list[RunFolder], output: RunFolder) -> None:
 
 
 def average(runs: list[RunFolder], output: RunFolder) -> None:
-    """Write the run folder whose weights are the mean; `check` must have passed.
+    """Write the run folder of the mean; `check` must have passed.
 
-    Raises:
-        InputOutputError: a checkpoint that cannot be read.
-        DataError: checkpoints with other names or shapes, or whole numbers that differ.
+    Raises InputOutputError for a checkpoint that cannot be read, DataError for checkpoints with other names or shapes,
+    or whole numbers that differ.
     """
     import torch
 
@@ -85,17 +84,13 @@ def average(runs: list[RunFolder], output: RunFolder) -> None:
 
 
 def _settings(runs: list[RunFolder], output: RunFolder) -> dict[str, Any]:
-    """The configuration of the mean.
-
-    The mean over folds has learned from the validation rows of each, so it has none left: only the test rows are new to
-    it.
-    """
+    """Make the configuration of the mean, which over folds has learned from all rows but the test rows."""
     configurations: list[Any] = [read(run.config) for run in runs]
     settings = relocated(configurations[0], str(configurations[0]["run_dir"]), str(output.path))
     whole = len({each["data"]["split"]["fold"] for each in configurations}) > 1
     if whole:
         settings["data"]["split"] |= {"folds": None, "fold": None, "val_share": 0, "val_path": None}
-        log.info("the mean has learned from every row but the test rows: judge it with data.path=FILE of other rows")
+        log.info("the mean has learned from every row but the test rows: evaluate it with data.path=FILE of other rows")
     seeds = sorted({each["seed"] for each in configurations})
     if len(seeds) > 1 and not settings["model"].get("pretrained"):
         log.warning(
@@ -106,19 +101,10 @@ def _settings(runs: list[RunFolder], output: RunFolder) -> dict[str, Any]:
 
 
 def _result(runs: list[RunFolder], settings: dict[str, Any]) -> dict[str, Any]:
-    """`result.json` of the mean: nothing of it is measured yet."""
+    """Make `result.json` of the mean: nothing of it is measured yet."""
     first = runs[0].read_result()
     monitor = {"name": settings["monitor"]["name"], "mode": settings["monitor"]["mode"], "value": None, "step": None}
-    return {
-        "status": "completed",
-        "reason": None,
-        "monitor": monitor,
-        "seed": settings["seed"],
-        "git": git_state(Path(__file__).parent),
-        "versions": versions(),
-        "time": {"setup": None, "fit": None, "test": None},
-        "test": None,
-        "baselines": {},
-        "data": first.get("data", {}),
-        "averaged_from": [str(run.path) for run in runs],
-    }
+    unknown = {"reason": None, "test": None, "baselines": {}, "time": dict.fromkeys(("setup", "fit", "test"))}
+    origin = {"git": git_state(Path(__file__).parent), "versions": versions(), "data": first.get("data", {})}
+    averaged = {"seed": settings["seed"], "averaged_from": [str(run.path) for run in runs]}
+    return {"status": "completed", "monitor": monitor} | unknown | origin | averaged

@@ -1,10 +1,9 @@
-"""Probabilities on disk while they are made: a prediction that was stopped goes on where it stopped.
+"""Predictions on disk while they are made: a prediction that was stopped goes on where it stopped.
 
-`.<name>.partial/` beside the output holds one folder for each model and order, named after everything its numbers
-depend on: weights, rows, settings, order. So what another command left there is never taken for one's own.
+`.<name>.partial/` beside the output holds one folder for each model and order of the answers, named after everything
+its numbers depend on: weights, rows, settings, order. So nothing is taken for the work of another command.
 """
 
-import fcntl
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from arena.core.errors import UsageError
-from arena.core.files import replacing
+from arena.core.files import locked, replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +21,7 @@ SECONDS = 10.0
 
 
 class Partial:
-    """The folder beside an output file. Creating the object touches nothing on disk."""
+    """The folder beside an output file; creating the object touches nothing on disk."""
 
     def __init__(self, output: Path) -> None:
         self.output = output
@@ -31,23 +29,14 @@ class Partial:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and hold it against a second process; the lock is gone with the process, however that ended.
+        """Make the folder and lock it against a second process; the kernel releases the lock with the process.
 
-        Without an error the folder is deleted at the end; with one it stays if it holds anything.
-
-        Raises:
-            UsageError: another process writes the same output.
-            OSError: the output's folder cannot be written.
+        It is deleted at the end, after an error only if it is empty. Raises UsageError where another process writes the
+        same output, OSError where the output's folder cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = self.folder / ".lock"
-        with open(lock, "w") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UsageError(
-                    f"output={self.output}: another process is writing it; wait or choose another"
-                ) from None
+        with locked(lock, f"output={self.output}: another process is writing it; wait or choose another"):
             try:
                 yield
             except BaseException:
@@ -58,20 +47,16 @@ class Partial:
 
     @property
     def kept(self) -> int:
-        """Rows on disk, of all models and orders together."""
+        """Number of rows on disk, of all models and orders together."""
         return sum(Part(folder).rows for folder in self.folder.glob("*") if folder.is_dir())
 
     def part(self, key: str) -> "Part":
-        """The log probabilities of one model and one order."""
+        """Open the predictions of one model and one order."""
         return Part(self.folder / key)
 
 
 class Part:
-    """Probabilities of one model and order, in chunks named after the first batch that each holds.
-
-    Args:
-        folder: where the chunks are; made with the first one.
-    """
+    """Predictions of one model and order below a folder, in chunks named after the first batch that each holds."""
 
     def __init__(self, folder: Path) -> None:
         import numpy as np
@@ -92,14 +77,14 @@ class Part:
             self._chunks.append(path)
 
     def add(self, row: "np.ndarray", log_probabilities: "np.ndarray") -> None:
-        """Keep one batch: positions `[N]` and log probabilities `[N, K]`; written to disk every few seconds."""
+        """Add one batch: positions `[N]` and log probabilities `[N, K]`; written to disk every few seconds."""
         self._waiting.append((row, log_probabilities))
         self.batches += 1
         if time.monotonic() - self._written_at > SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is waiting, in one step."""
+        """Write the batches that are not on disk yet, in one step."""
         import numpy as np
 
         self._written_at = time.monotonic()
@@ -114,7 +99,7 @@ class Part:
         self._waiting = []
 
     def read(self, rows: int, classes: int) -> "np.ndarray":
-        """All of them, `[rows, classes]` float64; NaN where a row is not there yet."""
+        """Read all predictions, `[rows, classes]` float64; NaN where a row is not there yet."""
         import numpy as np
 
         found = np.full((rows, classes), np.nan)

@@ -5,8 +5,6 @@ The 4th place of Kaggle's LMSYS competition overrode such rows with fixed probab
 and few people prefer no answer to some answer.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from arena.data.source.rows import Rows
@@ -16,37 +14,31 @@ A_EMPTY = {"model_a": 0.04, "model_b": 0.88, "tie": 0.08}
 B_EMPTY = {"model_a": 0.88, "model_b": 0.04, "tie": 0.08}
 
 
-@dataclass
-class Touched:
-    """Rows that each rule overrode."""
+def apply(probabilities: np.ndarray, labels: list[str], rows: Rows) -> tuple[int, int]:
+    """Override the probabilities `[N, K]` of such rows in place; returns the rows with identical answers, and with one
+    empty.
 
-    identical: int = 0
-    empty: int = 0
-
-
-def apply(probabilities: np.ndarray, labels: list[str], rows: Rows) -> Touched:
-    """Override the probabilities `[N, K]` of such rows in place; the texts are streamed.
-
-    Blanks around a turn do not count, and a null turn is an empty one. Two empty answers are identical. With fewer
-    than three classes the numbers above are renormalised over those there are: .5 and .5, .043 and .957.
+    Blanks around a turn do not count, and a null turn is an empty one. Two empty answers are identical. With fewer than
+    three classes the numbers above are renormalised over those there are: .5 and .5, .043 and .957.
     """
-    identical, a_empty, b_empty = (_restricted(values, labels) for values in (IDENTICAL, A_EMPTY, B_EMPTY))
-    touched, position = Touched(), 0
+    wanted = (np.array([values[label] for label in labels]) for values in (IDENTICAL, A_EMPTY, B_EMPTY))
+    identical, a_empty, b_empty = (values / values.sum() for values in wanted)
+    same, empty, position = 0, 0, 0
     for batch in rows.texts():
         answers = (batch.column(name).to_pylist() for name in ("response_a", "response_b"))
         for a, b in zip(*map(_stripped, answers), strict=True):
             if a == b:
                 probabilities[position] = identical
-                touched.identical += 1
+                same += 1
             elif not a or not b:
                 probabilities[position] = b_empty if a else a_empty
-                touched.empty += 1
+                empty += 1
             position += 1
-    return touched
+    return same, empty
 
 
 def _stripped(answers: list[list[str | None] | None]) -> list[list[str]]:
-    """The turns of each answer without blanks around them and without empty turns at the end."""
+    """Return the turns of each answer without blanks around them and without empty turns at the end."""
     found = []
     for turns in answers:
         stripped = [(turn or "").strip() for turn in turns or []]
@@ -54,8 +46,3 @@ def _stripped(answers: list[list[str | None] | None]) -> list[list[str]]:
             stripped.pop()
         found.append(stripped)
     return found
-
-
-def _restricted(values: dict[str, float], labels: list[str]) -> np.ndarray:
-    chosen = np.array([values[label] for label in labels])
-    return chosen / chosen.sum()

@@ -91,7 +91,7 @@ def run_baselines(models: list[str] | None, data: Any, settings: build.Settings,
         found = evaluate_predictions(
             record.run.predictions(split), build.instantiate(settings["metric"]), counts, resamples, seed, others
         )
-        record.judged(split, found)
+        record.add_results(split, found)
         title = f"{'validation' if split == 'val' else split}: {found['rows']} rows, {found['groups']} prompts"
         printing.print_table(title, rows(compared, split))
     value = compared[best]["val"]["log_loss"]["value"]

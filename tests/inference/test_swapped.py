@@ -1,4 +1,4 @@
-"""The answers of a row exchanged: for models by the loader, for baselines by the rows."""
+"""The answers of a row swapped: for models by the loader, for baselines by the rows."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +8,7 @@ from support import built
 from arena.data.module.pairwise import PairData
 from arena.data.source.rows import Rows
 from arena.data.text.tokenizer import ByteTokenizer
-from arena.inference.exchanged import Exchanged
+from arena.inference.swapped import SwappedRows
 
 TABLE = pa.table(
     {
@@ -31,11 +31,11 @@ def data(labels: list[str]) -> PairData:
 
 
 @pytest.mark.parametrize("labels", [["model_a", "model_b", "tie"], ["model_b", "model_a"]])
-def test_the_exchanged_loader_serves_the_rows_of_the_other_file(labels):
+def test_the_swapped_loader_serves_the_rows_of_the_other_file(labels):
     straight, _ = data(labels).predict_loader(Rows.from_table(OTHER, "other"))
-    exchanged, _ = data(labels).predict_loader(Rows.from_table(TABLE, "test"), swapped=True)
+    swapped, _ = data(labels).predict_loader(Rows.from_table(TABLE, "test"), swapped=True)
     plain, _ = data(labels).predict_loader(Rows.from_table(TABLE, "test"))
-    batches = list(zip(straight, exchanged, plain, strict=True))
+    batches = list(zip(straight, swapped, plain, strict=True))
     assert len(batches) == 3
     for one, other, own in batches:
         assert one.row.tolist() == other.row.tolist()
@@ -45,12 +45,12 @@ def test_the_exchanged_loader_serves_the_rows_of_the_other_file(labels):
         assert other.supervised == 0
 
 
-def test_exchanged_rows_are_those_of_the_other_file():
-    exchanged, wanted = Exchanged(Rows.from_table(TABLE, "test")), Rows.from_table(OTHER, "other")
+def test_swapped_rows_are_those_of_the_other_file():
+    swapped, wanted = SwappedRows(Rows.from_table(TABLE, "test")), Rows.from_table(OTHER, "other")
     for positions in (None, np.array([1, 4, 6])):
-        texts = [pa.Table.from_batches(list(rows.texts(positions))) for rows in (exchanged, wanted)]
+        texts = [pa.Table.from_batches(list(rows.texts(positions))) for rows in (swapped, wanted)]
         assert texts[0].to_pylist() == texts[1].to_pylist()
     known = [name for name in wanted.metadata.column_names if name != "winner"]
-    assert exchanged.metadata.select(known).to_pylist() == wanted.metadata.select(known).to_pylist()
-    assert exchanged.metadata["winner"].null_count == 7
-    assert exchanged.fingerprint != Rows.from_table(TABLE, "test").fingerprint
+    assert swapped.metadata.select(known).to_pylist() == wanted.metadata.select(known).to_pylist()
+    assert swapped.metadata["winner"].null_count == 7
+    assert swapped.fingerprint != Rows.from_table(TABLE, "test").fingerprint
