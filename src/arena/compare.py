@@ -66,8 +66,7 @@ def compare(options: CompareOptions) -> Comparison:
         found = frontier.frontier(options.runs, str(options.by), options.x, options.y, options)
         folder = Path(options.output or Path(found["folder"], "frontier"))
         return Comparison.of(folder, output.write_frontier(folder, found))
-    named = {"base": options.base, "other": options.other}
-    base, other = (arms.open_arm(key, given, options.trusted_packages) for key, given in named.items())
+    base, other = (arms.open_arm(key, str(getattr(options, key)), options.trusted_packages) for key in needed)
     found = two_arms.compare_arms(base, other, options)
     first = base.runs[0].path
     folder = Path(options.output or other.runs[0].path / "comparison" / f"{first.parent.name}-{first.name}")

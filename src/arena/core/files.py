@@ -135,8 +135,7 @@ def read_json(path: Path, way_on: str = "restore it or delete it") -> Any:
 
 
 def read_parquet(path: Path, columns: Collection[str] | None = None) -> "pa.Table":
-    """Read a parquet file that arena wrote; raises InputOutputError where it or one of the `columns` is missing or
-    damaged."""
+    """Read a parquet file that arena wrote, or its `columns`; raises InputOutputError where one is missing."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

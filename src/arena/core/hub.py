@@ -93,8 +93,7 @@ def _download(name: str, package: str | None, weights: bool) -> Path:
 
 
 def check_folder(folder: Path, name: str) -> None:
-    """Require a configuration and whole, safe weights in a model folder, without loading them; raises
-    InputOutputError."""
+    """Require a configuration and whole, safe weights in a model folder, unloaded; raises InputOutputError."""
     if not (folder / "config.json").is_file():
         raise InputOutputError(f"model {name}: {folder} has no config.json; is it a model folder?")
     read_json(folder / "config.json", "copy the model folder again")

@@ -1,4 +1,4 @@
-"""The run folder: where everything that a run leaves behind lies, readable without arena.
+"""The run folder: everything that a run leaves, readable without arena.
 
 config.yaml      the resolved configuration          metrics.csv      every logged value, appended as the run goes
 splits.parquet   of every row: id, split ...         predictions/     one parquet file per split
@@ -52,8 +52,7 @@ class RunFolder:
         return self.result.is_file() and self.read_result().get("kind") == "baseline"
 
     def require(self) -> "RunFolder":
-        """Return this folder; raises InputOutputError where it holds no run, DataError where a link in it leads
-        elsewhere."""
+        """Return this folder; raises InputOutputError where it holds no run, DataError where a link leads out of it."""
         if not self.path.is_dir():
             raise InputOutputError(f"run={self.path}: no such folder")
         if not self.config.is_file():
@@ -62,8 +61,7 @@ class RunFolder:
         return self
 
     def require_free(self, key: str, way_on: str = "") -> None:
-        """Refuse (UsageError) a folder that holds a run already; `key` named it, `way_on` is the way besides another
-        folder."""
+        """Refuse (UsageError) a folder that holds a run; `key` named it, `way_on` is the way besides another folder."""
         if any(self.checkpoints.glob("*.ckpt")) or (self.path / "predictions").exists():
             raise UsageError(f"{key}={self.path}: it holds a run already; choose another folder{way_on}")
 

@@ -33,12 +33,9 @@ class Member:
     """One run of an ensemble.
 
     Attributes:
-        run: its folder.
         name: the shortest name that distinguishes it from the others.
         labels: its classes in the order of its columns, or those of each head.
         settings: its configuration for the rows to predict; empty for a run of `arena.baseline`.
-        checkpoint: its weights.
-        calibration: applied to its probabilities; None for nothing.
         outputs: names of the numbers that it predicts instead of classes (a rating).
     """
 
@@ -65,11 +62,8 @@ def gather(
 ) -> list[Member]:
     """Check every run, without importing anything heavy.
 
-    Args:
-        runs: their folders.
-        data: `data.*` keys that replace those of the runs.
-        checkpoint: weights other than the best of the one run.
-        calibrated: use the calibration of a run where it has one.
+    `data` replaces keys of the runs, `checkpoint` the best weights of the one run; `calibrated` uses the calibration of
+    a run where it has one.
 
     Raises:
         UsageError: a checkpoint for several runs, or a key that a run does not have.

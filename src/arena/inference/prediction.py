@@ -76,12 +76,13 @@ def write_predictions(members: list[Member], options: PredictOptions, partial: P
 
 def write_outputs(members: list[Member], options: PredictOptions, partial: Partial) -> None:
     """Write the id and each output of every row, averaged over runs that predict numbers instead of classes."""
-    names, weights = members[0].outputs, options.weights
+    names = members[0].outputs
+    weights: Any = None if options.weights == "equal" else options.weights
     rows = read_rows(members, options.data)
     values = [model_outputs(member, rows, (False,), partial, len(names))[0] for member in members]
     for member, each in zip(members, values, strict=True):
         check_finite(member, each)
-    mean = np.average(values, axis=0, weights=None if weights == "equal" else weights)
+    mean = np.average(values, axis=0, weights=weights)
     columns = dict(zip(names, mean.T, strict=True))
     formats.write_columns(Path(options.output), rows.metadata["id"].to_pylist(), columns)
     say(f"{rows.num_rows} rows written to {shown(options.output)}")
