@@ -103,7 +103,7 @@ def test_runs_that_differ_are_refused_by_the_first_key(folds, tmp_path):
         mean_of([folds["0"]], tmp_path / "mean")
     with pytest.raises(UsageError, match="data.path: the data of finished runs cannot be changed"):
         mean_of([folds["0"], folds["1"]], tmp_path / "mean", "data.path=x")
-    for given in ("merge=false", "checkpoint=x", "name=x"):
+    for given in ("merge=false", "checkpoint=.", "name=x"):
         with pytest.raises(UsageError, match="the mean of several runs has no use for it"):
             mean_of([folds["0"], folds["1"]], tmp_path / "mean", given)
     with pytest.raises(UsageError, match="run: it names 2 runs; give one, or average=true"):

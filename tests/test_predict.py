@@ -156,7 +156,7 @@ def test_other_classes_are_named_with_both_runs(folds, tmp_path):
     ("arguments", "error", "message"),
     [
         (["output=x.txt"], UsageError, "must end in .csv or .parquet"),
-        (["format=kagle"], UsageError, "did you mean 'kaggle'"),
+        (["format=kagle"], UsageError, "format=kagle: one of probabilities, kaggle, wsdm is needed"),
         (["swap=both"], UsageError, "swap=both: true or false is needed"),
         (["average=median"], UsageError, "average=median: one of probability, logarithm is needed"),
         (["weights=[1]"], UsageError, "2 numbers, 0 or more and not all 0, are needed"),
@@ -164,7 +164,7 @@ def test_other_classes_are_named_with_both_runs(folds, tmp_path):
         (["weights=[0,0]"], UsageError, "2 numbers, 0 or more and not all 0, are needed"),
         (["weights=best"], UsageError, "one of equal, validation"),
         (["weights=validation", "average=logarithm"], UsageError, "only with average=probability"),
-        (["checkpoint=x"], UsageError, "it belongs to one run, but run= names 2"),
+        (["checkpoint=."], UsageError, "it belongs to one run, but run= names 2"),
         (["data.max_lenght=8"], UsageError, "did you mean 'max_length'"),
         (["out_of_fold=true"], UsageError, "must end in .parquet"),
         (["data.path=nothing.csv"], InputOutputError, "nothing.csv"),

@@ -66,7 +66,6 @@ def test_probabilities_in_both_kinds_of_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "output", "labels", "message"),
     [
-        ("kagle", "x.csv", THREE, "format=kagle: no such format; did you mean 'kaggle'"),
         ("kaggle", "x.parquet", THREE, "output=x.parquet: with format=kaggle the name must end in .csv"),
         ("probabilities", "x.txt", THREE, "the name must end in .csv or .parquet"),
         ("wsdm", "x.csv", ["model_a", "tie"], "it needs the classes model_a and model_b, the run has model_a, tie"),

@@ -105,11 +105,12 @@ def same_versions(result: dict[str, Any], accept: bool) -> None:
     """
     before = {"commit": (result.get("git") or {}).get("commit")} | (result.get("versions") or {})
     now = {"commit": git_state(Path(__file__).parent)["commit"]} | versions()
-    pairs = {name: (str(before[name]), str(now[name])) for name in before if before[name] and now.get(name)}
-    pairs = {
-        name: [re.sub(r"^([0-9a-f]{10})[0-9a-f]{30}$", r"\1", each) for each in both] for name, both in pairs.items()
-    }
-    differing = "; ".join(f"{name} {old}, now {new}" for name, (old, new) in pairs.items() if old != new)
+    changes = []
+    for name, found in before.items():
+        old, new = (re.sub(r"^([0-9a-f]{10})[0-9a-f]{30}$", r"\1", str(v or "")) for v in (found, now.get(name)))
+        if old and new and old != new:
+            changes.append(f"{name} {old}, now {new}")
+    differing = "; ".join(changes)
     if differing and not accept:
         raise UsageError(
             f"the run was trained with {differing}; go on with what it had, or accept that its numbers may change: "

@@ -9,7 +9,6 @@ from arena.core import tables
 from arena.core.errors import UsageError
 from arena.core.files import replacing
 from arena.core.heads import PROBABILITY, Heads, Labels
-from arena.core.schema import closest
 
 PREFIX = "winner_"
 KAGGLE = ("model_a", "model_b", "tie")
@@ -21,8 +20,6 @@ FORMATS = {"probabilities": (".csv", ".parquet"), "kaggle": (".csv",), "wsdm": (
 
 def check(name: str, output: Path, labels: Labels) -> None:
     """Check that these classes can be written in this format to a file of this name; raises UsageError."""
-    if name not in FORMATS:
-        raise UsageError(f"format={name}: no such format{closest(str(name), FORMATS)}; there are {', '.join(FORMATS)}")
     if output.suffix not in FORMATS[name]:
         raise UsageError(f"output={output}: with format={name} the name must end in {' or '.join(FORMATS[name])}")
     if name != "probabilities" and not {"model_a", "model_b"} <= set(labels):
