@@ -6,7 +6,7 @@ from typing import Any
 
 from arena.config.options import entry_point, make, option
 from arena.core.errors import UsageError
-from arena.evaluation.comparison.asked import ComparisonOptions
+from arena.evaluation.comparison.options import ComparisonOptions
 from arena.evaluation.results import Comparison
 
 ARM = (

@@ -14,7 +14,7 @@ from arena.core.files import read_parquet
 from arena.core.heads import Heads
 from arena.core.run import RunFolder
 from arena.evaluation.comparison.arms import predictions
-from arena.evaluation.comparison.asked import ComparisonOptions
+from arena.evaluation.comparison.options import ComparisonOptions
 from arena.evaluation.comparison.rows import Aligned, Table, align, fingerprint_of, strings
 from arena.evaluation.predictions import read
 from arena.inference.members import labels_of

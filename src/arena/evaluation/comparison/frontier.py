@@ -10,7 +10,7 @@ from arena.core.run import RunFolder
 from arena.core.schema import closest
 from arena.core.stored import read
 from arena.evaluation.comparison.arms import Arm, check_seeds, find, kind_of, unfinished
-from arena.evaluation.comparison.asked import ComparisonOptions
+from arena.evaluation.comparison.options import ComparisonOptions
 from arena.evaluation.comparison.two_arms import ROWS
 from arena.stats.arms import Sums, compare, means
 from arena.stats.pareto import front

@@ -16,7 +16,7 @@ from arena.core.errors import DataError, InputOutputError
 from arena.core.files import read_json, read_parquet
 from arena.core.paths import shown
 from arena.core.run import RunFolder
-from arena.evaluation.comparison.asked import ComparisonOptions
+from arena.evaluation.comparison.options import ComparisonOptions
 from arena.evaluation.comparison.rows import Aligned, Table, align, mean_statistic, read_columns, strings
 from arena.stats.arms import Statistic, ratio
 

@@ -14,7 +14,7 @@ from arena.core.errors import DataError
 from arena.core.files import read_parquet
 from arena.core.run import RunFolder
 from arena.evaluation.comparison.arms import predictions
-from arena.evaluation.comparison.asked import ComparisonOptions
+from arena.evaluation.comparison.options import ComparisonOptions
 from arena.stats.arms import Array, Statistic, ratio
 
 

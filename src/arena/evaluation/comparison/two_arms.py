@@ -7,9 +7,9 @@ from arena.core.errors import DataError, UsageError
 from arena.core.schema import closest
 from arena.evaluation.comparison import replies
 from arena.evaluation.comparison.arms import Arm, differences, kind_of
-from arena.evaluation.comparison.asked import ComparisonOptions
 from arena.evaluation.comparison.bands import bands_of
 from arena.evaluation.comparison.classes import ClassRows
+from arena.evaluation.comparison.options import ComparisonOptions
 from arena.evaluation.comparison.replies import ReplyRows
 from arena.evaluation.comparison.rows import Aligned, TaskRows
 from arena.evaluation.comparison.verdict import class_verdict, compared, reply_verdict
