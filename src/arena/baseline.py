@@ -8,9 +8,9 @@ from typing import Any
 from arena.config import build
 from arena.config.options import entry_point, option
 from arena.core.closest import closest
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.errors import UsageError
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.record import Record
 from arena.core.run import RunFolder
 from arena.core.schema import OutputPath
@@ -44,12 +44,12 @@ class BaselineOptions:
         "metric=, study=, toy_rows=, resamples= and seed=, and task=multihead for several classifications of one text "
         "(data.text=COLUMN data.heads=[a,b]): prior and tfidf",
         default=[],
-        shown="data=... data.path=...",
+        placeholder="data=... data.path=...",
         takes="overrides",
     )
     models: list[str] | None = option("which of them: [length,tfidf]; null for all", default=None)
     output: OutputPath | None = option(
-        "the run folder, as hydra.run.dir=FOLDER (default: outputs/<study>/<time>)", default=None, shown="FOLDER"
+        "the run folder, as hydra.run.dir=FOLDER (default: outputs/<study>/<time>)", default=None, placeholder="FOLDER"
     )
 
 
@@ -77,7 +77,7 @@ def baseline(options: BaselineOptions) -> dict[str, Any]:
         record.add(kind="baseline", labels=data.labels, time={"setup": time.time() - record.started})
         run_baselines(models, data, settings, record)
         record.finish("completed")
-    say(f"best by validation log loss: {record.result['best_member']}; result in {shown(run.path)}")
+    echo(f"best by validation log loss: {record.result['best_member']}; result in {quote_path(run.path)}")
     return record.result
 
 

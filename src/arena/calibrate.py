@@ -8,11 +8,11 @@ from arena.config import build, restore
 from arena.config.options import RunOptions, entry_point, option
 from arena.config.pairing import kind_of
 from arena.core import checkpoints
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.data_keys import refuse_idle_keys
 from arena.core.errors import DataError
 from arena.core.files import check_writable
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.schema import OutputPath
 from arena.evaluation.calibration import store
 from arena.evaluation.calibration.options import CalibrationOptions
@@ -32,7 +32,7 @@ class CalibrateOptions(RunOptions, CalibrationOptions):
     output: OutputPath | None = option(
         "where calibration.json and report/ go instead; arena.predict looks in the run's folder only",
         default=None,
-        shown="FOLDER",
+        placeholder="FOLDER",
     )
 
 
@@ -64,7 +64,7 @@ def calibrate(options: CalibrateOptions) -> dict[str, Any]:
     outcome = calibrate_heads(known, *rows, checkpoints.digest(run.best), options)
     found = output.write(folder, outcome, known, options)
     output.print_report(outcome, known)
-    say(f"written to {shown(folder / store.NAME)}")
+    echo(f"written to {quote_path(folder / store.NAME)}")
     return found
 
 

@@ -27,13 +27,13 @@ class CompareOptions(ComparisonOptions):
     whatever the verdict.
     """
 
-    base: str | None = option(ARM, default=None, shown="RUN", takes="text")
-    other: str | None = option("the same, of what is compared with it", default=None, shown="RUN", takes="text")
+    base: str | None = option(ARM, default=None, placeholder="RUN", takes="text")
+    other: str | None = option("the same, of what is compared with it", default=None, placeholder="RUN", takes="text")
     runs: str | None = option(
         "a sweep, all of its runs side by side, instead of base and other: a folder that holds 0, 1, 2, ..., a pattern "
         "or a list",
         default=None,
-        shown="FOLDER",
+        placeholder="FOLDER",
         takes="text",
     )
     x: str = option("quality, of a sweep", default="log_loss")

@@ -8,10 +8,10 @@ from arena.config import build, restore
 from arena.config.options import RunOptions, entry_point, make, option
 from arena.config.pairing import kind_of
 from arena.core import checkpoints
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.data_keys import TRAINING, merged, one_split, refuse_idle_keys
 from arena.core.files import check_writable
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.run import write_json
 from arena.core.schema import InputPath, OutputPath, WholeNumber
 from arena.core.values import check_target_names
@@ -31,15 +31,15 @@ class EvaluateOptions(RunOptions, ReplyOptions):
         "evaluate on this labelled file instead; other data.* keys say how it is read (data.limit=100, "
         "data.on_bad_row=quarantine), and those that only training has a use for are refused",
         default={},
-        shown="path=FILE",
+        placeholder="path=FILE",
         takes="dotted",
     )
-    checkpoint: InputPath | None = option("weights other than the run's best", default=None, shown="FILE")
+    checkpoint: InputPath | None = option("weights other than the run's best", default=None, placeholder="FILE")
     output: OutputPath | None = option(
         "where predictions.parquet, evaluation.json and the tables go (default: evaluation/<name of the file> in the "
         "run folder)",
         default=None,
-        shown="FOLDER",
+        placeholder="FOLDER",
     )
     targets: dict[str, float] | None = option(
         "what to reach, shown beside what was reached: {accuracy: 0.7} (default: evaluate.targets of the run)",
@@ -84,7 +84,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     trainer = build.evaluation_trainer(settings, run, limited=True)
     if options.verify:
         loss = restore.verify(run, settings, task, trainer, data)
-        say(f"the model reproduces the recorded validation loss: {loss:.7f}")
+        echo(f"the model reproduces the recorded validation loss: {loss:.7f}")
     data = build.data(elsewhere) if elsewhere else data
     file = predicted(task, trainer, data, folder / "predictions.parquet", "train" if elsewhere else "val")
     counts = restore.training_counts(run, task.metrics.labels) if task.metrics.labels else None
@@ -95,7 +95,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     write_json(folder / "evaluation.json", results)
     evaluator.show(name, results, folder)
     metric_targets.print_targets(reached)
-    say(f"written to {shown(folder)}")
+    echo(f"written to {quote_path(folder)}")
     if not writes:
         return Evaluation.of(folder, results)
     split = "train" if elsewhere is not None else options.split

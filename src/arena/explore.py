@@ -7,7 +7,7 @@ from typing import Any
 from arena.config import build
 from arena.config.options import entry_point, option
 from arena.core import paths
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.schema import Count, InputPath, OutputPath
 
 
@@ -25,16 +25,16 @@ class ExploreOptions:
         "as for arena.train, with every data.* key (data.limit=1000, data.fold=0 data.folds=5, ...); model=qwen05b is "
         "whose tokenizer counts, the default counts bytes, model.path=FOLDER takes a local one",
         default=[],
-        shown="data=... data.path=...",
+        placeholder="data=... data.path=...",
         takes="overrides",
     )
-    output: OutputPath = option("where the page goes; an older one there is replaced", shown="DIR")
+    output: OutputPath = option("where the page goes; an older one there is replaced", placeholder="DIR")
     limits: list[Count] = option(
         "lengths for which the share of rows that would be truncated is shown",
         default=[256, 512, 1024, 2048, 4096, 8192],
     )
     other: InputPath | None = option(
-        "also look for rows of this file in the data (a test file, another data set)", default=None, shown="FILE"
+        "also look for rows of this file in the data (a test file, another data set)", default=None, placeholder="FILE"
     )
 
 
@@ -52,8 +52,8 @@ def explore(options: ExploreOptions) -> dict[str, Any]:
     from arena.reporting import explored
 
     found = explored.explored(output, settings, options.limits, options.other)
-    say(explored.headline(found))
-    say(f"page written to {paths.shown(output / 'index.html')}")
+    echo(explored.headline(found))
+    echo(f"page written to {paths.quote_path(output / 'index.html')}")
     return found
 
 

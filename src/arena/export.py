@@ -7,10 +7,10 @@ from arena.config import build, restore
 from arena.config.options import RunOptions, entry_point, option
 from arena.config.pairing import kind_of
 from arena.core import checkpoints, hub, signatures
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.data_keys import refuse_idle_keys
 from arena.core.errors import UsageError
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.run import RunFolder
 from arena.core.schema import InputPath, OutputPath
 from arena.inference import parameters
@@ -33,21 +33,21 @@ class ExportOptions(RunOptions):
     run: str = option(
         "a run folder of arena.train; with average=true [FOLDER,FOLDER], a pattern in quotes ('multirun/study/*'), or "
         "a folder that holds 0, 1, 2, ...",
-        shown="FOLDER",
+        placeholder="FOLDER",
         takes="text",
     )
-    output: OutputPath = option("a new folder", shown="FOLDER")
+    output: OutputPath = option("a new folder", placeholder="FOLDER")
     merge: bool = option(
         "adapters are added to the weights: AutoModelForSequenceClassification (joint, symmetric, score) or "
         "AutoModelForCausalLM (verbalizer); false: only the adapters and the head, for PeftModel",
         default=True,
     )
-    checkpoint: InputPath | None = option("weights other than the run's best", default=None, shown="FILE")
+    checkpoint: InputPath | None = option("weights other than the run's best", default=None, placeholder="FILE")
     name: str | None = option("title of the model card (default: the name of the output folder)", default=None)
     push: str | None = option(
         "also upload the folder to the hub as this repository (private; needs hf auth login)",
         default=None,
-        shown="USER/NAME",
+        placeholder="USER/NAME",
     )
     average: bool = option(
         "the mean of the weights of several runs: config.yaml, result.json, checkpoints/best.ckpt, tokenizer/", False
@@ -87,9 +87,9 @@ def export(options: ExportOptions) -> Path:
     model, data = restore.rebuild(run, settings, checkpoint).model, build.data(settings)
     name = options.name or output.name
     difference = exporting.write(output, run, settings, model, data, options.merge, name)
-    say(f"transformers gives the same logits (largest difference {difference:.1e})\nwritten to {shown(output)}")
+    echo(f"transformers gives the same logits (largest difference {difference:.1e})\nwritten to {quote_path(output)}")
     if options.push:
-        say(f"uploaded to {hub.push(output, options.push)}")
+        echo(f"uploaded to {hub.push(output, options.push)}")
     return output
 
 
@@ -104,7 +104,7 @@ def average(options: ExportOptions) -> RunFolder:
     build.quiet()
     with output.locked():
         parameters.average(options.runs, output)
-    say(f"the mean of {len(options.runs)} runs written to {shown(output.path)}")
+    echo(f"the mean of {len(options.runs)} runs written to {quote_path(output.path)}")
     return output
 
 

@@ -39,17 +39,19 @@ class ReportOptions:
         "other data, another split or another monitor cannot be ranked: each such group gets its files in groups/0, "
         "groups/1, ..., and report.html leads to them",
         default=[],
-        shown="multirun/STUDY",
+        placeholder="multirun/STUDY",
         takes="folders",
     )
     output: OutputPath | None = option(
         "where the files go (default: the study's folder); of several studies each gets a folder in it, and "
         "FOLDER/report.html leads to them",
         default=None,
-        shown="FOLDER",
+        placeholder="FOLDER",
     )
-    study: str | None = option("which study, of a database with several", default=None, shown="NAME")
-    storage: str | None = option("the database, where sweep.json names it without its password", None, shown="URL")
+    study: str | None = option("which study, of a database with several", default=None, placeholder="NAME")
+    storage: str | None = option(
+        "the database, where sweep.json names it without its password", None, placeholder="URL"
+    )
 
 
 def report(options: ReportOptions) -> list[Path]:

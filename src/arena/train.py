@@ -10,10 +10,10 @@ from arena.config import build, resume
 from arena.config import compose as config
 from arena.config.fitting import fit as fit_model
 from arena.core import devices
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.errors import run_main
 from arena.core.files import check_room
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.record import Record
 from arena.core.run import RunFolder, rank
 from arena.evaluation.results import Fit
@@ -110,12 +110,12 @@ def finish_pruned(record: Record, reason: str) -> None:
     if record.writes:
         monitor = record.result["monitor"]
         value = "no value" if monitor["value"] is None else f"{monitor['value']:.4f}"
-        say(f"{reason}; best {monitor['name']} {value}; result in {record.run.path}")
+        echo(f"{reason}; best {monitor['name']} {value}; result in {record.run.path}")
 
 
 def guard(settings: build.Settings, folder: str) -> None:
     """Refuse to train over another run (UsageError) or on a full disk (InputOutputError)."""
-    RunFolder(folder).require_free("hydra.run.dir", f", or resume={shown(folder)}")
+    RunFolder(folder).require_free("hydra.run.dir", f", or resume={quote_path(folder)}")
     check_room(Path(folder))
 
 

@@ -84,7 +84,7 @@ def test_what_the_data_tell_of_themselves(tmp_path, path, caplog):
         assert data.class_counts(split).tolist() == counts.tolist()
         assert summary["reply_tokens"][split] == counts.sum() == data.targets(split).sum()
         known = [rows_of()[int(id) - 1] for id in data.covariates(split)["id"].to_pylist()]
-        assert data.references(split) == [row["reply"] for row in known]
+        assert data.reference_replies(split) == [row["reply"] for row in known]
         assert data.prompt_texts(split) == [row["prompt"] for row in known]
         table = data.covariates(split)
         assert table["row"].to_pylist() == data.rows(split).tolist()
@@ -254,7 +254,7 @@ def test_real_conversations_stay_whole(shared):
         assert len(ids) > 3000
         for id in ids:
             assert where.setdefault(known[id]["conversation"], split) == split
-        assert data.references(split)[:50] == [known[id]["reply"] for id in ids[:50]]
+        assert data.reference_replies(split)[:50] == [known[id]["reply"] for id in ids[:50]]
         for row, id in zip(data.rows(split)[:50].tolist(), ids[:50], strict=True):
             assert tokenizer.decode(data.sequences.reply(row)) == known[id]["reply"]
             for turn in json.loads(known[id]["context"]):
@@ -270,10 +270,10 @@ def test_real_questions(shared):
     data = built(ReplyData, reader, tokenizer, str(path), **options)
     data.setup("fit")
     known = {row["question"]: row["solution"] for row in pq.read_table(path).slice(0, 300).to_pylist()}
-    assert [known[text] for text in data.prompt_texts("val")] == data.references("val")
+    assert [known[text] for text in data.prompt_texts("val")] == data.reference_replies("val")
     row = int(data.rows("val")[0])
     assert tokenizer.decode(data.prompt_ids(row)) == f"Q: {data.prompt_texts('val')[0]}\nA: "
-    assert tokenizer.decode(data.sequences.reply(row)) == data.references("val")[0]
+    assert tokenizer.decode(data.sequences.reply(row)) == data.reference_replies("val")[0]
     assert os.path.basename(path) in data.summary()["formats"]
     batch = next(iter(data.train_dataloader()))
     assert batch.input_ids.shape[0] < len(batch) == 16

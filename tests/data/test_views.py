@@ -8,11 +8,11 @@ import torch
 from arena.data.loading.collate import Collate
 from arena.data.source.rows import Rows
 from arena.data.source.toy import ToyReader
+from arena.data.text.input_views import views
 from arena.data.text.template import compile_template
 from arena.data.text.tokenizer import ByteTokenizer
 from arena.data.text.tokens import tokenize
 from arena.data.text.truncation import TruncationSettings
-from arena.data.text.views import views
 
 ANSWER = "{prompt}|{response}"
 PLAIN = "{prompt}|{response_a}|{response_b}"

@@ -131,7 +131,7 @@ def test_trials_that_nobody_runs_any_more_are_settled(tmp_path):
 
 def test_a_late_word_about_a_settled_trial_changes_nothing(tmp_path):
     study = run(plan_of(tmp_path / "study", LR, trials(1)))
-    study.tell(0, TrialResult("complete", [-5.0]))
+    study.record(0, TrialResult("complete", [-5.0]))
     assert study.trials()[0].value == valley(study.trials()[0].params)
 
 

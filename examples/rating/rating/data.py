@@ -17,11 +17,11 @@ from arena.data.module.description import Split
 from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
 from arena.data.split.prepare import SplitSettings
+from arena.data.text.input_views import InputViews
 from arena.data.text.template import choose, compile_template
 from arena.data.text.tokenizer import Tokenizer
 from arena.data.text.tokens import tokenize
 from arena.data.text.truncation import TruncationSettings, truncate
-from arena.data.text.views import InputViews
 from rating.source import RatedReader
 
 TEMPLATE = "{prompt}{separator}{response}"

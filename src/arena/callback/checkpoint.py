@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks.checkpoint import Checkpoint as LightningCheckp
 from arena.callback.averaging import Averaging, averaged
 from arena.core.checkpoints import BEST, LAST, check, reserve
 from arena.core.errors import DivergedError, Interrupted
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.schema import OutputPath, Positive
 from arena.core.stop import collect_signals, name_of
 
@@ -172,7 +172,7 @@ class Checkpoint(LightningCheckpoint):
 
     def _obey(self, trainer: Trainer) -> None:
         number = next(iter(self._signals), signal.SIGTERM)
-        again = f"resume with: python -m arena.train resume={shown(self.folder.parent)}"
+        again = f"resume with: python -m arena.train resume={quote_path(self.folder.parent)}"
         way_on = again if self.save_last else "not resumable"
         raise Interrupted(f"stopped by {name_of(number)} after step {trainer.global_step}; {way_on}", number)
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.core.console import duration, say, terminal
+from arena.core.console import duration, echo, terminal
 from arena.core.errors import Interrupted
 from arena.core.stop import collect_signals, name_of
 
@@ -71,4 +71,4 @@ class PredictionStreamer(Callback):
         passed = max(now - self._began, 1e-9)
         rate = (self.done - self.before) / passed
         left = passed * float(self.costs[-1] / self.costs[batch] - 1)
-        say(f"{self.title}: {self.done} of {self.total} rows, {rate:.1f} a second, about {duration(left)} left")
+        echo(f"{self.title}: {self.done} of {self.total} rows, {rate:.1f} a second, about {duration(left)} left")

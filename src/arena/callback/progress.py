@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.schema import Positive
 
 
@@ -59,7 +59,7 @@ class PlainProgress(Callback):
             return
         if not trainer.fit_loop.epoch_loop._should_accumulate():
             self._last = now
-            say(f"step {_step(trainer)}  train/loss {float(trainer.callback_metrics['train/loss']):.4f}")
+            echo(f"step {_step(trainer)}  train/loss {float(trainer.callback_metrics['train/loss']):.4f}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the monitored value, and mark the best."""
@@ -69,7 +69,7 @@ class PlainProgress(Callback):
         best = trainer.checkpoint_callback is not None and trainer.checkpoint_callback.would_improve(value)  # pyright: ignore
         accuracy = trainer.callback_metrics.get("val/accuracy")
         second = f"  val/accuracy {float(accuracy):.4f}" if accuracy is not None else ""
-        say(f"step {_step(trainer)}  {self.monitor} {value:.4f}{second}{'  best so far' if best else ''}")
+        echo(f"step {_step(trainer)}  {self.monitor} {value:.4f}{second}{'  best so far' if best else ''}")
 
 
 def _step(trainer: Trainer) -> str:

@@ -29,7 +29,7 @@ ORDER = {"run": 0, "configuration": 0, "data": 1, "trusted_packages": 3}
 """Order of the keys in the help, 2 for all others."""
 
 
-def option(help: str, default: Any = MISSING, shown: str | None = None, takes: str | None = None) -> Any:
+def option(help: str, default: Any = MISSING, placeholder: str | None = None, takes: str | None = None) -> Any:
     """Make a field of an options dataclass.
 
     Args:
@@ -39,7 +39,7 @@ def option(help: str, default: Any = MISSING, shown: str | None = None, takes: s
         takes: `text` for a value that is not parsed, `dotted` for a mapping filled by KEY.NAME=VALUE, `raw` for one
             whose values stay text, `overrides` for every key of arena.train, `folders` for arguments without `=`.
     """
-    metadata = {"help": help, "shown": shown, "takes": takes, "required": default is MISSING}
+    metadata = {"help": help, "placeholder": placeholder, "takes": takes, "required": default is MISSING}
     if isinstance(default, list | dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=None if default is MISSING else default, metadata=metadata)
@@ -49,10 +49,12 @@ def option(help: str, default: Any = MISSING, shown: str | None = None, takes: s
 class RunOptions:
     """Keys of every command on finished runs."""
 
-    run: str = option("a run folder of arena.train", shown="FOLDER", takes="text")
+    run: str = option("a run folder of arena.train", placeholder="FOLDER", takes="text")
     data: dict[str, Any] = option("", default={}, takes="dotted")
     trusted_packages: list[str] = option(
-        "packages of your own whose classes a run may name (its loss, its callbacks, ...)", default=[], shown="[NAME]"
+        "packages of your own whose classes a run may name (its loss, its callbacks, ...)",
+        default=[],
+        placeholder="[NAME]",
     )
 
     @cached_property
@@ -107,7 +109,7 @@ def make(options: type[Options], **values: Any) -> Options:
     schema.check_values(values, options)
     for name, each in known.items():
         if each.metadata["required"] and values.get(name) in (None, "", []):
-            raise UsageError(f"{name}: a value is needed; give {name}={each.metadata['shown'] or 'VALUE'}")
+            raise UsageError(f"{name}: a value is needed; give {name}={each.metadata['placeholder'] or 'VALUE'}")
     return options(**values)
 
 
@@ -118,7 +120,9 @@ def help_text(options: type) -> str:
     doc = textwrap.dedent(f"    {options.__doc__}").strip()
     if not doc.startswith("python -m"):
         command = options.__name__.removesuffix("Options").lower()
-        required = [f"{each.name}={each.metadata['shown']}" for each in known.values() if each.metadata["required"]]
+        required = [
+            f"{each.name}={each.metadata['placeholder']}" for each in known.values() if each.metadata["required"]
+        ]
         doc = " ".join([f"python -m arena.{command}", *required, "[key=value] ..."]) + f"\n\n{doc}"
     parts = [each for each in options.__mro__[1:] if each not in (RunOptions, object)]
     inherited = {name for part in parts for name in part.__annotations__} - set(options.__annotations__)
@@ -135,10 +139,10 @@ def _key_lines(each: Any, width: int) -> list[str]:
     if not each.metadata["help"]:
         return []
     default = _default(each)
-    shown, text = each.metadata["shown"] or _written(default), each.metadata["help"]
+    shown, text = each.metadata["placeholder"] or _written(default), each.metadata["help"]
     takes = each.metadata["takes"]
     left = shown if takes in ("folders", "overrides") else f"{each.name}{'.' if takes == 'dotted' else '='}{shown}"
-    if each.metadata["shown"] and default not in (None, [], {}):
+    if each.metadata["placeholder"] and default not in (None, [], {}):
         text += f" (default: {_written(default)})"
     lines = [part for line in text.split("\n") for part in textwrap.wrap(line, width - COLUMN, subsequent_indent="  ")]
     if len(left) + 4 > COLUMN:

@@ -118,10 +118,10 @@ def check_offset(run: RunFolder, offset: str | list[str] | None, data: dict[str,
     """
     given = data.get("target.offset")
     if offset is not None and given is None:
-        baseline = paths.shown(offset) if isinstance(offset, str) else "BASELINE"
+        baseline = paths.quote_path(offset) if isinstance(offset, str) else "BASELINE"
         raise DataError(
             f"data.offset: a value is needed, {run.path} was trained on top of {offset}; make it for these rows "
-            f"with python -m arena.predict run={baseline} data.path={paths.shown(data['path'])} "
+            f"with python -m arena.predict run={baseline} data.path={paths.quote_path(data['path'])} "
             "output=FILE.parquet"
         )
     if offset is None and given is not None:

@@ -13,7 +13,7 @@ from arena.config import compose as config
 from arena.config import restore
 from arena.config.overrides import Given, as_typed, given_values
 from arena.core import checkpoints, paths, redact
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.data_keys import typed_names
 from arena.core.errors import UsageError
 from arena.core.run import RunFolder, git_state, versions
@@ -148,7 +148,7 @@ def _goes_on(run: RunFolder, settings: dict[str, Any], result: dict[str, Any], g
             raise UsageError(f"{name}: the run in {run.path} is finished, so this would change nothing; {more}")
     if given - ACCEPTED:
         return True
-    say(f"{run.path}: the run is finished ({result['status']}) and stays as it is; {more}")
+    echo(f"{run.path}: the run is finished ({result['status']}) and stays as it is; {more}")
     return False
 
 

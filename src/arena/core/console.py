@@ -15,7 +15,7 @@ def terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Print a line now; a closed output (`| head`, a closed terminal) is no error."""
     with contextlib.suppress(BrokenPipeError):
         print(redact.text(text), flush=True)
@@ -41,7 +41,7 @@ class Screen(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message."""
-        say(self.format(record))
+        echo(self.format(record))
 
 
 def run_command(work: Callable[[list[str]], object]) -> None:

@@ -56,6 +56,6 @@ def value(text: str) -> str | list[str] | None:
     return unquoted(text)
 
 
-def shown(path: str | Path) -> str:
+def quote_path(path: str | Path) -> str:
     """Quote a path for a shell, for messages and for commands to paste."""
     return shlex.quote(str(path))

@@ -20,8 +20,8 @@ UNLABELLED = -100
 class TextBatch:
     """Rows of text, right-padded to one length.
 
-    A row has one sequence, or two that the model weighs against each other (`arena.data.text.views`): then the first
-    sequences of all rows come before all second ones.
+    A row has one sequence, or two that the model weighs against each other (`arena.data.text.input_views`): then the
+    first sequences of all rows come before all second ones.
 
     A plain (not frozen) dataclass: Lightning moves anything that has `.to`, but its half precision plugins refuse
     frozen ones.

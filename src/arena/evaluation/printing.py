@@ -8,7 +8,7 @@ from typing import Any
 from arena.config import compose as config
 from arena.config.resolvers import suggested_lr
 from arena.core import redact
-from arena.core.console import say, terminal
+from arena.core.console import echo, terminal
 from arena.core.data_keys import as_typed
 from arena.core.values import flat
 from arena.stats.classification import left_out
@@ -33,7 +33,7 @@ def print_configuration(settings: dict[str, Any], folder: Any) -> None:
     named = settings["model"].get("name", parts["model"])
     source = settings["data"]["path"] or settings["data"]["reader"]["_target_"].rpartition(".")[2]
     trainer = settings["trainer"]
-    say(
+    echo(
         f"model {named}  data {source}  loss {parts['loss']}  lr {settings['optim']['lr']:g}{_reason(settings)}  "
         f"precision {trainer['precision']}  seed {settings['seed']}\nrun folder {folder}"
     )
@@ -42,7 +42,7 @@ def print_configuration(settings: dict[str, Any], folder: Any) -> None:
         if lines:
             print_table("differs from the defaults", [["key", "value", "default"], *lines[:MAX_DIFFERING]])
         if len(lines) > MAX_DIFFERING:
-            say(f"and {len(lines) - MAX_DIFFERING} more keys, see config.yaml")
+            echo(f"and {len(lines) - MAX_DIFFERING} more keys, see config.yaml")
 
 
 def differing(settings: dict[str, Any]) -> list[list[str]]:
@@ -156,15 +156,15 @@ def print_results(title: str, results: dict[str, Any], folder: Any = None) -> No
         print_table(f"{title}: {results['rows']} rows, {results['groups']} prompts", rows_of(results))
     if "macro_f1" in results["metrics"]:
         for line in left_out(absent_classes(results["metrics"])):
-            say(line)
+            echo(line)
     unit = "label, mean over heads" if heads else "row"
-    say(f"gain over the prior: {nats(results['gain_over_prior'], unit)}")
+    echo(f"gain over the prior: {nats(results['gain_over_prior'], unit)}")
     for name, skill in results.get("skill", {}).items():
-        say(f"gain over {name}: {nats(skill['gain'], unit)}, skill {skill['skill']:.1%}")
+        echo(f"gain over {name}: {nats(skill['gain'], unit)}, skill {skill['skill']:.1%}")
         if name == "untrained":
-            say(f"  {accuracy_line(skill)}")
+            echo(f"  {accuracy_line(skill)}")
     if folder is not None:
-        say(f"every class, confusion matrices{' and cross tables' if heads else ''}: {folder}")
+        echo(f"every class, confusion matrices{' and cross tables' if heads else ''}: {folder}")
 
 
 def absent_classes(metrics: dict[str, Any]) -> list[str]:
@@ -201,7 +201,7 @@ def print_table(title: str, lines: list[list[str]]) -> None:
 
     On a terminal that is too narrow the columns go below each other in parts that all begin with the first column.
     """
-    say(title)
+    echo(title)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     width = shutil.get_terminal_size().columns if terminal() else math.inf
     parts = [[0]]
@@ -211,4 +211,4 @@ def print_table(title: str, lines: list[list[str]]) -> None:
         parts[-1].append(i)
     for part in parts:
         for line in lines:
-            say("  ".join(line[i].ljust(widths[i]) for i in part).rstrip())
+            echo("  ".join(line[i].ljust(widths[i]) for i in part).rstrip())

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from arena.core import tables
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.files import read_parquet
 from arena.core.run import write_atomically
 from arena.core.schema import Count, NonNegative, Share, WholeNumber
@@ -128,7 +128,7 @@ class ReplyEvaluator:
         """Print the final table."""
         title = f"{title}: {results['rows']} pairs, {results['groups']} groups, {results['tokens']} reply tokens"
         printing.print_table(title, printing.rows_of(results, ("log_loss", "perplexity", "entropy")))
-        say(f"gain over the prior: {printing.nats(results['gain_over_prior'], 'token')}")
+        echo(f"gain over the prior: {printing.nats(results['gain_over_prior'], 'token')}")
         for name, skill in results["skill"].items():
-            say(f"gain over {name}: {printing.nats(skill['gain'], 'token')}, skill {skill['skill']:.1%}")
-        say(f"by length of the reply: {folder / 'by_length.csv'}")
+            echo(f"gain over {name}: {printing.nats(skill['gain'], 'token')}, skill {skill['skill']:.1%}")
+        echo(f"by length of the reply: {folder / 'by_length.csv'}")

@@ -8,9 +8,9 @@ import numpy as np
 
 from arena.callback.predictions import write_predictions
 from arena.config import build, weights
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.errors import UsageError
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.record import Record
 from arena.evaluation import targets as metric_targets
 from arena.evaluation.baselines.evaluation import aligned
@@ -80,4 +80,4 @@ def evaluate_and_finish(
     record.add(generations=evaluator.generations(settings, task, data, record.run))
     record.add(time={"test": time.time() - started})
     record.finish(build.status(trainer))
-    say(f"result in {shown(record.run.path)}")
+    echo(f"result in {quote_path(record.run.path)}")

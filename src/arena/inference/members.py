@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from arena.config import build, restore
 from arena.config.pairing import kind_of
 from arena.core import checkpoints
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.data_keys import READING, get, has, refuse_idle_keys
 from arena.core.errors import DataError, InputOutputError, UsageError
 from arena.core.heads import Heads
@@ -209,7 +209,7 @@ def oriented(member: Member, labels: Any, rows: "Rows", swapped: bool, logs: "np
 
 
 def model_outputs(
-    member: Member, rows: "Rows", orders: tuple[bool, ...], partial: Partial, width: int
+    member: Member, rows: "Rows", swaps: tuple[bool, ...], partial: Partial, width: int
 ) -> list["np.ndarray"]:
     """Run a member's model on rows in each order of the answers (True: swapped): `[N, width]` float64 each.
 
@@ -222,7 +222,7 @@ def model_outputs(
     trainer = {name: settings["trainer"][name] for name in ("accelerator", "precision")}
     numbers = json.dumps(["log probabilities", settings["model"], data, trainer])
     key = key_of(file_fingerprint(member.checkpoint), rows.fingerprint, numbers)
-    parts = [(swapped, partial.part(f"{key}-{'swapped' if swapped else 'straight'}")) for swapped in orders]
+    parts = [(swapped, partial.part(f"{key}-{'swapped' if swapped else 'straight'}")) for swapped in swaps]
     if any(part.rows < rows.num_rows for _, part in parts):
         _run_model(member, rows, parts)
     return [part.read(rows.num_rows, width) for _, part in parts]
@@ -249,7 +249,7 @@ def _run_model(member: Member, rows: "Rows", parts: list[tuple[bool, Part]]) -> 
             continue
         title = member.name + (", answers swapped" if swapped else "")
         if part.rows:
-            say(f"{title}: goes on after {part.rows} of {rows.num_rows} rows, which an earlier process predicted")
+            echo(f"{title}: goes on after {part.rows} of {rows.num_rows} rows, which an earlier process predicted")
         loader, sequences = data.predict_loader(rows, swapped)
         # The batches stay as they were: in other company a row could get other last digits.
         loader.batches = loader.batches[part.batches :]
@@ -260,7 +260,7 @@ def _run_model(member: Member, rows: "Rows", parts: list[tuple[bool, Part]]) -> 
         trainer = build.evaluation_trainer(member.settings, member.run, [streamer])
         trainer.predict(task, dataloaders=loader, return_predictions=False)
         rate = (rows.num_rows - before) / max(time.monotonic() - started, 1e-9)
-        say(f"{title}: {rows.num_rows} rows predicted, {rate:.1f} a second")
+        echo(f"{title}: {rows.num_rows} rows predicted, {rate:.1f} a second")
 
 
 def _ask_baseline(member: Member, rows: "Rows", swapped: bool) -> "np.ndarray":

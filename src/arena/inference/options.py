@@ -24,17 +24,17 @@ class PredictOptions(RunOptions):
     run: str = option(
         "a run folder of arena.train, or several, whose probabilities are averaged: [FOLDER,FOLDER], a pattern in "
         "quotes ('multirun/study/*'), or a folder that holds the runs 0, 1, 2, ...",
-        shown="FOLDER",
+        placeholder="FOLDER",
         takes="text",
     )
     data: dict[str, Any] = option(
         "rows to predict, data.path=FILE; other data.* keys say how they are read (data.limit=100), and those that "
         "only training has a use for are refused",
         default={},
-        shown="path=FILE",
+        placeholder="path=FILE",
         takes="dotted",
     )
-    output: OutputPath = option("a .csv or .parquet file, replaced in one step", shown="FILE")
+    output: OutputPath = option("a .csv or .parquet file, replaced in one step", placeholder="FILE")
     format: Literal["probabilities", "kaggle", "wsdm"] = option(
         "probabilities: .csv or .parquet, id and winner_<label> for each class of the run; of several heads "
         "probability_<head>_<class> and predicted_<head>; in_sample where a row trained one of the runs\n"
@@ -68,7 +68,7 @@ class PredictOptions(RunOptions):
         "own; false: the probabilities as the model gives them",
         default=True,
     )
-    checkpoint: InputPath | None = option("weights other than the run's best", default=None, shown="FILE")
+    checkpoint: InputPath | None = option("weights other than the run's best", default=None, placeholder="FILE")
     out_of_fold: bool = option(
         "true: predict nothing; write the validation predictions of runs that differ in data.fold as one .parquet "
         "file, with the columns fold and run",

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.errors import DataError, UsageError
 from arena.core.heads import Heads, column
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.inference import formats, mixture, recipes, rules
 from arena.inference.members import Member, check_finite, model_outputs, predict, read_rows, training_shares
 from arena.inference.options import PredictOptions
@@ -24,7 +24,7 @@ def write_predictions(members: list[Member], options: PredictOptions, partial: P
     labels = members[0].labels
     for member in members:
         if member.calibration:
-            say(f"{member.name}: calibrated {member.calibration}")
+            echo(f"{member.name}: calibrated {member.calibration}")
     weights = options.weights
     if weights == "validation":
         if Heads(labels).named:
@@ -41,12 +41,12 @@ def write_predictions(members: list[Member], options: PredictOptions, partial: P
                 f"{message}; format={options.format} needs every row: mend the file, or give "
                 "these rows the class shares of the training with on_bad_row=prior"
             )
-        say(f"{message}: they are not in the output")
+        echo(f"{message}: they are not in the output")
     heads = Heads(labels)
     mean = mixture.Mean(options.average, heads.sizes)
     for member, weight in zip(members, weights, strict=True):
         if weight == 0:
-            say(f"{member.name}: weight 0, left out")
+            echo(f"{member.name}: weight 0, left out")
             continue
         orders = predict(member, labels, rows, options.swap, partial)
         if options.swap:
@@ -56,22 +56,22 @@ def write_predictions(members: list[Member], options: PredictOptions, partial: P
     probabilities = mean.result()
     if options.rules and not heads.named:
         identical, empty = rules.apply(probabilities, labels, rows)
-        say(f"rules: {identical} rows with identical answers, {empty} with one empty answer overridden")
+        echo(f"rules: {identical} rows with identical answers, {empty} with one empty answer overridden")
     if rows.stand_ins:
         shares = training_shares(members, weights, heads)
         probabilities[rows.stand_ins] = shares
         codes = ", ".join(f"{code} {count}" for code, count in rows.statistics.codes.items())
         numbers = ", ".join(f"{name} {share:.4f}" for name, share in zip(heads.columns, shares, strict=True))
-        say(
+        echo(
             f"{len(rows.stand_ins)} of {rows.num_rows} rows cannot be used ({codes}); on_bad_row=prior gives them the "
             f"class shares of the training: {numbers}"
         )
     if options.format == "kaggle" and "tie" not in heads.columns:
-        say(f"the run has no class for ties: winner_tie is {formats.NO_TIE} in every row (13.8 nats for each tie)")
+        echo(f"the run has no class for ties: winner_tie is {formats.NO_TIE} in every row (13.8 nats for each tie)")
     ids = rows.metadata["id"].to_pylist()
     texts = (likeliest(heads, probabilities) if heads.named else {}) | decided(members, probabilities)
     formats.write(Path(options.output), options.format, ids, probabilities, labels, texts | in_sample(members, rows))
-    say(f"{rows.num_rows} rows written to {shown(options.output)}")
+    echo(f"{rows.num_rows} rows written to {quote_path(options.output)}")
 
 
 def write_outputs(members: list[Member], options: PredictOptions, partial: Partial) -> None:
@@ -85,7 +85,7 @@ def write_outputs(members: list[Member], options: PredictOptions, partial: Parti
     mean = np.average(values, axis=0, weights=weights)
     columns = dict(zip(names, mean.T, strict=True))
     formats.write_columns(Path(options.output), rows.metadata["id"].to_pylist(), columns)
-    say(f"{rows.num_rows} rows written to {shown(options.output)}")
+    echo(f"{rows.num_rows} rows written to {quote_path(options.output)}")
 
 
 def in_sample(members: list[Member], rows: Any) -> dict[str, list[str]]:
@@ -99,7 +99,7 @@ def in_sample(members: list[Member], rows: Any) -> dict[str, list[str]]:
     if not any(seen):
         return {}
     count = f"{sum(seen)} of {len(seen)} rows"
-    say(f"{count} were training rows of these runs (column {IN_SAMPLE}): their probabilities are too good")
+    echo(f"{count} were training rows of these runs (column {IN_SAMPLE}): their probabilities are too good")
     return {IN_SAMPLE: [str(each).lower() for each in seen]}
 
 
@@ -120,7 +120,7 @@ def decided(members: list[Member], probabilities: Any) -> dict[str, list[str]]:
     if len(members) == 1:
         return calibrations[0].decide(probabilities) if calibrations else {}
     if any(head.decision for each in calibrations for head in each.heads.values()):
-        say("the decision rules of single runs do not hold for their average: there is no column predicted")
+        echo("the decision rules of single runs do not hold for their average: there is no column predicted")
     return {}
 
 
@@ -128,7 +128,7 @@ def report_disagreement(name: str, straight: Any, swapped: Any) -> None:
     """Print how much the order of the answers matters to a model: the average hides it."""
     other = (straight.argmax(1) != swapped.argmax(1)).mean()
     apart = abs(straight - swapped).mean()
-    say(
+    echo(
         f"{name}: the two orders disagree on the class of {100 * other:.1f}% of the rows; "
         f"their probabilities are {apart:.4f} apart on average"
     )

@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from arena.callback.predictions import write_table
 from arena.config import build
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.data_keys import refuse_idle_keys
 from arena.core.errors import DataError, UsageError
 from arena.core.files import read_parquet
 from arena.core.heads import Heads
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.run import RunFolder
 from arena.core.stored import read
 from arena.evaluation.calibration.rows import read_rows
@@ -82,10 +82,10 @@ def fitted_weights(members: list[Member], labels: list[str]) -> list[float]:
     likelihood = np.stack([recipe.likelihood for recipe in recipes], axis=1)
     weights = convex_weights(likelihood)
     width = max(len("ensemble"), *(len(recipe.name) for recipe in recipes))
-    say(f"validation log loss on {len(target)} rows that every recipe has predicted")
+    echo(f"validation log loss on {len(target)} rows that every recipe has predicted")
     for recipe, loss, weight in zip(recipes, -logarithm(likelihood).mean(axis=0), weights, strict=True):
-        say(f"  {recipe.name.ljust(width)}  {loss:.4f}  weight {weight:.4f}")
-    say(f"  {'ensemble'.ljust(width)}  {-logarithm(likelihood @ weights).mean():.4f}")
+        echo(f"  {recipe.name.ljust(width)}  {loss:.4f}  weight {weight:.4f}")
+    echo(f"  {'ensemble'.ljust(width)}  {-logarithm(likelihood @ weights).mean():.4f}")
     found = [0.0] * len(members)
     for recipe, weight in zip(recipes, weights, strict=True):
         for position in recipe.members:
@@ -155,15 +155,15 @@ def join_folds(runs: list[RunFolder], data: dict[str, Any], output: Path) -> Pat
     table = pa.concat_tables(parts, promote_options="default")
     unique_ids(table["id"].to_pylist(), "out_of_fold")
     if missing := sorted(set(range(int(first[2]))) - set(folds)):
-        say(f"of {first[2]} folds there is none of {', '.join(map(str, missing))}: their rows are not in the file")
+        echo(f"of {first[2]} folds there is none of {', '.join(map(str, missing))}: their rows are not in the file")
     write_table(output, table)
     accuracy = MulticlassAccuracy(num_classes=len(labels), average="micro", validate_args=False)
     metrics = Metrics(labels, {"log_loss": LogLoss(), "accuracy": accuracy})
     rows = predictions.read(output, labels)
     values = predictions.values_with_intervals(metrics, rows.probabilities, rows.target[:, 0], rows.groups, 200, 0)
     for name in ("log_loss", "accuracy"):
-        say("{} {value:.4f} ({low:.4f} to {high:.4f})".format(name, **values[name]))
-    say(f"{table.num_rows} rows of {len(runs)} runs written to {shown(output)}")
+        echo("{} {value:.4f} ({low:.4f} to {high:.4f})".format(name, **values[name]))
+    echo(f"{table.num_rows} rows of {len(runs)} runs written to {quote_path(output)}")
     return output
 
 

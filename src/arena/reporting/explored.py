@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.config import build
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.run import write_json
 from arena.data.source.codes import CODES
 from arena.data.split.leaks import leak_report, leaks_between
@@ -26,7 +26,7 @@ def explored(output: Path, settings: build.Settings, lengths: list[int], other: 
     data.setup()
     reports = leaks(data, other)
     for report in reports.values():
-        say("\n".join(report.lines()))
+        echo("\n".join(report.lines()))
     turns, layout = data.sequences.turns, data.sequences.layout
     minimum = layout.base + layout.per_turn + 3
     limits = truncation_table(turns, layout, [n for n in lengths if n >= minimum], data.truncation)
@@ -41,7 +41,7 @@ def explored(output: Path, settings: build.Settings, lengths: list[int], other: 
 def leaks(data: Any, other: str | None) -> dict[str, Any]:
     """The leak report of the splits, and of another file against all rows where one is given."""
     threshold = data.split_settings.near_duplicates or 0.8
-    say(f"looking for repeats (near ones from a Jaccard similarity of {threshold:g})")
+    echo(f"looking for repeats (near ones from a Jaccard similarity of {threshold:g})")
     reports = {"splits": leak_report(data.source, data.positions, data.table["split"].to_pylist(), threshold)}
     if other:
         rows = data.reader(other, replace(data.ingest, rejects=None), data.cache)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from arena.core.console import say
+from arena.core.console import echo
 from arena.evaluation.printing import number, print_table
 from arena.reporting import figures
 from arena.reporting.figures import BLUE, COLOURS, INK, MARKS, count_axis, drawable, drawing
@@ -60,9 +60,9 @@ def printed(title: str, results: Results) -> None:
         if reason := results["measures"][name].get("reason"):
             reasons.setdefault(reason, []).append(name)
     for reason, names in reasons.items():
-        say(f"not defined everywhere: {', '.join(names)} ({reason})")
+        echo(f"not defined everywhere: {', '.join(names)} ({reason})")
     for alarm in results["alarms"]:
-        say(f"caution: {alarm}")
+        echo(f"caution: {alarm}")
 
 
 def curves(path: Path, title: str, results: Results) -> None:

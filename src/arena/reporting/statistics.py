@@ -24,9 +24,9 @@ def rate(count: float, total: float) -> Rate:
     return Rate(int(count), int(total), float(quotient(count, total)), *wilson(count, total))
 
 
-def rate_of(outcome: np.ndarray, among: np.ndarray) -> Rate:
-    """Compute the rate of `outcome` `[R]` bool among the rows where `among` `[R]` bool."""
-    return rate(int((outcome & among).sum()), int(among.sum()))
+def rate_of(event: np.ndarray, among: np.ndarray) -> Rate:
+    """Compute the rate of `event` `[R]` bool among the rows where `among` `[R]` bool."""
+    return rate(int((event & among).sum()), int(among.sum()))
 
 
 def equal_bins(values: np.ndarray, bins: int) -> tuple[np.ndarray, list[str]]:

@@ -111,7 +111,7 @@ class Study:
         trial.set_user_attr("folder", str(trial.number))
         return trial.number, trial.params
 
-    def tell(self, number: int, result: TrialResult, stopped: bool = False) -> TrialResult:
+    def record(self, number: int, result: TrialResult, stopped: bool = False) -> TrialResult:
         """Record how a trial ended and return the result that was recorded; `stopped`: by the sweep itself."""
         frozen = self.trials()[number]
         if frozen.state.is_finished():
@@ -131,7 +131,7 @@ class Study:
     def release(self) -> None:
         """Settle the trials that this controller asked for and does not run any more."""
         for number in list(self.running):
-            self.tell(number, self._left_behind(number), stopped=True)
+            self.record(number, self._left_behind(number), stopped=True)
 
     def _recover(self) -> None:
         """Settle the trials that were left RUNNING by a controller that is gone.
@@ -147,7 +147,7 @@ class Study:
             return
         for trial in self.trials():
             if trial.state.name == "RUNNING":
-                self.tell(trial.number, self._left_behind(trial.number), stopped=True)
+                self.record(trial.number, self._left_behind(trial.number), stopped=True)
 
     def _left_behind(self, number: int) -> TrialResult:
         return read_trial_result(self.plan.folder / str(number), None, self.plan.objectives)

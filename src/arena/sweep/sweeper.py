@@ -14,9 +14,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from arena.core import redact
-from arena.core.console import duration, say
+from arena.core.console import duration, echo
 from arena.core.errors import ArenaError, Interrupted
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.run import RunFolder, git_state, plain, versions, write_atomically
 from arena.sweep import plan as plans
 from arena.sweep import pool, space, storage
@@ -50,7 +50,7 @@ def run(plan: Plan, workers: Any) -> Study:
         before = len(_over(study))
         total = "no fixed number of" if plan.total is None else str(plan.total)
         done = f", {before} of them done before" if before else ""
-        say(f"sweep {plan.study}: {total} trials{done}; in {_short(plan.folder)}")
+        echo(f"sweep {plan.study}: {total} trials{done}; in {_short(plan.folder)}")
         try:
             _run_missing(study, workers)
         except BaseException as error:
@@ -84,7 +84,7 @@ def _run_missing(study: Study, workers: Any) -> None:
             number, values = asked
             workers.submit(number, plan.overrides(values), plan.folder / str(number))
             running += 1
-            say(f"trial {number} started: {format_values(values)}")
+            echo(f"trial {number} started: {format_values(values)}")
         if not running and (time.monotonic() >= until or not study.others_run()):
             break
         if not running:  # what another controller has begun is tried again here where that controller is lost
@@ -92,10 +92,10 @@ def _run_missing(study: Study, workers: Any) -> None:
         for number, result in workers.finished(WAIT):
             running -= 1
             before = _best_number(study)
-            result = study.tell(number, result)
-            say(f"{format_result(number, result, _best_number(study) != before)}; {_progress(study)}")
+            result = study.record(number, result)
+            echo(f"{format_result(number, result, _best_number(study) != before)}; {_progress(study)}")
     if time.monotonic() >= until and not study.full():
-        say(f"hydra.sweeper.timeout={timeout:g} seconds are over; the same command goes on")
+        echo(f"hydra.sweeper.timeout={timeout:g} seconds are over; the same command goes on")
 
 
 def _check_failures(study: Study) -> None:
@@ -121,11 +121,11 @@ def _stop(study: Study, workers: Any, error: BaseException) -> None:
     for number, result in workers.stop():
         if result.kind in ("failed", "timeout", "preempted"):
             result = replace(result, kind="preempted", reason="stopped with its sweep")
-        study.tell(number, result, stopped=True)
+        study.record(number, result, stopped=True)
     study.release()
     if isinstance(error, KeyboardInterrupt | Interrupted):
         over, total = len(_over(study)), study.plan.total
-        say(f"sweep {study.plan.study}: ends with {over}{_of(total)} trials; the same command goes on")
+        echo(f"sweep {study.plan.study}: ends with {over}{_of(total)} trials; the same command goes on")
 
 
 @contextlib.contextmanager
@@ -171,16 +171,16 @@ def _print_end(study: Study) -> None:
     plan, best, counted = study.plan, study.best(), study.counted()
     kinds = Counter(trial.user_attrs.get("kind", trial.state.name.lower()) for trial in counted)
     ends = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in sorted(kinds.items()))
-    say(f"sweep {plan.study}: {ends}")
+    echo(f"sweep {plan.study}: {ends}")
     sign = -1 if plan.directions[0] == "maximize" else 1
     complete = [trial for trial in counted if trial.state.name == "COMPLETE"]
     for trial in sorted(complete, key=lambda trial: sign * trial.values[0])[:LISTED]:
         values = " ".join(f"{value:10.4f}" for value in trial.values)
-        say(f"trial {trial.number:4} {values}  {format_values(trial.params)}")
+        echo(f"trial {trial.number:4} {values}  {format_values(trial.params)}")
     if best is not None and plan.grid is None:
         chosen = " ".join(each.override(best.params[each.name]) for each in plan.parameters)
-        say(f"best: trial {best.number}, {best.value:.6g} with {chosen}")
-    say(f"one page of it: python -m arena.report {_short(plan.folder)}")
+        echo(f"best: trial {best.number}, {best.value:.6g} with {chosen}")
+    echo(f"one page of it: python -m arena.report {_short(plan.folder)}")
 
 
 def _best_number(study: Study) -> int | None:
@@ -199,4 +199,4 @@ def _of(total: int | None) -> str:
 def _short(folder: Path) -> str:
     """The folder as it is shortest to type."""
     here = Path.cwd()
-    return shown(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+    return quote_path(folder.relative_to(here) if folder.is_relative_to(here) else folder)

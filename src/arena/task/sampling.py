@@ -168,7 +168,7 @@ class DiversityTask(Task):
         rewards = None
         if self.loss.reward is not None:
             if not self._texts:
-                known = zip(data.prompt_texts("train"), data.references("train"), strict=True)
+                known = zip(data.prompt_texts("train"), data.reference_replies("train"), strict=True)
                 self._texts = dict(zip(data.rows("train").tolist(), known, strict=True))
             known = [self._texts[row] for row in batch.row[: len(sets)].tolist()]
             rewards = [

@@ -89,7 +89,7 @@ def test_rules():
         (["checker=regex", "checker.pattern=(a"], "checker.pattern=(a: no regular expression (missing ), "),
         (["checker=regex", "checker.patern=a"], "checker.patern: regex has no such option; did you mean 'pattern'?"),
         (["checker=regex", "checker.pattern=a", "checker.must=5"], "checker.must=5: true or false is needed"),
-        (["checker=regex", "checker.pattern=a", "checker.references=true"], "regex has no such option"),
+        (["checker=regex", "checker.pattern=a", "checker.needs_reference=true"], "regex has no such option"),
         (["checker=rules", "checker.min_words=-1"], "checker.min_words=-1: a whole number, 0 or more is needed"),
         (["checker=rules", "checker.min_words=[1"], "checker.min_words=[1: cannot be read"),
         (["checker=rules", "checker.max_words=0"], "checker.max_words=0: a whole number, 1 or more"),

@@ -41,10 +41,10 @@ def test_a_run_is_judged_on_its_replies(run, capsys):
     replies = pq.read_table(folder / "generations.parquet")
     data: Any = build.data(restore.settings_of(run))
     data.setup()
-    known = dict(zip(data.prompt_texts("val"), data.references("val"), strict=True))
+    known = dict(zip(data.prompt_texts("val"), data.reference_replies("val"), strict=True))
     assert replies.num_rows == 3 * judged["prompts"] == 18
     assert set(replies["prompt"].to_pylist()) <= set(known)
-    assert set(replies["reference"].to_pylist()) <= set(data.references("val"))
+    assert set(replies["reference"].to_pylist()) <= set(data.reference_replies("val"))
     assert max(replies["tokens"].to_pylist()) <= 8
     settings = json.loads((folder / "settings.json").read_text())
     assert settings["rows"] == 6

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from arena.core.types import UNLABELLED, TextBatch
-from arena.data.text.views import InputViews
+from arena.data.text.input_views import InputViews
 
 
 @dataclass(frozen=True)

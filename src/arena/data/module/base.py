@@ -127,7 +127,7 @@ class RowData(Description, LightningDataModule):
 
     @abstractmethod
     def encode(self, rows: Rows, positions: np.ndarray | None) -> Any:
-        """The token sequences of these rows (all for None), such as `arena.data.text.views.InputViews`."""
+        """The token sequences of these rows (all for None), such as `arena.data.text.input_views.InputViews`."""
 
     def sampler(self) -> Sampler:
         """The training rows of each epoch, and how often they come."""

@@ -27,11 +27,11 @@ from arena.data.split.assignment import SPLITS
 from arena.data.split.prepare import Chosen, SplitSettings
 from arena.data.target.labels import head_class_indices, select_labelled_texts
 from arena.data.target.pseudo import HeadPseudo
+from arena.data.text.input_views import InputViews
 from arena.data.text.template import Layout, compile_template, text_template
 from arena.data.text.tokenizer import Tokenizer
 from arena.data.text.tokens import tokenize
 from arena.data.text.truncation import TruncationSettings, truncate
-from arena.data.text.views import InputViews
 
 log = logging.getLogger("arena")
 FEW = 10

@@ -22,11 +22,11 @@ from arena.data.split.prepare import Chosen, SplitSettings
 from arena.data.target import labels as of_pairs
 from arena.data.target.pseudo import Pseudo
 from arena.data.target.targets import Targets
+from arena.data.text.input_views import InputViews, views
 from arena.data.text.template import Layout, check_words, choose, compile_template, word_tokens
 from arena.data.text.tokenizer import Tokenizer
 from arena.data.text.tokens import MISSING, tokenize
 from arena.data.text.truncation import TruncationSettings
-from arena.data.text.views import InputViews, views
 
 log = logging.getLogger("arena")
 
@@ -38,7 +38,7 @@ class PairData(RowData):
         reader, tokenizer, path, cache: see `RowData`.
         labels: the classes in the order of the logits, two or three of `model_a`, `model_b`, `tie`.
         columns: names of the file's columns; the reader is made with them.
-        formulation: what the model reads of a row (`arena.data.text.views`): set by the model.
+        formulation: what the model reads of a row (`arena.data.text.input_views`): set by the model.
         template: name of a template, the text of one (`arena.data.text.template`), or "auto" for that of the
             formulation.
         templates: the templates by name.

@@ -138,7 +138,7 @@ class ReplyData(RowData):
         """Everything before the reply in each row of a split, a line for each turn, M texts."""
         return [conversation_text(user, assistant) for user, assistant in self._turns(split)]
 
-    def references(self, split: Split) -> list[str]:
+    def reference_replies(self, split: Split) -> list[str]:
         """The reply of each row of a split, M texts."""
         return [assistant[-1] or "" for _, assistant in self._turns(split)]
 

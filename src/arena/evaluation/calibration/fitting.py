@@ -29,7 +29,7 @@ class Fitted:
     """The calibration of a head, with what was found on the way for `calibration.json`, and in words."""
 
     calibration: HeadCalibration
-    facts: dict[str, Any]
+    details: dict[str, Any]
     lines: list[str]
 
 
@@ -78,12 +78,12 @@ def fit(head: str, rows: HeadRows, method: str, rule: str, seed: int) -> Fitted:
         check_temperature(where, found.temperature)
         if abs(found.temperature - 1) <= NOTHING_TO_DO:
             lines.append(f"{where}temperature {found.temperature:.4f}: already calibrated")
-    facts: dict[str, Any] = {"rows": len(rows.target), "log_loss": {"before": before, "after": after}}
+    details: dict[str, Any] = {"rows": len(rows.target), "log_loss": {"before": before, "after": after}}
     if rule != "none":
-        bias, facts["macro_f1"], line = fit_rule(rule, found.probabilities(z), rows, seed)
+        bias, details["macro_f1"], line = fit_rule(rule, found.probabilities(z), rows, seed)
         found = replace(found, decision=bias)
         lines.append(where + line)
-    return Fitted(found, facts, lines)
+    return Fitted(found, details, lines)
 
 
 def check_temperature(where: str, temperature: float) -> None:

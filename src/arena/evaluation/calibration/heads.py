@@ -18,11 +18,11 @@ from arena.evaluation.predictions import prior_of
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A finished calibration: for `arena.predict`, facts of each head, the rows that it was measured on, its
+    """A finished calibration: for `arena.predict`, details of each head, the rows that it was measured on, its
     comparison, the sides of each head for the diagram, and lines to be printed."""
 
     calibration: Calibration
-    facts: dict[str, dict[str, Any]]
+    details: dict[str, dict[str, Any]]
     measured_on: dict[str, Any]
     compared: dict[str, dict[str, dict[str, Any]]]
     sides: dict[str, Sides]
@@ -59,7 +59,7 @@ def calibrate_heads(
     rows = val if test is None else test
     return Calibrated(
         calibration=Calibration(heads, {name: each.calibration for name, each in fitted.items()}, sha256),
-        facts={name: each.facts | {"skill": skills[name]} for name, each in fitted.items()},
+        details={name: each.details | {"skill": skills[name]} for name, each in fitted.items()},
         measured_on={
             "split": "val, cross-fitted" if test is None else "test",
             "rows": len(rows.ids),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.heads import Heads
 from arena.core.run import plain, write_atomically, write_json
 from arena.evaluation import printing
@@ -24,7 +24,7 @@ def write(folder: Path, found: Calibrated, heads: Heads, options: CalibrationOpt
         {
             **{"method": options.method, "decision": options.decision, "sha256": calibration.sha256},
             "labels": heads.classes if heads.named else heads.classes[""],
-            "heads": {name: asdict(head) | found.facts[name] for name, head in calibration.heads.items()},
+            "heads": {name: asdict(head) | found.details[name] for name, head in calibration.heads.items()},
             **{"judged_on": found.measured_on, "bins": options.bins, "compared": found.compared},
         }
     )
@@ -47,18 +47,18 @@ def write(folder: Path, found: Calibrated, heads: Heads, options: CalibrationOpt
 def print_report(found: Calibrated, heads: Heads) -> None:
     """Print what was found and the table."""
     for line in found.lines:
-        say(line)
-    for name, facts in found.facts.items():
-        say(f"{name + ': ' if name else ''}fitted to {facts['rows']} validation rows, skill {facts['skill']:.1%}")
-    say(f"calibrated {found.calibration}")
+        echo(line)
+    for name, details in found.details.items():
+        echo(f"{name + ': ' if name else ''}fitted to {details['rows']} validation rows, skill {details['skill']:.1%}")
+    echo(f"calibrated {found.calibration}")
     on = found.measured_on
     printing.print_table(
         f"{on['split']}: {on['rows']} rows, {on['groups']} groups", comparison.lines_of(found.compared)
     )
     for line in left_out(comparison.absent_classes(found.sides, heads.classes)):
-        say(line)
+        echo(line)
     change = next(reversed(found.compared.values()))["log_loss"]["change"]  # of the mean, where there are several heads
     verdict = "" if change["high"] < 0 else ": not shown to be better"
     if change["low"] > 0:
         verdict = ": worse on these rows; delete calibration.json, or fit it to more rows"
-    say(f"log loss {change['value']:+.4f} nats ({change['low']:+.4f} to {change['high']:+.4f}){verdict}")
+    echo(f"log loss {change['value']:+.4f} nats ({change['low']:+.4f} to {change['high']:+.4f}){verdict}")

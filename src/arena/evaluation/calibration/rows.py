@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from arena.config import build, restore
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.errors import DataError
 from arena.core.files import read_parquet
 from arena.core.heads import LOG_PROBABILITY, LOSS, Heads
@@ -125,7 +125,7 @@ def verified(run: RunFolder, settings: build.Settings, heads: Heads) -> tuple[Sp
     task = restore.rebuild(run, settings)
     data = build.data(settings)
     loss = restore.verify(run, settings, task, build.evaluation_trainer(settings, run, limited=True), data, way_on="")
-    say(f"the model reproduces the recorded validation loss: {loss:.7f}")
+    echo(f"the model reproduces the recorded validation loss: {loss:.7f}")
     val = read_rows(run.predictions("val"), heads)
     _check_validation(run.predictions("val"), val, task.predictions["val"], data.covariates("val"))
     recorded = (run.read_result().get("test") or {}).get("loss", {}).get("value")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from arena.core.checkpoints import digest
 from arena.core.errors import DataError, InputOutputError
 from arena.core.heads import Heads, Labels, column
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.run import RunFolder
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def read(run: RunFolder, labels: Labels, checkpoint: Path) -> Calibration | None
     path = run.path / NAME
     if not path.is_file():
         return None
-    way = f"calibrate again (python -m arena.calibrate run={shown(run.path)}) or give calibrated=false"
+    way = f"calibrate again (python -m arena.calibrate run={quote_path(run.path)}) or give calibrated=false"
     try:
         known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         heads = {

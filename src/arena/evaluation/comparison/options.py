@@ -40,13 +40,13 @@ class ComparisonOptions:
     resamples: int = option("bootstrap resamples behind each interval", default=10_000)
     seed: WholeNumber = option("of all draws", default=0)
     trusted_packages: list[str] = option(
-        "packages of your own whose kinds of task the runs may name", default=[], shown="[NAME]"
+        "packages of your own whose kinds of task the runs may name", default=[], placeholder="[NAME]"
     )
     output: OutputPath | None = option(
         "where the files go (default: comparison/<base> below the first run of other, or frontier/ below the folder of "
         "the swept runs)",
         default=None,
-        shown="FOLDER",
+        placeholder="FOLDER",
     )
 
     @property

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from arena.core import tables
-from arena.core.console import say
-from arena.core.paths import shown
+from arena.core.console import echo
+from arena.core.paths import quote_path
 from arena.core.run import plain, write_atomically, write_json
 from arena.core.values import flat
 from arena.evaluation import printing
@@ -28,12 +28,12 @@ def write_comparison(folder: Path, found: dict[str, Any]) -> dict[str, Any]:
     forest(folder / "comparison.png", found)
     for arm in ("base", "other"):
         runs = found[arm]["runs"]
-        say(f"{arm} {runs[0]}{f' and {len(runs) - 1} more seeds' if len(runs) > 1 else ''}")
+        echo(f"{arm} {runs[0]}{f' and {len(runs) - 1} more seeds' if len(runs) > 1 else ''}")
     apart = found["recipes_differ_in"]
     for each in apart[:KEYS]:
-        say(f"  {each['key']}: {each['base']} -> {each['other']}")
+        echo(f"  {each['key']}: {each['base']} -> {each['other']}")
     if len(apart) > KEYS:
-        say(f"  and {len(apart) - KEYS} more keys (comparison.json)")
+        echo(f"  and {len(apart) - KEYS} more keys (comparison.json)")
     prompts = f", {found['prompts']} prompts with samples" if "prompts" in found else ""
     return _write(folder / "comparison", found, comparison_cells(found), comparison_lines(found), prompts)
 
@@ -53,13 +53,13 @@ def _write(
     write_json(place.with_suffix(".json"), found)
     printing.print_table(f"{found['split']}: {found['rows']} rows, {found['groups']} groups{besides}", lines)
     if mcnemar := found.get("measures", {}).get("accuracy", {}).get("mcnemar"):
-        say(
+        echo(
             f"{mcnemar['only_other']} rows only other has right, {mcnemar['only_base']} only base (McNemar p "
             f"{mcnemar['p']:.3f}, which takes rows as independent)"
         )
     for line in (*found["notes"], *([found["verdict"]["line"]] if "verdict" in found else [])):
-        say(line)
-    say(f"written to {shown(place.parent)}")
+        echo(line)
+    echo(f"written to {quote_path(place.parent)}")
     return plain(found)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from arena.core.errors import DataError, InputOutputError
 from arena.core.files import read_json, read_parquet
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.run import RunFolder
 from arena.evaluation.comparison.options import ComparisonOptions
 from arena.evaluation.comparison.rows import Aligned, Table, align, mean_statistic, read_columns, strings
@@ -110,7 +110,7 @@ def read_generations(run: RunFolder, name: str, split: str) -> Generations:
         known = f" (there are: {', '.join(there)}: give name={there[0]})" if there else ""
         raise InputOutputError(
             f"{folder / lacking[0]}: no generations yet{known}; make them with python -m arena.evaluate "
-            f"run={shown(run.path)} split={split} name={name}"
+            f"run={quote_path(run.path)} split={split} name={name}"
         )
     settings = read_json(folder / "settings.json")
     if settings.get("split") not in (None, split):

@@ -30,11 +30,11 @@ class Checker:
     """Rates replies, each by itself.
 
     Attributes:
-        references: the checker needs the replies of the data.
+        needs_reference: the checker needs the replies of the data.
         unjudged: why it may give NaN, in words.
     """
 
-    references: ClassVar[bool]
+    needs_reference: ClassVar[bool]
     unjudged: ClassVar[str]
 
     def check(self, prompt: str, reply: str, reference: str) -> float:
@@ -69,7 +69,7 @@ class ExactNumber(Checker):
     that mark may also end on it.
     """
 
-    references: ClassVar[bool] = True
+    needs_reference: ClassVar[bool] = True
     unjudged: ClassVar[str] = "the reference holds no number"
 
     def check(self, prompt: str, reply: str, reference: str) -> float:
@@ -82,7 +82,7 @@ class ExactNumber(Checker):
 class RegularExpression(Checker):
     """1 where the pattern of Python's `re` occurs in the reply (`must`), or where it does not (`must` is false)."""
 
-    references: ClassVar[bool] = False
+    needs_reference: ClassVar[bool] = False
     unjudged: ClassVar[str] = ""
     pattern: str
     must: bool = True
@@ -102,7 +102,7 @@ class RegularExpression(Checker):
 class Rules(Checker):
     """1 where the length of a reply is within `min_words` and `max_words`, else 0; punctuation does not count."""
 
-    references: ClassVar[bool] = False
+    needs_reference: ClassVar[bool] = False
     unjudged: ClassVar[str] = ""
     min_words: WholeNumber = 1
     max_words: Count | None = None

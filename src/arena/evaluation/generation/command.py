@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from arena.config.options import option
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.errors import Interrupted, UsageError
 from arena.core.files import read_parquet
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.schema import Count, Name, NonNegative, Share, WholeNumber
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ReplyOptions:
         "regex: checker.pattern=PATTERN occurs in the reply (checker.must=false: does not)\n"
         "rules: checker.min_words=1 checker.max_words=50",
         default=None,
-        shown="NAME",
+        placeholder="NAME",
         takes="raw",
     )
     success: Share = option("quality from which on a reply is right", default=0.5)
@@ -154,9 +154,9 @@ def insist_on_references(checker: "Checker", data: Any, split: str) -> None:
 
     from arena.evaluation.generation.checkers import Case
 
-    if not checker.references:
+    if not checker.needs_reference:
         return
-    rows = [Case("", "", reference) for reference in data.references(split)]
+    rows = [Case("", "", reference) for reference in data.reference_replies(split)]
     if rows and np.isnan(checker.check_all(rows)).all():
         reason = checker.unjudged if any(row.reference.strip() for row in rows) else "the rows have no replies"
         raise UsageError(f"checker: it needs the replies of the data, and none of split={split} is of use: {reason}")
@@ -210,4 +210,4 @@ def _report(title: str, judged: dict[str, Any], folder: Path) -> None:
     )
     if judged["curves"]:
         generations.curves(folder / "curves.png", title, judged)
-    say(f"replies, measures and pictures: {shown(folder)}")
+    echo(f"replies, measures and pictures: {quote_path(folder)}")

@@ -32,15 +32,15 @@ OF_ONE = ("mean_words", "empty_share")
 
 @dataclass(frozen=True)
 class Replies:
-    """`generations.parquet` by prompt: P prompts with n replies each; facts are tokens, finished and log_probability,
+    """`generations.parquet` by prompt: P prompts with n replies each; details are tokens, finished and log_probability,
     `[P, n]`."""
 
     ids: list[str]
     groups: pa.ChunkedArray
     prompts: list[str]
-    references: list[str]
+    reference_replies: list[str]
     texts: list[list[str]]
-    facts: dict[str, np.ndarray]
+    details: dict[str, np.ndarray]
 
     @classmethod
     def read(cls, path: Path) -> "Replies":
@@ -70,13 +70,13 @@ class Columns:
 
     Attributes:
         values: name -> `[P]` float64, NaN where it is not defined, for the reason that `reasons` holds.
-        references: name -> mean over the data's own replies, where that compares.
+        reference_values: name -> mean over the data's own replies, where that compares.
         curves: name of a curve -> the names of its measures by k = 1..n.
     """
 
     values: dict[str, np.ndarray]
     reasons: dict[str, str]
-    references: dict[str, float]
+    reference_values: dict[str, float]
     curves: dict[str, dict[int, str]]
 
 
@@ -130,25 +130,25 @@ def evaluate_generations(
 def _diversity(replies: Replies, encoder: Any) -> tuple[Columns, dict[str, Any]]:
     """The measures of the texts alone, and what these depend on."""
     found = measure(dict(zip(map(str, range(len(replies.ids))), replies.texts, strict=True)), encoder)
-    tokens = replies.facts["tokens"].sum(axis=1)
+    tokens = replies.details["tokens"].sum(axis=1)
     values = found.columns | {
-        "mean_tokens": replies.facts["tokens"].mean(axis=1),
-        "unfinished_share": 1 - replies.facts["finished"].mean(axis=1),
-        "log_probability_per_token": quotient(replies.facts["log_probability"].sum(axis=1), tokens),
+        "mean_tokens": replies.details["tokens"].mean(axis=1),
+        "unfinished_share": 1 - replies.details["finished"].mean(axis=1),
+        "log_probability_per_token": quotient(replies.details["log_probability"].sum(axis=1), tokens),
     }
     columns = Columns(values, dict(found.reasons), {}, {})
     if not tokens.all():
         columns.reasons["log_probability_per_token"] = f"{(tokens == 0).sum()} of {len(tokens)} prompts: no tokens"
-    own = {str(i): [text] for i, text in enumerate(replies.references) if text.strip()}
+    own = {str(i): [text] for i, text in enumerate(replies.reference_replies) if text.strip()}
     if own:
         alone = measure(own).columns
-        columns.references |= {name: float(alone[name].mean()) for name in OF_ONE}
+        columns.reference_values |= {name: float(alone[name].mean()) for name in OF_ONE}
     return columns, found.settings
 
 
 def _quality(replies: Replies, checker: Checker, columns: Columns, success: float) -> np.ndarray:
     """Fill the columns with what the checker finds; returns the quality of each reply, `[P, n]`."""
-    together = list(zip(replies.prompts, replies.texts, replies.references, strict=True))
+    together = list(zip(replies.prompts, replies.texts, replies.reference_replies, strict=True))
     cases = [Case(prompt, text, reference) for prompt, texts, reference in together for text in texts]
     own = [Case(prompt, reference, reference) for prompt, _, reference in together if reference.strip()]
     rated = np.asarray(checker.check_all([*cases, *own]), dtype=np.float64)
@@ -172,7 +172,7 @@ def _quality(replies: Replies, checker: Checker, columns: Columns, success: floa
     of_own = of_own[~np.isnan(of_own)]
     if len(of_own):
         passed = float((of_own >= success).mean())
-        columns.references |= {"pass@1": passed, "max@1": float(of_own.mean()), "pass^1": passed}
+        columns.reference_values |= {"pass@1": passed, "max@1": float(of_own.mean()), "pass^1": passed}
     return quality
 
 
@@ -183,7 +183,7 @@ def _means(columns: Columns, groups: Any, resamples: int, seed: int) -> dict[str
     entries = {}
     for (name, column), interval in zip(columns.values.items(), found, strict=True):
         entry = entries[name] = interval._asdict() | {"prompts": int(np.isfinite(column).sum())}
-        for key, values in (("reason", columns.reasons), ("reference", columns.references)):
+        for key, values in (("reason", columns.reasons), ("reference", columns.reference_values)):
             if name in values:
                 entry[key] = values[name]
     return entries

@@ -18,7 +18,7 @@ import torch
 
 from arena.callback.predictions import write_table
 from arena.core.cache import key_of
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.errors import DataError, OutOfMemoryError
 from arena.data.loading.reply_collate import left_padded
 from arena.diversity.batches import attempt
@@ -77,7 +77,7 @@ def generate(
     target = folder / FILE
     if target.is_file():
         require_same_settings(read_settings(folder), settings, folder)
-        say(f"{target}: these replies are there already, nothing is generated")
+        echo(f"{target}: these replies are there already, nothing is generated")
         return target
     chosen = choose(data, split, prompts, seed)
     partial = Partial(target)
@@ -102,7 +102,7 @@ def choose(data: Any, split: str, prompts: int | None, seed: int) -> Prompts:
     table = data.covariates(split)
     if not table.num_rows:
         raise DataError(f"split={split}: the run has no rows there; give another split (train, val, test)")
-    texts, references = data.prompt_texts(split), data.references(split)
+    texts, references = data.prompt_texts(split), data.reference_replies(split)
     first = {text: place for place, text in reversed(list(enumerate(texts)))}
     numbers = np.unique(np.asarray(table["group"]), return_inverse=True)[1]
     rank = np.random.default_rng(seed).permutation(int(numbers.max()) + 1)[numbers]
@@ -135,7 +135,7 @@ class Work:
         """Answer all prompts, the longest first: what does not fit into memory shows at once."""
         total = len(self.ids)
         if self.parts.rows:
-            say(f"goes on after {len(self.parts.rows)} of {total} prompts, which an earlier process answered")
+            echo(f"goes on after {len(self.parts.rows)} of {total} prompts, which an earlier process answered")
         order = np.argsort([-len(ids) for ids in self.ids], kind="stable")
         for start in range(0, total, batch_size):
             self._batch(order[start : start + batch_size])
@@ -143,13 +143,13 @@ class Work:
                 self.logged = time.monotonic()
                 rate = self.tokens / max(self.logged - self.began, 1e-9)
                 done = len(self.parts.rows)
-                say(f"{done} of {total} prompts, {done * self.sampling.samples} replies, {rate:.0f} tokens a second")
+                echo(f"{done} of {total} prompts, {done * self.sampling.samples} replies, {rate:.0f} tokens a second")
 
     def _batch(self, batch: np.ndarray) -> None:
         """Answer one batch, in halves or smaller where memory asked for it."""
         while not all(map(self._answered, pieces(batch, self.parts.halvings))):
             self.parts.halve()
-            say(f"out of memory: from here on {len(pieces(batch, self.parts.halvings)[0])} prompts at a time")
+            echo(f"out of memory: from here on {len(pieces(batch, self.parts.halvings)[0])} prompts at a time")
 
     def _answered(self, piece: np.ndarray) -> bool:
         """Answer these prompts, unless they are; false where they do not fit into memory."""

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from arena.core.console import say
+from arena.core.console import echo
 from arena.core.errors import InputOutputError, UsageError
 from arena.core.files import check_writable
-from arena.core.paths import shown
+from arena.core.paths import quote_path
 from arena.core.run import RunFolder, write_atomically
 from arena.evaluation import printing
 from arena.reporting import curves, figures
@@ -58,7 +58,9 @@ def report(
     for top, group in zip(tops, studies, strict=True):
         pages += [write(sweep, folder) for sweep, folder in group]
         if len(group) > 1:
-            say(f"runs on {len(group)} different data, splits or monitors cannot be ranked; each has a page of its own")
+            echo(
+                f"runs on {len(group)} different data, splits or monitors cannot be ranked; each has a page of its own"
+            )
             pages.append(overview(group, top))
     return [*pages, overview(everything, place)] if place is not None and len(found) > 1 else pages
 
@@ -68,7 +70,7 @@ def draw_curves(folder: Path) -> None:
     file = curves.draw(RunFolder(folder))
     if file is None:
         raise InputOutputError(f"{folder}: nothing is logged yet (metrics.csv)")
-    say(f"learning curves drawn into {shown(file)}")
+    echo(f"learning curves drawn into {quote_path(file)}")
 
 
 def require_free(output: Path) -> None:
@@ -101,11 +103,11 @@ def write(sweep: Sweep, output: Path) -> Path:
         title = f"{sweep.name}: {kinds}; the {'front' if several else 'best'}"
         printing.print_table(title, list(tables.best_lines(sweep)))
     else:
-        say(f"{sweep.name}: {kinds or 'no trial'}; none has completed yet")
+        echo(f"{sweep.name}: {kinds or 'no trial'}; none has completed yet")
     if sweep.complete and not several:
         for best in measures.recipes(sweep)[:1]:
-            say(f"{best.label}: {sweep.objectives[0].name} {best.spread.text}")
-        say(commands.best(sweep))
+            echo(f"{best.label}: {sweep.objectives[0].name} {best.spread.text}")
+        echo(commands.best(sweep))
     return _finished("sweep.html", output, {"sweep": sweep, "output": output, "tested": tested} | _context(sweep))
 
 
@@ -155,5 +157,5 @@ def _finished(template: str, output: Path, values: dict[str, Any]) -> Path:
     """Write the page in one step, and print where it is."""
     page = render(template, generator=GENERATOR, **values)
     write_atomically(output / PAGE, page.encode(errors="replace").decode())
-    say(f"page written to {shown(output / PAGE)}")
+    echo(f"page written to {quote_path(output / PAGE)}")
     return output / PAGE
