@@ -102,7 +102,9 @@ def test_tensorboard_and_mlflow_hold_the_values_a_step_early_while_training(trai
     run = train_run("run", "logger=[tensorboard,mlflow]", f"logger.mlflow.tracking_uri={place}", *QUICK)
     events = EventAccumulator(str(run.path / "tensorboard"), size_guidance={"scalars": 0}).Reload()
     client = MlflowClient(place)
-    (kept,) = client.search_runs([client.get_experiment_by_name("arena").experiment_id])
+    experiment = client.get_experiment_by_name("arena")
+    assert experiment is not None
+    (kept,) = client.search_runs([experiment.experiment_id])
     for name in ("train/loss", "val/log_loss", "test/log_loss"):
         wanted = [(step, np.float32(value)) for step, _, each, value in logged(run.metrics) if each == name]
         earlier = 0 if name.startswith("test") else 1

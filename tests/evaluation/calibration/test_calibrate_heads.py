@@ -81,7 +81,7 @@ def test_each_head_gets_its_own_temperature(splits):
         assert outcome.compared[name]["calibration_error"]["change"]["value"] < -0.03
         assert outcome.compared[name]["accuracy"]["change"]["value"] == 0
     labelled = int((draw(1)[0]["stance"][1] >= 0).sum())
-    assert outcome.facts["stance"]["rows"] == labelled < outcome.facts["tone"]["rows"] == 1500
+    assert outcome.details["stance"]["rows"] == labelled < outcome.details["tone"]["rows"] == 1500
 
 
 def test_the_table_is_that_of_the_measures_and_the_mean_that_of_the_heads(splits):
@@ -104,7 +104,7 @@ def test_the_table_is_that_of_the_measures_and_the_mean_that_of_the_heads(splits
 def test_a_rule_for_macro_f1_reports_what_unseen_rows_give(vague):
     outcome = run(vague, decision="bias")
     for name in HEADS.names:
-        scores = outcome.facts[name]["macro_f1"]
+        scores = outcome.details[name]["macro_f1"]
         assert scores["likeliest"] < scores["cross_validated"] <= scores["tuned"] + 1e-12
         assert scores["low"] < scores["cross_validated"] - scores["likeliest"] < scores["high"]
         gain = outcome.compared[name]["macro_f1"]["change"]["value"]
@@ -149,7 +149,7 @@ def test_without_test_rows_every_row_is_calibrated_by_others(splits):
     outcome = run(splits, test=False, method="vector", decision="bias")
     assert outcome.measured_on["split"] == "val, cross-fitted"
     for name in HEADS.names:
-        fitted = outcome.facts[name]["log_loss"]
+        fitted = outcome.details[name]["log_loss"]
         assert outcome.compared[name]["log_loss"]["before"]["value"] == pytest.approx(fitted["before"])
         assert fitted["after"] < outcome.compared[name]["log_loss"]["after"]["value"] < fitted["before"]
 

@@ -49,7 +49,7 @@ def test_log_probability_is_that_of_the_reply(tmp_path):
         reply += [END] * row["finished"]
         ids = torch.tensor([prompt + reply])
         with torch.no_grad():
-            logits = model.language_model(input_ids=ids).logits[0, len(prompt) - 1 : -1]
+            logits = model.bare(input_ids=ids).logits[0, len(prompt) - 1 : -1]
         expected = logits.log_softmax(-1).gather(1, torch.tensor(reply)[:, None]).sum()
         assert row["log_probability"] == pytest.approx(float(expected), abs=1e-4)
 

@@ -105,7 +105,8 @@ def evaluate_replies(
     chosen: dict[str, Any] = {key: getattr(options, key) for key in KEYS}
     data.setup()
     checkpoint = Path(options.checkpoint or run.best)
-    reply_options = ReplyOptions(**chosen | {"split": split, "name": name})
+    chosen |= {"split": split, "name": name}
+    reply_options = ReplyOptions(**chosen)
     return sampled_and_judged(reply_options, checker, settings, task, data, run, checkpoint, options.resamples)
 
 
