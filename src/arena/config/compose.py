@@ -57,7 +57,9 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     schema.check_values(raw.get("suggested", {}), Suggested, "suggested.", others=())
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except (omegaconf_errors.MissingMandatoryValue, omegaconf_errors.InterpolationToMissingValueError) as error:
+    except omegaconf_errors.MissingMandatoryValue as error:
+        raise UsageError(f"{error.full_key}: a value is needed; give {error.full_key}=...") from None
+    except omegaconf_errors.InterpolationToMissingValueError as error:
         key = first_line(error).rpartition(" ")[2]
         raise UsageError(f"{key}: a value is needed; give {key}=...") from None
     except omegaconf_errors.InterpolationKeyError as error:

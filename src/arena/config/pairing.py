@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from arena.core import places
+from arena.core import places, signatures
 from arena.core.construct import instantiate
 from arena.core.errors import UsageError
 from arena.task.kind import GROUPS, TaskKind
@@ -30,9 +30,13 @@ def check_parts(settings: dict[str, Any], trusted: Collection[str] = ()) -> None
     for group in GROUPS:
         target = str(settings[group]["_target_"])
         place = places.kind_of(group)
-        if kind.owns(group, target) or place is None or place.lacks(target):
+        bases = [*signatures.ancestors(target)]
+        owners = [each for each in TASKS if each().owns(group, target)]
+        owners.sort(key=lambda each: bases.index(each.parts[group]))  # the nearest base decides
+        own = kind.owns(group, target) and (type(kind) not in TASKS or type(kind) is owners[0])
+        if own or place is None or place.lacks(target):
             continue  # what no such place takes is refused when the whole configuration is checked
-        others = [each for each in TASKS if each().owns(group, target) and not isinstance(kind, each)]
+        others = [each for each in owners if not isinstance(kind, each)]
         if others or (group in kind.parts and target.startswith("arena.")):
             name = target.rpartition(".")[2]
             belongs = f"belongs to task={others[0].name}" if others else "is no part of it"

@@ -80,7 +80,7 @@ class Replies:
     def prompt_texts(self, split: str) -> list[str]:
         return self.prompts
 
-    def references(self, split: str) -> list[str]:
+    def reference_replies(self, split: str) -> list[str]:
         return [prompt[::-1] for prompt in self.prompts]
 
     def prompt_ids(self, row: int) -> np.ndarray:

@@ -125,7 +125,7 @@ def test_every_key_is_in_the_usage():
 
 def test_a_checker_without_references():
     class Without(Replies):
-        def references(self, split):
+        def reference_replies(self, split):
             return [""] * len(self.prompts)
 
     checker = command.check(read(EvaluateOptions, ["run=x", "checker=exact_number"]))
