@@ -1,4 +1,4 @@
-"""Errors that a person can act on, and the exit code of each (docs: README, "Exit codes").
+"""Errors that a person can act on, and the exit code of each (docs/reference).
 
 Nothing heavy is imported here: every entry point needs this module before it knows whether it needs torch.
 """
