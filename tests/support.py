@@ -2,8 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig
@@ -221,3 +222,9 @@ def built(kind: type, *arguments: object, **options: object):
     parts = {name: instantiate(each) if isinstance(each, dict) and "_target_" in each else each
              for name, each in node.items() if name != "_target_"}  # fmt: skip
     return kind(*arguments, **parts)
+
+
+def first_fast(cases: Sequence[Any], count: int) -> list[Any]:
+    """Parameters of a test whose first `count` cases are fast and the others, which start a process each too, slow."""
+    slow = [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow) for case in cases]
+    return [*cases[:count], *slow[count:]]

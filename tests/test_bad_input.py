@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import first_fast
 
 CASES = [
     (["modle=tiny"], 2, "modle: no such group or key; did you mean 'model'?"),
@@ -54,7 +55,7 @@ def test_configuration_errors(typed, tmp_path, arguments, code, message):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"), DATA, ids=lambda x: " ".join(x) if isinstance(x, list) else ""
+    ("arguments", "code", "message"), first_fast(DATA, 3), ids=lambda x: " ".join(x) if isinstance(x, list) else ""
 )
 def test_data_settings(typed, tmp_path, arguments, code, message):
     found, lines = typed(*arguments, "toy_rows=300", "hydra.run.dir=out")

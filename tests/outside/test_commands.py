@@ -5,6 +5,7 @@ import shlex
 import shutil
 
 import pytest
+from support import first_fast
 
 COMMANDS = [
     "train",
@@ -90,7 +91,7 @@ def test_bare_call_is_one_line(shell, command):
     assert len(answer.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", first_fast(COMMANDS, 3))
 def test_unknown_key_gets_the_nearest_name(shell, tmp_path, command):
     typed, near = NEAR[command]
     beside = {"explore": ["output=page"]}.get(command, [])
@@ -150,7 +151,7 @@ def test_push_is_refused_before_anything_is_written(shell, trained, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", ["predict", "baseline", "compare"])
+@pytest.mark.parametrize("command", first_fast(["predict", "baseline", "compare"], 1))
 def test_cfg_prints_the_values(shell, tmp_path, command):
     """`--cfg job`, as for arena.train: nothing is read and nothing is written."""
     typed = {"predict": ["run=x", "data.limit=3"], "baseline": ["toy_rows=30"], "compare": ["metric=a,b"]}[command]

@@ -19,7 +19,11 @@ def test_a_name_that_was_typed_wins_over_the_package(shell):
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("model=mbert model.pretrained=false data.max_length=1024", ["has 512 positions", "data.max_length=512"]),
+        pytest.param(
+            "model=mbert model.pretrained=false data.max_length=1024",
+            ["has 512 positions", "data.max_length=512"],
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "model=mbert model.pretrained=false model.architecture.hidden_size=50",
             ["multiple", "num_attention_heads=12"],

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import ROOT, first_fast
 
 MODULE = '''
 from lightning.pytorch import Callback
@@ -52,7 +52,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "words"), [(each[0], each[1:]) for each in REFUSED.values()], ids=REFUSED)
+@pytest.mark.parametrize(
+    ("arguments", "words"), first_fast([(each[0], each[1:]) for each in REFUSED.values()], 3), ids=REFUSED
+)
 def test_own_classes_are_refused(shell, tmp_path, plugged, arguments, words):
     shell("train", *arguments, env=plugged).refused(2, *words)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["my conf", "plug"]

@@ -52,6 +52,7 @@ def test_a_wrong_pairing_is_one_line(shell, ratings, code, arguments, words):
     shell("train", *given, env=ENVIRONMENT).refused(code, *words)
 
 
+@pytest.mark.slow
 def test_a_score_beyond_the_scale_is_named(shell, ratings):
     line = shell("train", *OWN, f"data.path={ratings.name}", "data.high=8", env=ENVIRONMENT)
     line.refused(65, "is not on the scale from 1 to 8 (E_RANGE)", "column score")

@@ -18,6 +18,7 @@ def write_run(folder, value, seed=0, data="d1", rows="r1", monitor="val/log_loss
     (folder / "result.json").write_text(json.dumps(result | {"data": known}))
 
 
+@pytest.mark.slow
 def test_a_report_of_one_run_is_its_learning_curves(shell, tmp_path):
     run = tmp_path / "outputs" / "default" / "a"
     write_run(run, 0.5)

@@ -3,6 +3,7 @@
 import sqlite3
 
 import pytest
+from support import first_fast
 from sweeps import Instant, plan_of, run
 
 from arena.config import compose as config
@@ -31,7 +32,7 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=lambda each: str(each)[:60])
+@pytest.mark.parametrize(("arguments", "words"), first_fast(WRONG, 5), ids=lambda each: str(each)[:60])
 def test_wrong_sweeps_end_with_2_and_one_line(typed, tmp_path, arguments, words):
     code, lines = typed(*ARENA, *arguments)
     assert code == 2
