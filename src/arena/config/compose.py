@@ -14,6 +14,7 @@ from arena.config.overrides import (
     as_typed,
     escaped,
     expanded,
+    hide_bases,
     redact_saved,
     single_runs,
     unreadable,
@@ -259,6 +260,7 @@ def run(
                 broken.append(error)  # Hydra would put a line of its own before ours; it is raised below
 
         redact_saved()
+        hide_bases()
         try:
             hydra.main(config_path=str(folder()), config_name=config_name, version_base="1.3")(job)()
         except Exception as error:

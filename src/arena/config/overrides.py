@@ -211,3 +211,13 @@ def redact_saved() -> None:
 
     utils._save_config = lambda cfg, *where, save=utils._save_config: save(hidden(cfg), *where)
     basic_sweeper.OmegaConf = Redacted  # pyright: ignore[reportPrivateImportUsage]
+
+
+def hide_bases() -> None:
+    """Have Hydra's help leave out YAMLs that others build on, whose names begin with an underscore."""
+    from hydra._internal.hydra import Hydra
+
+    def choices(*given: Any, plain: Any = Hydra.format_config_groups, **named: Any) -> str:
+        return re.sub(r"\b_\w+, ", "", plain(*given, **named))
+
+    Hydra.format_config_groups = choices
