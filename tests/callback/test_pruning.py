@@ -183,7 +183,7 @@ def test_two_processes_stop_together_and_train_with_the_same_settings(tmp_path, 
     assert outcome.kind == "pruned", text
     assert json.loads((tmp_path / "3" / "result.json").read_text())["steps"] == 4
     assert sorted(made.trials[3].intermediate_values) == [0, 1]
-    assert text.count("rows are cut") == 1  # the first process alone speaks
+    assert text.count("rows are truncated") == 1  # the first process alone speaks
     # What each process saw, as it wrote it into the log itself.
     lines = [line.partition("settings ")[2] for line in (tmp_path / "3" / "run.log").read_text().splitlines()]
     seen = [line for line in lines if line]

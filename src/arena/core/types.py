@@ -35,7 +35,7 @@ class TextBatch:
         row: position of each row in the table that the batch was cut from, `[N]` int64. It joins predictions to text.
         supervised: number of rows with a target (of any head), counted on the host so that logging needs no device
             sync.
-        answer_tokens: tokens of answers A and B before anything was cut, `[N, 2]` int64; None where not known.
+        answer_tokens: tokens of answers A and B before truncation, `[N, 2]` int64; None where not known.
         teacher: what another model says of the classes, `[N, K]` float32 probabilities, NaN in rows where it is not
             asked; only in training, and only for a loss that learns from it.
         offset: log probabilities of another model that are added to the logits, `[N, K]` float32; None for nothing.

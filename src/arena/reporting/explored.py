@@ -19,7 +19,7 @@ def explored(output: Path, settings: build.Settings, lengths: list[int], other: 
     Args:
         output: the folder of the report.
         settings: of the data.
-        lengths: for which the rows that would be cut are counted.
+        lengths: for which the rows that would be truncated are counted.
         other: another file to look for these rows in.
     """
     data = build.data(settings)
@@ -91,7 +91,7 @@ def headline(found: dict[str, Any]) -> str:
         f"the longer answer wins {text(found['longer_wins'])}; answer A wins {text(found['position'])}",
     ]
     lines += [
-        f"at {limit['max_length']} tokens {limit['share_cut']:.1%} of the rows are cut; cut at the right end, answer B "
+        f"at {limit['max_length']} tokens {limit['share_cut']:.1%} of the rows are truncated; cut at the right end, answer B "
         f"would be invisible in {limit['share_b_invisible_right_cut']:.1%}"
         for limit in found["truncation"]
     ]

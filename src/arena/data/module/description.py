@@ -157,7 +157,7 @@ class Description:
         cut = ""
         if hasattr(self, "sequences"):
             invisible = 100 * self.sequences.invisible.mean()
-            cut = f"; {100 * self.sequences.is_cut.mean():.1f}% of the rows are cut"
+            cut = f"; {100 * self.sequences.is_cut.mean():.1f}% of the rows are truncated"
             cut += f", an answer is invisible in {invisible:.1f}%" if invisible else ""
         log.info("data: %s rows%s%s", sizes, dropped, cut)
         joined = ", ".join(f"{rows} by {reason}" for reason, rows in self._groups.joined.items() if rows)

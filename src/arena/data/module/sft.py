@@ -193,7 +193,7 @@ class ReplyData(RowData):
         return {"truncated": truncated, "reply_tokens": replies}
 
     def report(self) -> None:
-        """See `Description.report`; the template, and the shares that were cut."""
+        """See `Description.report`; the template, and the shares that were truncated."""
         super().report()
         made = self.sequences
         log.info("data: template %s, replies end with %s", self.layout.name, ", ".join(map(str, self.layout.end_ids)))

@@ -83,7 +83,7 @@ class InputViews:
         return any(not np.array_equal(one, other) for one, other in answers)
 
     def answer_tokens(self) -> np.ndarray:
-        """Tokens of answers A and B before anything was cut, `[R, 2]` int64."""
+        """Tokens of answers A and B before truncation, `[R, 2]` int64."""
         return self.turns.field_counts()[:, 1:]
 
     def row(self, row: int, swapped: bool = False) -> list[np.ndarray]:

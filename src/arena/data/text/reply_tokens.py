@@ -63,7 +63,7 @@ class ReplyTokens:
         text_length: tokens kept of the reply (its beginning), without `eos_ids`, `[R]` int64.
         whole: rows whose reply is whole and so has its `eos_ids`, `[R]` bool.
         prompt_lengths: tokens of each prompt as it is kept, `[R]` int64.
-        needed: tokens that prompt and reply would take if nothing were cut, `[R, 2]` int64.
+        needed: tokens that prompt and reply would take without truncation, `[R, 2]` int64.
         learn: see `ReplyTruncationSettings`.
     """
 
@@ -131,7 +131,7 @@ class ReplyTokens:
         return np.concatenate([*parts, scaffold.pieces[-1]])
 
     def reply(self, row: int) -> np.ndarray:
-        """The reply of a row, with its EOS ids unless it was cut, `[A]` int32."""
+        """The reply of a row, with its EOS ids unless it was truncated, `[A]` int32."""
         start = self.turns.offsets[self.turns.first[row + 1] - 2]
         kept = self.turns.ids[start : start + self.text_length[row]]
         return np.concatenate([kept, self.eos_ids]) if self.whole[row] else np.asarray(kept)

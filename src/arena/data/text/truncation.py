@@ -51,7 +51,7 @@ class Sequences:
         layout: the template.
         keep: tokens kept of each text, `[X]` int64.
         kept_from: the first turn of each row that is kept, `[R]` int64.
-        needed: tokens that each row would take if nothing were cut, `[R]` int64.
+        needed: tokens that each row would take without truncation, `[R]` int64.
         lengths: tokens of each row as it is, `[R]` int64.
         cut: the end of a text that is lost where it is too long.
         masked_field: index of the text of each turn that the layout does not show; None for none.
@@ -215,7 +215,7 @@ def truncation_table(
     Returns:
         For each limit: `max_length`; `share_cut`, the share of rows that lose tokens; `share_answer_invisible`, of rows
         with an answer of which nothing is left; `share_b_invisible_right_cut`, the same for answer B if the row were
-        simply cut at its right end, as most tokenisers do; `kept_tokens_share`, tokens kept over tokens needed.
+        simply truncated at its right end, as most tokenisers do; `kept_tokens_share`, tokens kept over tokens needed.
     """
     found = []
     fields = turns.field_counts()
