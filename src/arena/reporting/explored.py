@@ -91,8 +91,8 @@ def headline(found: dict[str, Any]) -> str:
         f"the longer answer wins {text(found['longer_wins'])}; answer A wins {text(found['position'])}",
     ]
     lines += [
-        f"at {limit['max_length']} tokens {limit['share_cut']:.1%} of the rows are truncated; cut at the right end, answer B "
-        f"would be invisible in {limit['share_b_invisible_right_cut']:.1%}"
+        f"at {limit['max_length']} tokens {limit['share_cut']:.1%} of the rows are truncated; cut at the right end, "
+        f"answer B would be invisible in {limit['share_b_invisible_right_cut']:.1%}"
         for limit in found["truncation"]
     ]
     return "\n".join(lines)
