@@ -250,7 +250,7 @@ def test_a_second_calibration_replaces_the_first(own):
     assert run(own, "method=bias")["heads"][""]["method"] == "bias"
     assert not stale.exists()
     # Nothing half-written beside the tables of the training.
-    assert {path.name for path in stale.parent.parent.iterdir()} == {"calibration", "test", "val"}
+    assert {path.name for path in stale.parent.parent.iterdir()} == {"calibration", "curves.png", "test", "val"}
 
 
 @pytest.mark.parametrize(

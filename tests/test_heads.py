@@ -107,7 +107,7 @@ def test_a_training_leaves_every_table(good):
     tables += ["per_class_sentiment.csv", "per_class_stance.csv"]
     tables += ["sentiment_given_stance.csv", "stance_given_sentiment.csv"]
     assert files(good.path / "report" / "test") == files(good.path / "report" / "val") == tables
-    assert {"classes.tsv", "splits.parquet", "reference/tfidf.json"} <= set(files(good.path))
+    assert {"classes.tsv", "splits.parquet", "reference/tfidf.npz"} <= set(files(good.path))
 
 
 def test_the_splits_have_every_labelled_row_once(good, rows):

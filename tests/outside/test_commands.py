@@ -65,11 +65,7 @@ TYPED = {
         'trusted_packages=[mine]'""",
         "'run=[pairwise,other]' average=true output=a 'trusted_packages=[mine]'",
     ],
-    "report": [
-        "dashboard=me/arena study=s monitor=val/log_loss mode=min print=true",
-        """pairwise wandb=true online=false project=p entity=e group=g samples=5 texts=true
-        'trusted_packages=[mine]'""",
-    ],
+    "report": ["pairwise"],
 }
 """Command lines that together hold every option; `heads`, `pairwise` and `replies` are runs, `other` a second one."""
 

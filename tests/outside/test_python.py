@@ -92,8 +92,19 @@ def test_a_judge_says_what_arena_predict_writes(shell, trained, tmp_path):
     assert first["model_a"] == pytest.approx(second["model_b"], abs=1e-6)
     with pytest.raises(UsageError, match="the judge takes prompt, response_a, response_b; 2 texts were given"):
         judge("a", "b")
-    with pytest.raises(UsageError, match="no column question"):
-        judge.frame(pandas.DataFrame(rows), prompt="question")
+    frame = pandas.DataFrame(rows)
+    for call, words in (
+        (lambda: judge.frame(frame, prompt="question"), "no column question"),
+        (lambda: judge.frame(frame.drop(columns="response_b")), "response_b: the frame has no column response_b"),
+        (lambda: judge.frame(frame, respons_a="response_a"), "respons_a: the judge takes .* did you mean 'response_a'"),
+        (lambda: list(judge.iterate([{"prompt": "a", "a": "b"}])), "rows are mappings with prompt, response_a"),
+        (lambda: judge("a", None, "b"), "response_a: a text or a list of turns is needed, not None"),
+        (lambda: judge(1, "a", "b"), "prompt: a text or a list of turns is needed, not 1"),
+        (lambda: arena.load([]), "run: a value is needed"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            call()
+    assert judge([], [], []) == []
 
 
 @pytest.mark.slow

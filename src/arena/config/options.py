@@ -205,6 +205,8 @@ def _values(options: type, typed: list[str]) -> dict[str, Any]:
             raise UsageError(f"cannot read '{argument}'; write key=value (see --help)")
         else:
             names = [name for name, takes in known.items() if takes not in ("overrides", "folders")]
+            if "folders" in known.values() and Path(text).expanduser().is_dir():
+                raise UsageError(f"{argument}: folders are given without a key; write {text}")
             raise UsageError(f"{key}: no such key{closest(key, [*names, *(['data.path'] if 'data' in known else [])])}")
     return found
 

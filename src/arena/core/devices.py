@@ -35,6 +35,9 @@ def check(trainer: dict[str, Any]) -> None:
         raise UsageError(
             f"trainer.accelerator={accelerator}: this machine has no GPU that torch can use; give trainer=cpu"
         )
+    devices, cores = trainer.get("devices"), os.cpu_count() or 1
+    if accelerator == "cpu" and isinstance(devices, int) and devices > cores:
+        raise UsageError(f"trainer.devices={devices}: this machine has {cores} cores; give {cores} or fewer processes")
     if accelerator == "cpu" and isinstance(strategy, str) and strategy.startswith("fsdp"):
         raise UsageError(f"trainer.strategy={strategy}: it needs GPUs; give trainer=cpu")
 

@@ -103,6 +103,8 @@ def find_runs(given: str) -> list[RunFolder]:
 
     inside = None if paths.exists(given) else paths.listed(given)
     names = [given] if inside is None else paths.separate(inside, known) or inside.split(",")
+    if not any(name.strip() for name in names):
+        raise UsageError("run: a value is needed; give run=FOLDER")
     found: list[RunFolder] = []
     for name in (paths.unquoted(each.strip()) for each in names):
         path = Path(name).expanduser()

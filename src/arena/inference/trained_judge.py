@@ -7,6 +7,7 @@ from typing import Any
 
 from arena.config import build, restore
 from arena.config.pairing import kind_of
+from arena.core.closest import closest
 from arena.core.data_keys import get
 from arena.core.errors import UsageError
 from arena.core.heads import Heads
@@ -20,7 +21,7 @@ Probabilities = dict[str, Any]
 
 
 def load(
-    run: str | Path,
+    run: str | Path | Sequence[str | Path],
     *,
     calibrated: bool = True,
     checkpoint: str | Path | None = None,
@@ -29,7 +30,7 @@ def load(
     """Load a trained judge from its run folder.
 
     Args:
-        run: a run folder, or several as `run=` of arena.predict takes them, whose probabilities are averaged.
+        run: a run folder; several (a list, or what `run=` of arena.predict takes) are averaged.
         calibrated: apply the run's calibration.json where it has one.
         checkpoint: weights other than the run's best.
         trusted_packages: packages of your own whose classes the run may name.
@@ -39,7 +40,7 @@ def load(
         InputOutputError: no such folder, or one without weights.
         DataError: a folder that is damaged, runs that cannot be averaged, or a calibration of other weights.
     """
-    runs = find_runs(str(run))
+    runs = find_runs(str(run) if isinstance(run, str | Path) else f"[{','.join(map(str, run))}]")
     for each in runs:
         each.trusted = tuple(trusted_packages)
         if not each.is_baseline and kind_of(restore.settings_of(each)).writes_replies:
@@ -80,6 +81,7 @@ class TrainedJudge:
         self._models = [None if each.is_baseline else _Model(each) for each in members]
         self.labels = members[0].labels
         self.texts = self._example.texts
+        self._required = [name for name in self.texts if name != "context"]
 
     def __call__(self, *texts: Any, swap: bool = False) -> Any:
         """Return the probabilities of one row, or of each row of a list; raises UsageError for texts that do not fit.
@@ -88,15 +90,16 @@ class TrainedJudge:
             texts: one value for each of `self.texts`; a context may be left out.
             swap: average over both orders of the two answers; takes twice the time.
         """
-        required = len(self.texts) - ("context" in self.texts)
-        if not required <= len(texts) <= len(self.texts):
+        if not len(self._required) <= len(texts) <= len(self.texts):
             raise UsageError(f"the judge takes {', '.join(self.texts)}; {len(texts)} texts were given")
-        single = isinstance(texts[0], str)
+        single = isinstance(texts[0], str) or not isinstance(texts[0], Iterable)
         columns = [[each] if single else list(each) for each in texts]
         if len({len(each) for each in columns}) > 1:
             raise UsageError(
                 f"lists of one length are needed, they have {', '.join(str(len(each)) for each in columns)}"
             )
+        if not columns[0]:
+            return []
         columns += [[""] * len(columns[0])] * (len(self.texts) - len(columns))
         found = [self._named(row) for row in self._predict(columns, swap)]
         return found[0] if single else found
@@ -110,6 +113,9 @@ class TrainedJudge:
         """
         rows = iter(rows)
         while some := list(islice(rows, batch_size)):
+            for name in self._required:
+                if lacking := next((row for row in some if not isinstance(row, Mapping) or name not in row), None):
+                    raise UsageError(f"rows are mappings with {', '.join(self._required)}; this is {str(lacking)[:80]}")
             yield from self(*([row.get(name, "") for row in some] for name in self.texts), swap=swap)
 
     def frame(self, frame: Any, swap: bool = False, **columns: str) -> Any:
@@ -118,9 +124,11 @@ class TrainedJudge:
         Its texts are in the columns `self.texts`, or in those that `columns` names: `frame(votes, prompt="question")`.
         Raises UsageError where the frame has no such column.
         """
+        if unknown := [name for name in columns if name not in self.texts]:
+            raise UsageError(f"{unknown[0]}: the judge takes {', '.join(self.texts)}{closest(unknown[0], self.texts)}")
         named = {name: columns.get(name, name) for name in self.texts}
         for name, place in named.items():
-            if place not in frame.columns and (name in columns or name == self.texts[0]):
+            if place not in frame.columns and (name in columns or name in self._required):
                 raise UsageError(
                     f"{name}: the frame has no column {place}; it has {', '.join(map(str, frame.columns))}"
                 )
@@ -145,9 +153,10 @@ class TrainedJudge:
 
         from arena.data.source.rows import Rows
 
-        turns = [
-            [each if isinstance(each, list) else ["" if each is None else str(each)] for each in one] for one in texts
-        ]
+        for name, column in zip(self.texts, texts, strict=True):
+            if wrong := [each for each in column if not isinstance(each, str | list)]:
+                raise UsageError(f"{name}: a text or a list of turns is needed, not {str(wrong[0])[:80]}")
+        turns = [[each if isinstance(each, list) else [each] for each in one] for one in texts]
         table = pa.table(dict(zip(self.texts, turns, strict=True)), schema=self._example.text_schema)
         rows = Rows.from_table(table, "memory", self._example)
         if self._outputs:
