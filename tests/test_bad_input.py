@@ -75,6 +75,7 @@ def rows_file(path: Path, broken: int) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n" * broken)
 
 
+@pytest.mark.slow
 def test_a_broken_row_stops_unless_it_may_be_set_aside(typed, tmp_path):
     rows_file(tmp_path / "x.jsonl", broken=1)
     common = ("data=pairs", "data.path=x.jsonl", "data.cache=null", "hydra.run.dir=out")
@@ -123,6 +124,7 @@ def test_configuration_errors_need_no_heavy_import(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PYTHONPATH": str(root / "src")})
 
 
+@pytest.mark.slow
 def test_a_csv_without_the_needed_columns(typed, tmp_path):
     (tmp_path / "x.csv").write_text("id,prompt,answer\n1,a,b\n")
     code, lines = typed("data=pairs", "data.path=x.csv", "hydra.run.dir=out")
@@ -134,6 +136,7 @@ def test_a_csv_without_the_needed_columns(typed, tmp_path):
     assert result["reason"] in lines[0]
 
 
+@pytest.mark.slow
 def test_an_unreachable_hub(typed, tmp_path):
     code, lines = typed("model=mbert", "hydra.run.dir=out")
     assert code == 74

@@ -355,6 +355,7 @@ def test_a_run_of_two_steps_leaves_a_complete_folder(key, files, train_run):
         torch.load(path, weights_only=True)
 
 
+@pytest.mark.slow
 def test_first_loss_validations_and_number_of_steps(train_run):
     """A head that starts at zero gives every class the same probability: ln 3 nats. Validations count updates, not
     batches; six updates take more than the one epoch that is given beside them."""
@@ -401,6 +402,7 @@ def test_every_choice_of_every_group_is_composed_and_checked(files, monkeypatch)
         assert isinstance(labels, dict) or len(labels) in (0, 2, 3), key
 
 
+@pytest.mark.slow
 def test_a_neutral_model_needs_a_name_and_its_files(typed):
     assert typed("model=encoder") == (2, ["arena: model.name: a value is needed; give model.name=..."])
     code, (line,) = typed("task=sft", "model=causal_lm", "model.name=nobody/model")

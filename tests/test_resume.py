@@ -129,6 +129,7 @@ def test_a_stop_is_recorded(train_run, monkeypatch, tmp_path):
     assert signal.getsignal(signal.SIGTERM) == before, "the handlers are given back"
 
 
+@pytest.mark.slow
 def test_changed_data_are_refused(train_run, monkeypatch, tmp_path):
     from arena.core.errors import DataError
 

@@ -58,6 +58,7 @@ def test_a_resumed_run_keeps_what_the_untrained_model_said(train_run, tmp_path):
     assert again.read_result()["baselines"]["val"]["untrained"]["log_loss"] == loss
 
 
+@pytest.mark.slow
 def test_the_first_batch_is_looked_at_before_the_first_step(train_run, tmp_path, caplog):
     """A fresh head knows nothing and says so; one of another task is told from it."""
     import torch

@@ -70,6 +70,7 @@ def test_a_fresh_adapter_changes_nothing(qwen, method):
         torch.testing.assert_close(states, plain, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stabilized", [False, True])
 def test_the_scale_of_the_update(qwen, stabilized):
     """alpha / r = 8 / 4, or alpha / sqrt(r) = 8 / 2."""

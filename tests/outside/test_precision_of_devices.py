@@ -34,10 +34,12 @@ def test_precision_is_what_the_gpu_multiplies(precision, capabilities, expected)
     assert precision("gpu", *capabilities) == expected
 
 
+@pytest.mark.slow
 def test_auto_without_a_gpu_is_the_processors(precision):
     assert precision("auto") == precision("cpu")
 
 
+@pytest.mark.slow
 def test_cudnn_attention_is_a_switch(shell):
     shell("train", "trainer.cudnn_attention=1").refused(2, "trainer.cudnn_attention=1: true or false is needed")
     shell("train", "trainer.cudnn_atention=true").refused(2, "cudnn_attention")

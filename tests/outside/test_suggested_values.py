@@ -24,6 +24,7 @@ def test_choices_set_what_they_say(shell, typed, expected):
     assert (found["optim"]["lr"], found["data"]["loader"]["batch_size"], found["trainer"]["max_epochs"]) == expected
 
 
+@pytest.mark.slow
 def test_a_suggestion_that_is_no_number_is_refused(shell):
     shell("train", "suggested.lr=fast").refused(2, "suggested.lr=fast", "number greater than 0")
     shell("train", "suggested.rate=1").refused(2, "suggested.rate")

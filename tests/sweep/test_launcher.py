@@ -32,6 +32,7 @@ def test_every_trial_is_a_process_and_one_that_fails_stops_no_other(arena, tmp_p
     assert "mode: RUN" in text
 
 
+@pytest.mark.slow
 def test_options_of_the_launcher_are_checked(typed, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     code, lines = typed("-m", "seed=0,1", *GRID, "hydra.launcher.gpus=[0,1]", "hydra.sweeper.n_jobs=2")
@@ -40,6 +41,7 @@ def test_options_of_the_launcher_are_checked(typed, tmp_path, monkeypatch):
     assert not (tmp_path / "multirun").exists()
 
 
+@pytest.mark.slow
 def test_jobs_of_hydras_own_sweeper_are_sent_to_the_grid(typed, tmp_path):
     code, lines = typed("-m", "seed=0,1", "hydra/launcher=arena")
     assert code == 2

@@ -41,6 +41,7 @@ def test_wrong_sweeps_end_with_2_and_one_line(typed, tmp_path, arguments, words)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "code", "words"), [("text", 65, "not a database"), ("folder", 74, "unable to open")])
 def test_what_is_no_database_is_left_alone(typed, tmp_path, kind, code, words):
     path = tmp_path / "multirun" / "default" / "study.db"
@@ -57,6 +58,7 @@ def test_what_is_no_database_is_left_alone(typed, tmp_path, kind, code, words):
     assert sorted(each.name for each in path.parent.iterdir()) == [".lock", "study.db"]
 
 
+@pytest.mark.slow
 def test_a_locked_database(typed, tmp_path):
     folder = tmp_path / "multirun" / "default"
     run(plan_of(folder, LR, "hydra.sweeper.n_trials=1"), Instant())

@@ -21,6 +21,7 @@ def trials(n: int) -> str:
     return f"hydra.sweeper.n_trials={n}"
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_to_the_total(tmp_path):
     folder = tmp_path / "study"
     first = run(plan_of(folder, LR, trials(3)))
@@ -74,6 +75,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 def test_a_bad_trial_does_not_end_the_sweep(tmp_path):
     study = run(plan_of(tmp_path / "study", LR, trials(8)), Stand(ENDS))
     expected = ["failed", "diverged", "out_of_memory", "failed", "complete", "pruned", "complete", "complete"]
@@ -172,6 +174,7 @@ def test_a_grid_runs_every_combination_once_and_stops(tmp_path):
     assert len(some.trials()) == 2
 
 
+@pytest.mark.slow
 def test_the_time_is_over(tmp_path):
     """No trial begins after the timeout; the one that runs is waited for."""
     plan = plan_of(tmp_path / "study", LR, "hydra.sweeper.n_trials=null", "hydra.sweeper.timeout=1.5")
@@ -270,6 +273,7 @@ OTHER = [
 ]
 
 
+@pytest.mark.slow
 def test_a_study_of_something_else_is_refused(tmp_path):
     folder = tmp_path / "study"
     run(plan_of(folder, LR, trials(1)))

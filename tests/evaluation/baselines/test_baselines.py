@@ -71,6 +71,7 @@ def test_the_prior_is_that_of_the_judge(toy):
     np.testing.assert_allclose(fitting.fit("prior").predict(rows), known.numpy(), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_better_features_predict_better(toy):
     """Toy votes follow telling phrases, which words can see and lengths cannot."""
     more = ToyReader(rows=3000).table()
