@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from arena.core import schema
-from arena.core.schema import Count, Label, Name, NonNegative, Positive, Share, WholeNumber
+from arena.core.schema import Count, Label, Limit, Name, NonNegative, Positive, Share, WholeNumber
 
 
 @dataclass
@@ -28,6 +28,21 @@ class TrainerChoices:
     """Keys below `trainer` that are not Lightning's."""
 
     cudnn_attention: bool
+
+
+@dataclass
+class TrainerRanges:
+    """Ranges of what users type most below `trainer`: Lightning refuses them late, or takes what makes no sense."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+    devices: Limit | Literal["auto"] | list
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "64", "bf16"]
+    max_epochs: Limit | None
+    max_steps: Limit
+    accumulate_grad_batches: Count
+    gradient_clip_val: NonNegative | None
+    log_every_n_steps: Count
+    limit_val_batches: Positive | None
 
 
 @dataclass
@@ -85,6 +100,7 @@ def check_nodes(plain: dict[str, Any]) -> None:
     schema.check_values(plain["monitor"], Monitor, "monitor.", others=())
     schema.check_values(plain.get("evaluate", {}), Evaluation, "evaluate.", others=())
     schema.check_values(plain["trainer"], TrainerChoices, "trainer.")
+    schema.check_values(plain["trainer"], TrainerRanges, "trainer.")
 
 
 def lightnings(trainer: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ Focus = Annotated[float, "a number from 0 to 10", lambda value: 0 <= value <= 10
 """Exponent of a focal loss: at 10 a row with p = .5 counts a thousandth, and beyond it nothing is learned."""
 Count = Annotated[int, "a whole number, 1 or more", lambda value: value >= 1]
 WholeNumber = Annotated[int, "a whole number, 0 or more", lambda value: value >= 0]
+Limit = Annotated[int, "a whole number, 1 or more, or -1 for no limit", lambda value: value == -1 or value >= 1]
 Label = Annotated[
     str,
     "text of 1 to 200 characters without line breaks and control characters",
@@ -60,8 +61,8 @@ ALIASES = {base.__name__: (base, wanted, lambda value: True) for base, wanted in
 ALIASES |= {
     name: get_args(globals()[name])
     for name in (
-        *("Positive", "NonNegative", "Share", "Focus", "Count", "WholeNumber", "Label", "Name", "ProjectName"),
-        *("InputPath", "OutputPath"),
+        *("Positive", "NonNegative", "Share", "Focus", "Count", "WholeNumber", "Limit"),
+        *("Label", "Name", "ProjectName", "InputPath", "OutputPath"),
     )
 }
 """Base type, description and test of each name that an annotation may have."""
