@@ -3,7 +3,7 @@
 <!-- test: trainer.max_steps=2 toy_rows=400 -->   run with these overrides added to every arena.train
 <!-- test: exit=65 -->                            the last command of the block ends with this code
 <!-- test: compose -->                            only checked: needs a GPU, a hub model or a data set of one's own
-<!-- test: needs arena.load -->                   Python that is run where this name exists
+<!-- test: python -->                             Python that is run, in the folder of its page
 <!-- test: skip REASON -->                        neither: make, pip and docker, which CI runs by itself
 <!-- file: mine.py -->                            the block is the text of this file
 """
@@ -35,9 +35,9 @@ class Block:
 
     @property
     def mode(self) -> str:
-        """`run`, `compose`, `needs` or `skip`."""
+        """`run`, `compose`, `python` or `skip`."""
         word = self.said.partition(" ")[0]
-        return word if word in ("compose", "needs", "skip") else "run"
+        return word if word in ("compose", "python", "skip") else "run"
 
     @property
     def commands(self) -> list[str]:

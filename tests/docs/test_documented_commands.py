@@ -100,10 +100,8 @@ def execute(block: Block, folder: Path) -> None:
     if block.kind == "file":
         (folder / block.said).parent.mkdir(parents=True, exist_ok=True)
         (folder / block.said).write_text(block.text + "\n")
-    elif block.language == "python" and block.mode == "needs":
-        module, _, name = block.said.removeprefix("needs ").rpartition(".")
-        code = f"import {module}\nif hasattr({module}, {name!r}):\n    exec({block.text!r})"
-        run([sys.executable, "-c", code], folder, 0, block.name)
+    elif block.mode == "python":
+        run([sys.executable, "-c", block.text], folder, 0, block.name)
     elif block.mode == "run":
         for line in block.commands:
             code = block.code if line == block.commands[-1] else 0
@@ -122,7 +120,7 @@ def run(command: list[str], folder: Path, code: int, what: str) -> None:
 def is_run(page: Path) -> bool:
     """True where something of the page is run."""
     found = blocks(page) if page.exists() else []
-    return any(block.mode == "needs" or (block.mode == "run" and block.commands) for block in found)
+    return any(block.mode == "python" or (block.mode == "run" and block.commands) for block in found)
 
 
 @pytest.mark.slow

@@ -43,10 +43,12 @@ class RowData(Description, LightningDataModule):
     Attributes:
         labels: names of the classes, or those of each head; empty where there are none.
         truncation: how long a row may be, the node `data.truncation`.
+        pseudo: pseudo-labelled rows, the node `data.pseudo`; None where this kind has none.
     """
 
     labels: Any
     truncation: Any
+    pseudo: Any = None
     _sampler: Sampler
     _loader: BucketLoader | None = None
     _position = INITIAL_STATE
@@ -118,8 +120,11 @@ class RowData(Description, LightningDataModule):
         return None
 
     def join(self, chosen: Chosen) -> Chosen:
-        """Add rows from elsewhere, such as pseudo-labelled ones."""
-        return chosen
+        """Add the pseudo-labelled rows, where this kind of rows can have some."""
+        if self.pseudo is None or self.pseudo.path is None:
+            return chosen
+        rows, near = self.read_unlabelled(self.pseudo.path), self.split_settings.near_duplicates
+        return self.pseudo.join(chosen, rows, self.labels, self._dropped, near, self.cache)
 
     def label(self, metadata: pa.Table, pseudo: np.ndarray) -> None:
         """Keep the targets of the rows in use; `pseudo`: those that `join` added, `[R]` bool."""

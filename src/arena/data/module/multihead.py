@@ -24,7 +24,7 @@ from arena.data.source.head_reader import HeadReader
 from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
 from arena.data.split.assignment import SPLITS
-from arena.data.split.prepare import Chosen, SplitSettings
+from arena.data.split.prepare import SplitSettings
 from arena.data.target.labels import head_class_indices, select_labelled_texts
 from arena.data.target.pseudo import HeadPseudo
 from arena.data.text.input_views import InputViews
@@ -100,13 +100,6 @@ class HeadData(RowData):
     def stratified(self, metadata: pa.Table) -> np.ndarray:
         """See `RowData.stratified`: all heads jointly."""
         return head_class_indices(metadata, self.heads)
-
-    def join(self, chosen: Chosen) -> Chosen:
-        """See `RowData.join`: the pseudo-labelled rows."""
-        if self.pseudo.path is None:
-            return chosen
-        rows, near = self.read_unlabelled(self.pseudo.path), self.split_settings.near_duplicates
-        return self.pseudo.join(chosen, rows, self.labels, self._dropped, near, self.cache)
 
     def label(self, metadata: pa.Table, pseudo: np.ndarray) -> None:
         """See `RowData.label`: the class in each head."""

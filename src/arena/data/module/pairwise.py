@@ -18,7 +18,7 @@ from arena.data.module.description import Split
 from arena.data.source.examples import WINNERS
 from arena.data.source.ingest import Ingest
 from arena.data.source.rows import Rows
-from arena.data.split.prepare import Chosen, SplitSettings
+from arena.data.split.prepare import SplitSettings
 from arena.data.target import labels as of_pairs
 from arena.data.target.pseudo import Pseudo
 from arena.data.target.targets import Targets
@@ -87,13 +87,6 @@ class PairData(RowData):
         metadata = self.source.metadata
         positions, dropped = of_pairs.select_pairs(metadata, self.labels, self.ingest.limit, self.target.on_tie)
         return self.target.select(metadata, positions, self.labels, dropped), dropped
-
-    def join(self, chosen: Chosen) -> Chosen:
-        """See `RowData.join`: the pseudo-labelled rows."""
-        if self.pseudo.path is None:
-            return chosen
-        rows, near = self.read_unlabelled(self.pseudo.path), self.split_settings.near_duplicates
-        return self.pseudo.join(chosen, rows, self.labels, self._dropped, near, self.cache)
 
     def label(self, metadata: pa.Table, pseudo: np.ndarray) -> None:
         """See `RowData.label`: the winner, and the training targets."""
